@@ -1,0 +1,67 @@
+//! The address families: plain data, no sockets.
+
+use std::fmt;
+
+/// An address family that sockets come in; see `address_families(7)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// IPv4, `AF_INET`, see `ip(7)`.
+    Inet,
+    /// IPv6, `AF_INET6`, see `ipv6(7)`.
+    Inet6,
+    /// Local sockets, `AF_UNIX`, see `unix(7)`.
+    Unix,
+}
+
+impl Family {
+    /// Every family there is.
+    pub const ALL: [Self; 3] = [Self::Inet, Self::Inet6, Self::Unix];
+
+    /// The name as `ip -f` and `ss -f` spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.prefixes()[0]
+    }
+
+    /// The name of the kernel's constant.
+    #[must_use]
+    pub const fn af_name(self) -> &'static str {
+        match self {
+            Self::Inet => "AF_INET",
+            Self::Inet6 => "AF_INET6",
+            Self::Unix => "AF_UNIX",
+        }
+    }
+
+    /// The prefixes of an address of this family, the canonical one first.
+    #[must_use]
+    pub const fn prefixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Inet => &["inet", "tcp4"],
+            Self::Inet6 => &["inet6", "tcp6"],
+            Self::Unix => &["unix"],
+        }
+    }
+
+    /// The family of a prefix, which is written before the first colon of an address.
+    #[must_use]
+    pub fn from_prefix(prefix: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.prefixes().contains(&prefix))
+    }
+
+    /// Whether an address of this family is a host and a port, not a local name.
+    #[must_use]
+    pub const fn is_network(self) -> bool {
+        match self {
+            Self::Inet | Self::Inet6 => true,
+            Self::Unix => false,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,126 @@
+//! Addresses: where a socket is, whatever its family.
+
+mod family;
+mod target;
+mod unix;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::str::FromStr;
+
+pub use self::family::Family;
+pub use self::target::{Purpose, Target};
+pub use self::unix::{SUN_PATH_MAX, UnixName};
+use crate::error::{Error, Kind};
+
+/// A resolved address of any family, as `bind(2)` and `connect(2)` take it.
+///
+/// It prints itself in full, and what it prints reads back as the same address:
+///
+/// ```
+/// use sok::Address;
+/// for text in ["inet:127.0.0.1:8082", "inet6:[fe80::1%2]:8082", "unix:/tmp/s.sock", "unix:@name"] {
+///     let address: Address = text.parse()?;
+///     assert_eq!(address.to_string(), text);
+/// }
+/// # Ok::<(), sok::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// `inet:127.0.0.1:8082`
+    Inet(SocketAddrV4),
+    /// `inet6:[::1]:8082`; an address here has no flow label.
+    Inet6(SocketAddrV6),
+    /// `unix:/tmp/s.sock`, `unix:@name`, `unix:`
+    Unix(UnixName),
+}
+
+impl Address {
+    /// The family that this address belongs to.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::Inet(_) => Family::Inet,
+            Self::Inet6(_) => Family::Inet6,
+            Self::Unix(_) => Family::Unix,
+        }
+    }
+
+    /// The IP address and port, if the family has them.
+    #[must_use]
+    pub fn as_ip(&self) -> Option<(IpAddr, u16)> {
+        match self {
+            Self::Inet(v4) => Some(((*v4.ip()).into(), v4.port())),
+            Self::Inet6(v6) => Some(((*v6.ip()).into(), v6.port())),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The local name, if the family has one.
+    #[must_use]
+    pub const fn as_unix(&self) -> Option<&UnixName> {
+        match self {
+            Self::Unix(name) => Some(name),
+            Self::Inet(_) | Self::Inet6(_) => None,
+        }
+    }
+
+    /// The same host with another port; an address without a port is unchanged.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        match self {
+            Self::Inet(mut v4) => {
+                v4.set_port(port);
+                Self::Inet(v4)
+            }
+            Self::Inet6(mut v6) => {
+                v6.set_port(port);
+                Self::Inet6(v6)
+            }
+            Self::Unix(name) => Self::Unix(name),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(v4) => Self::Inet(v4),
+            SocketAddr::V6(v6) => {
+                Self::Inet6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.family())?;
+        match self {
+            Self::Inet(v4) => v4.fmt(f),
+            Self::Inet6(v6) => v6.fmt(f),
+            Self::Unix(name) => name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    /// Reads a numeric address or a local name; a name that must be looked up is a [`Target`].
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text == "unix:" {
+            return Ok(Self::Unix(UnixName::Unnamed));
+        }
+        match Target::parse(text)? {
+            Target::Address(address) => Ok(address),
+            target @ (Target::Host { .. } | Target::AnyHost { .. }) => Err(Error::because(
+                "address",
+                target,
+                Kind::Usage,
+                "this is a name to be resolved, not an address",
+            )),
+        }
+    }
+}

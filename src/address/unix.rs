@@ -1,0 +1,143 @@
+//! Names of AF_UNIX sockets: bytes, their length rule and their escaping.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The bytes that `sun_path` holds with its closing NUL left out; see `unix(7)`.
+pub const SUN_PATH_MAX: usize = 107;
+
+/// The name of an AF_UNIX socket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UnixName {
+    /// A socket file.
+    Path(PathBuf),
+    /// A name in Linux's abstract namespace, without the leading NUL; any bytes.
+    Abstract(Vec<u8>),
+    /// No name: a socket that was never bound, as most clients' are.
+    Unnamed,
+}
+
+impl UnixName {
+    /// The name that `text` writes: `@name` is abstract, nothing is unnamed, all else a path.
+    ///
+    /// `\\` stands for a backslash and `\xNN` for any byte, so that every name can be typed.
+    /// A path that begins with `@` is written `\x40…` or `./@…`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the name.
+    pub fn from_escaped(text: &[u8]) -> Result<Self, String> {
+        match text.split_first() {
+            None => Ok(Self::Unnamed),
+            Some((b'@', name)) => Self::abstract_name(unescape(name)),
+            Some(_) => Self::path(unescape(text)),
+        }
+    }
+
+    /// A socket file's name, taken byte by byte.
+    ///
+    /// # Errors
+    /// An empty path, or one with a NUL byte, cannot name a file.
+    pub fn path(bytes: impl AsRef<[u8]>) -> Result<Self, String> {
+        let bytes = bytes.as_ref();
+        if bytes.is_empty() {
+            return Err("the path is empty".to_owned());
+        }
+        if bytes.contains(&0) {
+            return Err("the path has a NUL byte".to_owned());
+        }
+        Ok(Self::Path(PathBuf::from(OsStr::from_bytes(bytes))))
+    }
+
+    /// An abstract name, without the leading NUL.
+    ///
+    /// # Errors
+    /// The name, which cannot go through a longer form, fits `sun_path` or is refused.
+    pub fn abstract_name(bytes: impl Into<Vec<u8>>) -> Result<Self, String> {
+        let bytes = bytes.into();
+        if bytes.len() > SUN_PATH_MAX {
+            return Err(format!(
+                "the abstract name has {} bytes, the limit is {SUN_PATH_MAX}",
+                bytes.len()
+            ));
+        }
+        Ok(Self::Abstract(bytes))
+    }
+
+    /// The socket file, if the name is one.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Abstract(_) | Self::Unnamed => None,
+        }
+    }
+}
+
+impl fmt::Display for UnixName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => {
+                let bytes = path.as_os_str().as_bytes();
+                match bytes.split_first() {
+                    Some((b'@', rest)) => {
+                        f.write_str("\\x40")?;
+                        escape(rest, f)
+                    }
+                    _ => escape(bytes, f),
+                }
+            }
+            Self::Abstract(name) => {
+                f.write_str("@")?;
+                escape(name, f)
+            }
+            Self::Unnamed => Ok(()),
+        }
+    }
+}
+
+/// Writes `bytes` as one line of text: what is not printable UTF-8 becomes `\xNN`.
+pub(super) fn escape(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                c if c.is_control() => {
+                    let mut encoded = [0; 4];
+                    for byte in c.encode_utf8(&mut encoded).bytes() {
+                        write!(f, "\\x{byte:02x}")?;
+                    }
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(f, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that escaped `text` stands for; a backslash that begins no escape is itself.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let (value, after) = match (byte, tail) {
+            (b'\\', [b'\\', after @ ..]) => (b'\\', after),
+            (b'\\', [b'x', high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (byte, tail),
+            },
+            _ => (byte, tail),
+        };
+        bytes.push(value);
+        rest = after;
+    }
+    bytes
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}

@@ -1,0 +1,168 @@
+//! What went wrong: operation, address, cause, and the way out.
+
+use std::fmt;
+use std::io;
+
+/// The result of every fallible call of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What kind of failure it is; the program's exit codes follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The caller asked for something that can never work (a port of 99999).
+    Usage,
+    /// Nobody is there: refused, no such file, a stale socket file.
+    NobodyThere,
+    /// Permission denied.
+    Denied,
+    /// The address is in use by a live socket.
+    InUse,
+    /// The connection broke: reset, or closed with data unsent or a reply unfinished.
+    Broken,
+    /// The name did not resolve.
+    Unresolved,
+    /// A time limit ran out.
+    TimedOut,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// What an operating system's error means when no family knows better.
+    fn of(source: &io::Error) -> Self {
+        use io::ErrorKind as E;
+        match source.kind() {
+            E::ConnectionRefused | E::NotFound => Self::NobodyThere,
+            E::PermissionDenied => Self::Denied,
+            E::AddrInUse => Self::InUse,
+            E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof => {
+                Self::Broken
+            }
+            E::TimedOut => Self::TimedOut,
+            E::InvalidInput if source.raw_os_error().is_none() => Self::Usage,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A failure, printed on one line as `operation address: cause; way out`.
+///
+/// ```
+/// use sok::{Address, Error};
+/// let address: Address = "unix:/run/x.sock".parse()?;
+/// let refused = std::io::Error::from_raw_os_error(111);
+/// let error = Error::new("connect", &address, refused).with_hint("start the server");
+/// assert_eq!(
+///     error.to_string(),
+///     "connect unix:/run/x.sock: Connection refused; start the server"
+/// );
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    operation: &'static str,
+    address: String,
+    kind: Kind,
+    source: io::Error,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// `operation` on `address` failed because of `source`, whose [`Kind`] follows from it.
+    pub fn new(
+        operation: &'static str,
+        address: impl fmt::Display,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        let source = source.into();
+        Self(Box::new(Inner {
+            operation,
+            address: address.to_string(),
+            kind: Kind::of(&source),
+            source,
+            hint: None,
+        }))
+    }
+
+    /// A failure that this crate found itself, told in `cause`.
+    pub fn because(
+        operation: &'static str,
+        address: impl fmt::Display,
+        kind: Kind,
+        cause: impl Into<String>,
+    ) -> Self {
+        Self::new(operation, address, io::Error::other(cause.into())).with_kind(kind)
+    }
+
+    /// The same failure as another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// The same failure with the way out of it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What was being done: `connect`, `bind`, `receive`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// The address as it was typed or resolved, in full form.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// The way out, where there is one to tell.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The cause in words, without the error number that the standard library appends.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let text = self.0.source.to_string();
+        match (self.0.source.raw_os_error(), text.rfind(" (os error")) {
+            (Some(_), Some(end)) => text[..end].to_owned(),
+            _ => text,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.0.operation, self.0.address, self.cause())?;
+        match &self.0.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} [{:?}]", self.0.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0.source)
+    }
+}

@@ -1,0 +1,222 @@
+//! The connection loop: accept, hand over to the service, and again.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::stop::Stop;
+use crate::error::{Error, Result};
+use crate::net::{Listener, Peer, Stream};
+use crate::service::{Service, Traffic};
+
+/// How long accepting rests when the machine is out of descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The bounds of a connection loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How many connections are served at once; with 1, one after another. The others wait in
+    /// the backlog: the limit holds before `accept(2)`.
+    pub max_connections: usize,
+    /// After how many connections the loop ends, or never.
+    pub exit_after: Option<u64>,
+    /// How long a requested stop waits for the connections under way.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: 4096, exit_after: None, grace: Duration::from_secs(5) }
+    }
+}
+
+/// What a connection loop has done.
+#[derive(Debug, Default)]
+pub struct Served {
+    /// The connections accepted.
+    pub connections: u64,
+    /// Those that ended with an error.
+    pub failed: u64,
+    /// The first error of a connection.
+    pub first_failure: Option<Error>,
+    /// The connections cut off because the grace was over.
+    pub cut: usize,
+    /// The bytes of the connections that ended well.
+    pub traffic: Traffic,
+}
+
+/// Accepts connections on all `listeners` and serves each with `service`, until `stop` or a limit.
+///
+/// A failed connection never ends the loop. When descriptors or memory run out, accepting pauses
+/// and goes on. At the end the listeners are closed first, so that a successor can take their
+/// addresses while the connections under way are drained.
+///
+/// # Errors
+/// An error of `accept(2)` that no later call would pass, once the connections under way ended.
+pub async fn connection_loop(
+    listeners: Vec<Listener>,
+    service: impl Service,
+    limits: Limits,
+    stop: Stop,
+) -> Result<Served> {
+    let service = Arc::new(service);
+    let mut connections = Connections::default();
+    let mut paused_until: Option<Instant> = None;
+    let mut broken = None;
+    let mut stopping = pin!(stop.requested());
+    while limits.exit_after.is_none_or(|limit| connections.served.connections < limit) {
+        let free = connections.under_way.len() < limits.max_connections;
+        let resume = paused_until.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            () = &mut stopping => break,
+            Some(ended) = connections.under_way.join_next() => connections.ended(ended),
+            () = sleep_until(resume), if paused_until.is_some() => paused_until = None,
+            (at, accepted) = accept(&listeners), if free && paused_until.is_none() => match accepted {
+                Ok((stream, peer)) => connections.begin(&service, stream, peer),
+                Err(error) => match AcceptFault::of(&error) {
+                    AcceptFault::Peer => {}
+                    AcceptFault::Exhausted => {
+                        warn!(address = %at.local(), %error, "accepting pauses");
+                        paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
+                    }
+                    AcceptFault::Listener => {
+                        broken = Some(Error::new("accept", at.local(), error));
+                        break;
+                    }
+                },
+            },
+        }
+    }
+    drop(listeners);
+    connections.drain(&stop, limits.grace).await;
+    broken.map_or(Ok(connections.served), Err)
+}
+
+/// The next connection of any of the listeners.
+async fn accept(listeners: &[Listener]) -> (&Listener, io::Result<(Stream, Peer)>) {
+    poll_fn(|cx| {
+        for listener in listeners {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready((listener, accepted));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What an error of `accept(2)` is about.
+enum AcceptFault {
+    /// The connection that was to be accepted: the next one may be well.
+    Peer,
+    /// Descriptors or memory, of which some may be free later.
+    Exhausted,
+    /// The listening socket itself.
+    Listener,
+}
+
+impl AcceptFault {
+    fn of(error: &io::Error) -> Self {
+        use nix::Error as E;
+        match error.raw_os_error().map(E::from_raw) {
+            Some(E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM) => Self::Exhausted,
+            // accept(2): "already-pending network errors on the new socket" are retried.
+            Some(
+                E::ECONNABORTED | E::ECONNRESET | E::EPROTO | E::ENOPROTOOPT | E::EHOSTDOWN
+                | E::EHOSTUNREACH | E::ENETDOWN | E::ENETUNREACH | E::ENONET | E::ETIMEDOUT
+                | E::EPERM | E::EINTR,
+            ) => Self::Peer,
+            None if error.kind() == io::ErrorKind::ConnectionAborted => Self::Peer,
+            _ => Self::Listener,
+        }
+    }
+}
+
+/// The connections under way, and the sum of those that ended.
+#[derive(Default)]
+struct Connections {
+    under_way: JoinSet<Ended>,
+    served: Served,
+}
+
+struct Ended {
+    id: u64,
+    peer: Peer,
+    began: Instant,
+    result: Result<Traffic>,
+}
+
+impl Connections {
+    fn begin<S: Service>(&mut self, service: &Arc<S>, stream: Stream, peer: Peer) {
+        self.served.connections += 1;
+        let id = self.served.connections;
+        info!(connection = id, %peer, "connected");
+        let service = Arc::clone(service);
+        let began = Instant::now();
+        self.under_way.spawn(async move {
+            let result = service.serve(stream, &peer).await;
+            Ended { id, peer, began, result }
+        });
+    }
+
+    fn ended(&mut self, ended: std::result::Result<Ended, JoinError>) {
+        let Ended { id, peer, began, result } = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.served.failed += 1;
+                warn!(%error, "a connection's service did not end well");
+                return;
+            }
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        match result {
+            Ok(traffic) => {
+                let Traffic { received, sent } = traffic;
+                info!(connection = id, %peer, received, sent, seconds, "ended");
+                self.served.traffic.received += received;
+                self.served.traffic.sent += sent;
+            }
+            Err(error) => {
+                warn!(connection = id, %peer, seconds, %error, "failed");
+                self.served.failed += 1;
+                self.served.first_failure.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Waits for the connections under way; once a stop is requested, for `grace` at most.
+    async fn drain(&mut self, stop: &Stop, grace: Duration) {
+        let graceful = async {
+            stop.requested().await;
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                () = stop.given_up() => {}
+            }
+        };
+        let mut given_up = pin!(graceful);
+        if stop.is_requested() && !self.under_way.is_empty() {
+            info!(connections = self.under_way.len(), ?grace, "draining");
+        }
+        loop {
+            tokio::select! {
+                biased;
+                ended = self.under_way.join_next() => match ended {
+                    Some(ended) => self.ended(ended),
+                    None => return,
+                },
+                () = &mut given_up => break,
+            }
+        }
+        self.served.cut = self.under_way.len();
+        warn!(connections = self.served.cut, "cut off at the end of the grace");
+        self.under_way.shutdown().await;
+    }
+}

@@ -1,0 +1,12 @@
+//! The two loops that make a server, which name no family: [`connection_loop`] accepts,
+//! [`communication_loop`] receives and answers.
+
+mod communication;
+mod connection;
+mod framing;
+mod stop;
+
+pub use self::communication::{Answer, Reply, communication_loop};
+pub use self::connection::{Limits, Served, connection_loop};
+pub use self::framing::{Framing, Inbox, Rule};
+pub use self::stop::Stop;

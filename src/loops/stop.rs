@@ -1,0 +1,68 @@
+//! Graceful stop: stop accepting, drain, give up.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A request to stop, which every clone of it sees.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    stopping: CancellationToken,
+    giving_up: CancellationToken,
+}
+
+impl Stop {
+    /// One that nobody has requested yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that SIGTERM or SIGINT requests; a second signal ends the draining.
+    ///
+    /// # Errors
+    /// What `sigaction(2)` reports.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub fn on_signals() -> io::Result<Self> {
+        let stop = Self::new();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let signalled = stop.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => signalled.request(),
+                    _ = interrupt.recv() => signalled.request(),
+                }
+            }
+        });
+        Ok(stop)
+    }
+
+    /// Asks to stop; asked again, it asks to give up what is still under way.
+    pub fn request(&self) {
+        if self.stopping.is_cancelled() {
+            self.giving_up.cancel();
+        }
+        self.stopping.cancel();
+    }
+
+    /// Ends when somebody asked to stop.
+    pub async fn requested(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Whether somebody asked to stop.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Ends when somebody asked a second time.
+    pub async fn given_up(&self) {
+        self.giving_up.cancelled().await;
+    }
+}

@@ -1,0 +1,238 @@
+//! What sockets of each family do differently: the only place that branches on it.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+
+use nix::sys::socket::{getsockopt, sockopt};
+use socket2::Domain;
+
+use super::listener::ListenOptions;
+use super::peer::{Credentials, Peer};
+use super::sockaddr::{decode, encode};
+use super::socket::Socket;
+use super::socket_file::{Refusal, SocketFile, foreign, in_use};
+use crate::address::{Address, Family, UnixName};
+use crate::error::{Error, Kind};
+
+/// The kernel's number of a family.
+pub(super) const fn domain(family: Family) -> Domain {
+    match family {
+        Family::Inet => Domain::IPV4,
+        Family::Inet6 => Domain::IPV6,
+        Family::Unix => Domain::UNIX,
+    }
+}
+
+/// Binds `socket` to `address` and listens; a socket file is published when it accepts.
+pub(super) fn listen(
+    socket: &Socket,
+    address: &Address,
+    options: &ListenOptions,
+) -> Result<Option<SocketFile>, Refusal> {
+    match address {
+        Address::Inet(_) => socket.options().set_reuse_address(true)?,
+        Address::Inet6(_) => {
+            socket.options().set_only_v6(options.v6only)?;
+            socket.options().set_reuse_address(true)?;
+        }
+        Address::Unix(UnixName::Path(path)) => {
+            return SocketFile::publish(socket, path, options).map(Some);
+        }
+        Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
+    }
+    socket.bind(&encode(address)?.name, address).map_err(|error| taken(error, address))?;
+    socket.listen(options.backlog)?;
+    Ok(None)
+}
+
+/// Binds a client's own end.
+pub(super) fn bind_client(socket: &Socket, address: &Address) -> Result<Option<SocketFile>, Refusal> {
+    match address {
+        Address::Inet(_) | Address::Inet6(_) => socket.options().set_reuse_address(true)?,
+        Address::Unix(UnixName::Path(path)) => return SocketFile::bind(socket, path).map(Some),
+        Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
+    }
+    socket.bind(&encode(address)?.name, address).map_err(|error| taken(error, address))?;
+    Ok(None)
+}
+
+/// Who holds an address that `bind(2)` found in use, and the other known causes of its errors.
+fn taken(error: io::Error, address: &Address) -> Refusal {
+    let hint = match (error.kind(), address) {
+        (io::ErrorKind::AddrInUse, Address::Unix(_)) => {
+            let holder = Socket::open(Family::Unix)
+                .and_then(|probe| {
+                    probe.connect(&encode(address)?.name)?;
+                    credentials(&probe)
+                })
+                .unwrap_or_default();
+            return in_use(holder);
+        }
+        (io::ErrorKind::AddrInUse, Address::Inet(_) | Address::Inet6(_)) => {
+            "stop who listens there, or take port 0 to get a free one"
+        }
+        (io::ErrorKind::PermissionDenied, Address::Inet(_) | Address::Inet6(_)) => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE"
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => "no interface of this machine has this address",
+        (_, Address::Inet6(v6)) if lacks_scope(v6) => NEEDS_SCOPE,
+        _ => return error.into(),
+    };
+    Refusal { source: error, kind: None, hint: Some(hint.to_owned()) }
+}
+
+/// Sets what every connection of a family wants, once it is open.
+pub(super) fn opened(socket: &Socket) -> io::Result<()> {
+    match socket.family() {
+        // A reply must not wait for an acknowledgement (Nagle): tcp(7).
+        Family::Inet | Family::Inet6 => socket.options().set_tcp_nodelay(true),
+        Family::Unix => Ok(()),
+    }
+}
+
+/// What a failed `connect(2)` means on a non-blocking socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectFault {
+    /// The connection is under way: wait until the socket is writable.
+    InProgress,
+    /// A server is there, but its backlog is full, and nothing can be polled: try again.
+    BacklogFull,
+    /// It failed.
+    Failed,
+}
+
+/// What `error` of `connect(2)` means.
+pub(super) fn connect_fault(family: Family, error: &io::Error) -> ConnectFault {
+    match (family, error.raw_os_error().map(nix::Error::from_raw)) {
+        (Family::Inet | Family::Inet6, Some(nix::Error::EINPROGRESS)) => ConnectFault::InProgress,
+        (Family::Unix, Some(nix::Error::EAGAIN)) => ConnectFault::BacklogFull,
+        (Family::Inet | Family::Inet6 | Family::Unix, _) => ConnectFault::Failed,
+    }
+}
+
+/// The failure of a connection to `address`, with the cause that the family knows.
+pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
+    let errno = source.raw_os_error().map(nix::Error::from_raw);
+    let told = |kind, cause: &str| Error::because("connect", address, kind, cause);
+    match (address, errno) {
+        (Address::Unix(UnixName::Path(path)), Some(nix::Error::ECONNREFUSED)) => {
+            match std::fs::metadata(path).ok().as_ref().and_then(foreign) {
+                Some(what) => told(Kind::Other, &format!("this is {what}, not a socket"))
+                    .with_hint("give the path of a socket"),
+                None => told(
+                    Kind::NobodyThere,
+                    "no server is listening (stale socket file left by a dead process)",
+                )
+                .with_hint("start the server, or remove the file"),
+            }
+        }
+        (Address::Unix(UnixName::Path(_)), Some(nix::Error::ENOENT)) => {
+            told(Kind::NobodyThere, "no such file").with_hint("start the server, or check the path")
+        }
+        (Address::Unix(UnixName::Path(_)), Some(nix::Error::EACCES)) => {
+            Error::new("connect", address, source)
+                .with_hint("the socket file must be writable, and its directories searchable")
+        }
+        (Address::Unix(_), Some(nix::Error::EPROTOTYPE)) => {
+            told(Kind::Other, "the socket there is no stream socket")
+        }
+        (Address::Inet(_) | Address::Inet6(_) | Address::Unix(_), Some(nix::Error::ECONNREFUSED)) => {
+            told(Kind::NobodyThere, "connection refused, no server is listening")
+                .with_hint("start the server, or check the address")
+        }
+        (Address::Inet6(v6), Some(nix::Error::EINVAL)) if lacks_scope(v6) => {
+            Error::new("connect", address, source).with_kind(Kind::Usage).with_hint(NEEDS_SCOPE)
+        }
+        (Address::Inet(_) | Address::Inet6(_) | Address::Unix(_), _) => {
+            Error::new("connect", address, source)
+        }
+    }
+}
+
+const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe80::1%eth0]";
+
+fn lacks_scope(v6: &std::net::SocketAddrV6) -> bool {
+    v6.ip().is_unicast_link_local() && v6.scope_id() == 0
+}
+
+/// The process at the other end, where the family tells.
+pub(super) fn credentials(socket: &Socket) -> io::Result<Option<Credentials>> {
+    match socket.family() {
+        Family::Inet | Family::Inet6 => Ok(None),
+        Family::Unix => {
+            let found = getsockopt(socket, sockopt::PeerCredentials)?;
+            Ok(Some(Credentials { pid: found.pid(), uid: found.uid(), gid: found.gid() }))
+        }
+    }
+}
+
+/// Whether a bound socket's own name must be kept, as the kernel knows another or none.
+pub(super) fn accepted_name(listener: &Arc<Address>) -> Option<Arc<Address>> {
+    match listener.family() {
+        // The kernel still has the temporary name that the socket file was bound under.
+        Family::Unix => Some(Arc::clone(listener)),
+        Family::Inet | Family::Inet6 => None,
+    }
+}
+
+/// The address that a listener which asked for `wanted` got.
+pub(super) fn bound_name(socket: &Socket, wanted: &Address) -> io::Result<Address> {
+    match wanted {
+        Address::Inet(_) | Address::Inet6(_) => decode(&socket.options().local_addr()?),
+        Address::Unix(_) => Ok(wanted.clone()),
+    }
+}
+
+/// Whether a listener on `address` also takes clients of another family, and which.
+pub(super) fn also_takes(socket: &Socket, address: &Address) -> Option<Family> {
+    match address {
+        Address::Inet6(v6) if v6.ip().is_unspecified() => {
+            let only_v6 = socket.options().only_v6().unwrap_or(true);
+            (!only_v6).then_some(Family::Inet)
+        }
+        Address::Inet(_) | Address::Inet6(_) | Address::Unix(_) => None,
+    }
+}
+
+/// The environment of a program that talks to `peer`: the UCSPI variables, and our own.
+///
+/// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and
+/// their kin. `SOK_FAMILY`, `SOK_LOCAL` and `SOK_PEER` are the same on every family.
+#[must_use]
+pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
+    let mut all: Vec<(&'static str, OsString)> = vec![
+        ("SOK_FAMILY", local.family().name().into()),
+        ("SOK_LOCAL", local.to_string().into()),
+        ("SOK_PEER", peer.address.to_string().into()),
+    ];
+    match local {
+        Address::Inet(_) | Address::Inet6(_) => {
+            all.push(("PROTO", "TCP".into()));
+            let names = [("TCPLOCALIP", "TCPLOCALPORT"), ("TCPREMOTEIP", "TCPREMOTEPORT")];
+            for (end, (ip_name, port_name)) in [local, &peer.address].into_iter().zip(names) {
+                if let Some((ip, port)) = end.as_ip() {
+                    // A dual-stack listener sees an IPv4 client as ::ffff:a.b.c.d.
+                    all.push((ip_name, ip.to_canonical().to_string().into()));
+                    all.push((port_name, port.to_string().into()));
+                }
+            }
+        }
+        Address::Unix(name) => {
+            all.push(("PROTO", "UNIX".into()));
+            if let Some(path) = name.as_path() {
+                all.push(("UNIXLOCALPATH", path.into()));
+            }
+            if let Some(path) = peer.address.as_unix().and_then(UnixName::as_path) {
+                all.push(("UNIXREMOTEPATH", path.into()));
+            }
+            if let Some(Credentials { pid, uid, gid }) = peer.credentials {
+                all.push(("UNIXREMOTEPID", pid.to_string().into()));
+                all.push(("UNIXREMOTEEUID", uid.to_string().into()));
+                all.push(("UNIXREMOTEEGID", gid.to_string().into()));
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,15 @@
+//! Sockets: one [`Listener`] and one [`Stream`] for every family.
+
+mod family;
+mod listener;
+mod peer;
+mod sockaddr;
+mod socket;
+mod socket_file;
+mod stream;
+
+pub use self::family::exec_environment;
+pub use self::listener::{ListenOptions, Listener, Owner};
+pub use self::peer::{Credentials, Peer};
+pub use self::socket::{CALL_TARGET, Socket};
+pub use self::stream::{ConnectOptions, Stream};

@@ -1,0 +1,36 @@
+//! Who is at the other end: an address, or the process behind a local socket.
+
+use std::fmt;
+
+use crate::address::Address;
+
+/// The process at the other end of a local socket, as of its `connect(2)`; see `SO_PEERCRED`
+/// in `unix(7)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    /// The process id; 0 if it lives in another pid namespace.
+    pub pid: i32,
+    /// The effective user id.
+    pub uid: u32,
+    /// The effective group id.
+    pub gid: u32,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; a local client's is mostly unnamed.
+    pub address: Address,
+    /// Its process, where the family tells.
+    pub credentials: Option<Credentials>,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)?;
+        match self.credentials {
+            Some(Credentials { pid, uid, gid }) => write!(f, "(pid {pid} uid {uid} gid {gid})"),
+            None => Ok(()),
+        }
+    }
+}

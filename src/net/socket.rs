@@ -1,0 +1,224 @@
+//! The socket calls, one method each: `EINTR` is retried, and each call can be watched.
+
+use std::fmt::Display;
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use nix::sys::sendfile::sendfile;
+use nix::sys::socket::MsgFlags;
+use socket2::{SockAddr, Type};
+use tracing::Level;
+
+use super::family;
+use crate::address::Family;
+
+/// The `tracing` target under which each socket call is reported, at trace level.
+///
+/// The fields are `call`, `family`, `arguments`, `result` and `micros`. A `recv`, `send` or
+/// `accept` that would block is not reported: it is the wait for readiness, not a call that
+/// a program with blocking sockets would make.
+pub const CALL_TARGET: &str = "sok::call";
+
+/// A non-blocking stream socket of any family, closed when dropped.
+#[derive(Debug)]
+pub struct Socket {
+    inner: socket2::Socket,
+    family: Family,
+}
+
+impl Socket {
+    /// `socket(2)`: a stream socket, non-blocking and closed on exec.
+    pub(super) fn open(family: Family) -> io::Result<Self> {
+        let watch = Watch::start(family, "socket");
+        let kind = Type::STREAM.nonblocking();
+        let opened = socket2::Socket::new(family::domain(family), kind, None);
+        watch.done(
+            &opened,
+            || format!("{}, SOCK_STREAM", family.af_name()),
+            |socket| socket.as_raw_fd().to_string(),
+        );
+        opened.map(|inner| Self { inner, family })
+    }
+
+    /// `socketpair(2)`: two connected sockets.
+    pub(super) fn pair(family: Family) -> io::Result<(Self, Self)> {
+        let kind = Type::STREAM.nonblocking();
+        let (one, other) = socket2::Socket::pair(family::domain(family), kind, None)?;
+        Ok((Self { inner: one, family }, Self { inner: other, family }))
+    }
+
+    pub(super) const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The socket itself, to read and set its options.
+    pub(super) const fn options(&self) -> &socket2::Socket {
+        &self.inner
+    }
+
+    /// `bind(2)`; `shown` is the name that a person knows it by.
+    pub(super) fn bind(&self, name: &SockAddr, shown: &impl Display) -> io::Result<()> {
+        self.watched("bind", || shown.to_string(), || self.inner.bind(name))
+    }
+
+    /// `listen(2)`; the kernel caps `backlog` by `net.core.somaxconn`.
+    pub(super) fn listen(&self, backlog: u32) -> io::Result<()> {
+        let length = i32::try_from(backlog).unwrap_or(i32::MAX);
+        self.watched("listen", || backlog.to_string(), || self.inner.listen(length))
+    }
+
+    /// `accept(2)`: the next connection, non-blocking, and the address of its other end.
+    pub(super) fn accept(&self) -> io::Result<(Self, SockAddr)> {
+        let watch = Watch::start(self.family, "accept");
+        let accepted = uninterrupted(|| self.inner.accept());
+        watch.done(
+            &accepted,
+            || self.as_raw_fd().to_string(),
+            |(socket, _)| socket.as_raw_fd().to_string(),
+        );
+        let (inner, name) = accepted?;
+        let accepted = Self { inner, family: self.family };
+        accepted.inner.set_nonblocking(true)?;
+        Ok((accepted, name))
+    }
+
+    /// `connect(2)`, which may only begin the connection; [`Watch`] reports it at its end.
+    pub(super) fn connect(&self, name: &SockAddr) -> io::Result<()> {
+        uninterrupted(|| self.inner.connect(name))
+    }
+
+    /// `recv(2)`: what is there, 0 at the end.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = buffer.len();
+        self.watched("recv", || size.to_string(), || (&self.inner).read(buffer))
+    }
+
+    /// `send(2)`: as much as the socket takes now; a peer that left is an error, not a signal.
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_NOSIGNAL.bits();
+        let send = || self.inner.send_with_flags(bytes, flags);
+        self.watched("send", || bytes.len().to_string(), send)
+    }
+
+    /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now.
+    pub(super) fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let send = || Ok(sendfile(&self.inner, file, None, count)?);
+        self.watched("sendfile", || count.to_string(), send)
+    }
+
+    /// `shutdown(2)`.
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let argument = || format!("SHUT_{}", if how == Shutdown::Write { "WR" } else { "RDWR" });
+        self.watched("shutdown", argument, || self.inner.shutdown(how))
+    }
+
+    /// A blocking copy of the descriptor, for a child process.
+    pub(super) fn to_blocking(&self) -> io::Result<OwnedFd> {
+        self.inner.set_nonblocking(false)?;
+        self.inner.try_clone().map(OwnedFd::from)
+    }
+
+    fn watched<T>(
+        &self,
+        call: &'static str,
+        arguments: impl FnOnce() -> String,
+        run: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T>
+    where
+        T: Shown,
+    {
+        let watch = Watch::start(self.family, call);
+        let result = uninterrupted(run);
+        let arguments = || format!("{}, {}", self.as_raw_fd(), arguments());
+        watch.done(&result, arguments, T::shown);
+        result
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // The field's own drop closes the descriptor, right after this report.
+        let watch = Watch::start(self.family, "close");
+        watch.done(&Ok(()), || self.as_raw_fd().to_string(), Shown::shown);
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// Runs `call` until no signal interrupts it.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// How the value that a call returned is printed: as the system call would return it.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for () {
+    fn shown(&self) -> String {
+        "0".to_owned()
+    }
+}
+
+impl Shown for usize {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A socket call under way; when nobody watches it costs one comparison.
+#[derive(Debug)]
+pub(super) struct Watch {
+    family: Family,
+    call: &'static str,
+    started: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn start(family: Family, call: &'static str) -> Self {
+        let watched = tracing::enabled!(target: CALL_TARGET, Level::TRACE);
+        Self { family, call, started: watched.then(Instant::now) }
+    }
+
+    /// Reports the call with its result, unless it would block and is to be made again.
+    pub(super) fn done<T>(
+        &self,
+        result: &io::Result<T>,
+        arguments: impl FnOnce() -> String,
+        value: impl FnOnce(&T) -> String,
+    ) {
+        let Some(started) = self.started else { return };
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let result = match result {
+            Ok(done) => value(done),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => format!("-1 {error}"),
+        };
+        tracing::trace!(
+            target: CALL_TARGET,
+            call = self.call,
+            family = self.family.af_name(),
+            arguments = arguments(),
+            result,
+            micros,
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! The life of a socket file: probe, bind a temporary name, publish, unlink.
+//!
+//! A file appears under its name only when its server accepts, with its mode and owner. A live
+//! socket is never taken, a dead one is replaced, and what is no socket stays; see `unix(7)`.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use super::listener::ListenOptions;
+use super::peer::Credentials;
+use super::sockaddr::encode_path;
+use super::socket::Socket;
+use super::{family, listener::Owner};
+use crate::address::Family;
+use crate::error::Kind;
+
+/// A socket file of ours, which is removed when this value is dropped, if it is still ours.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// What a path holds.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    /// A socket that nobody listens on, with its inode.
+    Dead(u64),
+    /// A socket in use, and by whom where the kernel tells.
+    Live(Option<Credentials>),
+    /// Something else, in words.
+    Foreign(&'static str),
+}
+
+/// Why a socket file cannot be made: cause, kind and way out.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) source: io::Error,
+    pub(super) kind: Option<Kind>,
+    pub(super) hint: Option<String>,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(source: io::Error) -> Self {
+        Self { source, kind: None, hint: None }
+    }
+}
+
+impl SocketFile {
+    /// Binds `socket` beside `path`, sets the file's rights, listens, and renames it to `path`.
+    pub(super) fn publish(
+        socket: &Socket,
+        path: &Path,
+        options: &ListenOptions,
+    ) -> Result<Self, Refusal> {
+        let found = probe(path)?.free(path)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or_else(|| Path::new("."));
+        let shown = path.display();
+        let made = tempfile::Builder::new()
+            .prefix(".sok-")
+            .make_in(directory, |name| socket.bind(&encode_path(name)?.name, &shown))
+            .map_err(without_path)?;
+        let temporary = made.into_temp_path();
+        fs::set_permissions(&temporary, Permissions::from_mode(options.mode))?;
+        if let Some(Owner { user, group }) = options.owner {
+            chown(&temporary, user, group)?;
+        }
+        socket.listen(options.backlog)?;
+        let file = Self::of(&temporary, path)?;
+        file.take_name(&temporary, &found)?;
+        if matches!(found, Found::Nothing) {
+            // Renamed: there is nothing left under the temporary name, and nothing to remove.
+            let _ = temporary.keep();
+        }
+        Ok(file)
+    }
+
+    /// Binds a client's own end to `path`, which its peer sees as its address.
+    pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
+        if let Found::Dead(_) = probe(path)?.free(path)? {
+            fs::remove_file(path)?;
+        }
+        socket.bind(&encode_path(path)?.name, &path.display())?;
+        Ok(Self::of(path, path)?)
+    }
+
+    fn of(made: &Path, path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(made)?;
+        Ok(Self {
+            path: std::path::absolute(path)?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    /// Renames `temporary` to the final name in one step, unless somebody took the name meanwhile.
+    fn take_name(&self, temporary: &Path, found: &Found) -> Result<(), Refusal> {
+        let flags = match found {
+            Found::Dead(_) => RenameFlags::RENAME_EXCHANGE,
+            Found::Nothing | Found::Live(_) | Found::Foreign(_) => RenameFlags::RENAME_NOREPLACE,
+        };
+        let rename = || renameat2(AT_FDCWD, temporary, AT_FDCWD, &self.path, flags);
+        match rename() {
+            Ok(()) => {}
+            // A file system without these flags: the plain rename, with its short race.
+            Err(nix::Error::EINVAL | nix::Error::ENOSYS) => return Ok(fs::rename(temporary, &self.path)?),
+            Err(nix::Error::EEXIST) => return Err(taken_meanwhile(&self.path)),
+            Err(errno) => return Err(io::Error::from(errno).into()),
+        }
+        match found {
+            Found::Dead(inode) if fs::symlink_metadata(temporary)?.ino() != *inode => {
+                // Not the dead file that was probed: give the name back to who took it.
+                rename().map_err(io::Error::from)?;
+                Err(taken_meanwhile(&self.path))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = |metadata: &fs::Metadata| {
+            metadata.dev() == self.device && metadata.ino() == self.inode
+        };
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| ours(&metadata)) {
+            // A file that cannot be removed now is a dead one, which the next server replaces.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Found {
+    /// The same if a socket may be bound in its place, else why not.
+    fn free(self, path: &Path) -> Result<Self, Refusal> {
+        match self {
+            Self::Nothing | Self::Dead(_) => Ok(self),
+            Self::Live(holder) => Err(in_use(holder)),
+            Self::Foreign(what) => Err(Refusal {
+                source: io::Error::other(format!("this is {what}, not a socket; it stays as it is")),
+                kind: Some(Kind::Other),
+                hint: Some(format!("choose another path than {}", path.display())),
+            }),
+        }
+    }
+}
+
+/// What an address held by somebody else is refused with.
+pub(super) fn in_use(holder: Option<Credentials>) -> Refusal {
+    let by = holder.map_or_else(String::new, |holder| format!(" (pid {})", holder.pid));
+    Refusal {
+        source: io::Error::other(format!("a live server{by} listens here")),
+        kind: Some(Kind::InUse),
+        hint: Some("stop it, or choose another name".to_owned()),
+    }
+}
+
+fn taken_meanwhile(path: &Path) -> Refusal {
+    match probe(path).and_then(|found| Ok(found.free(path))) {
+        Ok(Err(refusal)) => refusal,
+        Ok(Ok(_)) | Err(_) => in_use(None),
+    }
+}
+
+/// What is at `path`; a server that accepts sees one connection that says nothing.
+fn probe(path: &Path) -> io::Result<Found> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    if let Some(what) = foreign(&metadata) {
+        return Ok(Found::Foreign(what));
+    }
+    let probe = Socket::open(Family::Unix)?;
+    match probe.connect(&encode_path(path)?.name) {
+        Ok(()) => Ok(Found::Live(family::credentials(&probe)?)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused => Ok(Found::Dead(metadata.ino())),
+            io::ErrorKind::NotFound => Ok(Found::Nothing),
+            io::ErrorKind::PermissionDenied => Err(error),
+            // A full backlog, or a live socket of another type.
+            _ => Ok(Found::Live(None)),
+        },
+    }
+}
+
+/// What a file is in words, if it is no socket.
+pub(super) fn foreign(metadata: &fs::Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    if kind.is_socket() {
+        None
+    } else if kind.is_dir() {
+        Some("a directory")
+    } else if kind.is_symlink() {
+        Some("a symbolic link")
+    } else if kind.is_file() {
+        Some("a regular file")
+    } else {
+        Some("a device or a pipe")
+    }
+}
+
+/// The error alone: `tempfile` puts its temporary path before it.
+fn without_path(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(std::error::Error::source) {
+        Some(source) => source
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+            .map_or_else(|| io::Error::new(error.kind(), source.to_string()), io::Error::from_raw_os_error),
+        None => error,
+    }
+}

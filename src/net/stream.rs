@@ -1,0 +1,321 @@
+//! A connection of any family: connect with a deadline, send, receive, half-close.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::family::{self, ConnectFault};
+use super::listener::bind_error;
+use super::peer::Credentials;
+use super::sockaddr::{Encoded, decode, encode};
+use super::socket::{Socket, Watch};
+use super::socket_file::SocketFile;
+use crate::address::{Address, Family};
+use crate::error::{Error, Kind, Result};
+
+/// How a client connects.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// The client's own end; a socket file made for it is removed with the stream.
+    pub bind: Option<Address>,
+    /// When to give up; without it the kernel's own limit holds, which AF_UNIX does not have.
+    pub deadline: Option<Instant>,
+}
+
+/// A connected socket of any family.
+#[derive(Debug)]
+pub struct Stream {
+    // The client's own name, dropped before the socket.
+    file: Option<Box<SocketFile>>,
+    io: AsyncFd<Socket>,
+    local: Option<Arc<Address>>,
+}
+
+/// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
+
+impl Stream {
+    /// Connects to `address`, see `connect(2)`.
+    ///
+    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there.
+    ///
+    /// # Errors
+    /// [`Kind::NobodyThere`], [`Kind::Denied`], [`Kind::TimedOut`], or what else the kernel tells.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O and time drivers enabled.
+    pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self> {
+        let failed = |source: io::Error| family::connect_error(address, source);
+        let socket = Socket::open(address.family()).map_err(failed)?;
+        let file = match &options.bind {
+            Some(own) => family::bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
+            None => None,
+        };
+        let name = encode(address).map_err(failed)?;
+        let watch = Watch::start(address.family(), "connect");
+        let descriptor = socket.as_raw_fd();
+        let mut full = false;
+        let connecting = finish_connect(socket, &name, &mut full);
+        let connected = match options.deadline {
+            None => connecting.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        };
+        watch.done(&connected, || format!("{descriptor}, {address}"), |_| "0".to_owned());
+        match connected {
+            Ok(io) => {
+                family::opened(io.get_ref()).map_err(failed)?;
+                Ok(Self { file: file.map(Box::new), io, local: None })
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(no_answer(address, full)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Two streams connected to each other, see `socketpair(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports, mostly that there are too many open files.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = Socket::pair(Family::Unix)?;
+        Ok((Self::accepted(one, None)?, Self::accepted(other, None)?))
+    }
+
+    pub(super) fn accepted(socket: Socket, local: Option<Arc<Address>>) -> io::Result<Self> {
+        Ok(Self { file: None, io: registered(socket)?, local })
+    }
+
+    /// The family of this connection.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.io.get_ref().family()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// What `getsockname(2)` reports.
+    pub fn local(&self) -> io::Result<Address> {
+        match &self.local {
+            Some(local) => Ok(Address::clone(local)),
+            None => decode(&self.io.get_ref().options().local_addr()?),
+        }
+    }
+
+    /// The process at the other end, where the family tells.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports.
+    pub fn peer_credentials(&self) -> io::Result<Option<Credentials>> {
+        family::credentials(self.io.get_ref())
+    }
+
+    /// Receives what is there, 0 bytes at the end.
+    ///
+    /// # Errors
+    /// What `recv(2)` reports.
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_receive(cx, buffer)).await
+    }
+
+    /// Polls for bytes to receive; the last caller alone is woken.
+    pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.io.poll_read_ready(cx))?;
+            match self.io.get_ref().receive(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Ok(count) => {
+                    // A short read emptied the socket: the next one would only say EAGAIN.
+                    if 0 < count && count < buffer.len() {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// What `send(2)` reports.
+    pub async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = std::future::poll_fn(|cx| self.poll_send(cx, bytes)).await?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// Polls to send some of `bytes`; the last caller alone is woken.
+    pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |socket| socket.send(bytes))
+    }
+
+    /// Sends what the socket takes of `bytes` at once, perhaps nothing.
+    ///
+    /// # Errors
+    /// What `send(2)` reports.
+    pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.io.get_ref().send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            sent => sent,
+        }
+    }
+
+    /// Sends up to `count` bytes of a regular file from its own offset, see `sendfile(2)`;
+    /// 0 bytes at its end.
+    ///
+    /// # Errors
+    /// What `sendfile(2)` reports; `InvalidInput` for a file that cannot be mapped.
+    pub async fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let send = |socket: &Socket| socket.send_file(file, count);
+        std::future::poll_fn(|cx| self.poll_write_with(cx, send)).await
+    }
+
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.io.poll_write_ready(cx))?;
+            match write(self.io.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Ends the sending half: the peer sees the end, and may still answer; see `shutdown(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports; a peer that is already gone is none.
+    pub fn finish(&self) -> io::Result<()> {
+        match self.io.get_ref().shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Closes the connection so that the peer sees an error, not a clean end, where the family
+    /// can tell it so (`SO_LINGER` of 0, see `socket(7)`).
+    pub fn reset(self) {
+        // A socket that the peer has already reset has nothing more to tell.
+        let _ = self.io.get_ref().options().set_linger(Some(Duration::ZERO));
+    }
+
+    /// The descriptor in blocking mode, as a child process expects it; this value is closed.
+    ///
+    /// # Errors
+    /// What `dup(2)` reports.
+    pub fn into_blocking(self) -> io::Result<OwnedFd> {
+        self.io.get_ref().to_blocking()
+    }
+
+    /// The error that is pending on the socket, which it clears; see `SO_ERROR` in `socket(7)`.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.io.get_ref().options().take_error()
+    }
+
+    /// Whether this end has a socket file of its own.
+    #[must_use]
+    pub fn has_own_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = ready!(self.poll_receive(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.finish())
+    }
+}
+
+/// Connects `socket`, and notes in `full` whether a full backlog made it wait.
+async fn finish_connect(
+    socket: Socket,
+    name: &Encoded,
+    full: &mut bool,
+) -> io::Result<AsyncFd<Socket>> {
+    let mut pause = BACKLOG_PAUSE;
+    while let Err(error) = socket.connect(&name.name) {
+        match family::connect_fault(socket.family(), &error) {
+            ConnectFault::Failed => return Err(error),
+            ConnectFault::InProgress => {
+                // Registered only now: before `connect` the socket would poll as writable.
+                let io = registered(socket)?;
+                io.writable().await?.retain_ready();
+                return match io.get_ref().options().take_error()? {
+                    Some(error) => Err(error),
+                    None => Ok(io),
+                };
+            }
+            ConnectFault::BacklogFull => {
+                *full = true;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BACKLOG_PAUSE_MAX);
+            }
+        }
+    }
+    registered(socket)
+}
+
+/// Registers a socket with the runtime.
+#[allow(deprecated)]
+pub(super) fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // `AsyncFd::register` asks for a promise in `unsafe` that the descriptor stays the same while
+    // it is registered. `Socket` keeps it, and this crate forbids `unsafe`.
+    AsyncFd::new(socket)
+}
+
+fn no_answer(address: &Address, full: bool) -> Error {
+    let cause = match full {
+        true => "the server is up, but its backlog stayed full until the time limit",
+        false => "no answer within the time limit",
+    };
+    Error::because("connect", address, Kind::TimedOut, cause)
+}

@@ -1,0 +1,49 @@
+//! The services that answer messages: the communication loop with an answer each.
+
+use crate::error::Result;
+use crate::loops::{Answer, Reply, Rule, communication_loop};
+use crate::net::{Peer, Stream};
+use crate::service::{Service, Traffic};
+
+/// Runs the communication loop on each connection.
+#[derive(Debug, Clone, Default)]
+pub struct Converse<A> {
+    /// What a message is.
+    pub rule: Rule,
+    /// What is said to it.
+    pub answer: A,
+}
+
+impl<A: Answer> Converse<A> {
+    /// Answers each message, as `rule` tells them apart, with `answer`.
+    #[must_use]
+    pub const fn new(rule: Rule, answer: A) -> Self {
+        Self { rule, answer }
+    }
+}
+
+impl<A: Answer> Service for Converse<A> {
+    async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
+        communication_loop(stream, peer, self.rule, &self.answer).await
+    }
+}
+
+/// Answers each message with itself.
+pub fn echo(message: &[u8], reply: &mut Vec<u8>) -> Reply {
+    reply.extend_from_slice(message);
+    Reply::Send
+}
+
+/// Takes each message and says nothing.
+pub const fn discard(_: &[u8], _: &mut Vec<u8>) -> Reply {
+    Reply::Nothing
+}
+
+/// Answers each message with itself and `text` after it.
+pub fn suffix(text: Vec<u8>) -> impl Answer {
+    move |message: &[u8], reply: &mut Vec<u8>| {
+        reply.extend_from_slice(message);
+        reply.extend_from_slice(&text);
+        Reply::Send
+    }
+}

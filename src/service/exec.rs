@@ -1,0 +1,108 @@
+//! Runs a program for each connection, with the socket as its standard input and output.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::Command;
+use tracing::info;
+
+use crate::error::{Error, Kind, Result};
+use crate::loops::Stop;
+use crate::net::{Peer, Stream, exec_environment};
+use crate::service::{Service, Traffic};
+
+/// Runs a program for each connection. It sees the end when the client ends, and may still answer.
+///
+/// A requested stop sends SIGTERM to the program and its children, and SIGKILL when the grace is
+/// over. Its environment is described at [`exec_environment`].
+#[derive(Debug, Clone)]
+pub struct Exec {
+    /// The program, which is looked up in `PATH`.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// What stops it.
+    pub stop: Stop,
+}
+
+impl Service for Exec {
+    async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
+        let failed =
+            |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
+        let local = stream.local().map_err(failed)?;
+        let socket = stream.into_blocking().map_err(failed)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .envs(exec_environment(&local, peer))
+            .stdin(Stdio::from(socket.try_clone().map_err(failed)?))
+            .stdout(Stdio::from(socket))
+            // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
+            .process_group(0);
+        let mut child = command.spawn().map_err(failed)?;
+        // The command holds the socket; the client must see the end when the program ends.
+        drop(command);
+        let group = Group::of(child.id());
+        let status = tokio::select! {
+            status = child.wait() => status,
+            () = self.stop.requested() => {
+                group.signal(Signal::SIGTERM);
+                child.wait().await
+            }
+        };
+        let status = status.map_err(failed)?;
+        group.done();
+        let pid = child.id();
+        info!(%peer, pid, %status, "program ended");
+        ended_well(status).map_or(Ok(Traffic::default()), |cause| {
+            Err(Error::because("exec", self.shown(), Kind::Other, cause))
+        })
+    }
+}
+
+impl Exec {
+    fn shown(&self) -> String {
+        self.program.to_string_lossy().into_owned()
+    }
+}
+
+/// Why a program's end is a failure, if it is one.
+fn ended_well(status: ExitStatus) -> Option<String> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => None,
+        (Some(code), _) => Some(format!("the program ended with status {code}")),
+        (None, Some(signal)) => Some(format!("the program was ended by signal {signal}")),
+        (None, None) => Some("the program ended in an unknown way".to_owned()),
+    }
+}
+
+/// The process group of a running program, which is killed when this value is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(pid: Option<u32>) -> Self {
+        Self(pid.and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // A group that has ended needs no signal.
+            let _ = killpg(group, signal);
+        }
+    }
+
+    /// The program has ended: its children may go on, as they do under a shell.
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
