@@ -24,6 +24,8 @@ pub enum Kind {
     Unresolved,
     /// A time limit ran out.
     TimedOut,
+    /// The reader of our own output has gone: nothing more is wanted.
+    OutputClosed,
     /// Anything else.
     Other,
 }
@@ -147,7 +149,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.0.operation, self.0.address, self.cause())?;
+        write!(
+            f,
+            "{} {}: {}",
+            self.0.operation,
+            self.0.address,
+            self.cause()
+        )?;
         match &self.0.hint {
             Some(hint) => write!(f, "; {hint}"),
             None => Ok(()),

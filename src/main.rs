@@ -1,1 +1,5 @@
-fn main(){}
+//! The program: see [`sok`] for the library behind it.
+
+fn main() {
+    sok::cli::main()
+}

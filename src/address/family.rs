@@ -47,7 +47,9 @@ impl Family {
     /// The family of a prefix, which is written before the first colon of an address.
     #[must_use]
     pub fn from_prefix(prefix: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.prefixes().contains(&prefix))
+        Self::ALL
+            .into_iter()
+            .find(|family| family.prefixes().contains(&prefix))
     }
 
     /// Whether an address of this family is a host and a port, not a local name.

@@ -79,7 +79,9 @@ impl Target {
             Some(_) => unix(rest),
             None if prefix == EITHER => network(None, utf8(rest)?),
             None if rest.iter().all(|byte| byte.is_ascii_digit()) => network(None, utf8(text)?),
-            None if rest.contains(&b':') && text.iter().all(|b| b.is_ascii_hexdigit() || *b == b':') => {
+            None if rest.contains(&b':')
+                && text.iter().all(|b| b.is_ascii_hexdigit() || *b == b':') =>
+            {
                 Err("an IPv6 address goes in brackets: [::1]:8082".to_owned())
             }
             None => Err(format!(
@@ -93,9 +95,15 @@ impl Target {
     ///
     /// # Errors
     /// [`Kind::Usage`], as [`Target::parse`].
-    pub fn network(family: Family, host: &str, port: u16) -> Result<Self> {
-        host_and_port(Some(family), host, port).map_err(|cause| {
-            Error::because("address", format!("{family}:{host}:{port}"), Kind::Usage, cause)
+    pub fn network(family: Option<Family>, host: &str, port: u16) -> Result<Self> {
+        host_and_port(family, host, port).map_err(|cause| {
+            let prefix = family.map_or(EITHER, Family::name);
+            Error::because(
+                "address",
+                format!("{prefix}:{host}:{port}"),
+                Kind::Usage,
+                cause,
+            )
         })
     }
 
@@ -114,13 +122,12 @@ impl Target {
                     Address::Inet6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, *port, 0, 0)),
                     Address::Inet(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port)),
                 ]),
-                Purpose::Connect => Err(Error::because(
-                    "resolve",
-                    self,
-                    Kind::Usage,
-                    "the host is empty",
-                )
-                .with_hint(format!("name the host, such as localhost:{port}"))),
+                Purpose::Connect => {
+                    Err(
+                        Error::because("resolve", self, Kind::Usage, "the host is empty")
+                            .with_hint(format!("name the host, such as localhost:{port}")),
+                    )
+                }
             },
             Self::Host { family, host, port } => self.look_up(*family, host, *port),
         }
@@ -143,7 +150,11 @@ impl Target {
             }
         }
         let wanted = |address: &Address| family.is_none_or(|family| address.family() == family);
-        let found: Vec<Address> = all.iter().filter(|address| wanted(address)).cloned().collect();
+        let found: Vec<Address> = all
+            .iter()
+            .filter(|address| wanted(address))
+            .cloned()
+            .collect();
         if !found.is_empty() {
             return Ok(found);
         }
@@ -243,21 +254,35 @@ fn host_and_port(
             None => Ok(Target::AnyHost { port }),
             Some(family) => Err(format!(
                 "the host is empty; write {family}:{}:{port} for every {family} address of this machine",
-                if family == Family::Inet6 { "[::]" } else { "0.0.0.0" }
+                if family == Family::Inet6 {
+                    "[::]"
+                } else {
+                    "0.0.0.0"
+                }
             )),
         };
     }
-    if host.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+    if host
+        .bytes()
+        .any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
+    {
         return Err("the host has white space in it".to_owned());
     }
     let address = match (literal(host, port)?, family) {
         (None, _) => {
-            return Ok(Target::Host { family, host: host.to_owned(), port });
+            return Ok(Target::Host {
+                family,
+                host: host.to_owned(),
+                port,
+            });
         }
         (Some(address), None) => address,
         (Some(address), Some(family)) if address.family() == family => address,
         (Some(address), Some(family)) => {
-            return Err(format!("{host} is an {} address, not {family}", address.family()));
+            return Err(format!(
+                "{host} is an {} address, not {family}",
+                address.family()
+            ));
         }
     };
     Ok(Target::Address(address))
@@ -282,12 +307,21 @@ fn literal(host: &str, port: u16) -> std::result::Result<Option<Address>, String
 /// The number of a scope, which is written as a number or as an interface's name (RFC 4007 §11).
 fn scope_id(scope: &str) -> std::result::Result<u32, String> {
     if !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_digit()) {
-        return scope.parse().map_err(|_| format!("the scope {scope} is too large"));
+        return scope
+            .parse()
+            .map_err(|_| format!("the scope {scope} is too large"));
     }
     nix::net::if_::if_nametoindex(scope).map_err(|_| {
         let known: Vec<String> = nix::net::if_::if_nameindex()
-            .map(|all| all.iter().map(|one| one.name().to_string_lossy().into_owned()).collect())
+            .map(|all| {
+                all.iter()
+                    .map(|one| one.name().to_string_lossy().into_owned())
+                    .collect()
+            })
             .unwrap_or_default();
-        format!("there is no interface {scope:?}, known are {}", known.join(" "))
+        format!(
+            "there is no interface {scope:?}, known are {}",
+            known.join(" ")
+        )
     })
 }

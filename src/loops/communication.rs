@@ -102,14 +102,24 @@ type Fault = (&'static str, io::Error);
 impl<'a, A: Answer> Exchange<'a, A> {
     fn new(stream: &'a Stream, rule: Rule, answer: &'a A) -> Self {
         let inbox = Inbox::new(rule);
-        Self { stream, rule, answer, inbox, unsent: Vec::new(), traffic: Traffic::default() }
+        Self {
+            stream,
+            rule,
+            answer,
+            inbox,
+            unsent: Vec::new(),
+            traffic: Traffic::default(),
+        }
     }
 
     async fn run(&mut self) -> std::result::Result<(), Fault> {
         while self.receive_and_answer().await? {
             while !self.unsent.is_empty() {
                 let unsent = std::mem::take(&mut self.unsent);
-                self.stream.send_all(&unsent).await.map_err(|error| ("send", error))?;
+                self.stream
+                    .send_all(&unsent)
+                    .await
+                    .map_err(|error| ("send", error))?;
                 self.traffic.sent += unsent.len() as u64;
                 // More messages may have come with those that were just answered.
                 BUFFERS.with_borrow_mut(|buffers| self.answer_framed(&mut buffers.replies))?;
@@ -147,7 +157,11 @@ impl<'a, A: Answer> Exchange<'a, A> {
         while more && self.unsent.is_empty() {
             replies.clear();
             while more && replies.len() < SCRATCH {
-                match self.inbox.next_message().map_err(|error| ("receive", error))? {
+                match self
+                    .inbox
+                    .next_message()
+                    .map_err(|error| ("receive", error))?
+                {
                     Some(message) => self.answer_one(&message, replies)?,
                     None => more = false,
                 }
@@ -159,19 +173,22 @@ impl<'a, A: Answer> Exchange<'a, A> {
     }
 
     fn answer_one(&self, message: &[u8], replies: &mut Vec<u8>) -> std::result::Result<(), Fault> {
-        let enclosed = self.rule.enclose(replies, |reply| {
-            match self.answer.answer(message, reply) {
-                Reply::Send => Some(()),
-                Reply::Nothing => None,
-            }
-        });
+        let enclosed =
+            self.rule
+                .enclose(replies, |reply| match self.answer.answer(message, reply) {
+                    Reply::Send => Some(()),
+                    Reply::Nothing => None,
+                });
         enclosed.map(drop).map_err(|error| ("send", error))
     }
 
     /// Sends what the peer takes at once, and keeps the rest.
     fn send_now(&mut self, replies: &[u8]) -> std::result::Result<(), Fault> {
         if !replies.is_empty() {
-            let sent = self.stream.try_send(replies).map_err(|error| ("send", error))?;
+            let sent = self
+                .stream
+                .try_send(replies)
+                .map_err(|error| ("send", error))?;
             self.traffic.sent += sent as u64;
             self.unsent.extend_from_slice(&replies[sent..]);
         }

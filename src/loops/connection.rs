@@ -33,7 +33,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 4096, exit_after: None, grace: Duration::from_secs(5) }
+        Self {
+            max_connections: 4096,
+            exit_after: None,
+            grace: Duration::from_secs(5),
+        }
     }
 }
 
@@ -71,7 +75,10 @@ pub async fn connection_loop(
     let mut paused_until: Option<Instant> = None;
     let mut broken = None;
     let mut stopping = pin!(stop.requested());
-    while limits.exit_after.is_none_or(|limit| connections.served.connections < limit) {
+    while limits
+        .exit_after
+        .is_none_or(|limit| connections.served.connections < limit)
+    {
         let free = connections.under_way.len() < limits.max_connections;
         let resume = paused_until.unwrap_or_else(Instant::now);
         tokio::select! {
@@ -130,9 +137,18 @@ impl AcceptFault {
             Some(E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM) => Self::Exhausted,
             // accept(2): "already-pending network errors on the new socket" are retried.
             Some(
-                E::ECONNABORTED | E::ECONNRESET | E::EPROTO | E::ENOPROTOOPT | E::EHOSTDOWN
-                | E::EHOSTUNREACH | E::ENETDOWN | E::ENETUNREACH | E::ENONET | E::ETIMEDOUT
-                | E::EPERM | E::EINTR,
+                E::ECONNABORTED
+                | E::ECONNRESET
+                | E::EPROTO
+                | E::ENOPROTOOPT
+                | E::EHOSTDOWN
+                | E::EHOSTUNREACH
+                | E::ENETDOWN
+                | E::ENETUNREACH
+                | E::ENONET
+                | E::ETIMEDOUT
+                | E::EPERM
+                | E::EINTR,
             ) => Self::Peer,
             None if error.kind() == io::ErrorKind::ConnectionAborted => Self::Peer,
             _ => Self::Listener,
@@ -163,12 +179,22 @@ impl Connections {
         let began = Instant::now();
         self.under_way.spawn(async move {
             let result = service.serve(stream, &peer).await;
-            Ended { id, peer, began, result }
+            Ended {
+                id,
+                peer,
+                began,
+                result,
+            }
         });
     }
 
     fn ended(&mut self, ended: std::result::Result<Ended, JoinError>) {
-        let Ended { id, peer, began, result } = match ended {
+        let Ended {
+            id,
+            peer,
+            began,
+            result,
+        } = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 self.served.failed += 1;
@@ -216,7 +242,10 @@ impl Connections {
             }
         }
         self.served.cut = self.under_way.len();
-        warn!(connections = self.served.cut, "cut off at the end of the grace");
+        warn!(
+            connections = self.served.cut,
+            "cut off at the end of the grace"
+        );
         self.under_way.shutdown().await;
     }
 }

@@ -3,9 +3,7 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use tokio_util::codec::{
-    AnyDelimiterCodec, AnyDelimiterCodecError, Decoder, LengthDelimitedCodec,
-};
+use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder, LengthDelimitedCodec};
 
 /// How messages are told apart in a stream of bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +42,10 @@ pub struct Rule {
 
 impl Default for Rule {
     fn default() -> Self {
-        Self { framing: Framing::Chunk, max_message: 1 << 20 }
+        Self {
+            framing: Framing::Chunk,
+            max_message: 1 << 20,
+        }
     }
 }
 
@@ -102,10 +103,16 @@ impl Inbox {
     /// An empty one for messages as `rule` has them.
     #[must_use]
     pub fn new(rule: Rule) -> Self {
-        let Rule { framing, max_message } = rule;
+        let Rule {
+            framing,
+            max_message,
+        } = rule;
         let delimited = |delimiter: u8| {
-            let codec =
-                AnyDelimiterCodec::new_with_max_length(vec![delimiter], vec![delimiter], max_message);
+            let codec = AnyDelimiterCodec::new_with_max_length(
+                vec![delimiter],
+                vec![delimiter],
+                max_message,
+            );
             Codec::Delimited(Box::new(codec))
         };
         let codec = match framing {
@@ -119,7 +126,12 @@ impl Inbox {
                     .new_codec(),
             )),
         };
-        Self { codec, pending: BytesMut::new(), rule, unfinished: 0 }
+        Self {
+            codec,
+            pending: BytesMut::new(),
+            rule,
+            unfinished: 0,
+        }
     }
 
     /// Puts in what was received.
@@ -177,7 +189,10 @@ impl Inbox {
     fn oversized(&self) -> io::Error {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("a message is larger than the limit of {} bytes", self.rule.max_message),
+            format!(
+                "a message is larger than the limit of {} bytes",
+                self.rule.max_message
+            ),
         )
     }
 }

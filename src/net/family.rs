@@ -42,19 +42,26 @@ pub(super) fn listen(
         }
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
-    socket.bind(&encode(address)?.name, address).map_err(|error| taken(error, address))?;
+    socket
+        .bind(&encode(address)?.name, address)
+        .map_err(|error| taken(error, address))?;
     socket.listen(options.backlog)?;
     Ok(None)
 }
 
 /// Binds a client's own end.
-pub(super) fn bind_client(socket: &Socket, address: &Address) -> Result<Option<SocketFile>, Refusal> {
+pub(super) fn bind_client(
+    socket: &Socket,
+    address: &Address,
+) -> Result<Option<SocketFile>, Refusal> {
     match address {
         Address::Inet(_) | Address::Inet6(_) => socket.options().set_reuse_address(true)?,
         Address::Unix(UnixName::Path(path)) => return SocketFile::bind(socket, path).map(Some),
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
-    socket.bind(&encode(address)?.name, address).map_err(|error| taken(error, address))?;
+    socket
+        .bind(&encode(address)?.name, address)
+        .map_err(|error| taken(error, address))?;
     Ok(None)
 }
 
@@ -80,7 +87,11 @@ fn taken(error: io::Error, address: &Address) -> Refusal {
         (_, Address::Inet6(v6)) if lacks_scope(v6) => NEEDS_SCOPE,
         _ => return error.into(),
     };
-    Refusal { source: error, kind: None, hint: Some(hint.to_owned()) }
+    Refusal {
+        source: error,
+        kind: None,
+        hint: Some(hint.to_owned()),
+    }
 }
 
 /// Sets what every connection of a family wants, once it is open.
@@ -138,12 +149,18 @@ pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
         (Address::Unix(_), Some(nix::Error::EPROTOTYPE)) => {
             told(Kind::Other, "the socket there is no stream socket")
         }
-        (Address::Inet(_) | Address::Inet6(_) | Address::Unix(_), Some(nix::Error::ECONNREFUSED)) => {
-            told(Kind::NobodyThere, "connection refused, no server is listening")
-                .with_hint("start the server, or check the address")
-        }
+        (
+            Address::Inet(_) | Address::Inet6(_) | Address::Unix(_),
+            Some(nix::Error::ECONNREFUSED),
+        ) => told(
+            Kind::NobodyThere,
+            "connection refused, no server is listening",
+        )
+        .with_hint("start the server, or check the address"),
         (Address::Inet6(v6), Some(nix::Error::EINVAL)) if lacks_scope(v6) => {
-            Error::new("connect", address, source).with_kind(Kind::Usage).with_hint(NEEDS_SCOPE)
+            Error::new("connect", address, source)
+                .with_kind(Kind::Usage)
+                .with_hint(NEEDS_SCOPE)
         }
         (Address::Inet(_) | Address::Inet6(_) | Address::Unix(_), _) => {
             Error::new("connect", address, source)
@@ -163,7 +180,11 @@ pub(super) fn credentials(socket: &Socket) -> io::Result<Option<Credentials>> {
         Family::Inet | Family::Inet6 => Ok(None),
         Family::Unix => {
             let found = getsockopt(socket, sockopt::PeerCredentials)?;
-            Ok(Some(Credentials { pid: found.pid(), uid: found.uid(), gid: found.gid() }))
+            Ok(Some(Credentials {
+                pid: found.pid(),
+                uid: found.uid(),
+                gid: found.gid(),
+            }))
         }
     }
 }
@@ -210,7 +231,10 @@ pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsSt
     match local {
         Address::Inet(_) | Address::Inet6(_) => {
             all.push(("PROTO", "TCP".into()));
-            let names = [("TCPLOCALIP", "TCPLOCALPORT"), ("TCPREMOTEIP", "TCPREMOTEPORT")];
+            let names = [
+                ("TCPLOCALIP", "TCPLOCALPORT"),
+                ("TCPREMOTEIP", "TCPREMOTEPORT"),
+            ];
             for (end, (ip_name, port_name)) in [local, &peer.address].into_iter().zip(names) {
                 if let Some((ip, port)) = end.as_ip() {
                     // A dual-stack listener sees an IPv4 client as ::ffff:a.b.c.d.

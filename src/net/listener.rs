@@ -40,7 +40,12 @@ pub struct ListenOptions {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 4096, v6only: false, mode: 0o600, owner: None }
+        Self {
+            backlog: 4096,
+            v6only: false,
+            mode: 0o600,
+            owner: None,
+        }
     }
 }
 
@@ -70,7 +75,11 @@ impl Listener {
         let file = family::listen(&socket, address, options).map_err(failed)?;
         let local = family::bound_name(&socket, address).map_err(|e| failed(e.into()))?;
         let io = registered(socket).map_err(|e| failed(e.into()))?;
-        Ok(Self { _file: file, io, local: Arc::new(local) })
+        Ok(Self {
+            _file: file,
+            io,
+            local: Arc::new(local),
+        })
     }
 
     /// Binds to all that `target` stands for: every address of a name, with one port; for an
@@ -138,7 +147,13 @@ impl Listener {
                     let credentials = family::credentials(&socket).map_err(gone)?;
                     family::opened(&socket).map_err(gone)?;
                     let stream = Stream::accepted(socket, family::accepted_name(&self.local))?;
-                    return Poll::Ready(Ok((stream, Peer { address, credentials })));
+                    return Poll::Ready(Ok((
+                        stream,
+                        Peer {
+                            address,
+                            credentials,
+                        },
+                    )));
                 }
             }
         }
@@ -152,7 +167,10 @@ impl Error {
             .and_then(|source| source.downcast_ref::<io::Error>())
             .and_then(io::Error::raw_os_error)
             .map(nix::Error::from_raw);
-        matches!(errno, Some(nix::Error::EADDRNOTAVAIL | nix::Error::EAFNOSUPPORT))
+        matches!(
+            errno,
+            Some(nix::Error::EADDRNOTAVAIL | nix::Error::EAFNOSUPPORT)
+        )
     }
 }
 
@@ -160,7 +178,9 @@ impl Error {
 pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
     let mut error = Error::new("bind", address, refusal.source);
     if error.kind() == Kind::NobodyThere {
-        error = error.with_kind(Kind::Other).with_hint("make the directory first");
+        error = error
+            .with_kind(Kind::Other)
+            .with_hint("make the directory first");
     }
     if let Some(kind) = refusal.kind {
         error = error.with_kind(kind);

@@ -12,4 +12,5 @@ pub use self::family::exec_environment;
 pub use self::listener::{ListenOptions, Listener, Owner};
 pub use self::peer::{Credentials, Peer};
 pub use self::socket::{CALL_TARGET, Socket};
+pub use self::socket_file::SocketFile;
 pub use self::stream::{ConnectOptions, Stream};

@@ -23,7 +23,10 @@ pub(super) struct Encoded {
 
 impl From<SockAddr> for Encoded {
     fn from(name: SockAddr) -> Self {
-        Self { name, _directory: None }
+        Self {
+            name,
+            _directory: None,
+        }
     }
 }
 
@@ -79,16 +82,24 @@ pub(super) fn encode_path(path: &Path) -> io::Result<Encoded> {
     let Some(file) = path.file_name() else {
         return Err(too_long(path, SUN_PATH_MAX));
     };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let directory = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits())
         .open(parent.unwrap_or_else(|| Path::new(".")))?;
     let short = short_path(&directory, file);
     if short.as_os_str().len() > SUN_PATH_MAX {
-        return Err(too_long(path, SUN_PATH_MAX - (short.as_os_str().len() - file.len())));
+        return Err(too_long(
+            path,
+            SUN_PATH_MAX - (short.as_os_str().len() - file.len()),
+        ));
     }
-    Ok(Encoded { name: SockAddr::unix(short)?, _directory: Some(directory) })
+    Ok(Encoded {
+        name: SockAddr::unix(short)?,
+        _directory: Some(directory),
+    })
 }
 
 fn short_path(directory: &File, file: &OsStr) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The socket calls, one method each: `EINTR` is retried, and each call can be watched.
 
 use std::fmt::Display;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
@@ -21,7 +21,10 @@ use crate::address::Family;
 /// a program with blocking sockets would make.
 pub const CALL_TARGET: &str = "sok::call";
 
-/// A non-blocking stream socket of any family, closed when dropped.
+/// A stream socket of any family, closed when dropped.
+///
+/// [`Stream`](super::Stream) holds one in non-blocking mode; its
+/// [`into_blocking`](super::Stream::into_blocking) gives it out in blocking mode.
 #[derive(Debug)]
 pub struct Socket {
     inner: socket2::Socket,
@@ -46,7 +49,13 @@ impl Socket {
     pub(super) fn pair(family: Family) -> io::Result<(Self, Self)> {
         let kind = Type::STREAM.nonblocking();
         let (one, other) = socket2::Socket::pair(family::domain(family), kind, None)?;
-        Ok((Self { inner: one, family }, Self { inner: other, family }))
+        Ok((
+            Self { inner: one, family },
+            Self {
+                inner: other,
+                family,
+            },
+        ))
     }
 
     pub(super) const fn family(&self) -> Family {
@@ -66,7 +75,11 @@ impl Socket {
     /// `listen(2)`; the kernel caps `backlog` by `net.core.somaxconn`.
     pub(super) fn listen(&self, backlog: u32) -> io::Result<()> {
         let length = i32::try_from(backlog).unwrap_or(i32::MAX);
-        self.watched("listen", || backlog.to_string(), || self.inner.listen(length))
+        self.watched(
+            "listen",
+            || backlog.to_string(),
+            || self.inner.listen(length),
+        )
     }
 
     /// `accept(2)`: the next connection, non-blocking, and the address of its other end.
@@ -79,7 +92,10 @@ impl Socket {
             |(socket, _)| socket.as_raw_fd().to_string(),
         );
         let (inner, name) = accepted?;
-        let accepted = Self { inner, family: self.family };
+        let accepted = Self {
+            inner,
+            family: self.family,
+        };
         accepted.inner.set_nonblocking(true)?;
         Ok((accepted, name))
     }
@@ -102,21 +118,47 @@ impl Socket {
         self.watched("send", || bytes.len().to_string(), send)
     }
 
-    /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now.
-    pub(super) fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+    /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now; 0 at its end.
+    ///
+    /// # Errors
+    /// What the kernel reports; `InvalidInput` for what is no regular file.
+    pub fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let send = || Ok(sendfile(&self.inner, file, None, count)?);
         self.watched("sendfile", || count.to_string(), send)
     }
 
-    /// `shutdown(2)`.
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        let argument = || format!("SHUT_{}", if how == Shutdown::Write { "WR" } else { "RDWR" });
+    /// `shutdown(2)`: ends one half of the connection, or both.
+    ///
+    /// # Errors
+    /// What the kernel reports; `NotConnected` for a peer that has gone.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let argument = || {
+            format!(
+                "SHUT_{}",
+                if how == Shutdown::Write { "WR" } else { "RDWR" }
+            )
+        };
         self.watched("shutdown", argument, || self.inner.shutdown(how))
     }
 
-    /// A blocking copy of the descriptor, for a child process.
-    pub(super) fn to_blocking(&self) -> io::Result<OwnedFd> {
-        self.inner.set_nonblocking(false)?;
+    /// The error that is pending on the socket, which it clears; see `SO_ERROR` in `socket(7)`.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner.take_error()
+    }
+
+    /// Makes every call wait until it is done.
+    pub(super) fn set_blocking(&self) -> io::Result<()> {
+        self.inner.set_nonblocking(false)
+    }
+
+    /// Another descriptor of the same socket, for a child process; see `dup(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn to_descriptor(&self) -> io::Result<OwnedFd> {
         self.inner.try_clone().map(OwnedFd::from)
     }
 
@@ -134,6 +176,22 @@ impl Socket {
         let arguments = || format!("{}, {}", self.as_raw_fd(), arguments());
         watch.done(&result, arguments, T::shown);
         result
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(buffer)
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -195,7 +253,11 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn start(family: Family, call: &'static str) -> Self {
         let watched = tracing::enabled!(target: CALL_TARGET, Level::TRACE);
-        Self { family, call, started: watched.then(Instant::now) }
+        Self {
+            family,
+            call,
+            started: watched.then(Instant::now),
+        }
     }
 
     /// Reports the call with its result, unless it would block and is to be made again.

@@ -20,7 +20,7 @@ use crate::error::Kind;
 
 /// A socket file of ours, which is removed when this value is dropped, if it is still ours.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -48,7 +48,11 @@ pub(super) struct Refusal {
 
 impl From<io::Error> for Refusal {
     fn from(source: io::Error) -> Self {
-        Self { source, kind: None, hint: None }
+        Self {
+            source,
+            kind: None,
+            hint: None,
+        }
     }
 }
 
@@ -60,12 +64,16 @@ impl SocketFile {
         options: &ListenOptions,
     ) -> Result<Self, Refusal> {
         let found = probe(path)?.free(path)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or_else(|| Path::new("."));
         let shown = path.display();
         let made = tempfile::Builder::new()
             .prefix(".sok-")
-            .make_in(directory, |name| socket.bind(&encode_path(name)?.name, &shown))
+            .make_in(directory, |name| {
+                socket.bind(&encode_path(name)?.name, &shown)
+            })
             .map_err(without_path)?;
         let temporary = made.into_temp_path();
         fs::set_permissions(&temporary, Permissions::from_mode(options.mode))?;
@@ -110,7 +118,9 @@ impl SocketFile {
         match rename() {
             Ok(()) => {}
             // A file system without these flags: the plain rename, with its short race.
-            Err(nix::Error::EINVAL | nix::Error::ENOSYS) => return Ok(fs::rename(temporary, &self.path)?),
+            Err(nix::Error::EINVAL | nix::Error::ENOSYS) => {
+                return Ok(fs::rename(temporary, &self.path)?);
+            }
             Err(nix::Error::EEXIST) => return Err(taken_meanwhile(&self.path)),
             Err(errno) => return Err(io::Error::from(errno).into()),
         }
@@ -127,9 +137,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = |metadata: &fs::Metadata| {
-            metadata.dev() == self.device && metadata.ino() == self.inode
-        };
+        let ours =
+            |metadata: &fs::Metadata| metadata.dev() == self.device && metadata.ino() == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(|metadata| ours(&metadata)) {
             // A file that cannot be removed now is a dead one, which the next server replaces.
             let _ = fs::remove_file(&self.path);
@@ -144,7 +153,9 @@ impl Found {
             Self::Nothing | Self::Dead(_) => Ok(self),
             Self::Live(holder) => Err(in_use(holder)),
             Self::Foreign(what) => Err(Refusal {
-                source: io::Error::other(format!("this is {what}, not a socket; it stays as it is")),
+                source: io::Error::other(format!(
+                    "this is {what}, not a socket; it stays as it is"
+                )),
                 kind: Some(Kind::Other),
                 hint: Some(format!("choose another path than {}", path.display())),
             }),
@@ -214,7 +225,10 @@ fn without_path(error: io::Error) -> io::Error {
         Some(source) => source
             .downcast_ref::<io::Error>()
             .and_then(io::Error::raw_os_error)
-            .map_or_else(|| io::Error::new(error.kind(), source.to_string()), io::Error::from_raw_os_error),
+            .map_or_else(
+                || io::Error::new(error.kind(), source.to_string()),
+                io::Error::from_raw_os_error,
+            ),
         None => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -71,11 +71,19 @@ impl Stream {
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
-        watch.done(&connected, || format!("{descriptor}, {address}"), |_| "0".to_owned());
+        watch.done(
+            &connected,
+            || format!("{descriptor}, {address}"),
+            |_| "0".to_owned(),
+        );
         match connected {
             Ok(io) => {
                 family::opened(io.get_ref()).map_err(failed)?;
-                Ok(Self { file: file.map(Box::new), io, local: None })
+                Ok(Self {
+                    file: file.map(Box::new),
+                    io,
+                    local: None,
+                })
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(no_answer(address, full)),
             Err(error) => Err(failed(error)),
@@ -92,7 +100,11 @@ impl Stream {
     }
 
     pub(super) fn accepted(socket: Socket, local: Option<Arc<Address>>) -> io::Result<Self> {
-        Ok(Self { file: None, io: registered(socket)?, local })
+        Ok(Self {
+            file: None,
+            io: registered(socket)?,
+            local,
+        })
     }
 
     /// The family of this connection.
@@ -216,26 +228,15 @@ impl Stream {
         let _ = self.io.get_ref().options().set_linger(Some(Duration::ZERO));
     }
 
-    /// The descriptor in blocking mode, as a child process expects it; this value is closed.
+    /// The socket in blocking mode, for threads and child processes. The client's own socket
+    /// file, if it has one, is given out too: it is removed when that value is dropped.
     ///
     /// # Errors
-    /// What `dup(2)` reports.
-    pub fn into_blocking(self) -> io::Result<OwnedFd> {
-        self.io.get_ref().to_blocking()
-    }
-
-    /// The error that is pending on the socket, which it clears; see `SO_ERROR` in `socket(7)`.
-    ///
-    /// # Errors
-    /// What `getsockopt(2)` reports.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.io.get_ref().options().take_error()
-    }
-
-    /// Whether this end has a socket file of its own.
-    #[must_use]
-    pub fn has_own_file(&self) -> bool {
-        self.file.is_some()
+    /// What the kernel reports.
+    pub fn into_blocking(self) -> io::Result<(Socket, Option<Box<SocketFile>>)> {
+        let socket = self.io.into_inner();
+        socket.set_blocking()?;
+        Ok((socket, self.file))
     }
 }
 

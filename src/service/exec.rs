@@ -30,22 +30,23 @@ pub struct Exec {
 
 impl Service for Exec {
     async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
-        let failed =
-            |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
+        let failed = |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
         let local = stream.local().map_err(failed)?;
-        let socket = stream.into_blocking().map_err(failed)?;
+        let (socket, _) = stream.into_blocking().map_err(failed)?;
+        let end = || socket.to_descriptor().map(Stdio::from).map_err(failed);
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
             .envs(exec_environment(&local, peer))
-            .stdin(Stdio::from(socket.try_clone().map_err(failed)?))
-            .stdout(Stdio::from(socket))
+            .stdin(end()?)
+            .stdout(end()?)
             // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
             .process_group(0);
         let mut child = command.spawn().map_err(failed)?;
-        // The command holds the socket; the client must see the end when the program ends.
-        drop(command);
-        let group = Group::of(child.id());
+        // The client must see the end when the program ends, so no descriptor of it stays here.
+        drop((command, socket));
+        let pid = child.id();
+        let group = Group::of(pid);
         let status = tokio::select! {
             status = child.wait() => status,
             () = self.stop.requested() => {
@@ -55,7 +56,6 @@ impl Service for Exec {
         };
         let status = status.map_err(failed)?;
         group.done();
-        let pid = child.id();
         info!(%peer, pid, %status, "program ended");
         ended_well(status).map_or(Ok(Traffic::default()), |cause| {
             Err(Error::because("exec", self.shown(), Kind::Other, cause))
@@ -84,7 +84,10 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(pid: Option<u32>) -> Self {
-        Self(pid.and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw))
+        Self(
+            pid.and_then(|pid| i32::try_from(pid).ok())
+                .map(Pid::from_raw),
+        )
     }
 
     fn signal(&self, signal: Signal) {
@@ -105,4 +108,3 @@ impl Drop for Group {
         self.signal(Signal::SIGKILL);
     }
 }
-

@@ -68,7 +68,11 @@ impl Service for SendFile {
         stream.finish().map_err(|error| broken("shutdown", error))?;
         let mut rest = vec![0; 4096];
         loop {
-            match stream.receive(&mut rest).await.map_err(|error| broken("receive", error))? {
+            match stream
+                .receive(&mut rest)
+                .await
+                .map_err(|error| broken("receive", error))?
+            {
                 0 => return Ok(traffic),
                 count => traffic.received += count as u64,
             }
@@ -92,8 +96,9 @@ impl SendFile {
                 (file, buffer, count)
             });
             let count;
-            (file, buffer, count) =
-                read.await.map_err(|error| self.failed("read", error.into()))?;
+            (file, buffer, count) = read
+                .await
+                .map_err(|error| self.failed("read", error.into()))?;
             let count = count.map_err(|error| self.failed("read", error))?;
             if count == 0 {
                 return Ok(file);

@@ -1,0 +1,425 @@
+//! The command line: what can be typed, and its help. Nothing here does I/O.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::address::{Address, Family, Target, UnixName};
+use crate::error::{Error, Kind, Result};
+use crate::loops::Framing;
+
+const ADDRESSES: &str = "\
+ADDRESS is the same word in every command:
+  unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
+  unix:@name, @name                         AF_UNIX, an abstract name (Linux)
+  inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
+  inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
+  tcp:localhost:8082, localhost:8082        either, by what the name resolves to
+  :8082                                     to listen on every address, dual-stack";
+
+/// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX by the same two loops.
+#[derive(Debug, Parser)]
+#[command(name = "sok", version, max_term_width = 100, help_expected = true)]
+#[command(after_help = format!("{ADDRESSES}\n\nExit codes:\n{}", super::exit::Table))]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Accept connections and answer them, on every family alike
+    #[command(after_help = "Examples:
+  sok serve --family unix --path /tmp/s.sock
+  sok serve inet6:[::1]:8082 --suffix '!' --framing line
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh")]
+    Serve(ServeArgs),
+    /// Connect: standard input to the socket, the socket to standard output
+    #[command(after_help = "Examples:
+  sok connect unix:/tmp/s.sock < request > reply
+  sok connect localhost:8082 --prompt '> '")]
+    Connect(ConnectArgs),
+    /// Make one call: send one message, print the one reply
+    #[command(after_help = "Examples:
+  sok call unix:/tmp/s.sock hello
+  sok call /run/redis.sock PING
+  sok call localhost:8080 --framing eof < request")]
+    Call(CallArgs),
+}
+
+/// How the program talks.
+#[derive(Debug, Args)]
+pub(crate) struct Talk {
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Tell of each connection
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Show each socket call as it happens: family, arguments, result, time
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
+
+    /// Talk in JSON, an object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// An address in its parts, in place of the word.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The address in its parts, in place of ADDRESS")]
+pub(crate) struct AddressParts {
+    /// The address family: inet, inet6 or unix
+    #[arg(long, value_parser = family)]
+    family: Option<Family>,
+
+    /// The socket file, byte by byte; @NAME is an abstract name
+    #[arg(long, conflicts_with_all = ["host", "port"])]
+    path: Option<OsString>,
+
+    /// The host, by name or number, an IPv6 address without brackets
+    #[arg(long)]
+    host: Option<String>,
+
+    /// The port; 0 lets the kernel choose one to listen on
+    #[arg(long)]
+    port: Option<String>,
+}
+
+impl AddressParts {
+    /// Whether the address is given in parts.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.family.is_some() || self.path.is_some() || self.host.is_some() || self.port.is_some()
+    }
+
+    /// The target that `word`, or else the parts, mean.
+    pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
+        let usage = |shown: &dyn std::fmt::Display, cause: &str| {
+            Err(Error::because("address", shown, Kind::Usage, cause))
+        };
+        if let Some(word) = word {
+            if self.is_given() {
+                let cause = "the address is given twice, as a word and by --family, --path, --host or --port";
+                return usage(&format!("{}", word.display()), cause);
+            }
+            return Target::parse(word);
+        }
+        if let Some(path) = &self.path {
+            return self.local_target(path);
+        }
+        let shown = format!(
+            "--family {} --host {} --port {}",
+            self.family.map_or("?", Family::name),
+            self.host.as_deref().unwrap_or("?"),
+            self.port.as_deref().unwrap_or("?")
+        );
+        match (self.family, &self.host, &self.port) {
+            (None, None, None) => usage(
+                &"none",
+                "an address is needed; see 'sok --help' for its forms",
+            ),
+            (Some(family), None, None) if !family.is_network() => {
+                usage(&format!("--family {family}"), "--path is missing")
+            }
+            (Some(family), ..) if !family.is_network() => {
+                usage(&shown, "this family has no host and port but a --path")
+            }
+            (_, _, None) => usage(&shown, "--port is missing"),
+            (_, None, _) => usage(&shown, "--host is missing"),
+            (family, Some(host), Some(port)) => {
+                let Ok(number) = port.parse::<u16>() else {
+                    return usage(&shown, "the port is not a number from 0 to 65535");
+                };
+                Target::network(family, host.trim_matches(['[', ']']), number)
+            }
+        }
+    }
+
+    fn local_target(&self, path: &OsString) -> Result<Target> {
+        use std::os::unix::ffi::OsStrExt;
+        let failed = |cause: String| {
+            Error::because(
+                "address",
+                format!("--path {}", path.display()),
+                Kind::Usage,
+                cause,
+            )
+        };
+        if let Some(family) = self.family.filter(|family| family.is_network()) {
+            return Err(failed(format!(
+                "{family} has no --path but --host and --port"
+            )));
+        }
+        let name = match path.as_bytes() {
+            [b'@', name @ ..] if !name.is_empty() => UnixName::abstract_name(name),
+            path => UnixName::path(path),
+        };
+        Ok(Target::Address(Address::Unix(name.map_err(failed)?)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FramingArgs {
+    /// What a message is
+    #[arg(long, value_enum)]
+    pub(crate) framing: Option<FramingArg>,
+
+    /// The largest message, such as 64KiB; a larger one is an error
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub(crate) max_message: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FramingArg {
+    /// What one receive returns
+    Chunk,
+    /// Ended by a newline
+    Line,
+    /// Ended by a NUL byte
+    Null,
+    /// After its length in 4 bytes, big-endian
+    Length,
+    /// All until the end of the sending half (calls only)
+    Eof,
+}
+
+impl FramingArg {
+    /// The library's framing; `None` for all until the end.
+    pub(crate) const fn framing(self) -> Option<Framing> {
+        match self {
+            Self::Chunk => Some(Framing::Chunk),
+            Self::Line => Some(Framing::Line),
+            Self::Null => Some(Framing::Null),
+            Self::Length => Some(Framing::Length),
+            Self::Eof => None,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) parts: AddressParts,
+
+    #[command(flatten)]
+    pub(crate) services: ServiceArgs,
+
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is answered, one of")]
+pub(crate) struct ServiceArgs {
+    /// Answer each message with itself (default)
+    #[arg(long)]
+    pub(crate) echo: bool,
+
+    /// Answer each message with itself and TEXT after it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) suffix: Option<OsString>,
+
+    /// Take everything and answer nothing
+    #[arg(long)]
+    pub(crate) discard: bool,
+
+    /// Send FILE to each client
+    #[arg(long, value_name = "FILE")]
+    pub(crate) send: Option<PathBuf>,
+
+    /// Run CMD for each client, the socket as its input and output; takes the rest of the line
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) exec: Option<Vec<OsString>>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// How many clients are served at once; the others wait in the backlog
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = at_least_one)]
+    pub(crate) max_connections: u64,
+
+    /// Serve one client after another: the next one waits in the backlog
+    #[arg(long, conflicts_with = "max_connections")]
+    pub(crate) one_at_a_time: bool,
+
+    /// Serve one connection, then exit with its result
+    #[arg(long, conflicts_with = "exit_after")]
+    pub(crate) once: bool,
+
+    /// Serve N connections, then exit with the result of the first that failed
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) exit_after: Option<u64>,
+
+    /// How long a stop (SIGTERM, SIGINT) waits for the clients under way; a second one ends it
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub(crate) grace: Duration,
+
+    /// How many threads serve; one is fastest for short messages
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
+    pub(crate) threads: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The listening socket")]
+pub(crate) struct ListenArgs {
+    /// How many clients may wait to be accepted
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub(crate) backlog: u32,
+
+    /// Take IPv6 clients alone on [::], not IPv4 too
+    #[arg(long)]
+    pub(crate) v6only: bool,
+
+    /// The permission bits of the socket file; to connect takes the right to write
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = mode)]
+    pub(crate) mode: u32,
+
+    /// The owner of the socket file, by name or number
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub(crate) owner: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// Where to connect to
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) parts: AddressParts,
+
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
+
+    /// Give up connecting after this time, such as 500ms
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Give up when nothing passes, either way, for this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// Keep the sending half open when the input ends
+    #[arg(long)]
+    pub(crate) no_half_close: bool,
+
+    /// Go on sending when the server ends first, until the input ends
+    #[arg(long)]
+    pub(crate) keep_sending: bool,
+
+    /// Hold a conversation: TEXT, one line, the reply, again (default on a terminal)
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
+    pub(crate) prompt: Option<String>,
+
+    /// Refuse to send a line of the conversation that has WORD in it; repeatable
+    #[arg(long, value_name = "WORD")]
+    pub(crate) forbid: Vec<String>,
+}
+
+/// How a client connects.
+#[derive(Debug, Args)]
+pub(crate) struct DialArgs {
+    /// The client's own end, an address of the same family
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) bind: Option<OsString>,
+
+    /// Try again for this time while nobody is there
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retry_for: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// Where to connect to
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<OsString>,
+
+    /// What to send; the standard input by default
+    #[arg(value_name = "MESSAGE")]
+    pub(crate) message: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) parts: AddressParts,
+
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs,
+
+    /// The reply is N lines
+    #[arg(long, value_name = "N", conflicts_with_all = ["bytes", "framing"], value_parser = at_least_one)]
+    pub(crate) lines: Option<u64>,
+
+    /// The reply is N bytes
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) bytes: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
+
+    /// Give up after this time, the whole call counted
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+fn family(text: &str) -> std::result::Result<Family, String> {
+    Family::from_prefix(text).ok_or_else(|| {
+        let known: Vec<&str> = Family::ALL
+            .iter()
+            .flat_map(|family| family.prefixes())
+            .copied()
+            .collect();
+        format!("known families are {}", known.join(", "))
+    })
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 2s or 1m"))
+}
+
+fn size(text: &str) -> std::result::Result<usize, String> {
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|error| format!("{error}; write 4096, 64KiB or 1MiB"))?;
+    usize::try_from(size.as_u64())
+        .ok()
+        .filter(|size| *size > 0)
+        .ok_or_else(|| "out of range".to_owned())
+}
+
+fn at_least_one(text: &str) -> std::result::Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "a number from 1 up is needed".to_owned())
+}
+
+fn threads(text: &str) -> std::result::Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=1024).contains(number))
+        .ok_or_else(|| "a number from 1 to 1024 is needed".to_owned())
+}
+
+fn mode(text: &str) -> std::result::Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "permission bits are octal, from 0 to 777".to_owned())
+}

@@ -1,0 +1,79 @@
+//! `sok call`: one request, one reply.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use super::args::CallArgs;
+use super::connect::plan;
+use super::exit::Exit;
+use super::{runtime, ui};
+use crate::address::Target;
+use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
+use crate::error::{Error, Kind, Result};
+use crate::loops::{Framing, Rule};
+
+pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
+    if args.parts.is_given() && args.message.is_none() {
+        // With the address in its parts the one word is the message.
+        args.message = args.address.take();
+    }
+    let target = args.parts.target(args.address.as_ref())?;
+    let plan = plan(&args.dial, None)?;
+    let framing = args.framing.framing.map(super::args::FramingArg::framing);
+    let framing = if args.lines.is_some() {
+        Some(Framing::Line)
+    } else {
+        framing.unwrap_or(Some(Framing::Line))
+    };
+    let kind = Call {
+        rule: Rule {
+            framing: framing.unwrap_or(Framing::Chunk),
+            max_message: args.framing.max_message,
+        },
+        until: match (args.bytes, framing) {
+            (Some(count), _) => Until::Bytes(count),
+            (None, None) => Until::End,
+            (None, Some(_)) => Until::Messages(args.lines.unwrap_or(1)),
+        },
+    };
+    let message = match args.message {
+        Some(message) => message.into_vec(),
+        None => read_stdin()?,
+    };
+    let request = Request {
+        message,
+        finish: framing.is_none(),
+    };
+    runtime(1)?.block_on(limited(&target, &plan, request, kind, args.timeout))?;
+    Ok(Exit::Done)
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let read = ui::stdin()?.read_to_end(&mut message);
+    read.map_err(|error| Error::new("read", "standard input", error))?;
+    Ok(message)
+}
+
+async fn limited(
+    target: &Target,
+    plan: &ConnectPlan,
+    request: Request,
+    kind: Call,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let whole = async {
+        let (stream, address) = connect(target, plan).await?;
+        call(&stream, &address, request, kind, &mut ui::stdout()?).await
+    };
+    let Some(limit) = timeout else {
+        return whole.await;
+    };
+    tokio::time::timeout(limit, whole)
+        .await
+        .unwrap_or_else(|_| {
+            let cause = format!("the reply was not complete within {limit:?}");
+            Err(Error::because("call", target, Kind::TimedOut, cause))
+        })
+}

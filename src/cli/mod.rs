@@ -1,0 +1,46 @@
+//! The command line: arguments to the library to an exit code.
+
+mod args;
+mod call;
+mod connect;
+mod exit;
+mod prompt;
+mod serve;
+mod ui;
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+
+use self::args::{Cli, Command};
+use self::exit::Exit;
+use self::ui::Ui;
+use crate::error::{Error, Result};
+
+/// Runs the program with the arguments of this process, and ends it with its exit code.
+pub fn main() -> ! {
+    let Cli { talk, command } = Cli::parse();
+    let ui = Ui::new(&talk, matches!(command, Command::Serve(_)));
+    let done = match command {
+        Command::Serve(args) => serve::run(args, ui),
+        Command::Connect(args) => connect::run(args),
+        Command::Call(args) => call::run(args),
+    };
+    let exit = done.unwrap_or_else(|error| {
+        ui.failed(&error);
+        Exit::from(&error)
+    });
+    exit.leave()
+}
+
+/// A runtime of one thread, this one, or of several.
+fn runtime(threads: usize) -> Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let built = match threads {
+        1 => builder.enable_all().build(),
+        _ => builder.worker_threads(threads).enable_all().build(),
+    };
+    built.map_err(|error| Error::new("start", "the event loop", error))
+}

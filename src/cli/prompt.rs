@@ -1,0 +1,112 @@
+//! The prompt of a conversation: line editing and history on a terminal, plain lines elsewhere.
+
+use std::future::Future;
+use std::io::{self, BufRead, IsTerminal};
+
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use rustyline::error::ReadlineError;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exit::Exit;
+use super::ui;
+use crate::client::Lines;
+use crate::error::{Error, Result};
+use crate::service::Traffic;
+
+/// SIGINT, as a shell counts it: what Ctrl-C would have sent.
+const INTERRUPTED: Exit = Exit::Signal(2);
+const TERMINATED: Exit = Exit::Signal(15);
+
+/// Where the lines come from.
+pub(super) struct Editor {
+    prompt: String,
+    // None where the input is no terminal.
+    editor: Option<rustyline::DefaultEditor>,
+}
+
+impl Editor {
+    pub(super) fn new(prompt: String) -> Result<Self> {
+        let editor = match io::stdin().is_terminal() {
+            true => Some(rustyline::DefaultEditor::new().map_err(|error| {
+                Error::new("open", "the terminal", io::Error::other(error.to_string()))
+            })?),
+            false => None,
+        };
+        Ok(Self { prompt, editor })
+    }
+
+    fn plain_line(&self) -> io::Result<Option<String>> {
+        ui::prompt(&self.prompt);
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        if line.ends_with('\n') {
+            line.pop();
+        }
+        Ok(Some(line))
+    }
+}
+
+impl Lines for Editor {
+    fn next_line(&mut self) -> io::Result<Option<String>> {
+        let Some(editor) = &mut self.editor else {
+            return self.plain_line();
+        };
+        match editor.readline(&self.prompt) {
+            Ok(line) => {
+                // A history that takes no more entries is no reason not to send the line.
+                let _ = editor.add_history_entry(&line);
+                Ok(Some(line))
+            }
+            Err(ReadlineError::Eof) => Ok(None),
+            Err(ReadlineError::Interrupted) => Err(io::ErrorKind::Interrupted.into()),
+            Err(ReadlineError::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        }
+    }
+
+    fn refuse(&mut self, reason: &str) {
+        ui::tell(reason);
+    }
+}
+
+/// Holds a conversation and gives the terminal back as it was, however it ends.
+pub(super) async fn hold(conversation: impl Future<Output = Result<Traffic>>) -> Result<Exit> {
+    let _terminal = Terminal::saved();
+    let failed = |error| Error::new("watch", "SIGTERM", error);
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        held = conversation => match held {
+            Ok(_) => Ok(Exit::Done),
+            Err(error) if is_interrupt(&error) => Ok(INTERRUPTED),
+            Err(error) => Err(error),
+        },
+        _ = terminated.recv() => Ok(TERMINATED),
+    }
+}
+
+fn is_interrupt(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|source| source.kind() == io::ErrorKind::Interrupted)
+}
+
+/// The modes of the terminal, which are set again when this value is dropped: the thread that
+/// reads a line may be in the middle of it when the server ends.
+struct Terminal(Option<Termios>);
+
+impl Terminal {
+    fn saved() -> Self {
+        Self(tcgetattr(io::stdin()).ok())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(modes) = &self.0 {
+            // A terminal that has gone needs no modes.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, modes);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `sok serve`: accept and answer.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{AccessFlags, Group, User, access, close};
+
+use super::args::{FramingArg, LimitArgs, ListenArgs, ServeArgs, ServiceArgs};
+use super::exit::Exit;
+use super::runtime;
+use super::ui::Ui;
+use crate::address::Target;
+use crate::error::{Error, Kind, Result};
+use crate::loops::{Framing, Limits, Rule, Served, Stop, connection_loop};
+use crate::net::{ListenOptions, Listener, Owner};
+use crate::service::{Converse, Exec, SendFile, Service, discard, echo, suffix};
+
+pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
+    let target = args.parts.target(args.address.as_ref())?;
+    check_services(&args.services, args.framing.framing, &target)?;
+    let rule = Rule {
+        framing: args
+            .framing
+            .framing
+            .and_then(FramingArg::framing)
+            .unwrap_or(Framing::Chunk),
+        max_message: args.framing.max_message,
+    };
+    let ServiceArgs {
+        echo: _,
+        suffix: text,
+        discard: quiet,
+        send,
+        exec,
+    } = args.services;
+    let server = Server {
+        target,
+        options: listen_options(&args.listen)?,
+        limits: limits(&args.limits),
+        ui,
+    };
+    match &exec {
+        Some(command) => {
+            check_program(&command[0])?;
+            close_inherited();
+        }
+        // A child would inherit the raised limit, which programs that use select(2) do not bear.
+        None => raise_descriptor_limit(),
+    }
+    runtime(args.limits.threads)?.block_on(async {
+        if let Some(mut command) = exec {
+            let program = command.remove(0);
+            return server
+                .run(|stop| {
+                    Ok(Exec {
+                        program,
+                        arguments: command,
+                        stop,
+                    })
+                })
+                .await;
+        }
+        if let Some(path) = send {
+            return server.run(|_| SendFile::new(path)).await;
+        }
+        if let Some(text) = text {
+            return server
+                .run(|_| Ok(Converse::new(rule, suffix(text.into_vec()))))
+                .await;
+        }
+        if quiet {
+            return server.run(|_| Ok(Converse::new(rule, discard))).await;
+        }
+        server.run(|_| Ok(Converse::new(rule, echo))).await
+    })
+}
+
+struct Server {
+    target: Target,
+    options: ListenOptions,
+    limits: Limits,
+    ui: Ui,
+}
+
+impl Server {
+    async fn run<S: Service>(self, service: impl FnOnce(Stop) -> Result<S>) -> Result<Exit> {
+        let stop = Stop::on_signals().map_err(|error| Error::new("watch", "signals", error))?;
+        let service = service(stop.clone())?;
+        let listeners = Listener::bind_all(&self.target, &self.options)?;
+        for listener in &listeners {
+            self.ui.listening(listener);
+        }
+        let counted = self.limits.exit_after.is_some();
+        let Served { first_failure, .. } =
+            connection_loop(listeners, service, self.limits, stop).await?;
+        match first_failure {
+            Some(error) if counted => Err(error),
+            _ => Ok(Exit::Done),
+        }
+    }
+}
+
+/// At most one service, and a framing only where messages are answered.
+fn check_services(
+    services: &ServiceArgs,
+    framing: Option<FramingArg>,
+    target: &Target,
+) -> Result<()> {
+    let ServiceArgs {
+        echo,
+        suffix,
+        discard,
+        send,
+        exec,
+    } = services;
+    let given: Vec<&str> = [
+        ("--echo", *echo),
+        ("--suffix", suffix.is_some()),
+        ("--discard", *discard),
+        ("--send", send.is_some()),
+        ("--exec", exec.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, given)| given.then_some(name))
+    .collect();
+    let usage = |cause: String| Err(Error::because("serve", target, Kind::Usage, cause));
+    if given.len() > 1 {
+        return usage(format!(
+            "{} cannot be had together; choose one",
+            given.join(" and ")
+        ));
+    }
+    match framing {
+        Some(FramingArg::Eof) => usage(
+            "--framing eof is for calls; a server has chunk, line, null and length".to_owned(),
+        ),
+        Some(_) if send.is_some() || exec.is_some() => {
+            usage(format!("{} has no messages, so no --framing", given[0]))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn limits(args: &LimitArgs) -> Limits {
+    let max_connections = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
+    Limits {
+        max_connections: if args.one_at_a_time {
+            1
+        } else {
+            max_connections
+        },
+        exit_after: if args.once { Some(1) } else { args.exit_after },
+        grace: args.grace,
+    }
+}
+
+fn listen_options(args: &ListenArgs) -> Result<ListenOptions> {
+    let owner = args.owner.as_deref().map(owner).transpose()?;
+    Ok(ListenOptions {
+        backlog: args.backlog,
+        v6only: args.v6only,
+        mode: args.mode,
+        owner,
+    })
+}
+
+/// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
+fn owner(text: &str) -> Result<Owner> {
+    let unknown = |cause: String| Error::because("owner", text, Kind::Usage, cause);
+    let (user, group) = text.split_once(':').unwrap_or((text, ""));
+    let user = match (user, user.parse()) {
+        ("", _) => None,
+        (_, Ok(number)) => Some(number),
+        (name, Err(_)) => {
+            let found = User::from_name(name).ok().flatten();
+            Some(
+                found
+                    .ok_or_else(|| unknown(format!("there is no user {name:?}")))?
+                    .uid
+                    .as_raw(),
+            )
+        }
+    };
+    let group = match (group, group.parse()) {
+        ("", _) => None,
+        (_, Ok(number)) => Some(number),
+        (name, Err(_)) => {
+            let found = Group::from_name(name).ok().flatten();
+            Some(
+                found
+                    .ok_or_else(|| unknown(format!("there is no group {name:?}")))?
+                    .gid
+                    .as_raw(),
+            )
+        }
+    };
+    Ok(Owner { user, group })
+}
+
+/// Fails now, not at the first client, if the program cannot be run.
+fn check_program(program: &OsString) -> Result<()> {
+    let runs = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let path = Path::new(program);
+    let found = match path.components().count() > 1 || path.is_absolute() {
+        true => runs(path),
+        false => std::env::split_paths(&search).any(|folder| runs(&folder.join(path))),
+    };
+    match found {
+        true => Ok(()),
+        false => {
+            let cause = "there is no such program, or it may not be run";
+            Err(Error::because("exec", path.display(), Kind::Other, cause)
+                .with_hint("give the path of an executable file, or a name in PATH"))
+        }
+    }
+}
+
+/// Closes what this process inherited beyond the standard streams, so that no child does.
+fn close_inherited() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let open: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The descriptor of the listing itself is closed already.
+        let _ = close(descriptor);
+    }
+}
+
+/// Each connection takes a descriptor: the soft limit is for programs that use `select(2)`.
+fn raise_descriptor_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // With the old limit the server pauses earlier, and serves all the same.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

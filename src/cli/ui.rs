@@ -1,0 +1,226 @@
+//! All that the program prints: data to standard output, talk to standard error.
+#![allow(clippy::print_stderr)]
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write as _};
+use std::os::fd::AsFd;
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use super::args::Talk;
+use super::exit::Exit;
+use crate::error::{Error, Kind};
+use crate::net::{CALL_TARGET, Listener};
+
+/// How the program talks, as its options say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    quiet: bool,
+    json: bool,
+}
+
+impl Ui {
+    /// Sets up what is reported; `warnings` for a command that goes on after a failure.
+    pub(crate) fn new(talk: &Talk, warnings: bool) -> Self {
+        let ui = Self {
+            quiet: talk.quiet,
+            json: talk.json,
+        };
+        let level = match (talk.quiet, talk.verbose) {
+            (true, _) => LevelFilter::OFF,
+            (_, true) => LevelFilter::INFO,
+            (_, false) if warnings => LevelFilter::WARN,
+            (_, false) => LevelFilter::OFF,
+        };
+        let calls = if talk.trace {
+            LevelFilter::TRACE
+        } else {
+            LevelFilter::OFF
+        };
+        if level != LevelFilter::OFF || talk.trace {
+            let targets = Targets::new()
+                .with_target("sok", level)
+                .with_target(CALL_TARGET, calls);
+            let reports = tracing_subscriber::registry()
+                .with(Reports { json: talk.json }.with_filter(targets));
+            // Only a second set-up in one process could fail, and the first one holds.
+            let _ = tracing::subscriber::set_global_default(reports);
+        }
+        ui
+    }
+
+    /// Says that clients can connect now.
+    pub(crate) fn listening(self, listener: &Listener) {
+        let address = listener.local();
+        if self.json {
+            let family = address.family().name();
+            let event = serde_json::json!({
+                "event": "listening", "address": address.to_string(), "family": family,
+                "also": listener.also_takes().map(|family| family.name()),
+            });
+            return talk(&event.to_string());
+        }
+        if self.quiet {
+            return;
+        }
+        match listener.also_takes() {
+            Some(family) => talk(&format!(
+                "listening on {address} (dual-stack: {family} too)"
+            )),
+            None => talk(&format!("listening on {address}")),
+        }
+    }
+
+    /// Prints an error, unless it says that nobody reads the output any more.
+    pub(crate) fn failed(self, error: &Error) {
+        if error.kind() == Kind::OutputClosed {
+            return;
+        }
+        if self.json {
+            let event = serde_json::json!({
+                "event": "error", "operation": error.operation(), "address": error.address(),
+                "cause": error.cause(), "hint": error.hint(), "exit": Exit::from(error).code(),
+            });
+            return talk(&event.to_string());
+        }
+        talk(&format!("sok: {error}"));
+    }
+}
+
+/// One line to standard error; a terminal that is gone is no reason to fail.
+fn talk(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Tells a person at the prompt something.
+pub(crate) fn tell(line: &str) {
+    talk(&format!("sok: {line}"));
+}
+
+/// Writes the prompt of a conversation whose input is no terminal.
+pub(crate) fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}
+
+/// The standard output, unbuffered: what is written to it is there.
+pub(crate) fn stdout() -> crate::error::Result<File> {
+    let opened = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    opened.map_err(|error| Error::new("open", "standard output", error))
+}
+
+/// The standard input, unbuffered.
+pub(crate) fn stdin() -> crate::error::Result<File> {
+    let opened = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    opened.map_err(|error| Error::new("open", "standard input", error))
+}
+
+/// Whether a person sits at both ends.
+pub(crate) fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Prints what the library reports: connections, pauses, socket calls.
+struct Reports {
+    json: bool,
+}
+
+impl<S: Subscriber> Layer<S> for Reports {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if self.json {
+            let kind = if metadata.target() == CALL_TARGET {
+                "call"
+            } else {
+                "report"
+            };
+            fields.json.insert("event".to_owned(), kind.into());
+            fields.json.insert(
+                "level".to_owned(),
+                metadata.level().as_str().to_lowercase().into(),
+            );
+            return talk(&serde_json::Value::Object(fields.json).to_string());
+        }
+        if metadata.target() == CALL_TARGET {
+            return talk(&fields.call());
+        }
+        let severity = if *metadata.level() == Level::WARN {
+            "warning: "
+        } else {
+            ""
+        };
+        talk(&format!("sok: {severity}{}{}", fields.message, fields.text));
+    }
+}
+
+/// The fields of one report.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    text: String,
+    json: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Fields {
+    /// `AF_UNIX  connect(7, unix:/tmp/s.sock) = 0  12us`
+    fn call(&self) -> String {
+        let text = |name| {
+            self.json
+                .get(name)
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+        };
+        let micros = self
+            .json
+            .get("micros")
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or_default();
+        format!(
+            "{:<8} {}({}) = {}  {micros}us",
+            text("family"),
+            text("call"),
+            text("arguments"),
+            text("result"),
+        )
+    }
+
+    fn put(&mut self, field: &Field, value: serde_json::Value, text: fmt::Arguments<'_>) {
+        if field.name() == "message" {
+            self.message = text.to_string();
+        } else {
+            // A String takes whatever is written to it.
+            let _ = write!(self.text, " {}={text}", field.name());
+        }
+        self.json.insert(field.name().to_owned(), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(
+            field,
+            format!("{value:?}").into(),
+            format_args!("{value:?}"),
+        );
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into(), format_args!("{value:?}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into(), format_args!("{value}"));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into(), format_args!("{value:.3}"));
+    }
+}

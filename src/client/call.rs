@@ -1,0 +1,198 @@
+//! One request, one reply.
+
+use std::io::{self, Write};
+use std::pin::pin;
+
+use crate::address::Address;
+use crate::client::output_error;
+use crate::error::{Error, Result};
+use crate::loops::{Framing, Inbox, Rule};
+use crate::net::Stream;
+
+const RECEIVE: usize = 64 * 1024;
+
+/// Where a reply ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// After so many messages.
+    Messages(u64),
+    /// After so many bytes, whatever they are.
+    Bytes(u64),
+    /// Where the peer ends.
+    End,
+}
+
+/// What is sent, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The message without its frame.
+    pub message: Vec<u8>,
+    /// Whether our sending half ends after it, so that the peer sees the end.
+    pub finish: bool,
+}
+
+/// One call: the frame of its messages, and where the reply ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// How messages are framed, both ways.
+    pub rule: Rule,
+    /// Where the reply ends.
+    pub until: Until,
+}
+
+/// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete,
+/// even when the peer keeps the connection open.
+///
+/// A line and a NUL-ended message are written with their delimiter, a length-framed one without
+/// its length.
+///
+/// # Errors
+/// [`Kind::Broken`](crate::Kind::Broken) if the peer ends or resets before the reply is complete: what has come of it
+/// is written all the same.
+pub async fn call(
+    stream: &Stream,
+    address: &Address,
+    request: Request,
+    call: Call,
+    output: &mut impl Write,
+) -> Result<()> {
+    let broken = |operation, source| Error::new(operation, address, source);
+    let framed = frame(&request.message, call.rule).map_err(|error| broken("send", error))?;
+    let mut sending = pin!(async {
+        stream.send_all(&framed).await?;
+        if request.finish {
+            stream.finish()
+        } else {
+            Ok(())
+        }
+    });
+    let mut sent = None;
+    let mut reply = ReplyReader::new(call);
+    let mut buffer = vec![0; RECEIVE];
+    let ended = loop {
+        tokio::select! {
+            biased;
+            result = &mut sending, if sent.is_none() => sent = Some(result),
+            received = stream.receive(&mut buffer) => match received {
+                Ok(0) => break reply.finish(output)?,
+                Ok(count) => match reply.take(&buffer[..count], output) {
+                    Ok(true) => break Ok(()),
+                    Ok(false) => {}
+                    Err(TakeError::Output(error)) => return Err(error),
+                    Err(TakeError::Reply(error)) => break Err(error),
+                },
+                Err(error) => {
+                    reply.finish(output)?.ok();
+                    break Err(error);
+                }
+            },
+        }
+    };
+    output.flush().map_err(output_error)?;
+    ended.map_err(|error| broken("receive", error))?;
+    match sent {
+        Some(result) => result,
+        // A reply may be complete before the request is all sent: none of it may be lost.
+        None => sending.await,
+    }
+    .map_err(|error| broken("send", error))
+}
+
+/// The message in its frame; a line that has its newline gets no second one.
+fn frame(message: &[u8], rule: Rule) -> io::Result<Vec<u8>> {
+    let bare = match rule.framing {
+        Framing::Line => message.strip_suffix(b"\n").unwrap_or(message),
+        Framing::Null => message.strip_suffix(b"\0").unwrap_or(message),
+        Framing::Chunk | Framing::Length => message,
+    };
+    let mut framed = Vec::with_capacity(bare.len() + 4);
+    rule.enclose(&mut framed, |out| {
+        out.extend_from_slice(bare);
+        Some(())
+    })?;
+    Ok(framed)
+}
+
+enum TakeError {
+    Output(Error),
+    Reply(io::Error),
+}
+
+/// Writes what belongs to the reply, and knows when it is complete.
+struct ReplyReader {
+    until: Until,
+    framing: Framing,
+    inbox: Inbox,
+}
+
+impl ReplyReader {
+    fn new(call: Call) -> Self {
+        Self {
+            until: call.until,
+            framing: call.rule.framing,
+            inbox: Inbox::new(call.rule),
+        }
+    }
+
+    /// Takes what was received; whether the reply is complete.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        output: &mut impl Write,
+    ) -> std::result::Result<bool, TakeError> {
+        let mut write = |bytes: &[u8]| {
+            output
+                .write_all(bytes)
+                .map_err(|e| TakeError::Output(output_error(e)))
+        };
+        match &mut self.until {
+            Until::End => {
+                write(bytes)?;
+                Ok(false)
+            }
+            Until::Bytes(left) => {
+                let count = bytes
+                    .len()
+                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                write(&bytes[..count])?;
+                *left -= count as u64;
+                Ok(*left == 0)
+            }
+            Until::Messages(left) => {
+                self.inbox.push(bytes);
+                while *left > 0 {
+                    let Some(message) = self.inbox.next_message().map_err(TakeError::Reply)? else {
+                        return Ok(false);
+                    };
+                    write(&message)?;
+                    match self.framing {
+                        Framing::Line => write(b"\n")?,
+                        Framing::Null => write(b"\0")?,
+                        Framing::Chunk | Framing::Length => {}
+                    }
+                    *left -= 1;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// The peer ended: writes what has come of an unfinished reply, and says whether it is one.
+    fn finish(&mut self, output: &mut impl Write) -> Result<io::Result<()>> {
+        let missing = match self.until {
+            Until::End => return Ok(Ok(())),
+            Until::Bytes(left) => format!("{left} bytes before the reply was complete"),
+            Until::Messages(_) if !self.inbox.unfinished().is_empty() => {
+                output
+                    .write_all(self.inbox.unfinished())
+                    .map_err(output_error)?;
+                "in the middle of the reply".to_owned()
+            }
+            Until::Messages(_) => "before the reply was complete".to_owned(),
+        };
+        Ok(Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("the peer closed the connection {missing}"),
+        )))
+    }
+}

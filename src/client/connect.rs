@@ -1,0 +1,122 @@
+//! Connect to whatever a target stands for.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::address::{Address, Purpose, Target};
+use crate::error::{Error, Kind, Result};
+use crate::net::{ConnectOptions, Stream};
+
+/// The first wait before a connection is tried again; it doubles up to [`RETRY_PAUSE_MAX`].
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// How a target is connected to.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectPlan {
+    /// The client's own end; it also chooses the family.
+    pub bind: Option<Address>,
+    /// How long one round may take: to resolve the name, and to try all its addresses.
+    pub timeout: Option<Duration>,
+    /// For how long to try again while nobody is there.
+    pub retry_for: Option<Duration>,
+}
+
+/// Connects to the first address of `target` that accepts, and says which it was.
+///
+/// # Errors
+/// Why each address failed; [`Kind::NobodyThere`] only after `retry_for`.
+pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
+    let give_up = plan.retry_for.map(|limit| Instant::now() + limit);
+    let mut pause = RETRY_PAUSE;
+    loop {
+        let error = match one_round(target, plan).await {
+            Err(error) if error.kind() == Kind::NobodyThere => error,
+            done => return done,
+        };
+        match give_up {
+            Some(end) if Instant::now() < end => {
+                sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+async fn one_round(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
+    let deadline = plan.timeout.map(|limit| Instant::now() + limit);
+    let mut addresses = resolve(target, deadline).await?;
+    if let Some(own) = &plan.bind {
+        addresses.retain(|address| address.family() == own.family());
+        if addresses.is_empty() {
+            let cause = format!("it has no address of the family of {own}");
+            return Err(Error::because("connect", target, Kind::Usage, cause));
+        }
+    }
+    let mut failures = Vec::new();
+    for (tried, address) in addresses.iter().enumerate() {
+        // What time is left is shared among the addresses left, as one that drops packets
+        // would take all of it.
+        let share = deadline.map(|deadline| {
+            let now = Instant::now();
+            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            now + deadline.saturating_duration_since(now) / left
+        });
+        let options = ConnectOptions {
+            bind: plan.bind.clone(),
+            deadline: share,
+        };
+        match Stream::connect(address, &options).await {
+            Ok(stream) => return Ok((stream, address.clone())),
+            Err(error) => failures.push(error),
+        }
+    }
+    Err(all_failed(target, failures))
+}
+
+/// The addresses of `target`; a name is looked up beside the runtime, as that may take long.
+async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
+    if !target.is_name() {
+        return target.resolve(Purpose::Connect);
+    }
+    let name = target.clone();
+    let looking_up = tokio::task::spawn_blocking(move || name.resolve(Purpose::Connect));
+    let looked_up = match deadline {
+        None => looking_up.await,
+        Some(deadline) => match tokio::time::timeout_at(deadline, looking_up).await {
+            Ok(looked_up) => looked_up,
+            Err(_) => {
+                let cause = "no name server answered within the time limit";
+                return Err(Error::because("resolve", target, Kind::TimedOut, cause));
+            }
+        },
+    };
+    looked_up.unwrap_or_else(|error| Err(Error::new("resolve", target, error)))
+}
+
+/// One failure as it is, several as one that names each.
+fn all_failed(target: &Target, mut failures: Vec<Error>) -> Error {
+    let Some(last) = failures.pop() else {
+        return Error::because(
+            "resolve",
+            target,
+            Kind::Unresolved,
+            "the name has no address",
+        );
+    };
+    if failures.is_empty() {
+        return last;
+    }
+    let mut each: Vec<String> = failures
+        .iter()
+        .map(|error| format!("{}: {}", error.address(), error.cause()))
+        .collect();
+    each.push(format!("{}: {}", last.address(), last.cause()));
+    let combined = Error::because("connect", target, last.kind(), each.join(", "));
+    match last.hint() {
+        Some(hint) => combined.with_hint(hint),
+        None => combined,
+    }
+}

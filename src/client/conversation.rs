@@ -1,0 +1,148 @@
+//! A person talks to a server: a line, the reply, again.
+
+use std::io::{self, Write};
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::sync::mpsc as async_mpsc;
+
+use crate::address::Address;
+use crate::client::output_error;
+use crate::error::{Error, Kind, Result};
+use crate::net::Stream;
+use crate::service::Traffic;
+
+const RECEIVE: usize = 64 * 1024;
+
+/// Where the lines of a conversation come from.
+pub trait Lines: Send + 'static {
+    /// The next line without its newline, or `None` at the end.
+    ///
+    /// # Errors
+    /// `Interrupted` when the person gave up.
+    fn next_line(&mut self) -> io::Result<Option<String>>;
+
+    /// Tells the person why a line was not sent.
+    fn refuse(&mut self, reason: &str);
+}
+
+/// What a conversation does not let pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conversation {
+    /// A line with one of these in it is not sent.
+    pub forbidden: Vec<String>,
+}
+
+impl Conversation {
+    /// Sends line after line and writes what comes back, until the lines or the peer end.
+    ///
+    /// A reply is what one receive returns; what comes later is written when it comes, and a
+    /// newline is added where the reply has none. The end of the lines ends our sending half, and
+    /// what the peer still says is written.
+    ///
+    /// # Errors
+    /// [`Kind::Broken`] if the peer resets or leaves with a line unsent, [`Kind::OutputClosed`],
+    /// and what `lines` reports.
+    pub async fn hold(
+        self,
+        stream: &Stream,
+        address: &Address,
+        lines: impl Lines,
+        output: &mut impl Write,
+    ) -> Result<Traffic> {
+        let failed = |operation, source| Error::new(operation, address, source);
+        let (mut typed, next) = self.read_lines(lines)?;
+        let mut buffer = vec![0; RECEIVE];
+        let mut traffic = Traffic::default();
+        let mut finished = false;
+        // Nobody reads the next line before the reply to the last one is written.
+        let (mut ask, mut waits) = (true, false);
+        loop {
+            if ask && !finished && next.send(()).is_err() {
+                finished = true;
+            }
+            ask = false;
+            tokio::select! {
+                biased;
+                received = stream.receive(&mut buffer) => {
+                    let count = received.map_err(|error| failed("receive", error))?;
+                    if count == 0 {
+                        return Ok(traffic);
+                    }
+                    traffic.received += count as u64;
+                    write_reply(&buffer[..count], output).map_err(output_error)?;
+                    ask = std::mem::take(&mut waits);
+                }
+                line = typed.recv(), if !finished => match line {
+                    Some(Ok(line)) => {
+                        let sending = stream.send_all(line.as_bytes()).await;
+                        sending.map_err(|error| failed("send", error))?;
+                        traffic.sent += line.len() as u64;
+                        waits = true;
+                    }
+                    Some(Err(error)) => {
+                        return Err(Error::new("read", "standard input", error).with_kind(Kind::Other));
+                    }
+                    None => {
+                        finished = true;
+                        stream.finish().map_err(|error| failed("shutdown", error))?;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads lines on a thread of its own, one for each request; the last channel end is the end.
+    fn read_lines(
+        self,
+        mut lines: impl Lines,
+    ) -> Result<(
+        async_mpsc::UnboundedReceiver<io::Result<String>>,
+        mpsc::Sender<()>,
+    )> {
+        let (to_send, typed) = async_mpsc::unbounded_channel();
+        let (next, asked) = mpsc::channel();
+        let read = move || {
+            while asked.recv().is_ok() {
+                match self.allowed_line(&mut lines) {
+                    Ok(Some(line)) => {
+                        if to_send.send(Ok(line + "\n")).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(error) => {
+                        // The conversation may have ended meanwhile.
+                        let _ = to_send.send(Err(error));
+                        return;
+                    }
+                }
+            }
+        };
+        let started = thread::Builder::new().name("lines".to_owned()).spawn(read);
+        started.map_err(|error| Error::new("start", "the thread that reads lines", error))?;
+        Ok((typed, next))
+    }
+
+    fn allowed_line(&self, lines: &mut impl Lines) -> io::Result<Option<String>> {
+        while let Some(line) = lines.next_line()? {
+            match self
+                .forbidden
+                .iter()
+                .find(|word| line.contains(word.as_str()))
+            {
+                Some(word) => lines.refuse(&format!("not sent: the line has {word:?} in it")),
+                None => return Ok(Some(line)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn write_reply(reply: &[u8], output: &mut impl Write) -> io::Result<()> {
+    output.write_all(reply)?;
+    if !reply.ends_with(b"\n") {
+        output.write_all(b"\n")?;
+    }
+    output.flush()
+}

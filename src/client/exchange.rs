@@ -1,0 +1,266 @@
+//! Our input to the socket and the socket to our output, until the peer ends.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::address::Address;
+use crate::client::output_error;
+use crate::error::{Error, Kind, Result};
+use crate::net::{Socket, Stream};
+use crate::service::Traffic;
+
+/// How much is moved at once, each way.
+const BUFFER: usize = 128 * 1024;
+
+/// When an exchange ends.
+#[derive(Debug, Clone, Default)]
+pub struct ExchangeOptions {
+    /// Keep our sending half open when our input ends; the peer then does not see an end.
+    pub no_half_close: bool,
+    /// When the peer ends first, go on sending until our input ends: it may only have closed its
+    /// sending half.
+    pub keep_sending: bool,
+    /// End with an error when nothing has passed, either way, for so long.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Sends `input` and writes what comes to `output`, at the same time, each way on a thread of its
+/// own: the two ends are inherited descriptors that may block, and neither may hold up the other.
+///
+/// The end of the input ends our sending half. The exchange ends when the peer ends, though not
+/// before the input that is there already has been sent.
+///
+/// # Errors
+/// [`Kind::Broken`] if the peer resets the connection or leaves with data of ours unsent,
+/// [`Kind::TimedOut`] after the idle time, [`Kind::OutputClosed`] if nobody reads the output.
+pub async fn exchange(
+    stream: Stream,
+    address: &Address,
+    input: impl Read + AsFd + Send + 'static,
+    output: impl Write + Send + 'static,
+    options: ExchangeOptions,
+) -> Result<Traffic> {
+    let failed = |operation, source| Error::new(operation, address, source);
+    let (socket, _own_file) = stream.into_blocking().map_err(|e| failed("connect", e))?;
+    let (events, mut ends) = unbounded_channel();
+    let shared = Arc::new(Shared::new(socket));
+    spawn("send", &shared, &events, {
+        let half_close = !options.no_half_close;
+        move |shared, events| Event::Sent(shared.send_all(input, half_close, events))
+    })?;
+    spawn("receive", &shared, &events, |shared, _| {
+        Event::Received(shared.receive_all(output))
+    })?;
+    let mut sent: Option<std::result::Result<(), Fault>> = None;
+    let mut received = false;
+    loop {
+        if received && (sent.is_some() || (!options.keep_sending && shared.input_waits())) {
+            break;
+        }
+        let event = tokio::select! {
+            event = ends.recv() => event,
+            () = shared.idle(options.idle_timeout) => {
+                let limit = options.idle_timeout.unwrap_or_default();
+                let cause = format!("nothing passed for {limit:?}");
+                return Err(Error::because("exchange", address, Kind::TimedOut, cause));
+            }
+        };
+        match event {
+            Some(Event::Sent(result)) => sent = Some(result),
+            Some(Event::Received(Ok(()))) => {
+                received = true;
+                shared.peer_ended.store(true, Ordering::SeqCst);
+            }
+            Some(Event::Received(Err(Fault::Own(error)))) => return Err(output_error(error)),
+            Some(Event::Received(Err(Fault::Socket(error)))) => {
+                return Err(failed("receive", error));
+            }
+            Some(Event::InputWaits) | None => {}
+        }
+    }
+    match sent {
+        Some(Err(Fault::Own(error))) => {
+            return Err(Error::new("read", "standard input", error).with_kind(Kind::Other));
+        }
+        Some(Err(Fault::Socket(error))) => {
+            return Err(failed("send", error).with_hint("not all of the input was sent"));
+        }
+        Some(Ok(())) | None => {}
+    }
+    // A reset that came after the end tells of data that the peer did not take.
+    match shared.socket.take_error() {
+        Ok(Some(error)) => Err(failed("send", error)),
+        Ok(None) | Err(_) => Ok(shared.traffic()),
+    }
+}
+
+enum Event {
+    /// Our input has ended and is sent, or why not.
+    Sent(std::result::Result<(), Fault>),
+    /// The peer has ended and all of it is written, or why not.
+    Received(std::result::Result<(), Fault>),
+    /// The peer has ended, and our input has nothing to send now.
+    InputWaits,
+}
+
+/// Which side of a copy failed.
+enum Fault {
+    Own(io::Error),
+    Socket(io::Error),
+}
+
+fn spawn(
+    name: &'static str,
+    shared: &Arc<Shared>,
+    events: &UnboundedSender<Event>,
+    run: impl FnOnce(&Shared, &UnboundedSender<Event>) -> Event + Send + 'static,
+) -> Result<()> {
+    let (shared, events) = (Arc::clone(shared), events.clone());
+    let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let event = run(&shared, &events);
+        // Nobody listens any more once the exchange has ended.
+        let _ = events.send(event);
+    });
+    started
+        .map(drop)
+        .map_err(|error| Error::new("start", format!("the {name} thread"), error))
+}
+
+/// What the two threads and the one that waits for them share.
+struct Shared {
+    socket: Socket,
+    began: Instant,
+    /// When something last passed, in microseconds since the beginning.
+    last: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+    peer_ended: AtomicBool,
+    input_waits: AtomicBool,
+}
+
+impl Shared {
+    fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            peer_ended: AtomicBool::new(false),
+            input_waits: AtomicBool::new(false),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            received: self.received.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+        }
+    }
+
+    fn passed(&self, counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last.store(micros, Ordering::Relaxed);
+    }
+
+    fn input_waits(&self) -> bool {
+        self.input_waits.load(Ordering::SeqCst)
+    }
+
+    /// Ends when nothing has passed for `limit`; never without a limit.
+    async fn idle(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else {
+            return std::future::pending().await;
+        };
+        loop {
+            let last = Duration::from_micros(self.last.load(Ordering::Relaxed));
+            let end = self.began + last + limit;
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(end.into()).await;
+        }
+    }
+
+    fn send_all(
+        &self,
+        mut input: impl Read + AsFd,
+        half_close: bool,
+        events: &UnboundedSender<Event>,
+    ) -> std::result::Result<(), Fault> {
+        self.send_file(input.as_fd())?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            self.wait_for(input.as_fd(), events);
+            let count = uninterrupted(|| input.read(&mut buffer)).map_err(Fault::Own)?;
+            self.input_waits.store(false, Ordering::SeqCst);
+            if count == 0 {
+                break;
+            }
+            let mut rest = &buffer[..count];
+            while !rest.is_empty() {
+                let sent = (&self.socket).write(rest).map_err(Fault::Socket)?;
+                self.passed(&self.sent, sent);
+                rest = &rest[sent..];
+            }
+        }
+        match self.socket.shutdown(Shutdown::Write) {
+            _ if !half_close => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(Fault::Socket(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a regular file without copying it; all else is left for the reads that follow.
+    fn send_file(&self, file: BorrowedFd<'_>) -> std::result::Result<(), Fault> {
+        loop {
+            match self.socket.send_file(file, BUFFER) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.passed(&self.sent, count),
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+                Err(error) => return Err(Fault::Socket(error)),
+            }
+        }
+    }
+
+    /// Notes that the input has nothing to send now, if so.
+    fn wait_for(&self, input: BorrowedFd<'_>, events: &UnboundedSender<Event>) {
+        let mut polled = [PollFd::new(input, PollFlags::POLLIN)];
+        if poll(&mut polled, PollTimeout::ZERO) == Ok(0) {
+            self.input_waits.store(true, Ordering::SeqCst);
+            if self.peer_ended.load(Ordering::SeqCst) {
+                let _ = events.send(Event::InputWaits);
+            }
+        }
+    }
+
+    fn receive_all(&self, mut output: impl Write) -> std::result::Result<(), Fault> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let count = (&self.socket).read(&mut buffer).map_err(Fault::Socket)?;
+            if count == 0 {
+                return output.flush().map_err(Fault::Own);
+            }
+            output.write_all(&buffer[..count]).map_err(Fault::Own)?;
+            self.passed(&self.received, count);
+        }
+    }
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

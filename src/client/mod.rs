@@ -1,0 +1,23 @@
+//! The client's side: connect, exchange streams, make one call.
+
+mod call;
+mod connect;
+mod conversation;
+mod exchange;
+
+pub use self::call::{Call, Request, Until, call};
+pub use self::connect::{ConnectPlan, connect};
+pub use self::conversation::{Conversation, Lines};
+pub use self::exchange::{ExchangeOptions, exchange};
+use crate::error::{Error, Kind};
+
+/// The failure to write to our own output: one that was closed wants no more.
+pub(crate) fn output_error(source: std::io::Error) -> Error {
+    let closed = source.kind() == std::io::ErrorKind::BrokenPipe;
+    let error = Error::new("write", "standard output", source);
+    error.with_kind(if closed {
+        Kind::OutputClosed
+    } else {
+        Kind::Other
+    })
+}
