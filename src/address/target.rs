@@ -140,8 +140,11 @@ impl Target {
     }
 
     fn look_up(&self, family: Option<Family>, host: &str, port: u16) -> Result<Vec<Address>> {
-        let unresolved =
-            |source: io::Error| Error::new("resolve", self, source).with_kind(Kind::Unresolved);
+        let unresolved = |source: io::Error| {
+            Error::new("resolve", self, source)
+                .with_kind(Kind::Unresolved)
+                .with_hint("check the name, or give the address in numbers")
+        };
         let mut all: Vec<Address> = Vec::new();
         for address in (host, port).to_socket_addrs().map_err(unresolved)? {
             let address = Address::from(address);
