@@ -48,3 +48,8 @@ pub mod service;
 pub use address::{Address, Family, Target};
 pub use error::{Error, Kind, Result};
 pub use loops::{communication_loop, connection_loop};
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
