@@ -1,0 +1,47 @@
+//! What the tests share: places of every family, the program as a process, raw peers.
+//!
+//! Nothing here sleeps. A wait is for a fact, and [`LIMIT`] guards it: a hang fails with what was
+//! seen until then.
+
+#![allow(dead_code, unused_imports)]
+
+mod log;
+mod place;
+mod process;
+mod raw;
+mod server;
+
+use std::time::Duration;
+
+pub(crate) use self::log::Log;
+pub(crate) use self::place::{Kind, Place, require_peer, run};
+pub(crate) use self::process::{Done, Process, sok, sok_with};
+pub(crate) use self::raw::{RawListener, RawStream};
+pub(crate) use self::server::Server;
+
+/// After this a wait is a hang. No test's result depends on it otherwise.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Makes a test of each family out of one body, in a module named for the fact:
+/// `families!(a_reply_comes_back, |place| { … })`, where `place` is a [`&Place`](Place).
+macro_rules! families {
+    ($(#[$attribute:meta])* $fact:ident, |$place:ident| $body:block) => {
+        $(#[$attribute])*
+        mod $fact {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn body($place: &crate::support::Place) $body
+
+            families!(@each inet Inet, inet6 Inet6, unix Unix, abstract_ Abstract);
+        }
+    };
+    (@each $($name:ident $kind:ident),+) => {
+        $(
+            #[test]
+            fn $name() {
+                crate::support::run(crate::support::Kind::$kind, body);
+            }
+        )+
+    };
+}

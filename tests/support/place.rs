@@ -1,0 +1,183 @@
+//! Where a test's sockets are, and what this machine has for them.
+
+use std::cell::Cell;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// The kinds of address that every test body runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Inet,
+    Inet6,
+    /// A socket file.
+    Unix,
+    /// A name in the abstract namespace.
+    Abstract,
+}
+
+impl Kind {
+    /// The name in the list of `SOK_REQUIRE`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Inet6 => "inet6",
+            Self::Unix => "unix",
+            Self::Abstract => "abstract",
+        }
+    }
+
+    fn is_there(self) -> bool {
+        match self {
+            Self::Inet => TcpListener::bind("127.0.0.1:0").is_ok(),
+            Self::Inet6 => TcpListener::bind("[::1]:0").is_ok(),
+            Self::Unix => true,
+            Self::Abstract => cfg!(target_os = "linux"),
+        }
+    }
+}
+
+/// Runs the body of a test on a fresh place of one kind, if this machine has that kind.
+pub(crate) fn run(kind: Kind, body: fn(&Place)) {
+    if required(kind.name(), kind.is_there()) {
+        body(&Place::new(kind));
+    }
+}
+
+/// Whether an external program is there to talk to; its test is skipped if not.
+pub(crate) fn require_peer(program: &str) -> bool {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&search).any(|folder| folder.join(program).is_file());
+    required(program, there)
+}
+
+/// The one decision on what a machine lacks: skipped and said so, or a failure where
+/// `SOK_REQUIRE` (a list with commas) names it.
+fn required(name: &str, there: bool) -> bool {
+    if !there {
+        let wanted = std::env::var("SOK_REQUIRE").unwrap_or_default();
+        assert!(
+            !wanted.split(',').any(|wanted| wanted.trim() == name),
+            "SOK_REQUIRE names {name}, and this machine lacks it"
+        );
+        println!("skipped: {name}");
+    }
+    there
+}
+
+/// A kind of address, with a directory of its own that is removed at the end.
+#[derive(Debug)]
+pub(crate) struct Place {
+    kind: Kind,
+    directory: TempDir,
+    count: Cell<u32>,
+}
+
+impl Place {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let directory = tempfile::Builder::new().prefix("sok-t").tempdir_in("/tmp");
+        Self {
+            kind,
+            directory: directory.unwrap(),
+            count: Cell::new(0),
+        }
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The family as the program prints it.
+    pub(crate) const fn family(&self) -> &'static str {
+        match self.kind {
+            Kind::Inet => "inet",
+            Kind::Inet6 => "inet6",
+            Kind::Unix | Kind::Abstract => "unix",
+        }
+    }
+
+    pub(crate) const fn is_network(&self) -> bool {
+        matches!(self.kind, Kind::Inet | Kind::Inet6)
+    }
+
+    /// The address word to listen on: port 0, or a name that was never used before.
+    pub(crate) fn word(&self) -> String {
+        self.count.set(self.count.get() + 1);
+        let count = self.count.get();
+        match self.kind {
+            Kind::Inet => "inet:127.0.0.1:0".to_owned(),
+            Kind::Inet6 => "inet6:[::1]:0".to_owned(),
+            Kind::Unix => format!("unix:{}/{count}.sock", self.directory().display()),
+            Kind::Abstract => {
+                let unique = self.directory().file_name().unwrap().to_string_lossy();
+                format!("unix:@{unique}-{count}")
+            }
+        }
+    }
+
+    /// An address of this kind where nobody listens: the port of a socket that is bound without
+    /// listening is nobody else's as long as `keep` lives.
+    pub(crate) fn nobody(&self) -> Nobody {
+        let word = self.word();
+        match self.kind {
+            Kind::Inet | Kind::Inet6 => {
+                let bound = super::raw::bound(&word);
+                let address = super::raw::name_of(&bound);
+                Nobody {
+                    address,
+                    _keep: Some(bound),
+                }
+            }
+            Kind::Unix | Kind::Abstract => Nobody {
+                address: word,
+                _keep: None,
+            },
+        }
+    }
+
+    /// The directory of this place.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A path in this place's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    /// A new file in this place's directory.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The names in this place's directory, sorted.
+    pub(crate) fn listing(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// An address where nobody listens.
+#[derive(Debug)]
+pub(crate) struct Nobody {
+    pub(crate) address: String,
+    _keep: Option<socket2::Socket>,
+}
+
+/// The IP addresses that a host name stands for here, in the resolver's order.
+pub(crate) fn resolved(host: &str) -> Vec<std::net::IpAddr> {
+    let mut found = Vec::new();
+    for address in (host, 0).to_socket_addrs().unwrap() {
+        if !found.contains(&address.ip()) {
+            found.push(address.ip());
+        }
+    }
+    found
+}

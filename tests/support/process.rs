@@ -1,0 +1,205 @@
+//! A program under test as a process: started, fed, watched, ended.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use super::{LIMIT, Log};
+
+/// A running process whose output is collected; it is killed when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    shown: String,
+    pid: Pid,
+    stdin: Option<ChildStdin>,
+    stdout: Log,
+    stderr: Log,
+    ended: Arc<Ended>,
+}
+
+#[derive(Debug, Default)]
+struct Ended {
+    status: Mutex<Option<ExitStatus>>,
+    changed: Condvar,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The exit code; 128 and the signal's number if a signal ended it.
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Runs the program to its end, with nothing to read.
+pub(crate) fn sok(arguments: &[&str]) -> Done {
+    sok_with(arguments, b"")
+}
+
+/// Runs the program to its end, with `input` to read.
+pub(crate) fn sok_with(arguments: &[&str], input: &[u8]) -> Done {
+    Process::sok(arguments).feed(input)
+}
+
+impl Process {
+    /// Starts the program.
+    pub(crate) fn sok(arguments: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(Self::PROGRAM);
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts `sh -c script`, in which `$SOK` is the program and `$1` on are the arguments.
+    pub(crate) fn sh(script: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg("sh").args(arguments);
+        command.env("SOK", Self::PROGRAM);
+        Self::spawn(command)
+    }
+
+    /// The program under test.
+    pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sok");
+
+    /// Starts `command` with its three streams as pipes.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let shown = format!("{piped:?}");
+        let mut child = piped
+            .spawn()
+            .unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let stdin = child.stdin.take();
+        Self {
+            shown,
+            pid,
+            stdin,
+            stdout: Log::of(stdout),
+            stderr: Log::of(stderr),
+            ended: watch(child, pid),
+        }
+    }
+
+    pub(crate) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its standard input, until it was closed.
+    pub(crate) fn stdin(&mut self) -> &mut ChildStdin {
+        self.stdin.as_mut().expect("the input is open")
+    }
+
+    /// Writes to its standard input and leaves it open.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.stdin().write_all(bytes).unwrap();
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    pub(crate) const fn stdout(&self) -> &Log {
+        &self.stdout
+    }
+
+    pub(crate) const fn stderr(&self) -> &Log {
+        &self.stderr
+    }
+
+    /// Sends a signal, unless the process has ended.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let status = self.ended.status.lock().unwrap();
+        if status.is_none() {
+            kill(self.pid, signal).unwrap();
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.status.lock().unwrap().is_some()
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub(crate) fn wait(&self) -> i32 {
+        let status = self.ended.status.lock().unwrap();
+        let waited = self
+            .ended
+            .changed
+            .wait_timeout_while(status, LIMIT, |s| s.is_none());
+        let (status, _) = waited.unwrap();
+        let Some(status) = *status else {
+            panic!(
+                "{} did not end; on stderr:\n{}",
+                self.shown,
+                self.stderr.text()
+            )
+        };
+        status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap())
+    }
+
+    /// Ends its standard input, and waits for its end.
+    pub(crate) fn done(self) -> Done {
+        self.feed(b"")
+    }
+
+    /// Gives it `input` to read, and waits for its end.
+    pub(crate) fn feed(mut self, input: &[u8]) -> Done {
+        if let Some(mut stdin) = self.stdin.take() {
+            let input = input.to_vec();
+            // A program may well end before it has read everything.
+            thread::spawn(move || stdin.write_all(&input));
+        }
+        let code = self.wait();
+        let stdout = self.stdout.wait_closed();
+        let stderr = String::from_utf8_lossy(&self.stderr.wait_closed()).into_owned();
+        Done {
+            code,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            self.signal(Signal::SIGKILL);
+            if !thread::panicking() {
+                self.wait();
+            }
+        }
+    }
+}
+
+/// Waits for the end of a child on a thread. A pid stays the child's own until its status is known.
+fn watch(mut child: Child, pid: Pid) -> Arc<Ended> {
+    let ended = Arc::new(Ended::default());
+    let shared = Arc::clone(&ended);
+    thread::spawn(move || {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        while waitid(Id::Pid(pid), flags) == Err(nix::Error::EINTR) {}
+        let mut status = shared.status.lock().unwrap();
+        *status = Some(child.wait().unwrap());
+        shared.changed.notify_all();
+    });
+    ended
+}

@@ -1,0 +1,194 @@
+//! Peers that do not trust the program: plain blocking sockets of any family.
+//!
+//! Every call of theirs has a time limit of [`LIMIT`], so that a hang is an error.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{LIMIT, Place};
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct RawListener {
+    socket: Socket,
+    address: String,
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct RawStream(Socket);
+
+impl RawListener {
+    /// Listens on a fresh address of `place`.
+    pub(crate) fn bind(place: &Place) -> Self {
+        Self::with_backlog(place, 128)
+    }
+
+    /// The same with room for so many that wait.
+    pub(crate) fn with_backlog(place: &Place, backlog: i32) -> Self {
+        let word = place.word();
+        let socket = bound(&word);
+        socket.listen(backlog).unwrap();
+        let address = if place.is_network() {
+            name_of(&socket)
+        } else {
+            word
+        };
+        Self { socket, address }
+    }
+
+    /// The address word to connect to.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn accept(&self) -> RawStream {
+        let (socket, _) = self.socket.accept().expect("a client connects");
+        RawStream(limited(socket))
+    }
+}
+
+impl RawStream {
+    /// Connects to an address word in full form.
+    pub(crate) fn connect(address: &str) -> Self {
+        Self::try_connect(address).unwrap_or_else(|error| panic!("connect {address}: {error}"))
+    }
+
+    pub(crate) fn try_connect(address: &str) -> io::Result<Self> {
+        let name = encode(address);
+        let socket = limited(open(&name));
+        socket.connect(&name)?;
+        Ok(Self(socket))
+    }
+
+    /// The socket itself, for its options.
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.0
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect("the peer takes the bytes");
+    }
+
+    /// Ends the sending half.
+    pub(crate) fn finish(&self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Exactly `count` bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).expect("the bytes come");
+        bytes
+    }
+
+    /// One line with its newline; less at the end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while line.last() != Some(&b'\n') && self.0.read(&mut byte).expect("a line comes") > 0 {
+            line.extend(byte);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    /// All that comes until the end.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.try_rest().expect("the peer ends well")
+    }
+
+    /// All that comes until the end, or the error that cut it.
+    pub(crate) fn try_rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).map(|_| bytes)
+    }
+
+    /// Sends `bytes` and ends the sending half while it reads to the end.
+    pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
+        thread::scope(|scope| {
+            let mut sending = Self(self.0.try_clone().unwrap());
+            scope.spawn(move || {
+                sending.send(bytes);
+                sending.finish();
+            });
+            self.rest()
+        })
+    }
+
+    /// Closes the connection with a reset, where the family has one.
+    pub(crate) fn reset(self) {
+        self.0.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Whether the error says that the peer broke the connection off.
+    pub(crate) fn is_broken(error: &io::Error) -> bool {
+        use io::ErrorKind as E;
+        matches!(
+            error.kind(),
+            E::ConnectionReset | E::BrokenPipe | E::ConnectionAborted
+        )
+    }
+}
+
+impl Read for RawStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for RawStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket bound to `address`, not listening yet.
+pub(super) fn bound(address: &str) -> Socket {
+    let name = encode(address);
+    let socket = limited(open(&name));
+    socket
+        .bind(&name)
+        .unwrap_or_else(|error| panic!("bind {address}: {error}"));
+    socket
+}
+
+/// The address word of a bound network socket.
+pub(super) fn name_of(socket: &Socket) -> String {
+    match socket
+        .local_addr()
+        .unwrap()
+        .as_socket()
+        .expect("a network socket")
+    {
+        SocketAddr::V4(v4) => format!("inet:{v4}"),
+        SocketAddr::V6(v6) => format!("inet6:{v6}"),
+    }
+}
+
+fn open(name: &SockAddr) -> Socket {
+    Socket::new(Domain::from(i32::from(name.family())), Type::STREAM, None).unwrap()
+}
+
+/// What the kernel calls an address word; read here on our own, not by the library under test.
+fn encode(address: &str) -> SockAddr {
+    let (family, rest) = address.split_once(':').unwrap();
+    match (family, rest.strip_prefix('@')) {
+        ("unix", Some(name)) => SockAddr::unix(format!("\0{name}")).unwrap(),
+        ("unix", None) => SockAddr::unix(rest).unwrap(),
+        _ => SockAddr::from(rest.parse::<SocketAddr>().unwrap()),
+    }
+}
+
+fn limited(socket: Socket) -> Socket {
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket.set_write_timeout(Some(LIMIT)).unwrap();
+    socket
+}
