@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::ui;
 use crate::client::Lines;
 use crate::error::{Error, Result};
-use crate::service::Traffic;
+use crate::loops::Traffic;
 
 /// SIGINT, as a shell counts it: what Ctrl-C would have sent.
 const INTERRUPTED: Exit = Exit::Signal(2);

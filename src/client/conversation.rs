@@ -9,8 +9,8 @@ use tokio::sync::mpsc as async_mpsc;
 use crate::address::Address;
 use crate::client::output_error;
 use crate::error::{Error, Kind, Result};
+use crate::loops::Traffic;
 use crate::net::Stream;
-use crate::service::Traffic;
 
 const RECEIVE: usize = 64 * 1024;
 

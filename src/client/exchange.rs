@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::address::Address;
 use crate::client::output_error;
 use crate::error::{Error, Kind, Result};
+use crate::loops::Traffic;
 use crate::net::{Socket, Stream};
-use crate::service::Traffic;
 
 /// How much is moved at once, each way.
 const BUFFER: usize = 128 * 1024;

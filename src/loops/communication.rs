@@ -6,9 +6,9 @@ use std::io;
 use std::task::{Poll, ready};
 
 use super::framing::{Framing, Inbox, Rule};
+use super::service::Traffic;
 use crate::error::{Error, Kind, Result};
 use crate::net::{Peer, Stream};
-use crate::service::Traffic;
 
 /// What one receive takes at most, and what is answered before it is sent.
 const SCRATCH: usize = 64 * 1024;

@@ -11,10 +11,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use super::service::{Service, Traffic};
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::net::{Listener, Peer, Stream};
-use crate::service::{Service, Traffic};
 
 /// How long accepting rests when the machine is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);

@@ -4,9 +4,11 @@
 mod communication;
 mod connection;
 mod framing;
+mod service;
 mod stop;
 
 pub use self::communication::{Answer, Reply, communication_loop};
 pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
+pub use self::service::{Service, Traffic};
 pub use self::stop::Stop;
