@@ -1,0 +1,361 @@
+//! The rules of the house, read off `src/`: what may be used where, and which way imports point.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folders and files of `src/` from the top down: each may use those after it.
+///
+const LAYERS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["measure", "tour"],
+    &["service"],
+    &["client"],
+    &["loops"],
+    &["transfer"],
+    &["net"],
+    &["address"],
+    &["error"],
+];
+
+/// One source file, without its comments.
+struct Source {
+    /// Its path below `src/`.
+    path: String,
+    code: String,
+    lines: usize,
+}
+
+impl Source {
+    /// Whether it is one of `places`: files, or folders that end in a slash.
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| match place.ends_with('/') {
+            true => self.path.starts_with(place),
+            false => self.path == *place,
+        })
+    }
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, found),
+                false => found.push(path),
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    let sources: Vec<Source> = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            Source {
+                path: path.strip_prefix(&root).unwrap().display().to_string(),
+                lines: text.lines().count(),
+                code: without_comments(&text),
+            }
+        })
+        .collect();
+    assert!(sources.len() > 20, "only {} files found", sources.len());
+    sources
+}
+
+fn without_comments(text: &str) -> String {
+    let code = text.lines().map(|line| {
+        let comment = match line.trim_start().starts_with("//") {
+            true => Some(0),
+            // A "//" in a string, as in a URL, has no space before it.
+            false => line.find(" // "),
+        };
+        &line[..comment.unwrap_or(line.len())]
+    });
+    code.collect::<Vec<&str>>().join("\n")
+}
+
+/// Where `word` stands in `code` as a word of its own.
+fn positions(code: &str, word: &str) -> Vec<usize> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(word)
+        .map(|(at, _)| at)
+        .filter(|at| !code[..*at].ends_with(is_part))
+        .filter(|at| !code[at + word.len()..].starts_with(is_part))
+        .collect()
+}
+
+fn assert_only_in(words: &[&str], places: &[&str]) {
+    let mut broken = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_in(places)) {
+        for word in words {
+            if !positions(&source.code, word).is_empty() {
+                broken.push(format!("src/{} uses {word}", source.path));
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "only {places:?} may:\n{}",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn the_argument_parser_stays_in_the_command_line() {
+    assert_only_in(&["clap"], &["cli/"]);
+}
+
+#[test]
+fn socket_calls_stay_in_the_net_and_transfer_layers() {
+    let words = [
+        "socket2",
+        "nix::sys::socket",
+        "nix::sys::sendfile",
+        "std::net::TcpListener",
+        "std::net::TcpStream",
+        "std::os::unix::net",
+        "tokio::net",
+    ];
+    assert_only_in(&words, &["net/", "transfer/"]);
+}
+
+#[test]
+fn prints_stay_in_the_user_interface() {
+    let words = [
+        "println!",
+        "eprintln!",
+        "print!",
+        "eprint!",
+        "stdout",
+        "stderr",
+        "dbg!",
+    ];
+    // `Command::stdout` sets up a child's stream and prints nothing; the input is no print.
+    let mut broken = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| !source.is_in(&["cli/ui.rs"]))
+    {
+        for word in words {
+            for at in positions(&source.code, word) {
+                let own = ["io::", "std::io::"]
+                    .iter()
+                    .any(|p| source.code[..at].ends_with(p));
+                if word.ends_with('!') || own {
+                    broken.push(format!("src/{} uses {word}", source.path));
+                }
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "only cli/ui.rs prints:\n{}",
+        broken.join("\n")
+    );
+}
+
+/// The variants that `code` branches on, as patterns or by comparison.
+fn branches(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for kind in ["Family", "Address"] {
+        for variant in ["Inet", "Inet6", "Unix"] {
+            let name = format!("{kind}::{variant}");
+            for at in positions(code, &name) {
+                let before = code[..at].trim_end();
+                let compared = before.ends_with("==") || before.ends_with("!=");
+                let after = code[at + name.len()..].trim_start();
+                let after = after_parentheses(after).trim_start();
+                let follows = |text: &str| after.starts_with(text);
+                let pattern = follows("=>")
+                    || (follows("|") && !follows("||"))
+                    || (before.ends_with('|') && !before.ends_with("||"))
+                    || follows("if ")
+                    || follows("=")
+                    || follows("!=")
+                    || (follows(")") && inside_matches(before));
+                if compared || pattern {
+                    found.push(name.clone());
+                }
+            }
+        }
+        let all = format!("{kind}::*");
+        if code.contains(&all) {
+            found.push(all);
+        }
+    }
+    found
+}
+
+/// What comes after the parentheses that `text` begins with, if it does.
+fn after_parentheses(text: &str) -> &str {
+    if !text.starts_with('(') {
+        return text;
+    }
+    let mut depth = 0_u32;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &text[at + 1..];
+        }
+    }
+    text
+}
+
+/// Whether `before` ends inside the parentheses of a `matches!`.
+fn inside_matches(before: &str) -> bool {
+    before.rfind("matches!(").is_some_and(|at| {
+        let since = &before[at + "matches!".len()..];
+        after_parentheses(since).len() == since.len()
+    })
+}
+
+#[test]
+fn a_branch_on_a_family_is_seen_for_what_it_is() {
+    for branch in [
+        "match family { Family::Unix => 1 }",
+        "match address { Address::Inet(_) | x => 1 }",
+        "if let Address::Unix(name) = address {}",
+        "let Address::Unix(UnixName::Path(path)) = address else {}",
+        "matches!(family, Family::Inet6)",
+        "matches!(family(), Family::Inet6)",
+        "if family == Family::Unix {}",
+        "if Family::Unix != family {}",
+        "match a { Address::Inet(a) if a.is_good() => 1 }",
+        "use Family::*;",
+    ] {
+        assert_eq!(branches(branch).len(), 1, "{branch}");
+    }
+    for harmless in [
+        "Socket::open(Family::Unix)?;",
+        "Ok(Target::Address(Address::Unix(name?)))",
+        "let a = Address::Inet(x);",
+        "MyFamily::Unix => 1",
+        "if matches!(a, b) { Socket::open(Family::Unix) }",
+        "vec![Address::Inet(a), Address::Inet6(b)]",
+    ] {
+        assert_eq!(branches(harmless), Vec::<String>::new(), "{harmless}");
+    }
+}
+
+#[test]
+fn only_the_family_tables_branch_on_a_family() {
+    let places = ["address/", "net/family.rs", "net/sockaddr.rs"];
+    let mut broken = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_in(&places)) {
+        for name in branches(&source.code) {
+            broken.push(format!("src/{} branches on {name}", source.path));
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "only {places:?} may:\n{}",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn the_two_loops_name_no_family() {
+    let loops = ["loops/connection.rs", "loops/communication.rs"];
+    let sources = sources();
+    for path in loops {
+        let source = sources
+            .iter()
+            .find(|source| source.path == path)
+            .expect(path);
+        let code = source.code.to_lowercase();
+        for word in [
+            "family",
+            "inet",
+            "unix",
+            "tcp",
+            "v4",
+            "v6",
+            "socketfile",
+            "abstract",
+        ] {
+            assert!(!code.contains(word), "src/{path} names {word:?}");
+        }
+    }
+}
+
+/// The layer that `path` below `src/` is in; `lib.rs` is in none.
+fn layer(name: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&name))
+}
+
+#[test]
+fn imports_point_one_way() {
+    // The crate root gives these names out again.
+    let root = [
+        ("Address", "address"),
+        ("Family", "address"),
+        ("Target", "address"),
+        ("Error", "error"),
+        ("Kind", "error"),
+        ("Result", "error"),
+        ("communication_loop", "loops"),
+        ("connection_loop", "loops"),
+    ];
+    let mut broken = Vec::new();
+    for source in sources() {
+        let own = source.path.split(['/', '.']).next().unwrap().to_owned();
+        let Some(from) = layer(&own) else {
+            assert_eq!(own, "lib", "src/{} belongs to no layer", source.path);
+            continue;
+        };
+        for prefix in ["crate::", "sok::"] {
+            for at in positions(&source.code, prefix.trim_end_matches(':')) {
+                let Some(rest) = source.code[at..].strip_prefix(prefix) else {
+                    continue;
+                };
+                let names: Vec<&str> = match rest.strip_prefix('{') {
+                    Some(list) => list.split('}').next().unwrap().split(',').collect(),
+                    None => vec![rest],
+                };
+                for name in names {
+                    let name = name
+                        .trim()
+                        .split(|c: char| !c.is_alphanumeric() && c != '_');
+                    let name = name.into_iter().next().unwrap_or_default();
+                    let name = root
+                        .iter()
+                        .find(|(known, _)| *known == name)
+                        .map_or(name, |r| r.1);
+                    let Some(to) = layer(name) else {
+                        continue;
+                    };
+                    if name != own && to <= from {
+                        broken.push(format!("src/{} uses {name}", source.path));
+                    }
+                }
+            }
+        }
+    }
+    broken.sort();
+    broken.dedup();
+    assert!(
+        broken.is_empty(),
+        "against the order:\n{}",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn every_file_is_short_enough_to_be_read() {
+    for source in sources() {
+        let limit = if source.path == "main.rs" { 40 } else { 450 };
+        assert!(
+            source.lines < limit,
+            "src/{} has {} lines",
+            source.path,
+            source.lines
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! What the kernel tells about a process, and data to send.
+
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+/// The memory that a process has resident, in KiB.
+pub(crate) fn resident_kib(pid: Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The processor time that a process has used.
+pub(crate) fn processor_time(pid: Pid) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The fields after the name, which may have spaces; utime and stime are fields 14 and 15.
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: u64 = fields[11..13]
+        .iter()
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum();
+    // USER_HZ is 100 on every architecture that Linux still has.
+    Duration::from_millis(ticks * 10)
+}
+
+/// Bytes of every value in no order, the same on every run.
+pub(crate) fn noise(count: usize) -> Vec<u8> {
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut bytes = Vec::with_capacity(count + 8);
+    while bytes.len() < count {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(count);
+    bytes
+}
+
+/// Whether this process may do what a file's rights forbid.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Says where two long values differ, which `assert_eq!` would print whole.
+pub(crate) fn assert_same(got: &[u8], want: &[u8]) {
+    let differs = got.iter().zip(want).position(|(a, b)| a != b);
+    assert!(
+        got == want,
+        "got {} bytes, want {}; they differ at {:?}",
+        got.len(),
+        want.len(),
+        differs
+    );
+}
