@@ -50,6 +50,12 @@ pub(crate) enum Command {
   sok call /run/redis.sock PING
   sok call localhost:8080 --framing eof < request")]
     Call(CallArgs),
+    /// Bridge any address to any address
+    #[command(after_help = "Examples:
+  sok relay localhost:2375 unix:/var/run/docker.sock
+  sok relay ./db.sock db.example:5432 --retry-for 30s
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
+    Relay(RelayArgs),
 }
 
 /// How the program talks.
@@ -332,6 +338,47 @@ pub(crate) struct ConnectArgs {
     /// Refuse to send a line of the conversation that has WORD in it; repeatable
     #[arg(long, value_name = "WORD")]
     pub(crate) forbid: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelayArgs {
+    /// Where to listen
+    #[arg(value_name = "LISTEN")]
+    pub(crate) listen_on: OsString,
+
+    /// Where to connect to, for each client anew
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: OsString,
+
+    /// Another address to listen on, in the same process; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<OsString>,
+
+    /// Let a client wait for this time while nobody is at the target
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retry_for: Option<Duration>,
+
+    /// Give up connecting to the target after this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) connect_timeout: Option<Duration>,
+
+    /// Give up a connection when nothing passes, either way, for this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// Our own end towards the target, an address of the same family
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<OsString>,
+
+    /// Copy all bytes, splice none: to compare
+    #[arg(long)]
+    pub(crate) copy: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) socket: ListenArgs,
 }
 
 /// How a client connects.

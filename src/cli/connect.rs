@@ -53,7 +53,8 @@ pub(super) fn plan(args: &DialArgs, timeout: Option<Duration>) -> Result<Connect
     })
 }
 
-fn own_address(word: &std::ffi::OsString) -> Result<Address> {
+/// The one address that `word` means, for a client's own end.
+pub(super) fn own_address(word: &std::ffi::OsString) -> Result<Address> {
     let target = Target::parse(word)?;
     let mut addresses = target.resolve(Purpose::Listen)?;
     match addresses.len() {

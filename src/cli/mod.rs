@@ -5,6 +5,7 @@ mod call;
 mod connect;
 mod exit;
 mod prompt;
+mod relay;
 mod serve;
 mod ui;
 
@@ -19,9 +20,13 @@ use crate::error::{Error, Result};
 /// Runs the program with the arguments of this process, and ends it with its exit code.
 pub fn main() -> ! {
     let Cli { talk, command } = Cli::parse();
-    let ui = Ui::new(&talk, matches!(command, Command::Serve(_)));
+    let ui = Ui::new(
+        &talk,
+        matches!(command, Command::Serve(_) | Command::Relay(_)),
+    );
     let done = match command {
         Command::Serve(args) => serve::run(args, ui),
+        Command::Relay(args) => relay::run(args, ui),
         Command::Connect(args) => connect::run(args),
         Command::Call(args) => call::run(args),
     };

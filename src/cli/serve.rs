@@ -36,7 +36,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         exec,
     } = args.services;
     let server = Server {
-        target,
+        targets: vec![target],
         options: listen_options(&args.listen)?,
         limits: limits(&args.limits),
         ui,
@@ -77,18 +77,26 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     })
 }
 
-struct Server {
-    target: Target,
-    options: ListenOptions,
-    limits: Limits,
-    ui: Ui,
+/// A server before it listens.
+pub(super) struct Server {
+    pub(super) targets: Vec<Target>,
+    pub(super) options: ListenOptions,
+    pub(super) limits: Limits,
+    pub(super) ui: Ui,
 }
 
 impl Server {
-    async fn run<S: Service>(self, service: impl FnOnce(Stop) -> Result<S>) -> Result<Exit> {
+    /// Listens, says so, and serves until a stop or a limit.
+    pub(super) async fn run<S: Service>(
+        self,
+        service: impl FnOnce(Stop) -> Result<S>,
+    ) -> Result<Exit> {
         let stop = Stop::on_signals().map_err(|error| Error::new("watch", "signals", error))?;
         let service = service(stop.clone())?;
-        let listeners = Listener::bind_all(&self.target, &self.options)?;
+        let mut listeners = Vec::new();
+        for target in &self.targets {
+            listeners.extend(Listener::bind_all(target, &self.options)?);
+        }
         for listener in &listeners {
             self.ui.listening(listener);
         }
@@ -143,7 +151,7 @@ fn check_services(
     }
 }
 
-fn limits(args: &LimitArgs) -> Limits {
+pub(super) fn limits(args: &LimitArgs) -> Limits {
     let max_connections = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
     Limits {
         max_connections: if args.one_at_a_time {
@@ -156,7 +164,7 @@ fn limits(args: &LimitArgs) -> Limits {
     }
 }
 
-fn listen_options(args: &ListenArgs) -> Result<ListenOptions> {
+pub(super) fn listen_options(args: &ListenArgs) -> Result<ListenOptions> {
     let owner = args.owner.as_deref().map(owner).transpose()?;
     Ok(ListenOptions {
         backlog: args.backlog,
@@ -234,7 +242,7 @@ fn close_inherited() {
 }
 
 /// Each connection takes a descriptor: the soft limit is for programs that use `select(2)`.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
     {

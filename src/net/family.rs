@@ -103,6 +103,27 @@ pub(super) fn opened(socket: &Socket) -> io::Result<()> {
     }
 }
 
+/// Whether closing a connection can tell the peer of an error by itself.
+pub(super) const fn has_reset(family: Family) -> bool {
+    match family {
+        Family::Inet | Family::Inet6 => true,
+        Family::Unix => false,
+    }
+}
+
+/// What a socket holds that large pieces are moved into; the kernel doubles it.
+const BULK_ROOM: usize = 1 << 20;
+
+/// Makes room in a socket that large pieces are moved into.
+pub(super) fn expect_bulk(socket: &Socket) -> io::Result<()> {
+    match socket.family() {
+        // tcp(7) grows its buffers by itself, and a set size would stop that.
+        Family::Inet | Family::Inet6 => Ok(()),
+        Family::Unix if socket.options().send_buffer_size()? >= BULK_ROOM => Ok(()),
+        Family::Unix => socket.options().set_send_buffer_size(BULK_ROOM),
+    }
+}
+
 /// What a failed `connect(2)` means on a non-blocking socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectFault {

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
+use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::MsgFlags;
 use socket2::{SockAddr, Type};
@@ -125,6 +126,20 @@ impl Socket {
     pub fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let send = || Ok(sendfile(&self.inner, file, None, count)?);
         self.watched("sendfile", || count.to_string(), send)
+    }
+
+    /// `splice(2)`: what is there, at most `count` bytes, into a pipe without copying it.
+    pub(super) fn splice_into(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+        let splice = || Ok(splice(&self.inner, None, pipe, None, count, flags)?);
+        self.watched("splice", || format!("to a pipe, {count}"), splice)
+    }
+
+    /// `splice(2)`: as much of a pipe's `count` bytes as the socket takes now.
+    pub(super) fn splice_from(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+        let splice = || Ok(splice(pipe, None, &self.inner, None, count, flags)?);
+        self.watched("splice", || format!("from a pipe, {count}"), splice)
     }
 
     /// `shutdown(2)`: ends one half of the connection, or both.

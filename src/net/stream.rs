@@ -41,6 +41,8 @@ pub struct Stream {
 
 /// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+/// How long a refusal waits for the peer's first bytes.
+const REFUSAL: Duration = Duration::from_secs(1);
 const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
 
 impl Stream {
@@ -210,6 +212,39 @@ impl Stream {
         }
     }
 
+    /// Polls to move what is there into an empty pipe, at most `count` bytes, 0 at the end; see
+    /// `splice(2)`.
+    pub fn poll_splice_into(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.io.poll_read_ready(cx))?;
+            match self.io.get_ref().splice_into(pipe, count) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Polls to move some of the `count` bytes that a pipe holds to the peer; see `splice(2)`.
+    pub fn poll_splice_from(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |socket| socket.splice_from(pipe, count))
+    }
+
+    /// Makes room for large pieces, where the family's sockets have little of it by default.
+    pub fn expect_bulk(&self) {
+        // With less room the transfer is slower, but right.
+        let _ = family::expect_bulk(self.io.get_ref());
+    }
+
     /// Ends the sending half: the peer sees the end, and may still answer; see `shutdown(2)`.
     ///
     /// # Errors
@@ -226,6 +261,18 @@ impl Stream {
     pub fn reset(self) {
         // A socket that the peer has already reset has nothing more to tell.
         let _ = self.io.get_ref().options().set_linger(Some(Duration::ZERO));
+    }
+
+    /// Closes a connection that nobody has read from, so that the peer sees an error: a family
+    /// without a reset tells of one only by bytes that were left unread, so the first of them is
+    /// waited for, for a short while.
+    pub async fn refuse(self) {
+        if !family::has_reset(self.family()) {
+            let readable = std::future::poll_fn(|cx| self.io.poll_read_ready(cx).map(drop));
+            // A peer that says nothing sees a plain end.
+            let _ = tokio::time::timeout(REFUSAL, readable).await;
+        }
+        self.reset();
     }
 
     /// The socket in blocking mode, for threads and child processes. The client's own socket

@@ -2,9 +2,11 @@
 
 mod converse;
 mod exec;
+mod forward;
 mod send;
 
 pub use self::converse::{Converse, discard, echo, suffix};
 pub use self::exec::Exec;
+pub use self::forward::Forward;
 pub use self::send::SendFile;
 pub use crate::loops::{Service, Traffic};

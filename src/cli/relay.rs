@@ -1,0 +1,67 @@
+//! `sok relay`: bridge any address to any address.
+
+use super::args::RelayArgs;
+use super::connect::own_address;
+use super::exit::Exit;
+use super::runtime;
+use super::serve::{Server, limits, listen_options, raise_descriptor_limit};
+use super::ui::Ui;
+use crate::address::{Address, Purpose, Target};
+use crate::client::ConnectPlan;
+use crate::error::{Error, Kind, Result};
+use crate::service::Forward;
+use crate::transfer::Engine;
+
+pub(super) fn run(args: RelayArgs, ui: Ui) -> Result<Exit> {
+    let words = std::iter::once(&args.listen_on).chain(&args.listen);
+    let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
+    let target = Target::parse(&args.target)?;
+    for listen in &targets {
+        refuse_loop(listen, &target)?;
+    }
+    let plan = ConnectPlan {
+        bind: args.source.as_ref().map(own_address).transpose()?,
+        timeout: args.connect_timeout,
+        retry_for: args.retry_for,
+    };
+    let server = Server {
+        targets,
+        options: listen_options(&args.socket)?,
+        limits: limits(&args.limits),
+        ui,
+    };
+    let engine = if args.copy {
+        Engine::Copy
+    } else {
+        Engine::Adaptive
+    };
+    raise_descriptor_limit();
+    runtime(args.limits.threads)?.block_on(async {
+        let idle_timeout = args.idle_timeout;
+        server
+            .run(|_| {
+                Ok(Forward {
+                    target,
+                    plan,
+                    engine,
+                    idle_timeout,
+                })
+            })
+            .await
+    })
+}
+
+/// A relay to itself would connect until the descriptors run out.
+fn refuse_loop(listen: &Target, target: &Target) -> Result<()> {
+    // A target that does not resolve now may do so later.
+    let Ok(to) = target.resolve(Purpose::Connect) else {
+        return Ok(());
+    };
+    let same = |on: &Address| to.iter().any(|to| on.reaches(to));
+    if listen.resolve(Purpose::Listen)?.iter().any(same) {
+        let cause = format!("it would connect to itself: LISTEN is {listen}");
+        return Err(Error::because("relay", target, Kind::Usage, cause)
+            .with_hint("give the address of the server behind it as TARGET"));
+    }
+    Ok(())
+}

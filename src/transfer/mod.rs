@@ -1,0 +1,110 @@
+//! Bytes both ways between two ends, whatever their families: half-close per direction, copy for
+//! messages and splice for streams, back-pressure, and no buffer while nothing passes.
+
+mod direction;
+mod pipe;
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use self::direction::Direction;
+pub use self::direction::Engine;
+use crate::net::Stream;
+
+/// The bytes that passed, each way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// From the near end to the far end.
+    pub there: u64,
+    /// From the far end to the near end.
+    pub back: u64,
+}
+
+/// One of the two ends of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The first, mostly a client.
+    Near,
+    /// The second, mostly a server.
+    Far,
+}
+
+/// Why a transfer did not end well.
+#[derive(Debug)]
+pub enum Fault {
+    /// An end failed while it was received from or sent to.
+    Broken(End, &'static str, io::Error),
+    /// Nothing passed, either way, for the idle time.
+    Idle(Duration),
+}
+
+/// Moves bytes both ways between `near` and `far` until both have ended.
+///
+/// The end of one side ends the sending half of the other, and the other direction goes on. A
+/// side that does not read is not read for: what is held is one buffer or pipe a direction.
+/// `passed` counts what the other end has taken, also when the transfer fails.
+///
+/// # Errors
+/// The end that broke; the caller resets both, so that neither sees a clean end.
+pub async fn transfer(
+    near: &Stream,
+    far: &Stream,
+    engine: Engine,
+    idle: Option<Duration>,
+    passed: &mut Passed,
+) -> Result<(), Fault> {
+    let mut there = Direction::new(engine);
+    let mut back = Direction::new(engine);
+    let both = poll_fn(|cx| {
+        let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
+        let broken_back = |(end, operation, error): direction::Fault| {
+            Fault::Broken(end.other(), operation, error)
+        };
+        let there_done = there.poll(cx, near, far).map_err(broken_there)?;
+        let back_done = back.poll(cx, far, near).map_err(broken_back)?;
+        *passed = Passed {
+            there: there.passed(),
+            back: back.passed(),
+        };
+        match (there_done, back_done) {
+            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    });
+    match idle {
+        None => both.await,
+        Some(limit) => unless_idle(both, limit).await,
+    }
+}
+
+/// Runs `both` to its end, or until it was not polled for `limit`: it is polled when bytes can
+/// pass, and only then.
+async fn unless_idle(
+    both: impl Future<Output = Result<(), Fault>>,
+    limit: Duration,
+) -> Result<(), Fault> {
+    let mut both = std::pin::pin!(both);
+    let mut clock = std::pin::pin!(sleep_until(Instant::now() + limit));
+    poll_fn(|cx| {
+        if clock.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Fault::Idle(limit)));
+        }
+        let done = both.as_mut().poll(cx);
+        clock.as_mut().reset(Instant::now() + limit);
+        done
+    })
+    .await
+}
+
+impl End {
+    const fn other(self) -> Self {
+        match self {
+            Self::Near => Self::Far,
+            Self::Far => Self::Near,
+        }
+    }
+}

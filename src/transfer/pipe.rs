@@ -1,0 +1,85 @@
+//! The pipes that streams are spliced through, and the pool that they go back to when empty.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::pipe2;
+
+/// What a pipe should hold. An ordinary user's pipes may be smaller (`pipe-user-pages-soft`,
+/// pipe(7)), which is slower but right.
+const ROOM: usize = 256 * 1024;
+/// How many empty pipes a thread keeps: two for each of a few busy connections.
+const POOL_MAX: usize = 16;
+
+thread_local! {
+    static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A pipe, and what it holds.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    exit: OwnedFd,
+    entry: OwnedFd,
+    room: usize,
+    held: usize,
+}
+
+impl Pipe {
+    /// An empty one from the pool, or a new one.
+    ///
+    /// # Errors
+    /// What `pipe2(2)` reports when descriptors or pipe pages run out.
+    pub(super) fn take() -> io::Result<Self> {
+        if let Some(pipe) = POOL.with_borrow_mut(Vec::pop) {
+            return Ok(pipe);
+        }
+        let (exit, entry) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let wanted = i32::try_from(ROOM).unwrap_or(i32::MAX);
+        // EPERM leaves the pipe as large as it may be; the real size is read back.
+        let _ = fcntl(&entry, FcntlArg::F_SETPIPE_SZ(wanted));
+        let room = fcntl(&entry, FcntlArg::F_GETPIPE_SZ)?;
+        Ok(Self {
+            exit,
+            entry,
+            room: usize::try_from(room).unwrap_or(ROOM),
+            held: 0,
+        })
+    }
+
+    /// Gives an empty pipe back to the pool; one that still holds bytes is closed.
+    pub(super) fn give_back(self) {
+        if self.held == 0 {
+            POOL.with_borrow_mut(|pool| {
+                if pool.len() < POOL_MAX {
+                    pool.push(self);
+                }
+            });
+        }
+    }
+
+    pub(super) fn entry(&self) -> BorrowedFd<'_> {
+        self.entry.as_fd()
+    }
+
+    pub(super) fn exit(&self) -> BorrowedFd<'_> {
+        self.exit.as_fd()
+    }
+
+    pub(super) const fn room(&self) -> usize {
+        self.room
+    }
+
+    pub(super) const fn held(&self) -> usize {
+        self.held
+    }
+
+    pub(super) const fn filled(&mut self, count: usize) {
+        self.held += count;
+    }
+
+    pub(super) const fn drained(&mut self, count: usize) {
+        self.held -= count;
+    }
+}
