@@ -26,7 +26,7 @@ pub fn main() -> ! {
     );
     let done = match command {
         Command::Serve(args) => serve::run(args, ui),
-        Command::Relay(args) => relay::run(args, ui),
+        Command::Relay(args) => relay::run(&args, ui),
         Command::Connect(args) => connect::run(args),
         Command::Call(args) => call::run(args),
     };

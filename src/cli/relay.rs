@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::service::Forward;
 use crate::transfer::Engine;
 
-pub(super) fn run(args: RelayArgs, ui: Ui) -> Result<Exit> {
+pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
     let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
     let target = Target::parse(&args.target)?;

@@ -67,7 +67,7 @@ pub async fn communication_loop(
         Ok(()) => Ok(traffic),
         Err((operation, source)) => {
             stream.reset();
-            let error = Error::new(operation, &peer.address, source);
+            let error = Error::new(operation, peer, source);
             Err(match error.kind() {
                 Kind::Other => error.with_hint("raise --max-message, or mend the client"),
                 _ => error,

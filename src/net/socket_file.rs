@@ -174,7 +174,7 @@ pub(super) fn in_use(holder: Option<Credentials>) -> Refusal {
 }
 
 fn taken_meanwhile(path: &Path) -> Refusal {
-    match probe(path).and_then(|found| Ok(found.free(path))) {
+    match probe(path).map(|found| found.free(path)) {
         Ok(Err(refusal)) => refusal,
         Ok(Ok(_)) | Err(_) => in_use(None),
     }

@@ -57,9 +57,10 @@ impl Service for Exec {
         let status = status.map_err(failed)?;
         group.done();
         info!(%peer, pid, %status, "program ended");
-        ended_well(status).map_or(Ok(Traffic::default()), |cause| {
-            Err(Error::because("exec", self.shown(), Kind::Other, cause))
-        })
+        match failure(status) {
+            None => Ok(Traffic::default()),
+            Some(cause) => Err(Error::because("exec", self.shown(), Kind::Other, cause)),
+        }
     }
 }
 
@@ -70,7 +71,7 @@ impl Exec {
 }
 
 /// Why a program's end is a failure, if it is one.
-fn ended_well(status: ExitStatus) -> Option<String> {
+fn failure(status: ExitStatus) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
         (Some(code), _) => Some(format!("the program ended with status {code}")),

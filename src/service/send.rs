@@ -50,7 +50,7 @@ impl SendFile {
 impl Service for SendFile {
     async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
         let mut traffic = Traffic::default();
-        let broken = |operation, source| Error::new(operation, &peer.address, source);
+        let broken = |operation, source| Error::new(operation, peer, source);
         let mut file = self.open()?;
         loop {
             match stream.send_file(file.as_fd(), PIECE).await {
@@ -104,7 +104,7 @@ impl SendFile {
                 return Ok(file);
             }
             let sent = stream.send_all(&buffer[..count]).await;
-            sent.map_err(|error| Error::new("send", &peer.address, error))?;
+            sent.map_err(|error| Error::new("send", peer, error))?;
             traffic.sent += count as u64;
         }
     }

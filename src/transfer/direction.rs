@@ -155,13 +155,10 @@ impl Direction {
         to: &Stream,
     ) -> Poll<Result<bool, Fault>> {
         let mut more = true;
-        let mut pipe = match self.pipe.take().map_or_else(Pipe::take, Ok) {
-            Ok(pipe) => pipe,
-            Err(_) => {
-                // No pipe to be had is no fault: this stream is copied.
-                (self.splicing, self.engine) = (false, Engine::Copy);
-                return Poll::Ready(Ok(true));
-            }
+        let Ok(mut pipe) = self.pipe.take().map_or_else(Pipe::take, Ok) else {
+            // No pipe to be had is no fault: this stream is copied.
+            (self.splicing, self.engine) = (false, Engine::Copy);
+            return Poll::Ready(Ok(true));
         };
         if pipe.held() == 0 {
             let Poll::Ready(filled) = from.poll_splice_into(cx, pipe.entry(), pipe.room()) else {
