@@ -1,0 +1,57 @@
+//! The plain programs that `scripts/compare` measures `sok` against, and measures it with.
+//!
+//! None of them is clever: each does with the kernel's calls what the row of the comparison needs.
+
+mod address;
+mod bulk;
+mod echo;
+mod hold;
+mod load;
+mod race;
+
+use std::io::{self, Write};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const USAGE: &str = "\
+bare echo ADDRESS                       a single-threaded epoll loop that echoes
+bare call ADDRESS TEXT                  one message, one receive, done
+bare load ADDRESS COUNT SECONDS SIZE    COUNT connections, each with one message of SIZE under way
+bare hold ADDRESS COUNT                 COUNT connections, one message each, then idle until EOF
+bare sink ADDRESS                       a digest of what each connection sends
+bare source ADDRESS FILE                FILE to each connection
+bare feed FILE                          FILE into the standard output, a pipe
+bare digest                             a digest of the standard input
+bare race RUNS STDIN REPLY -- COMMAND... [-- COMMAND...]...
+                                        the wall time of each command's process, in turns
+ADDRESS is unix:PATH, inet:HOST:PORT or inet6:[HOST]:PORT, the host in numbers.";
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["echo", address] => echo::echo(address),
+        ["call", address, text] => echo::call(address, text),
+        ["load", address, count, seconds, size] => load::load(address, count, seconds, size),
+        ["hold", address, count] => hold::hold(address, count),
+        ["sink", address] => bulk::sink(address),
+        ["source", address, file] => bulk::source(address, file),
+        ["feed", file] => bulk::feed(file),
+        ["digest"] => bulk::digest(),
+        ["race", runs, stdin, reply, "--", commands @ ..] => {
+            race::race(runs, stdin, reply, commands)
+        }
+        _ => Err(USAGE.into()),
+    };
+    if let Err(error) = done {
+        eprintln!("bare: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// Prints one line at once, also into a pipe.
+fn say(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
