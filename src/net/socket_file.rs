@@ -63,6 +63,8 @@ impl SocketFile {
         path: &Path,
         options: &ListenOptions,
     ) -> Result<Self, Refusal> {
+        // A name that no client could connect to is refused before anything is made.
+        encode_path(path)?;
         let found = probe(path)?.free(path)?;
         let parent = path
             .parent()
