@@ -10,3 +10,7 @@ mod support;
 
 mod architecture;
 mod harness;
+mod readme;
+mod relay;
+mod socket_file;
+mod transfer;

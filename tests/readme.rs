@@ -33,7 +33,9 @@ fn examples() -> Vec<Example> {
     for (at, (language, script)) in blocks.iter().enumerate() {
         // The two commands of a fresh machine build and test: this test would run itself.
         if language == "sh" && !script.starts_with("cargo ") && !script.starts_with("scripts/") {
-            let prints = blocks.get(at + 1).filter(|(language, _)| language == "text");
+            let prints = blocks
+                .get(at + 1)
+                .filter(|(language, _)| language == "text");
             examples.push(Example {
                 script: script.clone(),
                 prints: prints.map(|(_, text)| text.clone()),
@@ -48,23 +50,42 @@ fn each_example_prints_what_the_readme_says() {
     let all = examples();
     assert!(all.len() >= 7, "only {} examples found", all.len());
     for Example { script, prints } in all {
-        if ["redis-server", "curl"].iter().any(|peer| script.contains(peer) && !support::require_peer(peer)) {
+        if ["redis-server", "curl"]
+            .iter()
+            .any(|peer| script.contains(peer) && !support::require_peer(peer))
+        {
             continue;
         }
         let folder = tempfile::tempdir().unwrap();
-        let binary = Path::new(env!("CARGO_BIN_EXE_sok")).parent().unwrap().to_owned();
+        let binary = Path::new(env!("CARGO_BIN_EXE_sok"))
+            .parent()
+            .unwrap()
+            .to_owned();
         let search = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
         // The README's port may be taken on this machine: any free one shows the same.
-        let port = TcpListener::bind("localhost:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("localhost:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let ran = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &script.replace("8082", &port.to_string())])
+            .args([
+                "-euo",
+                "pipefail",
+                "-c",
+                &script.replace("8082", &port.to_string()),
+            ])
             .current_dir(folder.path())
             .env("PATH", search)
             .output()
             .unwrap();
         let printed = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
         let said = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "{}\n{script}\n{printed}\n{said}", ran.status);
+        assert!(
+            ran.status.success(),
+            "{}\n{script}\n{printed}\n{said}",
+            ran.status
+        );
         if let Some(prints) = prints {
             assert_eq!(printed, prints, "{script}\n{said}");
         }
@@ -73,8 +94,12 @@ fn each_example_prints_what_the_readme_says() {
 
 #[test]
 fn the_exit_codes_are_those_of_the_help() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let help = Command::new(env!("CARGO_BIN_EXE_sok")).arg("--help").output().unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_sok"))
+        .arg("--help")
+        .output()
+        .unwrap();
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let table = help.split("Exit codes:\n").nth(1).unwrap();
     let mut codes = 0;

@@ -95,17 +95,19 @@ impl Log {
             .changed
             .wait_timeout_while(written, LIMIT, unmet)
             .unwrap();
-        let tail = &written.bytes[written.bytes.len().saturating_sub(4096)..];
+        let (bytes, met, closed) = (written.bytes.clone(), holds(&written), written.closed);
+        // Not panicking with the lock held, which the reading thread takes too.
+        drop(written);
         assert!(
-            holds(&written),
+            met,
             "no {wanted} came{}; at the end came:\n{}",
-            if written.closed {
+            if closed {
                 ", and the output has ended"
             } else {
                 " in time"
             },
-            String::from_utf8_lossy(tail)
+            String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(4096)..])
         );
-        written.bytes.clone()
+        bytes
     }
 }

@@ -39,7 +39,7 @@ impl Kind {
 }
 
 /// Runs the body of a test on a fresh place of one kind, if this machine has that kind.
-pub(crate) fn run(kind: Kind, body: fn(&Place)) {
+pub(crate) fn run(kind: Kind, body: impl FnOnce(&Place)) {
     if required(kind.name(), kind.is_there()) {
         body(&Place::new(kind));
     }

@@ -144,7 +144,10 @@ impl Process {
             .changed
             .wait_timeout_while(status, LIMIT, |s| s.is_none());
         let (status, _) = waited.unwrap();
-        let Some(status) = *status else {
+        // Not panicking with the lock held, which `drop` takes too.
+        let ended = *status;
+        drop(status);
+        let Some(status) = ended else {
             panic!(
                 "{} did not end; on stderr:\n{}",
                 self.shown,

@@ -1,0 +1,191 @@
+//! `sok relay`: every family to every family.
+
+use std::thread;
+
+use crate::support::{
+    Kind, Place, Process, RawListener, RawStream, Server, assert_same, noise, run, sok,
+};
+
+/// A relay from a fresh address of `place` to `target`.
+fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
+    let word = place.word();
+    let mut arguments = vec!["relay", &word, target];
+    arguments.extend(options);
+    Server::of(Process::sok(&arguments))
+}
+
+const KINDS: [Kind; 4] = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
+
+/// Makes a test of each kind of listening address, whose body sees every kind of target.
+macro_rules! pairs {
+    ($fact:ident, |$near:ident, $far:ident| $body:block) => {
+        families!($fact, |$near| {
+            for kind in KINDS {
+                run(kind, |$far: &Place| $body);
+            }
+        });
+    };
+}
+
+pairs!(
+    a_reply_that_comes_after_our_end_arrives_whole,
+    |near, far| {
+        let backend = RawListener::bind(far);
+        let relay = relay(near, backend.address(), &[]);
+        let mut client = RawStream::connect(relay.address());
+        client.send(b"request");
+        client.finish();
+        let mut server = backend.accept();
+        // The backend has seen the end before it says anything.
+        assert_eq!(server.rest(), b"request");
+        server.send(b"a late reply");
+        drop(server);
+        assert_eq!(client.rest(), b"a late reply");
+    }
+);
+
+pairs!(
+    a_backend_that_ends_first_still_hears_the_client,
+    |near, far| {
+        let backend = RawListener::bind(far);
+        let relay = relay(near, backend.address(), &[]);
+        let mut client = RawStream::connect(relay.address());
+        client.send(b"hello");
+        let mut server = backend.accept();
+        assert_eq!(server.take(5), b"hello");
+        server.finish();
+        assert_eq!(client.rest(), b"");
+        client.send(b" and more");
+        client.finish();
+        assert_eq!(server.rest(), b" and more");
+    }
+);
+
+pairs!(
+    much_passes_both_ways_at_once_by_copy_and_by_splice,
+    |near, far| {
+        let bytes = noise(24 << 20);
+        for options in [&["--copy"][..], &[]] {
+            let echo = Server::start(far, &[]);
+            let relay = relay(near, echo.address(), options);
+            let got = RawStream::connect(relay.address()).exchange(&bytes);
+            assert_same(&got, &bytes);
+        }
+    }
+);
+
+pairs!(
+    a_target_that_refuses_gives_the_client_an_error_not_an_end,
+    |near, far| {
+        let nobody = far.nobody();
+        let relay = relay(near, &nobody.address, &[]);
+        let mut client = RawStream::connect(relay.address());
+        client.send(b"request");
+        let error = client
+            .try_rest()
+            .expect_err("a clean end looks like an empty reply");
+        assert!(RawStream::is_broken(&error), "{error}");
+        let said = relay.stderr().wait_for("failed");
+        assert!(said.contains(&nobody.address), "{said}");
+    }
+);
+
+pairs!(a_client_waits_for_a_target_that_comes_later, |near, far| {
+    // A socket that is bound without listening refuses, until it listens.
+    let word = far.nobody();
+    let relay = relay(near, &word.address, &["--retry-for", "60s", "--trace"]);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"anybody?");
+    client.finish();
+    relay.stderr().wait_for("connect(");
+    let address = word.address.clone();
+    drop(word);
+    let echo = Server::at(&address, &[]);
+    assert_eq!(client.rest(), b"anybody?");
+    drop(echo);
+});
+
+pairs!(
+    a_reset_of_the_target_reaches_the_client_as_an_error,
+    |near, far| {
+        let backend = RawListener::bind(far);
+        let relay = relay(near, backend.address(), &[]);
+        let mut client = RawStream::connect(relay.address());
+        client.send(b"request");
+        let server = backend.accept();
+        // Closed with the request unread: every family tells the relay of a reset.
+        server.reset();
+        let ended = client.try_rest();
+        if near.is_network() {
+            assert!(ended.is_err_and(|error| RawStream::is_broken(&error)));
+        }
+        relay.stderr().wait_for("failed");
+    }
+);
+
+families!(a_client_that_dies_does_not_disturb_the_others, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &[]);
+    let mut other = RawStream::connect(relay.address());
+    other.send(b"before");
+    assert_eq!(other.take(6), b"before");
+    let mut dying = RawStream::connect(relay.address());
+    dying.send(&noise(100_000));
+    dying.reset();
+    other.send(b"after");
+    assert_eq!(other.take(5), b"after");
+});
+
+families!(a_relay_gives_descriptors_back, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &["-v"]);
+    let open = || {
+        std::fs::read_dir(format!("/proc/{}/fd", relay.pid()))
+            .unwrap()
+            .count()
+    };
+    let before = open();
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            let address = relay.address();
+            scope.spawn(move || {
+                let bytes = noise(1 << 20);
+                assert_same(&RawStream::connect(address).exchange(&bytes), &bytes);
+            });
+        }
+    });
+    relay
+        .stderr()
+        .wait_until("20 ends", |text| text.matches("sok: ended").count() == 20);
+    // What stays is the pool: at most 16 pipes of two descriptors.
+    assert!(open() <= before + 32, "{before} before, {} after", open());
+});
+
+families!(one_relay_listens_on_several_addresses, |place| {
+    let echo = Server::start(place, &[]);
+    let second = Place::new(Kind::Abstract);
+    let word = second.word();
+    let relay = relay(place, echo.address(), &["--listen", &word]);
+    relay.stderr().wait_for(&word);
+    for address in [relay.address(), &word] {
+        assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
+    }
+});
+
+families!(a_relay_to_itself_is_refused, |place| {
+    let nobody = place.nobody();
+    let done = sok(&["relay", &nobody.address, &nobody.address]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("itself") && done.stderr.contains(&nobody.address));
+});
+
+#[test]
+fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
+    for (listen, target) in [
+        (":8082", "localhost:8082"),
+        ("inet:0.0.0.0:8082", "inet:127.0.0.2:8082"),
+    ] {
+        let done = sok(&["relay", listen, target]);
+        assert_eq!(done.code, 2, "{}", done.stderr);
+    }
+}
