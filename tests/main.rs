@@ -9,6 +9,7 @@
 mod support;
 
 mod architecture;
+mod connection_loop;
 mod harness;
 mod readme;
 mod relay;

@@ -98,7 +98,7 @@ impl Direction {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    let more = match self.splicing {
+                    let more = match self.splicing && self.unsent.is_empty() {
                         true => self.poll_splice(cx, from, to),
                         false => self.poll_copy(cx, from, to),
                     };
@@ -137,9 +137,12 @@ impl Direction {
             Poll::Ready(Ok(count))
         });
         let count = ready!(count)?;
-        self.streak = if count == SCRATCH { self.streak + 1 } else { 0 };
-        if self.engine == Engine::Adaptive && self.streak >= FULL_RECEIVES && self.unsent.is_empty()
-        {
+        self.streak = if count == SCRATCH {
+            self.streak.saturating_add(1)
+        } else {
+            0
+        };
+        if self.engine == Engine::Adaptive && self.streak >= FULL_RECEIVES {
             self.streak = 0;
             self.splicing = true;
             to.expect_bulk();
@@ -170,7 +173,7 @@ impl Direction {
             pipe.filled(count);
             more = count > 0;
             self.streak = if count < SMALL_PIECE {
-                self.streak + 1
+                self.streak.saturating_add(1)
             } else {
                 0
             };
