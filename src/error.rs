@@ -118,6 +118,12 @@ impl Error {
         self.0.kind
     }
 
+    /// The operating system's number of the cause, see `errno(3)`, if it is one of its own.
+    #[must_use]
+    pub fn os_error(&self) -> Option<i32> {
+        self.0.source.raw_os_error()
+    }
+
     /// What was being done: `connect`, `bind`, `receive`.
     #[must_use]
     pub fn operation(&self) -> &'static str {

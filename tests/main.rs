@@ -9,9 +9,13 @@
 mod support;
 
 mod architecture;
+mod communication_loop;
 mod connection_loop;
+mod exec;
 mod harness;
 mod readme;
 mod relay;
+mod send;
 mod socket_file;
 mod transfer;
+mod wait;

@@ -133,6 +133,15 @@ impl Target {
         }
     }
 
+    /// The address, if there is nothing to resolve.
+    #[must_use]
+    pub const fn as_address(&self) -> Option<&Address> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Host { .. } | Self::AnyHost { .. } => None,
+        }
+    }
+
     /// Whether resolving this target may ask a name server.
     #[must_use]
     pub const fn is_name(&self) -> bool {

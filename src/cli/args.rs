@@ -56,6 +56,11 @@ pub(crate) enum Command {
   sok relay ./db.sock db.example:5432 --retry-for 30s
   sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
     Relay(RelayArgs),
+    /// Wait until servers accept, then run a command
+    #[command(after_help = "Examples:
+  sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
+  sok wait --gone ./s.sock")]
+    Wait(WaitArgs),
 }
 
 /// How the program talks.
@@ -379,6 +384,38 @@ pub(crate) struct RelayArgs {
 
     #[command(flatten)]
     pub(crate) socket: ListenArgs,
+}
+
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)]
+pub(crate) struct WaitArgs {
+    /// What to wait for
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub(crate) addresses: Vec<OsString>,
+
+    /// Wait until one of them accepts, not all
+    #[arg(long)]
+    pub(crate) any: bool,
+
+    /// Wait until nobody is there any more
+    #[arg(long)]
+    pub(crate) gone: bool,
+
+    /// Take a name that does not resolve for an error
+    #[arg(long)]
+    pub(crate) strict_dns: bool,
+
+    /// The longest pause between two tries; a socket file that changes is tried at once
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    pub(crate) interval: Duration,
+
+    /// Give up after this time, and tell the last reason
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// What to run then, in place of this process; its exit status becomes ours
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// How a client connects.

@@ -8,6 +8,7 @@ mod prompt;
 mod relay;
 mod serve;
 mod ui;
+mod wait;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
@@ -27,6 +28,7 @@ pub fn main() -> ! {
     let done = match command {
         Command::Serve(args) => serve::run(args, ui),
         Command::Relay(args) => relay::run(&args, ui),
+        Command::Wait(args) => wait::run(&args),
         Command::Connect(args) => connect::run(args),
         Command::Call(args) => call::run(args),
     };

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 
+use super::retry::Retry;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, Kind, Result};
 use crate::net::{ConnectOptions, Stream};
 
-/// The first wait before a connection is tried again; it doubles up to [`RETRY_PAUSE_MAX`].
-const RETRY_PAUSE: Duration = Duration::from_millis(5);
+/// The longest wait before a connection is tried again.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// How a target is connected to.
@@ -29,18 +29,15 @@ pub struct ConnectPlan {
 /// Why each address failed; [`Kind::NobodyThere`] only after `retry_for`.
 pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
     let give_up = plan.retry_for.map(|limit| Instant::now() + limit);
-    let mut pause = RETRY_PAUSE;
+    let mut retry = plan.retry_for.map(|_| Retry::of(target, RETRY_PAUSE_MAX));
     loop {
-        let error = match one_round(target, plan).await {
-            Err(error) if error.kind() == Kind::NobodyThere => error,
-            done => return done,
-        };
-        match give_up {
-            Some(end) if Instant::now() < end => {
-                sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
-                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        match (one_round(target, plan).await, &mut retry, give_up) {
+            (Err(error), Some(retry), Some(end)) if error.kind() == Kind::NobodyThere => {
+                if Instant::now() >= end || timeout_at(end, retry.next()).await.is_err() {
+                    return Err(error);
+                }
             }
-            _ => return Err(error),
+            (done, ..) => return done,
         }
     }
 }
@@ -85,7 +82,7 @@ async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Addre
     let looking_up = tokio::task::spawn_blocking(move || name.resolve(Purpose::Connect));
     let looked_up = match deadline {
         None => looking_up.await,
-        Some(deadline) => match tokio::time::timeout_at(deadline, looking_up).await {
+        Some(deadline) => match timeout_at(deadline, looking_up).await {
             Ok(looked_up) => looked_up,
             Err(_) => {
                 let cause = "no name server answered within the time limit";

@@ -1,14 +1,18 @@
-//! The client's side: connect, exchange streams, make one call.
+//! The client's side: connect, exchange streams, make one call, wait for
+//! servers.
 
 mod call;
 mod connect;
 mod conversation;
 mod exchange;
+mod retry;
+mod wait;
 
 pub use self::call::{Call, Request, Until, call};
 pub use self::connect::{ConnectPlan, connect};
 pub use self::conversation::{Conversation, Lines};
 pub use self::exchange::{ExchangeOptions, exchange};
+pub use self::wait::{WaitPlan, wait};
 use crate::error::{Error, Kind};
 
 /// The failure to write to our own output: one that was closed wants no more.

@@ -97,7 +97,7 @@ impl Listener {
             }
             match Self::bind(&address, options) {
                 Ok(listener) => listeners.push(listener),
-                Err(error) if error.is_missing_address() => {
+                Err(error) if is_missing_address(&error) => {
                     missing.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
@@ -160,18 +160,12 @@ impl Listener {
     }
 }
 
-impl Error {
-    /// Whether an address could not be bound because this machine does not have it.
-    fn is_missing_address(&self) -> bool {
-        let errno = std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<io::Error>())
-            .and_then(io::Error::raw_os_error)
-            .map(nix::Error::from_raw);
-        matches!(
-            errno,
-            Some(nix::Error::EADDRNOTAVAIL | nix::Error::EAFNOSUPPORT)
-        )
-    }
+/// Whether an address could not be bound because this machine does not have it.
+fn is_missing_address(error: &Error) -> bool {
+    matches!(
+        error.os_error().map(nix::Error::from_raw),
+        Some(nix::Error::EADDRNOTAVAIL | nix::Error::EAFNOSUPPORT)
+    )
 }
 
 /// The failure to bind: a missing directory is no missing server.

@@ -1,0 +1,37 @@
+//! `sok wait`: until servers accept, then run a command.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::args::WaitArgs;
+use super::exit::Exit;
+use super::runtime;
+use crate::address::Target;
+use crate::client::{WaitPlan, wait};
+use crate::error::{Error, Kind, Result};
+
+pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
+    let targets: Vec<Target> = args
+        .addresses
+        .iter()
+        .map(Target::parse)
+        .collect::<Result<_>>()?;
+    let plan = WaitPlan {
+        gone: args.gone,
+        any: args.any,
+        strict_dns: args.strict_dns,
+        interval: args.interval,
+        timeout: args.timeout,
+    };
+    let runtime = runtime(1)?;
+    runtime.block_on(wait(&targets, &plan))?;
+    // Not the process that a name server may still keep waiting.
+    runtime.shutdown_background();
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Ok(Exit::Done);
+    };
+    // Returns only if the program cannot be run.
+    let error = Command::new(program).args(arguments).exec();
+    Err(Error::new("exec", Path::new(program).display(), error).with_kind(Kind::Other))
+}

@@ -1,0 +1,131 @@
+//! Wait until servers accept, or until they are gone.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::connect::{ConnectPlan, connect};
+use super::retry::Retry;
+use crate::address::Target;
+use crate::error::{Error, Kind, Result};
+
+/// The least that one try may take, whatever the interval.
+const TRY_MIN: Duration = Duration::from_secs(1);
+
+/// What is waited for, and how.
+#[derive(Debug, Clone)]
+pub struct WaitPlan {
+    /// Wait until nobody is there any more, in place of until somebody accepts.
+    pub gone: bool,
+    /// One of the targets is enough.
+    pub any: bool,
+    /// A name that does not resolve is an error, not a server that is yet to come.
+    pub strict_dns: bool,
+    /// The longest pause between two tries; a socket file that changes is tried at once.
+    pub interval: Duration,
+    /// When to give up, with the last reason.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for WaitPlan {
+    fn default() -> Self {
+        Self {
+            gone: false,
+            any: false,
+            strict_dns: false,
+            interval: Duration::from_millis(100),
+            timeout: None,
+        }
+    }
+}
+
+/// Waits until all `targets` accept a connection, each of which is closed at once.
+///
+/// "Not there yet" is no file, a stale one, a refusal, a full backlog, no answer, an unreachable
+/// network, and a name that does not resolve; all else will never be, and ends the wait.
+///
+/// # Errors
+/// [`Kind::TimedOut`] with the last reason of each target that is late, or what will never be.
+pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
+    let deadline = plan.timeout.map(|limit| Instant::now() + limit);
+    let mut all = JoinSet::new();
+    for target in targets {
+        let (target, plan) = (target.clone(), plan.clone());
+        all.spawn(async move { wait_for(&target, &plan, deadline).await });
+    }
+    let mut late = Vec::new();
+    while let Some(ended) = all.join_next().await {
+        match ended.unwrap_or_else(|error| Err(Error::new("wait for", "a target", error))) {
+            Ok(()) if plan.any => return Ok(()),
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::TimedOut => late.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match late.len() {
+        0 => Ok(()),
+        1 => Err(late.remove(0)),
+        _ => {
+            let names: Vec<&str> = late.iter().map(Error::address).collect();
+            let causes: Vec<String> = late.iter().map(Error::cause).collect();
+            let (names, causes) = (names.join(" "), causes.join(", "));
+            Err(Error::because("wait for", names, Kind::TimedOut, causes))
+        }
+    }
+}
+
+/// Waits for one target, and tells the last reason if it is late.
+async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -> Result<()> {
+    let mut retry = Retry::of(target, plan.interval);
+    let mut last = "no try has ended".to_owned();
+    let tries = async {
+        let connecting = ConnectPlan {
+            timeout: Some(plan.interval.max(TRY_MIN)),
+            ..ConnectPlan::default()
+        };
+        loop {
+            match connect(target, &connecting).await {
+                Ok(_) if !plan.gone => return Ok(()),
+                Ok((_, address)) => last = format!("{address} accepts"),
+                Err(error) if plan.gone && error.kind() == Kind::NobodyThere => return Ok(()),
+                Err(error) if may_pass(&error, plan.strict_dns) => last = error.to_string(),
+                Err(error) => return Err(error),
+            }
+            retry.next().await;
+        }
+    };
+    let Some(deadline) = deadline else {
+        return tries.await;
+    };
+    match tokio::time::timeout_at(deadline, tries).await {
+        Ok(done) => done,
+        Err(_) => {
+            let what = if plan.gone { "gone" } else { "there" };
+            let limit = plan.timeout.unwrap_or_default();
+            let cause = format!("not {what} within {limit:?}, at last: {last}");
+            Err(Error::because("wait for", target, Kind::TimedOut, cause))
+        }
+    }
+}
+
+/// Whether a later try may succeed.
+fn may_pass(error: &Error, strict_dns: bool) -> bool {
+    use nix::Error as E;
+    match error.kind() {
+        Kind::NobodyThere | Kind::TimedOut | Kind::Broken => true,
+        Kind::Unresolved => !strict_dns,
+        Kind::Other => matches!(
+            error.os_error().map(E::from_raw),
+            Some(
+                E::ENETUNREACH
+                    | E::EHOSTUNREACH
+                    | E::ENETDOWN
+                    | E::EADDRNOTAVAIL
+                    | E::EMFILE
+                    | E::ENFILE
+            )
+        ),
+        Kind::Usage | Kind::Denied | Kind::InUse | Kind::OutputClosed => false,
+    }
+}

@@ -1,0 +1,126 @@
+//! `sok wait`: until servers accept, or are gone.
+
+use crate::support::{Process, RawListener, RawStream, Server, is_root, sok};
+
+fn waiting(arguments: &[&str]) -> Process {
+    let mut all = vec!["wait", "--timeout", "60s"];
+    all.extend(arguments);
+    Process::sok(&all)
+}
+
+families!(a_server_that_accepts_ends_the_wait, |place| {
+    let server = Server::start(place, &[]);
+    assert_eq!(sok(&["wait", server.address()]).code, 0);
+});
+
+families!(a_server_that_comes_later_ends_the_wait, |place| {
+    let nobody = place.nobody();
+    let address = nobody.address.clone();
+    let wait = waiting(&[&address, "--trace"]);
+    // One try at least has failed.
+    wait.stderr().wait_for("connect(");
+    drop(nobody);
+    let _server = Server::at(&address, &[]);
+    assert_eq!(wait.wait(), 0);
+});
+
+families!(all_are_waited_for, |place| {
+    let server = Server::start(place, &[]);
+    let nobody = place.nobody();
+    let both = [
+        "wait",
+        server.address(),
+        &nobody.address,
+        "--timeout",
+        "50ms",
+    ];
+    let done = sok(&both);
+    assert_eq!(done.code, 124, "{}", done.stderr);
+    assert!(done.stderr.contains(&nobody.address), "{}", done.stderr);
+    assert!(!done.stderr.contains(server.address()), "{}", done.stderr);
+});
+
+families!(one_is_enough_with_any, |place| {
+    let server = Server::start(place, &[]);
+    let nobody = place.nobody();
+    let done = waiting(&["--any", &nobody.address, server.address()]).done();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+});
+
+families!(the_last_reason_is_told_when_time_runs_out, |place| {
+    let nobody = place.nobody();
+    let done = sok(&["wait", &nobody.address, "--timeout", "30ms"]);
+    assert_eq!(done.code, 124);
+    assert!(done.stderr.contains(&nobody.address), "{}", done.stderr);
+    assert!(done.stderr.contains("at last: connect"), "{}", done.stderr);
+});
+
+families!(a_server_that_goes_ends_the_wait_for_its_end, |place| {
+    let server = Server::start(place, &[]);
+    let wait = waiting(&["--gone", server.address(), "--trace"]);
+    wait.stderr().wait_for("connect(");
+    assert!(!wait.has_ended());
+    server.terminate();
+    assert_eq!(wait.wait(), 0);
+});
+
+families!(a_full_backlog_is_still_there, |place| {
+    let full = RawListener::with_backlog(place, 0);
+    let _queued = RawStream::connect(full.address());
+    let done = sok(&["wait", "--gone", full.address(), "--timeout", "30ms"]);
+    assert_eq!(done.code, 124, "{}", done.stderr);
+});
+
+families!(
+    a_command_runs_once_the_server_is_there_and_its_status_is_ours,
+    |place| {
+        let server = Server::start(place, &[]);
+        let script = "echo started; exit 9";
+        let done = sok(&["wait", server.address(), "--", "sh", "-c", script]);
+        assert_eq!((done.text().as_str(), done.code), ("started\n", 9));
+    }
+);
+
+families!(a_command_does_not_run_when_time_runs_out, |place| {
+    let nobody = place.nobody();
+    let done = sok(&[
+        "wait",
+        &nobody.address,
+        "--timeout",
+        "30ms",
+        "--",
+        "echo",
+        "started",
+    ]);
+    assert_eq!((done.text().as_str(), done.code), ("", 124));
+});
+
+families!(what_will_never_be_ends_the_wait_at_once, |place| {
+    let file = place.file("regular", "content");
+    let directory = place.directory().to_owned();
+    for path in [file, directory] {
+        let done = waiting(&[path.to_str().unwrap()]).done();
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
+    }
+});
+
+#[test]
+fn a_socket_that_may_not_be_written_ends_the_wait_at_once() {
+    if is_root() {
+        // Root may write to every file; an ordinary user's run shows it.
+        println!("skipped: the rights of files do not bind root");
+        return;
+    }
+    let place = crate::support::Place::new(crate::support::Kind::Unix);
+    let server = Server::start(&place, &["--mode", "000"]);
+    assert_eq!(waiting(&[server.address()]).wait(), 4);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_an_error_only_where_asked() {
+    let strict = waiting(&["--strict-dns", "no-such-host.invalid:80"]).done();
+    assert_eq!(strict.code, 7, "{}", strict.stderr);
+    let patient = sok(&["wait", "no-such-host.invalid:80", "--timeout", "30ms"]);
+    assert_eq!(patient.code, 124, "{}", patient.stderr);
+}
