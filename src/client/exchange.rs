@@ -1,10 +1,10 @@
 //! Our input to the socket and the socket to our output, until the peer ends.
 
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,19 +52,20 @@ pub async fn exchange(
     let (socket, _own_file) = stream.into_blocking().map_err(|e| failed("connect", e))?;
     let (events, mut ends) = unbounded_channel();
     let shared = Arc::new(Shared::new(socket));
+    // Its writing end is closed when the peer has ended: the thread that sends polls for that.
+    let (peer_ended, peer_goes_on) = io::pipe().map_err(|e| failed("connect", e))?;
     spawn("send", &shared, &events, {
         let half_close = !options.no_half_close;
-        move |shared, events| Event::Sent(shared.send_all(input, half_close, events))
+        let peer_ended = (!options.keep_sending).then_some(peer_ended);
+        move |shared| Event::Sent(shared.send_all(input, half_close, peer_ended))
     })?;
-    spawn("receive", &shared, &events, |shared, _| {
-        Event::Received(shared.receive_all(output))
+    spawn("receive", &shared, &events, move |shared| {
+        let received = shared.receive_all(output);
+        drop(peer_goes_on);
+        Event::Received(received)
     })?;
-    let mut sent: Option<std::result::Result<(), Fault>> = None;
-    let mut received = false;
-    loop {
-        if received && (sent.is_some() || (!options.keep_sending && shared.input_waits())) {
-            break;
-        }
+    let (mut sent, mut received) = (None, false);
+    while sent.is_none() || !received {
         let event = tokio::select! {
             event = ends.recv() => event,
             () = shared.idle(options.idle_timeout) => {
@@ -74,26 +75,22 @@ pub async fn exchange(
             }
         };
         match event {
-            Some(Event::Sent(result)) => sent = Some(result),
-            Some(Event::Received(Ok(()))) => {
-                received = true;
-                shared.peer_ended.store(true, Ordering::SeqCst);
+            Some(Event::Sent(Err(Fault::Own(error)))) => {
+                let error = Error::new("read", "standard input", error);
+                return Err(error.with_kind(Kind::Other));
             }
+            Some(Event::Sent(Err(Fault::Socket(error)))) => sent = Some(Err(error)),
+            Some(Event::Sent(Ok(()))) => sent = Some(Ok(())),
+            Some(Event::Received(Ok(()))) => received = true,
             Some(Event::Received(Err(Fault::Own(error)))) => return Err(output_error(error)),
             Some(Event::Received(Err(Fault::Socket(error)))) => {
                 return Err(failed("receive", error));
             }
-            Some(Event::InputWaits) | None => {}
+            None => break,
         }
     }
-    match sent {
-        Some(Err(Fault::Own(error))) => {
-            return Err(Error::new("read", "standard input", error).with_kind(Kind::Other));
-        }
-        Some(Err(Fault::Socket(error))) => {
-            return Err(failed("send", error).with_hint("not all of the input was sent"));
-        }
-        Some(Ok(())) | None => {}
+    if let Some(Err(error)) = sent {
+        return Err(failed("send", error).with_hint("not all of the input was sent"));
     }
     // A reset that came after the end tells of data that the peer did not take.
     match shared.socket.take_error() {
@@ -103,12 +100,10 @@ pub async fn exchange(
 }
 
 enum Event {
-    /// Our input has ended and is sent, or why not.
+    /// Our input has ended and is sent, or why not; or there is none, and the peer has ended.
     Sent(std::result::Result<(), Fault>),
     /// The peer has ended and all of it is written, or why not.
     Received(std::result::Result<(), Fault>),
-    /// The peer has ended, and our input has nothing to send now.
-    InputWaits,
 }
 
 /// Which side of a copy failed.
@@ -121,13 +116,12 @@ fn spawn(
     name: &'static str,
     shared: &Arc<Shared>,
     events: &UnboundedSender<Event>,
-    run: impl FnOnce(&Shared, &UnboundedSender<Event>) -> Event + Send + 'static,
+    run: impl FnOnce(&Shared) -> Event + Send + 'static,
 ) -> Result<()> {
     let (shared, events) = (Arc::clone(shared), events.clone());
     let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let event = run(&shared, &events);
         // Nobody listens any more once the exchange has ended.
-        let _ = events.send(event);
+        let _ = events.send(run(&shared));
     });
     started
         .map(drop)
@@ -142,8 +136,6 @@ struct Shared {
     last: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
-    peer_ended: AtomicBool,
-    input_waits: AtomicBool,
 }
 
 impl Shared {
@@ -154,8 +146,6 @@ impl Shared {
             last: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
-            peer_ended: AtomicBool::new(false),
-            input_waits: AtomicBool::new(false),
         }
     }
 
@@ -170,10 +160,6 @@ impl Shared {
         counter.fetch_add(count as u64, Ordering::Relaxed);
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last.store(micros, Ordering::Relaxed);
-    }
-
-    fn input_waits(&self) -> bool {
-        self.input_waits.load(Ordering::SeqCst)
     }
 
     /// Ends when nothing has passed for `limit`; never without a limit.
@@ -195,14 +181,12 @@ impl Shared {
         &self,
         mut input: impl Read + AsFd,
         half_close: bool,
-        events: &UnboundedSender<Event>,
+        peer_ended: Option<PipeReader>,
     ) -> std::result::Result<(), Fault> {
         self.send_file(input.as_fd())?;
         let mut buffer = vec![0; BUFFER];
-        loop {
-            self.wait_for(input.as_fd(), events);
+        while input_comes(input.as_fd(), peer_ended.as_ref()).map_err(Fault::Own)? {
             let count = uninterrupted(|| input.read(&mut buffer)).map_err(Fault::Own)?;
-            self.input_waits.store(false, Ordering::SeqCst);
             if count == 0 {
                 break;
             }
@@ -220,25 +204,17 @@ impl Shared {
         }
     }
 
-    /// Sends a regular file without copying it; all else is left for the reads that follow.
+    /// Sends a regular file without copying it; all else, and what is wrong with the file, is left
+    /// for the reads that follow.
     fn send_file(&self, file: BorrowedFd<'_>) -> std::result::Result<(), Fault> {
         loop {
             match self.socket.send_file(file, BUFFER) {
                 Ok(0) => return Ok(()),
                 Ok(count) => self.passed(&self.sent, count),
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
-                Err(error) => return Err(Fault::Socket(error)),
-            }
-        }
-    }
-
-    /// Notes that the input has nothing to send now, if so.
-    fn wait_for(&self, input: BorrowedFd<'_>, events: &UnboundedSender<Event>) {
-        let mut polled = [PollFd::new(input, PollFlags::POLLIN)];
-        if poll(&mut polled, PollTimeout::ZERO) == Ok(0) {
-            self.input_waits.store(true, Ordering::SeqCst);
-            if self.peer_ended.load(Ordering::SeqCst) {
-                let _ = events.send(Event::InputWaits);
+                Err(error) => match error.raw_os_error().map(nix::Error::from_raw) {
+                    Some(nix::Error::EINVAL | nix::Error::EBADF | nix::Error::EIO) => return Ok(()),
+                    _ => return Err(Fault::Socket(error)),
+                },
             }
         }
     }
@@ -256,7 +232,15 @@ impl Shared {
     }
 }
 
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Waits until there is input, or its end; `false` if there is none and the peer has ended.
+fn input_comes(input: BorrowedFd<'_>, peer_ended: Option<&PipeReader>) -> io::Result<bool> {
+    let mut polled = vec![PollFd::new(input, PollFlags::POLLIN)];
+    polled.extend(peer_ended.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+    uninterrupted(|| Ok(poll(&mut polled, PollTimeout::NONE)?))?;
+    Ok(polled[0].any() != Some(false))
+}
+
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
