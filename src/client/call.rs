@@ -89,13 +89,34 @@ pub async fn call(
         }
     };
     output.flush().map_err(output_error)?;
-    ended.map_err(|error| broken("receive", error))?;
+    ended.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => broken("receive", error).with_hint("raise --max-message"),
+        _ => broken("receive", error),
+    })?;
     match sent {
         Some(result) => result,
-        // A reply may be complete before the request is all sent: none of it may be lost.
-        None => sending.await,
+        // A reply may be complete before the request is all sent: none of it may be lost, and the
+        // peer may take no more of it before it is rid of what else it says.
+        None => {
+            tokio::select! {
+                result = sending => result,
+                error = drain(stream, &mut buffer) => Err(error),
+            }
+        }
     }
     .map_err(|error| broken("send", error))
+}
+
+/// Takes what the peer says beyond its reply, until that fails.
+async fn drain(stream: &Stream, buffer: &mut [u8]) -> io::Error {
+    loop {
+        match stream.receive(buffer).await {
+            // The peer may still receive: sending tells.
+            Ok(0) => std::future::pending().await,
+            Ok(_) => {}
+            Err(error) => return error,
+        }
+    }
 }
 
 /// The message in its frame; a line that has its newline gets no second one.

@@ -1,9 +1,11 @@
 //! A person talks to a server: a line, the reply, again.
 
+use std::future::poll_fn;
 use std::io::{self, Write};
 use std::sync::mpsc;
 use std::thread;
 
+use bytes::{Buf, Bytes};
 use tokio::sync::mpsc as async_mpsc;
 
 use crate::address::Address;
@@ -36,8 +38,8 @@ pub struct Conversation {
 impl Conversation {
     /// Sends line after line and writes what comes back, until the lines or the peer end.
     ///
-    /// A reply is what one receive returns; what comes later is written when it comes, and a
-    /// newline is added where the reply has none. The end of the lines ends our sending half, and
+    /// A reply is what one receive returns; what comes later is written when it comes, and before
+    /// the next line a newline is added where the reply has none. The end of the lines ends our sending half, and
     /// what the peer still says is written.
     ///
     /// # Errors
@@ -53,41 +55,57 @@ impl Conversation {
         let failed = |operation, source| Error::new(operation, address, source);
         let (mut typed, next) = self.read_lines(lines)?;
         let mut buffer = vec![0; RECEIVE];
+        let mut reply = Reply {
+            output,
+            ends_line: true,
+        };
         let mut traffic = Traffic::default();
+        let mut unsent = Bytes::new();
         let mut finished = false;
-        // Nobody reads the next line before the reply to the last one is written.
-        let (mut ask, mut waits) = (true, false);
+        // Nobody reads the next line before the last one is sent and the reply to it is written.
+        let (mut asked, mut unanswered) = (false, false);
         loop {
-            if ask && !finished && next.send(()).is_err() {
-                finished = true;
-            }
-            ask = false;
+            let may_ask = !(asked || unanswered || finished) && unsent.is_empty();
             tokio::select! {
                 biased;
                 received = stream.receive(&mut buffer) => {
                     let count = received.map_err(|error| failed("receive", error))?;
                     if count == 0 {
-                        return Ok(traffic);
+                        reply.end_line().map_err(output_error)?;
+                        return match unsent.len() {
+                            0 => Ok(traffic),
+                            _ => Err(failed("send", io::ErrorKind::BrokenPipe.into())),
+                        };
                     }
                     traffic.received += count as u64;
-                    write_reply(&buffer[..count], output).map_err(output_error)?;
-                    ask = std::mem::take(&mut waits);
+                    reply.write(&buffer[..count]).map_err(output_error)?;
+                    unanswered = false;
                 }
-                line = typed.recv(), if !finished => match line {
+                sent = poll_fn(|cx| stream.poll_send(cx, &unsent)), if !unsent.is_empty() => {
+                    let count = sent.map_err(|error| failed("send", error))?;
+                    unsent.advance(count);
+                    traffic.sent += count as u64;
+                }
+                line = typed.recv(), if asked => match line {
                     Some(Ok(line)) => {
-                        let sending = stream.send_all(line.as_bytes()).await;
-                        sending.map_err(|error| failed("send", error))?;
-                        traffic.sent += line.len() as u64;
-                        waits = true;
+                        unsent = line.into();
+                        (asked, unanswered) = (false, true);
                     }
                     Some(Err(error)) => {
                         return Err(Error::new("read", "standard input", error).with_kind(Kind::Other));
                     }
                     None => {
-                        finished = true;
+                        (asked, finished) = (false, true);
                         stream.finish().map_err(|error| failed("shutdown", error))?;
                     }
                 },
+                // The last choice: what has come already is written before the next line is read.
+                () = std::future::ready(()), if may_ask => {
+                    reply.end_line().map_err(output_error)?;
+                    // A thread that has ended answers by the end of its lines.
+                    let _ = next.send(());
+                    asked = true;
+                }
             }
         }
     }
@@ -139,10 +157,24 @@ impl Conversation {
     }
 }
 
-fn write_reply(reply: &[u8], output: &mut impl Write) -> io::Result<()> {
-    output.write_all(reply)?;
-    if !reply.ends_with(b"\n") {
-        output.write_all(b"\n")?;
+/// The replies on their way to the output.
+struct Reply<'a, W> {
+    output: &'a mut W,
+    ends_line: bool,
+}
+
+impl<W: Write> Reply<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.ends_line = bytes.ends_with(b"\n");
+        self.output.write_all(bytes)?;
+        self.output.flush()
     }
-    output.flush()
+
+    /// Adds the newline that a reply lacks.
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.ends_line {
+            return Ok(());
+        }
+        self.write(b"\n")
+    }
 }
