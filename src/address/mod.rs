@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
 pub use self::family::Family;
+pub(crate) use self::target::port_number;
 pub use self::target::{Purpose, Target};
 pub use self::unix::{SUN_PATH_MAX, UnixName};
 use crate::error::{Error, Kind};
@@ -126,8 +127,11 @@ impl FromStr for Address {
 
     /// Reads a numeric address or a local name; a name that must be looked up is a [`Target`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text == "unix:" {
-            return Ok(Self::Unix(UnixName::Unnamed));
+        match text {
+            "unix:" => return Ok(Self::Unix(UnixName::Unnamed)),
+            // An abstract name of no bytes: a client may have it, nobody would type it.
+            "unix:@" => return Ok(Self::Unix(UnixName::Abstract(Vec::new()))),
+            _ => {}
         }
         match Target::parse(text)? {
             Target::Address(address) => Ok(address),

@@ -247,13 +247,16 @@ fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, St
     if host.contains(':') && !text.starts_with('[') {
         return Err(format!("an IPv6 address goes in brackets: [{host}]:{port}"));
     }
-    let number = port
-        .bytes()
+    host_and_port(family, host, port_number(port)?)
+}
+
+/// Reads a port, which has digits alone.
+pub(crate) fn port_number(text: &str) -> std::result::Result<u16, String> {
+    text.bytes()
         .all(|byte| byte.is_ascii_digit())
-        .then(|| port.parse::<u16>().ok())
+        .then(|| text.parse().ok())
         .flatten()
-        .ok_or_else(|| format!("the port {port:?} is not a number from 0 to 65535"))?;
-    host_and_port(family, host, number)
+        .ok_or_else(|| format!("the port {text:?} is not a number from 0 to 65535"))
 }
 
 fn host_and_port(

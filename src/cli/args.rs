@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::address::{Address, Family, Target, UnixName};
+use crate::address::{Address, Family, Target, UnixName, port_number};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Framing;
 
@@ -145,8 +145,9 @@ impl AddressParts {
             (_, _, None) => usage(&shown, "--port is missing"),
             (_, None, _) => usage(&shown, "--host is missing"),
             (family, Some(host), Some(port)) => {
-                let Ok(number) = port.parse::<u16>() else {
-                    return usage(&shown, "the port is not a number from 0 to 65535");
+                let number = match port_number(port) {
+                    Ok(number) => number,
+                    Err(cause) => return usage(&shown, &cause),
                 };
                 Target::network(family, host.trim_matches(['[', ']']), number)
             }
@@ -473,8 +474,15 @@ fn family(text: &str) -> std::result::Result<Family, String> {
     })
 }
 
+const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
 fn duration(text: &str) -> std::result::Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 2s or 1m"))
+    let duration = humantime::parse_duration(text);
+    let duration = duration.map_err(|error| format!("{error}; write 500ms, 2s or 1m"))?;
+    // What the clock cannot count would end in a panic.
+    (duration <= DURATION_MAX)
+        .then_some(duration)
+        .ok_or_else(|| "more than 100 years".to_owned())
 }
 
 fn size(text: &str) -> std::result::Result<usize, String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::CallArgs;
 use super::connect::plan;
 use super::exit::Exit;
-use super::{runtime, ui};
+use super::{block_on, ui};
 use crate::address::Target;
 use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
@@ -45,7 +45,7 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
         message,
         finish: framing.is_none(),
     };
-    runtime(1)?.block_on(limited(&target, &plan, request, kind, args.timeout))?;
+    block_on(1, limited(&target, &plan, request, kind, args.timeout))?;
     Ok(Exit::Done)
 }
 

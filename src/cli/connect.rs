@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
 use super::prompt::{self, Editor};
-use super::{runtime, ui};
+use super::{block_on, ui};
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Conversation, ExchangeOptions, connect, exchange};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         let cause = "--forbid is for a conversation; add --prompt TEXT";
         return Err(Error::because("connect", target, Kind::Usage, cause));
     }
-    runtime(1)?.block_on(async {
+    block_on(1, async {
         let (stream, address) = connect(&target, &plan).await?;
         let mut output = ui::stdout()?;
         if let Some(prompt) = prompt {

@@ -10,6 +10,8 @@ mod serve;
 mod ui;
 mod wait;
 
+use std::future::Future;
+
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
@@ -37,6 +39,17 @@ pub fn main() -> ! {
         Exit::from(&error)
     });
     exit.leave()
+}
+
+/// Runs `command` on this thread, or on several.
+///
+/// A thread that still waits at the end, for a name server or the writer of a pipe, is left
+/// behind: it must not hold up the end of the program.
+fn block_on<T>(threads: usize, command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = runtime(threads)?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_background();
+    done
 }
 
 /// A runtime of one thread, this one, or of several.

@@ -1,9 +1,9 @@
 //! `sok relay`: bridge any address to any address.
 
 use super::args::RelayArgs;
+use super::block_on;
 use super::connect::own_address;
 use super::exit::Exit;
-use super::runtime;
 use super::serve::{Server, limits, listen_options, raise_descriptor_limit};
 use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         Engine::Adaptive
     };
     raise_descriptor_limit();
-    runtime(args.limits.threads)?.block_on(async {
+    block_on(args.limits.threads, async {
         let idle_timeout = args.idle_timeout;
         server
             .run(|_| {

@@ -6,16 +6,19 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{AccessFlags, Group, User, access, close};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{FramingArg, LimitArgs, ListenArgs, ServeArgs, ServiceArgs};
+use super::block_on;
 use super::exit::Exit;
-use super::runtime;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Limits, Rule, Served, Stop, connection_loop};
 use crate::net::{ListenOptions, Listener, Owner};
-use crate::service::{Converse, Exec, SendFile, Service, discard, echo, suffix};
+use crate::service::{
+    Converse, Exec, Register, Registered, SendFile, Service, discard, echo, suffix,
+};
 
 pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref())?;
@@ -49,7 +52,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         // A child would inherit the raised limit, which programs that use select(2) do not bear.
         None => raise_descriptor_limit(),
     }
-    runtime(args.limits.threads)?.block_on(async {
+    block_on(args.limits.threads, async {
         if let Some(mut command) = exec {
             let program = command.remove(0);
             return server
@@ -101,6 +104,9 @@ impl Server {
             self.ui.listening(listener);
         }
         let counted = self.limits.exit_after.is_some();
+        let register = Register::default();
+        on_request(register.clone(), self.ui)?;
+        let service = Registered { register, service };
         let Served { first_failure, .. } =
             connection_loop(listeners, service, self.limits, stop).await?;
         match first_failure {
@@ -108,6 +114,18 @@ impl Server {
             _ => Ok(Exit::Done),
         }
     }
+}
+
+/// Shows the register at each SIGUSR1.
+fn on_request(register: Register, ui: Ui) -> Result<()> {
+    let mut requests = signal(SignalKind::user_defined1())
+        .map_err(|error| Error::new("watch", "SIGUSR1", error))?;
+    tokio::spawn(async move {
+        while requests.recv().await.is_some() {
+            ui.register(&register);
+        }
+    });
+    Ok(())
 }
 
 /// At most one service, and a framing only where messages are answered.

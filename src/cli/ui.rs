@@ -16,7 +16,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use super::args::Talk;
 use super::exit::Exit;
 use crate::error::{Error, Kind};
+use crate::loops::{Connection, Traffic};
 use crate::net::{CALL_TARGET, Listener};
+use crate::service::{Register, Totals};
 
 /// How the program talks, as its options say.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +79,42 @@ impl Ui {
         }
     }
 
+    /// Prints the totals and the open connections, which somebody asked for.
+    pub(crate) fn register(self, register: &Register) {
+        let (totals, open) = register.snapshot();
+        let Totals {
+            connections,
+            failed,
+            traffic,
+        } = totals;
+        if self.json {
+            let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
+            let event = serde_json::json!({
+                "event": "totals", "connections": connections, "failed": failed,
+                "received": traffic.received, "sent": traffic.sent, "open": open,
+            });
+            return talk(&event.to_string());
+        }
+        talk(&format!(
+            "sok: totals connections={connections} open={} failed={failed} received={} sent={}",
+            open.len(),
+            traffic.received,
+            traffic.sent
+        ));
+        for connection in open {
+            let Traffic { received, sent } = connection.traffic();
+            let to = connection
+                .forwarded_to()
+                .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
+            talk(&format!(
+                "sok: open connection={} peer={}{to} received={received} sent={sent} seconds={:.3}",
+                connection.id(),
+                connection.peer(),
+                connection.age().as_secs_f64()
+            ));
+        }
+    }
+
     /// Prints an error, unless it says that nobody reads the output any more.
     pub(crate) fn failed(self, error: &Error) {
         if error.kind() == Kind::OutputClosed {
@@ -91,6 +129,16 @@ impl Ui {
         }
         talk(&format!("sok: {error}"));
     }
+}
+
+/// An open connection in JSON.
+fn describe(connection: &Connection) -> serde_json::Value {
+    let Traffic { received, sent } = connection.traffic();
+    serde_json::json!({
+        "connection": connection.id(), "peer": connection.peer().to_string(),
+        "forwarded_to": connection.forwarded_to().map(ToString::to_string),
+        "received": received, "sent": sent, "seconds": connection.age().as_secs_f64(),
+    })
 }
 
 /// One line to standard error; a terminal that is gone is no reason to fail.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::args::WaitArgs;
+use super::block_on;
 use super::exit::Exit;
-use super::runtime;
 use crate::address::Target;
 use crate::client::{WaitPlan, wait};
 use crate::error::{Error, Kind, Result};
@@ -24,10 +24,7 @@ pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
         interval: args.interval,
         timeout: args.timeout,
     };
-    let runtime = runtime(1)?;
-    runtime.block_on(wait(&targets, &plan))?;
-    // Not the process that a name server may still keep waiting.
-    runtime.shutdown_background();
+    block_on(1, wait(&targets, &plan))?;
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(Exit::Done);
     };

@@ -106,13 +106,16 @@ fn all_failed(target: &Target, mut failures: Vec<Error>) -> Error {
     if failures.is_empty() {
         return last;
     }
-    let mut each: Vec<String> = failures
+    failures.push(last);
+    let each: Vec<String> = failures
         .iter()
         .map(|error| format!("{}: {}", error.address(), error.cause()))
         .collect();
-    each.push(format!("{}: {}", last.address(), last.cause()));
-    let combined = Error::because("connect", target, last.kind(), each.join(", "));
-    match last.hint() {
+    // An address that this machine cannot reach must not hide that nobody listens on the other.
+    let telling = |kind| failures.iter().find(|error| error.kind() == kind);
+    let told = telling(Kind::NobodyThere).unwrap_or(&failures[0]);
+    let combined = Error::because("connect", target, told.kind(), each.join(", "));
+    match told.hint() {
         Some(hint) => combined.with_hint(hint),
         None => combined,
     }

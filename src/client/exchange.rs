@@ -57,7 +57,7 @@ pub async fn exchange(
     spawn("send", &shared, &events, {
         let half_close = !options.no_half_close;
         let peer_ended = (!options.keep_sending).then_some(peer_ended);
-        move |shared| Event::Sent(shared.send_all(input, half_close, peer_ended))
+        move |shared| Event::Sent(shared.send_all(input, half_close, peer_ended.as_ref()))
     })?;
     spawn("receive", &shared, &events, move |shared| {
         let received = shared.receive_all(output);
@@ -181,11 +181,11 @@ impl Shared {
         &self,
         mut input: impl Read + AsFd,
         half_close: bool,
-        peer_ended: Option<PipeReader>,
+        peer_ended: Option<&PipeReader>,
     ) -> std::result::Result<(), Fault> {
         self.send_file(input.as_fd())?;
         let mut buffer = vec![0; BUFFER];
-        while input_comes(input.as_fd(), peer_ended.as_ref()).map_err(Fault::Own)? {
+        while input_comes(input.as_fd(), peer_ended).map_err(Fault::Own)? {
             let count = uninterrupted(|| input.read(&mut buffer)).map_err(Fault::Own)?;
             if count == 0 {
                 break;
@@ -197,8 +197,10 @@ impl Shared {
                 rest = &rest[sent..];
             }
         }
+        if !half_close {
+            return Ok(());
+        }
         match self.socket.shutdown(Shutdown::Write) {
-            _ if !half_close => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(Fault::Socket(error)),
             _ => Ok(()),
         }

@@ -6,9 +6,9 @@ use std::io;
 use std::task::{Poll, ready};
 
 use super::framing::{Framing, Inbox, Rule};
-use super::service::Traffic;
+use super::service::Connection;
 use crate::error::{Error, Kind, Result};
-use crate::net::{Peer, Stream};
+use crate::net::Stream;
 
 /// What one receive takes at most, and what is answered before it is sent.
 const SCRATCH: usize = 64 * 1024;
@@ -56,18 +56,16 @@ impl<F: Fn(&[u8], &mut Vec<u8>) -> Reply + Send + Sync + 'static> Answer for F {
 /// has one.
 pub async fn communication_loop(
     stream: Stream,
-    peer: &Peer,
+    connection: &Connection,
     rule: Rule,
     answer: &impl Answer,
-) -> Result<Traffic> {
-    let mut exchange = Exchange::new(&stream, rule, answer);
-    let done = exchange.run().await;
-    let traffic = exchange.traffic;
+) -> Result<()> {
+    let done = Exchange::new(&stream, connection, rule, answer).run().await;
     match done {
-        Ok(()) => Ok(traffic),
+        Ok(()) => Ok(()),
         Err((operation, source)) => {
             stream.reset();
-            let error = Error::new(operation, peer, source);
+            let error = Error::new(operation, connection.peer(), source);
             Err(match error.kind() {
                 Kind::Other => error.with_hint("raise --max-message, or mend the client"),
                 _ => error,
@@ -90,25 +88,25 @@ thread_local! {
 /// One connection's loop with what it keeps between two receives.
 struct Exchange<'a, A> {
     stream: &'a Stream,
+    connection: &'a Connection,
     rule: Rule,
     answer: &'a A,
     inbox: Inbox,
     unsent: Vec<u8>,
-    traffic: Traffic,
 }
 
 type Fault = (&'static str, io::Error);
 
 impl<'a, A: Answer> Exchange<'a, A> {
-    fn new(stream: &'a Stream, rule: Rule, answer: &'a A) -> Self {
+    fn new(stream: &'a Stream, connection: &'a Connection, rule: Rule, answer: &'a A) -> Self {
         let inbox = Inbox::new(rule);
         Self {
             stream,
+            connection,
             rule,
             answer,
             inbox,
             unsent: Vec::new(),
-            traffic: Traffic::default(),
         }
     }
 
@@ -120,7 +118,7 @@ impl<'a, A: Answer> Exchange<'a, A> {
                     .send_all(&unsent)
                     .await
                     .map_err(|error| ("send", error))?;
-                self.traffic.sent += unsent.len() as u64;
+                self.connection.count_sent(unsent.len());
                 // More messages may have come with those that were just answered.
                 BUFFERS.with_borrow_mut(|buffers| self.answer_framed(&mut buffers.replies))?;
             }
@@ -136,7 +134,7 @@ impl<'a, A: Answer> Exchange<'a, A> {
                 let count = ready!(self.stream.poll_receive(cx, received))
                     .map_err(|error| ("receive", error))?;
                 let bytes = &received[..count];
-                self.traffic.received += count as u64;
+                self.connection.count_received(count);
                 if self.rule.framing == Framing::Chunk && count > 0 {
                     replies.clear();
                     self.answer_one(bytes, replies)?;
@@ -157,13 +155,14 @@ impl<'a, A: Answer> Exchange<'a, A> {
         while more && self.unsent.is_empty() {
             replies.clear();
             while more && replies.len() < SCRATCH {
-                match self
-                    .inbox
-                    .next_message()
-                    .map_err(|error| ("receive", error))?
-                {
-                    Some(message) => self.answer_one(&message, replies)?,
-                    None => more = false,
+                match self.inbox.next_message() {
+                    Ok(Some(message)) => self.answer_one(&message, replies)?,
+                    Ok(None) => more = false,
+                    Err(error) => {
+                        // What was said before is answered, however it came in.
+                        self.send_now(replies)?;
+                        return Err(("receive", error));
+                    }
                 }
             }
             self.send_now(replies)?;
@@ -189,7 +188,7 @@ impl<'a, A: Answer> Exchange<'a, A> {
                 .stream
                 .try_send(replies)
                 .map_err(|error| ("send", error))?;
-            self.traffic.sent += sent as u64;
+            self.connection.count_sent(sent);
             self.unsent.extend_from_slice(&replies[sent..]);
         }
         Ok(())

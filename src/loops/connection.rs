@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
+use tracing::field::display;
 use tracing::{info, warn};
 
-use super::service::{Service, Traffic};
+use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::net::{Listener, Peer, Stream};
@@ -52,7 +53,7 @@ pub struct Served {
     pub first_failure: Option<Error>,
     /// The connections cut off because the grace was over.
     pub cut: usize,
-    /// The bytes of the connections that ended well.
+    /// The bytes of the connections that ended.
     pub traffic: Traffic,
 }
 
@@ -164,37 +165,24 @@ struct Connections {
 }
 
 struct Ended {
-    id: u64,
-    peer: Peer,
-    began: Instant,
-    result: Result<Traffic>,
+    connection: Arc<Connection>,
+    result: Result<()>,
 }
 
 impl Connections {
     fn begin<S: Service>(&mut self, service: &Arc<S>, stream: Stream, peer: Peer) {
         self.served.connections += 1;
-        let id = self.served.connections;
-        info!(connection = id, %peer, "connected");
+        let connection = Arc::new(Connection::new(self.served.connections, peer));
+        info!(connection = connection.id(), peer = %connection.peer(), "connected");
         let service = Arc::clone(service);
-        let began = Instant::now();
         self.under_way.spawn(async move {
-            let result = service.serve(stream, &peer).await;
-            Ended {
-                id,
-                peer,
-                began,
-                result,
-            }
+            let result = service.serve(stream, &connection).await;
+            Ended { connection, result }
         });
     }
 
     fn ended(&mut self, ended: std::result::Result<Ended, JoinError>) {
-        let Ended {
-            id,
-            peer,
-            began,
-            result,
-        } = match ended {
+        let Ended { connection, result } = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 self.served.failed += 1;
@@ -202,16 +190,17 @@ impl Connections {
                 return;
             }
         };
-        let seconds = began.elapsed().as_secs_f64();
+        let Traffic { received, sent } = connection.traffic();
+        let (id, peer) = (connection.id(), connection.peer());
+        let forwarded_to = connection.forwarded_to().map(display);
+        let seconds = connection.age().as_secs_f64();
+        self.served.traffic += connection.traffic();
         match result {
-            Ok(traffic) => {
-                let Traffic { received, sent } = traffic;
-                info!(connection = id, %peer, received, sent, seconds, "ended");
-                self.served.traffic.received += received;
-                self.served.traffic.sent += sent;
+            Ok(()) => {
+                info!(connection = id, %peer, forwarded_to, received, sent, seconds, "ended");
             }
             Err(error) => {
-                warn!(connection = id, %peer, seconds, %error, "failed");
+                warn!(connection = id, %peer, forwarded_to, received, sent, seconds, %error, "failed");
                 self.served.failed += 1;
                 self.served.first_failure.get_or_insert(error);
             }

@@ -10,5 +10,5 @@ mod stop;
 pub use self::communication::{Answer, Reply, communication_loop};
 pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
-pub use self::service::{Service, Traffic};
+pub use self::service::{Connection, Service, Traffic};
 pub use self::stop::Stop;

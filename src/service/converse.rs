@@ -1,9 +1,10 @@
 //! The services that answer messages: the communication loop with an answer each.
 
+use std::sync::Arc;
+
 use crate::error::Result;
-use crate::loops::{Answer, Reply, Rule, communication_loop};
-use crate::net::{Peer, Stream};
-use crate::service::{Service, Traffic};
+use crate::loops::{Answer, Connection, Reply, Rule, Service, communication_loop};
+use crate::net::Stream;
 
 /// Runs the communication loop on each connection.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +24,8 @@ impl<A: Answer> Converse<A> {
 }
 
 impl<A: Answer> Service for Converse<A> {
-    async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
-        communication_loop(stream, peer, self.rule, &self.answer).await
+    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
+        communication_loop(stream, connection, self.rule, &self.answer).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -10,9 +11,8 @@ use tokio::process::Command;
 use tracing::info;
 
 use crate::error::{Error, Kind, Result};
-use crate::loops::Stop;
-use crate::net::{Peer, Stream, exec_environment};
-use crate::service::{Service, Traffic};
+use crate::loops::{Connection, Service, Stop};
+use crate::net::{Stream, exec_environment};
 
 /// Runs a program for each connection. It sees the end when the client ends, and may still answer.
 ///
@@ -29,7 +29,7 @@ pub struct Exec {
 }
 
 impl Service for Exec {
-    async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
+    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let failed = |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
         let local = stream.local().map_err(failed)?;
         let (socket, _) = stream.into_blocking().map_err(failed)?;
@@ -37,7 +37,7 @@ impl Service for Exec {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
-            .envs(exec_environment(&local, peer))
+            .envs(exec_environment(&local, connection.peer()))
             .stdin(end()?)
             .stdout(end()?)
             // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
@@ -56,9 +56,9 @@ impl Service for Exec {
         };
         let status = status.map_err(failed)?;
         group.done();
-        info!(%peer, pid, %status, "program ended");
+        info!(connection = connection.id(), pid, %status, "program ended");
         match failure(status) {
-            None => Ok(Traffic::default()),
+            None => Ok(()),
             Some(cause) => Err(Error::because("exec", self.shown(), Kind::Other, cause)),
         }
     }

@@ -1,14 +1,13 @@
 //! Forwards each connection to a target of any family.
 
+use std::sync::Arc;
 use std::time::Duration;
-
-use tracing::info;
 
 use crate::address::{Address, Target};
 use crate::client::{ConnectPlan, connect};
 use crate::error::{Error, Kind, Result};
+use crate::loops::{Connection, Service, Traffic};
 use crate::net::{Peer, Stream};
-use crate::service::{Service, Traffic};
 use crate::transfer::{End, Engine, Fault, Passed, transfer};
 
 /// Connects to the target anew for each connection, and moves the bytes both ways.
@@ -28,7 +27,7 @@ pub struct Forward {
 }
 
 impl Service for Forward {
-    async fn serve(&self, near: Stream, peer: &Peer) -> Result<Traffic> {
+    async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         let (far, address) = match connect(&self.target, &self.plan).await {
             Ok(connected) => connected,
             Err(error) => {
@@ -36,24 +35,19 @@ impl Service for Forward {
                 return Err(error);
             }
         };
-        let mut passed = Passed::default();
-        let moved = transfer(&near, &far, self.engine, self.idle_timeout, &mut passed).await;
-        let Passed { there, back } = passed;
-        let how = if moved.is_ok() {
-            "both ended"
-        } else {
-            "broken"
-        };
-        info!(%peer, target = %address, received = there, sent = back, how, "forwarded");
-        match moved {
-            Ok(()) => Ok(Traffic {
+        connection.set_forwarded_to(address.clone());
+        let count = |Passed { there, back }| {
+            connection.set_traffic(Traffic {
                 received: there,
                 sent: back,
-            }),
+            });
+        };
+        match transfer(&near, &far, self.engine, self.idle_timeout, count).await {
+            Ok(()) => Ok(()),
             Err(fault) => {
                 near.reset();
                 far.reset();
-                Err(told(fault, peer, &address))
+                Err(told(fault, connection.peer(), &address))
             }
         }
     }

@@ -3,10 +3,12 @@
 mod converse;
 mod exec;
 mod forward;
+mod registered;
 mod send;
 
 pub use self::converse::{Converse, discard, echo, suffix};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
+pub use self::registered::{Register, Registered, Totals};
 pub use self::send::SendFile;
 pub use crate::loops::{Service, Traffic};

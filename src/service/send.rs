@@ -1,13 +1,17 @@
 //! Sends a file to each client.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Kind, Result};
-use crate::net::{Peer, Stream};
-use crate::service::{Service, Traffic};
+use crate::loops::{Connection, Service};
+use crate::net::Stream;
 
 /// The largest piece of one `sendfile(2)`: between two pieces other connections have their turn.
 const PIECE: usize = 1 << 20;
@@ -26,15 +30,36 @@ impl SendFile {
     /// What opening it reports now, before any client comes.
     pub fn new(path: PathBuf) -> Result<Self> {
         let service = Self { path };
-        let file = service.open()?;
-        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        if fs::metadata(&service.path).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(service.failed("open", io::ErrorKind::IsADirectory.into()));
+        }
+        if service.is_named_pipe() {
+            let readable = access(&service.path, AccessFlags::R_OK);
+            readable.map_err(|errno| service.failed("open", errno.into()))?;
+        } else {
+            service.open()?;
         }
         Ok(service)
     }
 
+    /// Whether opening the file waits for its writer, who is there for a client, not for us.
+    fn is_named_pipe(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+
     fn open(&self) -> Result<File> {
         File::open(&self.path).map_err(|error| self.failed("open", error))
+    }
+
+    /// Opens the file off the runtime's threads if that may wait.
+    async fn open_or_wait(&self) -> Result<File> {
+        if !self.is_named_pipe() {
+            return self.open();
+        }
+        let service = self.clone();
+        tokio::task::spawn_blocking(move || service.open())
+            .await
+            .map_err(|error| self.failed("open", error.into()))?
     }
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
@@ -48,17 +73,16 @@ impl SendFile {
 }
 
 impl Service for SendFile {
-    async fn serve(&self, stream: Stream, peer: &Peer) -> Result<Traffic> {
-        let mut traffic = Traffic::default();
-        let broken = |operation, source| Error::new(operation, peer, source);
-        let mut file = self.open()?;
+    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
+        let broken = |operation, source| Error::new(operation, connection.peer(), source);
+        let mut file = self.open_or_wait().await?;
         loop {
             match stream.send_file(file.as_fd(), PIECE).await {
                 Ok(0) => break,
-                Ok(count) => traffic.sent += count as u64,
+                Ok(count) => connection.count_sent(count),
                 // A pipe or a device: what sendfile cannot map is copied.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    file = self.copy(file, &stream, peer, &mut traffic).await?;
+                    file = self.copy(file, &stream, connection).await?;
                     break;
                 }
                 Err(error) => return Err(broken("send", error)),
@@ -73,8 +97,8 @@ impl Service for SendFile {
                 .await
                 .map_err(|error| broken("receive", error))?
             {
-                0 => return Ok(traffic),
-                count => traffic.received += count as u64,
+                0 => return Ok(()),
+                count => connection.count_received(count),
             }
         }
     }
@@ -82,13 +106,7 @@ impl Service for SendFile {
 
 impl SendFile {
     /// Copies what is left of a file that blocks, off the runtime's threads.
-    async fn copy(
-        &self,
-        mut file: File,
-        stream: &Stream,
-        peer: &Peer,
-        traffic: &mut Traffic,
-    ) -> Result<File> {
+    async fn copy(&self, mut file: File, stream: &Stream, connection: &Connection) -> Result<File> {
         let mut buffer = vec![0; COPY_BUFFER];
         loop {
             let read = tokio::task::spawn_blocking(move || {
@@ -104,8 +122,8 @@ impl SendFile {
                 return Ok(file);
             }
             let sent = stream.send_all(&buffer[..count]).await;
-            sent.map_err(|error| Error::new("send", peer, error))?;
-            traffic.sent += count as u64;
+            sent.map_err(|error| Error::new("send", connection.peer(), error))?;
+            connection.count_sent(count);
         }
     }
 }

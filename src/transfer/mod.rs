@@ -46,7 +46,7 @@ pub enum Fault {
 ///
 /// The end of one side ends the sending half of the other, and the other direction goes on. A
 /// side that does not read is not read for: what is held is one buffer or pipe a direction.
-/// `passed` counts what the other end has taken, also when the transfer fails.
+/// `passed` is told what the other ends have taken so far, at each turn.
 ///
 /// # Errors
 /// The end that broke; the caller resets both, so that neither sees a clean end.
@@ -55,7 +55,7 @@ pub async fn transfer(
     far: &Stream,
     engine: Engine,
     idle: Option<Duration>,
-    passed: &mut Passed,
+    mut passed: impl FnMut(Passed),
 ) -> Result<(), Fault> {
     let mut there = Direction::new(engine);
     let mut back = Direction::new(engine);
@@ -64,13 +64,13 @@ pub async fn transfer(
         let broken_back = |(end, operation, error): direction::Fault| {
             Fault::Broken(end.other(), operation, error)
         };
-        let there_done = there.poll(cx, near, far).map_err(broken_there)?;
-        let back_done = back.poll(cx, far, near).map_err(broken_back)?;
-        *passed = Passed {
+        let there_done = there.poll(cx, near, far).map_err(broken_there);
+        let back_done = back.poll(cx, far, near).map_err(broken_back);
+        passed(Passed {
             there: there.passed(),
             back: back.passed(),
-        };
-        match (there_done, back_done) {
+        });
+        match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         }
