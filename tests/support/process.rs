@@ -132,6 +132,11 @@ impl Process {
         }
     }
 
+    /// All that it said on its standard error, once it has ended.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.wait_closed()).into_owned()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.status.lock().unwrap().is_some()
     }
@@ -173,7 +178,7 @@ impl Process {
         }
         let code = self.wait();
         let stdout = self.stdout.wait_closed();
-        let stderr = String::from_utf8_lossy(&self.stderr.wait_closed()).into_owned();
+        let stderr = self.said();
         Done {
             code,
             stdout,

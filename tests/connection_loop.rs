@@ -1,0 +1,418 @@
+//! The connection loop: many clients at once, limits, faults, stop.
+
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    Kind, Place, Process, RawStream, Server, noise, processor_time, resident_kib, sok,
+};
+
+/// A client whose connection is accepted for sure: it has had a reply.
+fn accepted(server: &Server) -> RawStream {
+    let mut client = RawStream::connect(server.address());
+    round_trip(&mut client);
+    client
+}
+
+fn round_trip(client: &mut RawStream) {
+    client.send(b"ping\n");
+    assert_eq!(client.take(5), b"ping\n");
+}
+
+/// Where a line with both words stands on the server's stderr.
+fn line_with(server: &Server, words: [&str; 2]) -> usize {
+    let text = server
+        .stderr()
+        .wait_until(&format!("a line with {words:?}"), |text| {
+            text.lines()
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        });
+    let mut lines = text.lines();
+    lines
+        .position(|line| words.iter().all(|word| line.contains(word)))
+        .unwrap()
+}
+
+fn assert_nobody_listens(place: &Place, address: &str) {
+    let refused = RawStream::try_connect(address).expect_err("nobody listens any more");
+    let want = match place.kind() {
+        Kind::Unix => ErrorKind::NotFound,
+        Kind::Inet | Kind::Inet6 | Kind::Abstract => ErrorKind::ConnectionRefused,
+    };
+    assert_eq!(refused.kind(), want);
+}
+
+families!(many_clients_are_served_at_once, |place| {
+    let server = Server::start(place, &[]);
+    let mut clients: Vec<RawStream> = (0..20).map(|_| accepted(&server)).collect();
+    for _ in 0..3 {
+        clients.iter_mut().for_each(round_trip);
+        clients.iter_mut().rev().for_each(round_trip);
+    }
+});
+
+families!(threads_serve_as_one_does, |place| {
+    let server = Server::start(place, &["--threads", "2"]);
+    let mut clients: Vec<RawStream> = (0..20).map(|_| accepted(&server)).collect();
+    clients.iter_mut().for_each(round_trip);
+    drop(clients);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+});
+
+families!(
+    one_at_a_time_the_next_client_waits_in_the_backlog,
+    |place| {
+        let server = Server::start(place, &["--one-at-a-time", "-v"]);
+        let mut first = accepted(&server);
+        let mut second = RawStream::connect(server.address());
+        second.send(b"second");
+        for _ in 0..20 {
+            round_trip(&mut first);
+        }
+        drop(first);
+        assert_eq!(second.take(6), b"second");
+        let left = line_with(&server, ["ended", "connection=1"]);
+        let came = line_with(&server, ["connected", "connection=2"]);
+        assert!(left < came, "{}", server.stderr().text());
+    }
+);
+
+families!(above_the_limit_clients_wait_in_the_backlog, |place| {
+    let server = Server::start(place, &["--max-connections", "2", "-v"]);
+    let mut first = accepted(&server);
+    let mut second = accepted(&server);
+    let mut third = RawStream::connect(server.address());
+    third.send(b"third");
+    for _ in 0..20 {
+        round_trip(&mut first);
+        round_trip(&mut second);
+    }
+    drop(second);
+    assert_eq!(third.take(5), b"third");
+    round_trip(&mut first);
+    let left = line_with(&server, ["ended", "connection=2"]);
+    let came = line_with(&server, ["connected", "connection=3"]);
+    assert!(left < came, "{}", server.stderr().text());
+});
+
+families!(
+    once_means_one_connection_and_a_successor_can_come,
+    |place| {
+        let server = Server::start(place, &["--once"]);
+        let mut client = accepted(&server);
+        // Only one is taken: the address is free while this one is still served.
+        assert_nobody_listens(place, server.address());
+        round_trip(&mut client);
+        drop(client);
+        assert_eq!(server.wait(), 0);
+    }
+);
+
+families!(after_so_many_connections_the_server_ends, |place| {
+    let server = Server::start(place, &["--exit-after", "3"]);
+    for _ in 0..2 {
+        assert_eq!(
+            RawStream::connect(server.address()).exchange(b"hello"),
+            b"hello"
+        );
+    }
+    assert!(!server.has_ended());
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b"hello"),
+        b"hello"
+    );
+    assert_eq!(server.wait(), 0);
+});
+
+families!(the_one_connection_that_failed_is_the_exit_code, |place| {
+    let server = Server::start(place, &["--once", "--framing", "line"]);
+    let mut client = RawStream::connect(server.address());
+    client.send(b"half a line");
+    client.finish();
+    assert_eq!(server.wait(), 6, "{}", server.stderr().text());
+});
+
+families!(twelve_quick_connects_disturb_nobody, |place| {
+    let server = Server::start(place, &["-v"]);
+    let mut other = accepted(&server);
+    for _ in 0..12 {
+        drop(RawStream::connect(server.address()));
+    }
+    round_trip(&mut other);
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b"hello"),
+        b"hello"
+    );
+    // Some kernels do not hand out a connection that is closed by then; none may stay.
+    drop(other);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    let text = server.said();
+    assert_eq!(text.matches(" connected ").count(), 14, "{text}");
+    assert_eq!(text.matches(" ended ").count(), 14, "{text}");
+});
+
+families!(a_thousand_clients_at_once_are_all_served, |place| {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(
+        hard > 3000,
+        "this test needs 3000 descriptors, the limit is {hard}"
+    );
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(3000), hard).unwrap();
+    let server = Server::start(place, &["--suffix", "!"]);
+    let mut clients: Vec<RawStream> = Vec::new();
+    for number in 0..1000 {
+        let mut client = RawStream::connect(server.address());
+        client.send(format!("{number:04}").as_bytes());
+        clients.push(client);
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.finish();
+        assert_eq!(client.rest(), format!("{number:04}!").as_bytes());
+    }
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    assert_eq!(server.said().lines().count(), 1, "{}", server.said());
+});
+
+families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
+    let server = Server::start(place, &["--framing", "line", "-v"]);
+    let mut other = accepted(&server);
+    let mut killed = Process::sok(&["connect", server.address(), "--trace"]);
+    killed.write(b"whole\n");
+    killed.stdout().wait_for("whole\n");
+    killed.write(b"half");
+    killed.stderr().wait_for_count("send(", 2);
+    killed.signal(Signal::SIGKILL);
+    assert_eq!(killed.wait(), 128 + 9);
+    line_with(&server, ["failed", "connection=2"]);
+    line_with(
+        &server,
+        ["in the middle of a message, 4 bytes into it", "warning"],
+    );
+    round_trip(&mut other);
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b"new\n"),
+        b"new\n"
+    );
+    server.terminate();
+    drop(other);
+    assert_eq!(server.wait(), 0);
+});
+
+families!(a_client_that_resets_disturbs_nobody, |place| {
+    let server = Server::start(place, &["-v"]);
+    let mut other = accepted(&server);
+    accepted(&server).reset();
+    if place.is_network() {
+        line_with(&server, ["warning", "reset"]);
+    } else {
+        line_with(&server, ["ended", "connection=2"]);
+    }
+    round_trip(&mut other);
+});
+
+families!(
+    a_client_that_never_reads_costs_little_and_disturbs_nobody,
+    |place| {
+        let server = Server::start(place, &[]);
+        let mut other = accepted(&server);
+        let mut deaf = accepted(&server);
+        let before = resident_kib(server.pid());
+        deaf.socket().set_nonblocking(true).unwrap();
+        let chunk = noise(256 * 1024);
+        let (mut sent, mut refused) = (0, 0);
+        // Blocked for good when it takes no more while the server has answered another 100 times.
+        while sent < 256 << 20 && refused < 100 {
+            match deaf.write(&chunk) {
+                Ok(count) => (sent, refused) = (sent + count, 0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    refused += 1;
+                    round_trip(&mut other);
+                }
+                Err(error) => panic!("after {sent} bytes: {error}"),
+            }
+        }
+        assert!(
+            sent < 256 << 20,
+            "a client that never reads was never held up"
+        );
+        let grown = resident_kib(server.pid()).saturating_sub(before);
+        assert!(
+            grown < 4096,
+            "{grown} KiB for a client that never reads, which sent {sent} bytes"
+        );
+        // It comes back to itself: all that it sent is there.
+        deaf.socket().set_nonblocking(false).unwrap();
+        deaf.finish();
+        assert_eq!(deaf.rest().len(), sent);
+        round_trip(&mut other);
+    }
+);
+
+families!(discarding_much_takes_no_memory, |place| {
+    let server = Server::start(place, &["--discard"]);
+    let mut client = RawStream::connect(server.address());
+    let chunk = noise(1 << 20);
+    client.send(&chunk);
+    let before = resident_kib(server.pid());
+    for _ in 0..63 {
+        client.send(&chunk);
+    }
+    let grown = resident_kib(server.pid()).saturating_sub(before);
+    assert!(grown < 4096, "{grown} KiB for 64 MiB that were discarded");
+    client.finish();
+    assert_eq!(client.rest(), b"");
+});
+
+families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
+    let script = r#"ulimit -n 20; exec "$SOK" serve "$1""#;
+    let server = Server::of(Process::sh(script, &[&place.word()]));
+    let mut clients: Vec<RawStream> = (0..40)
+        .map(|number: u8| {
+            let mut client = RawStream::connect(server.address());
+            client.send(&[number]);
+            client
+        })
+        .collect();
+    let pauses = "accepting pauses";
+    assert!(server.stderr().wait_for(pauses).contains(server.address()));
+
+    // It rests in between, and does not spin: processor time stays far below the time of day.
+    let (began, used) = (Instant::now(), processor_time(server.pid()));
+    let said = server.stderr().text().matches(pauses).count();
+    server.stderr().wait_for_count(pauses, said + 6);
+    let used = processor_time(server.pid()).saturating_sub(used);
+    assert!(
+        began.elapsed() > Duration::from_millis(100),
+        "it asks again and again"
+    );
+    assert!(
+        used < began.elapsed() / 2,
+        "it spins: {used:?} in {:?}",
+        began.elapsed()
+    );
+
+    // As the first ones leave, each of the others has its turn.
+    for (number, mut client) in clients.drain(..).enumerate() {
+        assert_eq!(client.take(1), [u8::try_from(number).unwrap()]);
+    }
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b"hello"),
+        b"hello"
+    );
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+});
+
+families!(a_stop_ends_the_pause_too, |place| {
+    let script = r#"ulimit -n 20; exec "$SOK" serve "$1" --grace 0s"#;
+    let server = Server::of(Process::sh(script, &[&place.word()]));
+    let _clients: Vec<RawStream> = (0..40)
+        .map(|_| RawStream::connect(server.address()))
+        .collect();
+    server.stderr().wait_for("accepting pauses");
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    assert_nobody_listens(place, server.address());
+});
+
+fn assert_drains(place: &Place, signal: Signal) {
+    let server = Server::start(
+        place,
+        &["--framing", "line", "--suffix", "!", "-v", "--grace", "5m"],
+    );
+    let mut client = RawStream::connect(server.address());
+    client.send(b"one\ntw");
+    assert_eq!(client.line(), "one!\n");
+    let mut idle = RawStream::connect(server.address());
+    idle.send(b"idle\n");
+    assert_eq!(idle.line(), "idle!\n");
+    server.signal(signal);
+    server.stderr().wait_for("draining");
+    if place.kind() == Kind::Unix {
+        assert!(!Path::new(server.path()).exists());
+    }
+    assert_nobody_listens(place, server.address());
+    drop(idle);
+    client.send(b"o\nthree\n");
+    assert_eq!(client.line(), "two!\n");
+    assert_eq!(client.line(), "three!\n");
+    assert!(!server.has_ended());
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    assert_eq!(server.wait(), 0);
+    assert!(!server.said().contains("cut off"), "{}", server.said());
+}
+
+families!(sigterm_drains_the_clients_under_way, |place| {
+    assert_drains(place, Signal::SIGTERM);
+});
+
+families!(sigint_drains_the_clients_under_way, |place| {
+    assert_drains(place, Signal::SIGINT);
+});
+
+families!(when_the_grace_is_over_clients_are_cut_off, |place| {
+    let server = Server::start(place, &["--grace", "50ms"]);
+    let mut client = accepted(&server);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    assert!(server.said().contains("cut off"), "{}", server.said());
+    assert_eq!(client.try_rest().unwrap_or_default(), b"");
+});
+
+families!(a_second_signal_ends_the_draining, |place| {
+    let server = Server::start(place, &["--grace", "5m", "-v"]);
+    let mut client = accepted(&server);
+    server.terminate();
+    server.stderr().wait_for("draining");
+    round_trip(&mut client);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    assert_eq!(client.try_rest().unwrap_or_default(), b"");
+});
+
+families!(an_idle_server_stops_at_once, |place| {
+    let server = Server::start(place, &["--grace", "5m"]);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    assert_nobody_listens(place, server.address());
+});
+
+families!(clients_are_told_of_on_request_alone, |place| {
+    for (option, told) in [("-v", true), ("--echo", false)] {
+        let server = Server::start(place, &[option]);
+        assert_eq!(
+            RawStream::connect(server.address()).exchange(b"hello"),
+            b"hello"
+        );
+        server.terminate();
+        assert_eq!(server.wait(), 0);
+        let text = server.said();
+        assert_eq!(text.contains(" connected "), told, "{text}");
+        let peer = format!("peer={}:", place.family());
+        assert_eq!(text.contains(&peer), told, "{text}");
+        let pid = format!("pid {}", std::process::id());
+        assert_eq!(text.contains(&pid), told && !place.is_network(), "{text}");
+        let traffic = "received=5 sent=5";
+        assert_eq!(text.contains(traffic), told, "{text}");
+    }
+});
+
+#[test]
+fn a_quiet_server_says_nothing() {
+    let place = Place::new(Kind::Unix);
+    let address = place.word();
+    let server = Process::sok(&["serve", &address, "-q"]);
+    let called = sok(&["call", &address, "hello", "--retry-for", "1m"]);
+    assert_eq!(called.text(), "hello\n", "{}", called.stderr);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(), 0);
+    assert_eq!(server.said(), "");
+}

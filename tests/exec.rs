@@ -1,0 +1,259 @@
+//! `serve --exec`: a program for each connection.
+
+use std::collections::HashMap;
+
+use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, noise, sok};
+
+fn sh(script: &str) -> [&str; 4] {
+    ["--exec", "sh", "-c", script]
+}
+
+fn start(place: &Place, options: &[&str], script: &str) -> Server {
+    Server::start(place, &[options, &sh(script)].concat())
+}
+
+families!(a_program_sees_the_end_and_still_answers, |place| {
+    let server = start(place, &[], "wc -c");
+    let data = noise(300_000);
+    let got = RawStream::connect(server.address()).exchange(&data);
+    assert_eq!(String::from_utf8(got).unwrap().trim(), "300000");
+});
+
+families!(a_program_talks_both_ways_at_once, |place| {
+    let server = Server::start(place, &["--exec", "cat"]);
+    let data = noise(4 << 20);
+    assert_same(&RawStream::connect(server.address()).exchange(&data), &data);
+    let mut client = RawStream::connect(server.address());
+    for _ in 0..3 {
+        client.send(b"ping\n");
+        assert_eq!(client.line(), "ping\n");
+    }
+});
+
+families!(a_client_sees_the_end_when_the_program_ends, |place| {
+    let server = start(place, &[], "echo bye");
+    // The client's own half stays open.
+    assert_eq!(RawStream::connect(server.address()).rest(), b"bye\n");
+});
+
+families!(a_reply_five_seconds_after_our_end_comes_whole, |place| {
+    let server = start(place, &[], "cat >/dev/null; sleep 5; echo late");
+    let connected = Process::sok(&["connect", server.address()]).feed(b"hello\n");
+    assert_eq!(
+        (connected.code, connected.text()),
+        (0, "late\n".to_owned()),
+        "{}",
+        connected.stderr
+    );
+});
+
+families!(programs_for_many_clients_run_at_once, |place| {
+    let server = Server::start(place, &["--exec", "cat"]);
+    let mut clients: Vec<RawStream> = (0..10)
+        .map(|_| RawStream::connect(server.address()))
+        .collect();
+    for client in clients.iter_mut().rev() {
+        client.send(b"ping\n");
+        assert_eq!(client.line(), "ping\n");
+    }
+});
+
+families!(the_rest_of_the_line_is_the_programs, |place| {
+    let server = Server::start(
+        place,
+        &["--exec", "printf", "<%s>", "--once", "-v", "--", "a b", ""],
+    );
+    assert_eq!(
+        RawStream::connect(server.address()).rest(),
+        b"<--once><-v><--><a b><>"
+    );
+});
+
+families!(the_environment_tells_who_talks, |place| {
+    let server = Server::start(place, &["--exec", "env"]);
+    let mut client = RawStream::connect(server.address());
+    let told = String::from_utf8(client.rest()).unwrap();
+    let told: HashMap<&str, &str> = told
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let is = |name: &str, want: &str| assert_eq!(told.get(name), Some(&want), "{name}");
+    is("SOK_FAMILY", place.family());
+    is("SOK_LOCAL", server.address());
+    if place.is_network() {
+        let own = client.socket().local_addr().unwrap().as_socket().unwrap();
+        is("PROTO", "TCP");
+        is("SOK_PEER", &format!("{}:{own}", place.family()));
+        is("TCPREMOTEIP", &own.ip().to_string());
+        is("TCPREMOTEPORT", &own.port().to_string());
+        is("TCPLOCALIP", &own.ip().to_string());
+        is("TCPLOCALPORT", server.port());
+        assert!(!told.keys().any(|name| name.starts_with("UNIX")));
+    } else {
+        is("PROTO", "UNIX");
+        is("SOK_PEER", "unix:");
+        is("UNIXREMOTEPID", &std::process::id().to_string());
+        is("UNIXREMOTEEUID", &nix::unistd::geteuid().to_string());
+        is("UNIXREMOTEEGID", &nix::unistd::getegid().to_string());
+        let path = (place.kind() == Kind::Unix).then(|| server.path());
+        assert_eq!(told.get("UNIXLOCALPATH").copied(), path);
+        assert!(!told.keys().any(|name| name.starts_with("TCP")));
+    }
+});
+
+/// The descriptors that `ls -l /proc/self/fd` saw, without the one it listed the directory by.
+fn descriptors(listing: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(listing.to_vec()).unwrap();
+    let entries = text.lines().filter(|line| !line.contains(" -> /proc/"));
+    entries
+        .filter_map(|line| {
+            line.split_once(" -> ")?
+                .0
+                .rsplit(' ')
+                .next()
+                .map(str::to_owned)
+        })
+        .collect()
+}
+
+families!(
+    a_program_inherits_the_three_standard_streams_alone,
+    |place| {
+        let script = r#"exec 5</dev/null 9</dev/null; exec "$SOK" serve "$1" --exec sh -c 'ls -l /proc/self/fd; cat'"#;
+        let server = Server::of(Process::sh(script, &[&place.word()]));
+        let mut first = RawStream::connect(server.address());
+        first.send(b"\n");
+        // Others' connections, one of them with a program of its own, are open by then.
+        let mut second = RawStream::connect(server.address());
+        let listing = second.exchange(b"");
+        assert_eq!(
+            descriptors(&listing),
+            ["0", "1", "2"],
+            "{}",
+            String::from_utf8_lossy(&listing)
+        );
+        first.finish();
+        assert_eq!(descriptors(&first.rest()), ["0", "1", "2"]);
+    }
+);
+
+families!(a_programs_streams_block_as_it_expects, |place| {
+    // Only a blocking socket takes 4 MiB from a program that knows no EAGAIN.
+    let server = start(
+        place,
+        &[],
+        "grep flags /proc/self/fdinfo/0; head -c 4194304 /dev/zero",
+    );
+    let mut client = RawStream::connect(server.address());
+    let flags = client.line();
+    let flags = u32::from_str_radix(
+        flags
+            .trim()
+            .rsplit(|c: char| !c.is_digit(8))
+            .next()
+            .unwrap(),
+        8,
+    );
+    assert_eq!(flags.unwrap() & 0o4000, 0, "O_NONBLOCK is set");
+    assert_eq!(client.rest().len(), 4 << 20);
+});
+
+families!(what_a_program_says_on_stderr_is_seen, |place| {
+    let server = start(place, &[], "echo oops >&2");
+    assert_eq!(RawStream::connect(server.address()).rest(), b"");
+    server.stderr().wait_for("oops\n");
+});
+
+families!(a_programs_exit_status_is_logged, |place| {
+    let server = start(place, &["-v"], "read status; exit $status");
+    for status in ["0", "3"] {
+        let mut client = RawStream::connect(server.address());
+        client.exchange(format!("{status}\n").as_bytes());
+        let said = server
+            .stderr()
+            .wait_for(&format!("status=exit status: {status}"));
+        assert!(said.contains("program ended"), "{said}");
+    }
+    server.stderr().wait_for("the program ended with status 3");
+    assert!(!server.has_ended());
+});
+
+families!(with_once_the_programs_failure_is_the_servers, |place| {
+    for (script, code) in [("exit 0", 0), ("exit 3", 1), ("kill -9 $$", 1)] {
+        let server = start(place, &["--once"], script);
+        RawStream::connect(server.address()).rest();
+        assert_eq!(server.wait(), code, "{script}");
+    }
+});
+
+families!(a_program_that_is_not_there_is_told_at_the_start, |place| {
+    let text = place.file("text", "no program");
+    for program in [
+        "no-such-program",
+        "/none/program",
+        &text.to_string_lossy(),
+        "/tmp",
+    ] {
+        let word = place.word();
+        let done = sok(&["serve", &word, "--exec", program]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains(program), "{}", done.stderr);
+        assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+        assert_eq!(place.listing(), ["text"]);
+    }
+});
+
+families!(
+    a_program_that_goes_missing_fails_its_client_alone,
+    |place| {
+        use std::os::unix::fs::PermissionsExt;
+        let program = place.file("program", "#!/bin/sh\necho there\n");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let server = Server::start(place, &["--exec", &program.to_string_lossy()]);
+        std::fs::rename(&program, place.path("elsewhere")).unwrap();
+        // The client is not left waiting.
+        assert_eq!(
+            RawStream::connect(server.address())
+                .try_rest()
+                .unwrap_or_default(),
+            b""
+        );
+        server.stderr().wait_for("No such file or directory");
+        std::fs::rename(place.path("elsewhere"), &program).unwrap();
+        assert_eq!(RawStream::connect(server.address()).rest(), b"there\n");
+    }
+);
+
+families!(
+    a_stop_sends_sigterm_to_the_program_which_may_still_answer,
+    |place| {
+        let script = r#"trap 'echo bye; exit 0' TERM; echo ready; while :; do read line; done"#;
+        let server = start(place, &["--grace", "5m"], script);
+        let mut client = RawStream::connect(server.address());
+        assert_eq!(client.line(), "ready\n");
+        server.terminate();
+        assert_eq!(client.rest(), b"bye\n");
+        assert_eq!(server.wait(), 0, "{}", server.stderr().text());
+    }
+);
+
+families!(
+    a_program_that_ignores_sigterm_is_killed_after_the_grace,
+    |place| {
+        // Its child too, which holds the socket as well.
+        let script = "trap '' TERM; echo ready; cat; sleep 300; cat";
+        let server = start(place, &["--grace", "50ms"], script);
+        let mut client = RawStream::connect(server.address());
+        assert_eq!(client.line(), "ready\n");
+        server.terminate();
+        // The end comes when nobody holds the socket any more.
+        assert_eq!(client.try_rest().unwrap_or_default(), b"");
+        assert_eq!(server.wait(), 0);
+    }
+);
+
+families!(a_program_that_a_client_leaves_sees_the_end, |place| {
+    let server = start(place, &["-v"], "cat >/dev/null; exit 7");
+    drop(RawStream::connect(server.address()));
+    server.stderr().wait_for("status=exit status: 7");
+});

@@ -1,0 +1,177 @@
+//! `serve --send`: a file for each client.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+
+use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, is_root, noise, sok};
+
+families!(a_large_file_arrives_whole_at_each_client, |place| {
+    let data = noise(8 << 20);
+    let file = place.file("data", &data);
+    let server = Server::start(place, &["--send", &file.to_string_lossy()]);
+    let mut slow = RawStream::connect(server.address());
+    for _ in 0..2 {
+        assert_same(&RawStream::connect(server.address()).exchange(b""), &data);
+    }
+    slow.finish();
+    assert_same(&slow.rest(), &data);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+});
+
+families!(a_client_need_not_end_to_see_the_end_of_the_file, |place| {
+    let file = place.file("data", "content");
+    let server = Server::start(place, &["--send", &file.to_string_lossy()]);
+    let mut client = RawStream::connect(server.address());
+    assert_eq!(client.rest(), b"content");
+    // What it says in return is taken and not answered by a reset.
+    client.send(b"thanks");
+    client.finish();
+    assert_eq!(client.rest(), b"");
+});
+
+families!(an_empty_file_is_an_end, |place| {
+    let file = place.file("data", "");
+    let server = Server::start(place, &["--send", &file.to_string_lossy(), "--once"]);
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b"ignored"),
+        b""
+    );
+    assert_eq!(server.wait(), 0);
+});
+
+families!(each_client_gets_the_file_as_it_is_then, |place| {
+    let file = place.file("data", "old");
+    let server = Server::start(place, &["--send", &file.to_string_lossy()]);
+    assert_eq!(RawStream::connect(server.address()).exchange(b""), b"old");
+    place.file("data", "newer");
+    assert_eq!(RawStream::connect(server.address()).exchange(b""), b"newer");
+});
+
+families!(a_client_that_leaves_early_disturbs_nobody, |place| {
+    let data = noise(8 << 20);
+    let file = place.file("data", &data);
+    let server = Server::start(place, &["--send", &file.to_string_lossy()]);
+    let mut early = RawStream::connect(server.address());
+    early.take(1000);
+    drop(early);
+    server.stderr().wait_for("failed");
+    assert_same(&RawStream::connect(server.address()).exchange(b""), &data);
+});
+
+families!(a_file_of_the_kernel_is_copied, |place| {
+    let server = Server::start(place, &["--send", "/proc/version"]);
+    let want = fs::read("/proc/version").unwrap();
+    assert_eq!(RawStream::connect(server.address()).exchange(b""), want);
+});
+
+families!(a_pipe_is_copied, |place| {
+    let pipe = place.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let server = Server::start(place, &["--send", &pipe.to_string_lossy()]);
+    let data = noise(1 << 20);
+    for _ in 0..2 {
+        let mut client = RawStream::connect(server.address());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut writer = OpenOptions::new().write(true).open(&pipe).unwrap();
+                writer.write_all(&data).unwrap();
+            });
+            assert_same(&client.exchange(b""), &data);
+        });
+    }
+});
+
+families!(a_client_that_waits_for_a_pipe_disturbs_nobody, |place| {
+    let pipe = place.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let server = Server::start(
+        place,
+        &["--send", &pipe.to_string_lossy(), "-v", "--grace", "50ms"],
+    );
+    let _first = RawStream::connect(server.address());
+    let _second = RawStream::connect(server.address());
+    server.stderr().wait_for_count(" connected ", 2);
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+});
+
+families!(the_output_of_a_program_is_copied, |place| {
+    let script = r#"printf content | exec "$SOK" serve "$1" --once --send /dev/stdin"#;
+    let server = Server::of(Process::sh(script, &[&place.word()]));
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b""),
+        b"content"
+    );
+    assert_eq!(server.wait(), 0);
+});
+
+families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
+    let none = place.path("none");
+    let directory = place.path("directory");
+    fs::create_dir(&directory).unwrap();
+    for path in [none, directory] {
+        let path = path.to_string_lossy().into_owned();
+        let done = sok(&["serve", &place.word(), "--send", &path]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains(&path), "{}", done.stderr);
+        assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+        assert_eq!(place.listing(), ["directory"]);
+    }
+});
+
+#[test]
+fn a_file_that_may_not_be_read_is_exit_4() {
+    let place = Place::new(Kind::Unix);
+    let file = place.file("secret", "secret");
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
+    // Somebody without rights must be able to run the program, wherever it was built.
+    let program = place.path("sok");
+    fs::copy(Process::PROGRAM, &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(place.directory(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["serve", &place.word(), "--send"]).arg(&file);
+    if is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let done = Process::spawn(command).done();
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    assert!(
+        done.stderr.contains(&*file.to_string_lossy()),
+        "{}",
+        done.stderr
+    );
+}
+
+families!(a_file_that_goes_missing_fails_its_client_alone, |place| {
+    let file = place.file("data", "content");
+    let server = Server::start(place, &["--send", &file.to_string_lossy()]);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(
+        RawStream::connect(server.address())
+            .try_rest()
+            .unwrap_or_default(),
+        b""
+    );
+    let said = server.stderr().wait_for("failed");
+    assert!(said.contains(&*file.to_string_lossy()), "{said}");
+    place.file("data", "again");
+    assert_eq!(RawStream::connect(server.address()).exchange(b""), b"again");
+});
