@@ -1,9 +1,10 @@
 //! The prompt of a conversation: line editing and history on a terminal, plain lines elsewhere.
 
 use std::future::Future;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,38 +21,38 @@ const TERMINATED: Exit = Exit::Signal(15);
 /// Where the lines come from.
 pub(super) struct Editor {
     prompt: String,
-    // None where the input is no terminal.
-    editor: Option<rustyline::DefaultEditor>,
+    source: Source,
+}
+
+enum Source {
+    Terminal(Box<DefaultEditor>),
+    Plain(BufReader<ui::Standard>),
 }
 
 impl Editor {
     pub(super) fn new(prompt: String) -> Result<Self> {
-        let editor = match io::stdin().is_terminal() {
-            true => Some(rustyline::DefaultEditor::new().map_err(|error| {
-                Error::new("open", "the terminal", io::Error::other(error.to_string()))
-            })?),
-            false => None,
+        let failed = |error: ReadlineError| {
+            Error::new("open", "the terminal", io::Error::other(error.to_string()))
         };
-        Ok(Self { prompt, editor })
-    }
-
-    fn plain_line(&self) -> io::Result<Option<String>> {
-        ui::prompt(&self.prompt);
-        let mut line = String::new();
-        if io::stdin().lock().read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        if line.ends_with('\n') {
-            line.pop();
-        }
-        Ok(Some(line))
+        let source = match io::stdin().is_terminal() {
+            true => Source::Terminal(Box::new(DefaultEditor::new().map_err(failed)?)),
+            false => Source::Plain(BufReader::new(ui::stdin()?)),
+        };
+        Ok(Self { prompt, source })
     }
 }
 
 impl Lines for Editor {
     fn next_line(&mut self) -> io::Result<Option<String>> {
-        let Some(editor) = &mut self.editor else {
-            return self.plain_line();
+        let editor = match &mut self.source {
+            Source::Terminal(editor) => editor,
+            Source::Plain(input) => {
+                ui::prompt(&self.prompt);
+                ui::prompt(&self.prompt);
+                let line = input.split(b'\n').next().transpose()?;
+                let text = line.map(String::from_utf8).transpose();
+                return text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+            }
         };
         match editor.readline(&self.prompt) {
             Ok(line) => {

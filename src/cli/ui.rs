@@ -3,9 +3,10 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::io::{self, IsTerminal, Write as _};
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -76,6 +77,17 @@ impl Ui {
                 "listening on {address} (dual-stack: {family} too)"
             )),
             None => talk(&format!("listening on {address}")),
+        }
+    }
+
+    /// Tells something that is worth knowing, unless nothing is to be told.
+    pub(crate) fn note(self, text: &str) {
+        if self.json {
+            let event = serde_json::json!({ "event": "note", "message": text });
+            return talk(&event.to_string());
+        }
+        if !self.quiet {
+            talk(&format!("sok: {text}"));
         }
     }
 
@@ -158,15 +170,68 @@ pub(crate) fn prompt(text: &str) {
 }
 
 /// The standard output, unbuffered: what is written to it is there.
-pub(crate) fn stdout() -> crate::error::Result<File> {
-    let opened = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-    opened.map_err(|error| Error::new("open", "standard output", error))
+pub(crate) fn stdout() -> crate::error::Result<Standard> {
+    Standard::of("standard output", io::stdout())
+}
+
+/// Standard error, for what comes in pieces.
+pub(crate) fn stderr() -> io::Stderr {
+    io::stderr()
 }
 
 /// The standard input, unbuffered.
-pub(crate) fn stdin() -> crate::error::Result<File> {
-    let opened = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-    opened.map_err(|error| Error::new("open", "standard input", error))
+pub(crate) fn stdin() -> crate::error::Result<Standard> {
+    Standard::of("standard input", io::stdin())
+}
+
+/// A standard stream. Whoever shares it may have made it non-blocking, which holds for all who
+/// do: it is waited for, and left as it is.
+#[derive(Debug)]
+pub(crate) struct Standard(File);
+
+impl Standard {
+    fn of(name: &str, stream: impl AsFd) -> crate::error::Result<Self> {
+        let opened = stream.as_fd().try_clone_to_owned();
+        let opened = opened.map_err(|error| Error::new("open", name, error))?;
+        Ok(Self(opened.into()))
+    }
+
+    fn blocking<T>(
+        &mut self,
+        ready: PollFlags,
+        mut call: impl FnMut(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match call(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(self.0.as_fd(), ready)], PollTimeout::NONE)?;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Read for Standard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.blocking(PollFlags::POLLIN, |file| file.read(buffer))
+    }
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.blocking(PollFlags::POLLOUT, |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsFd for Standard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// Whether a person sits at both ends.
