@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::CallArgs;
 use super::connect::plan;
 use super::exit::Exit;
-use super::{block_on, ui};
+use super::{block_on, ui, until_signal};
 use crate::address::Target;
 use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
@@ -45,8 +45,13 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
         message,
         finish: framing.is_none(),
     };
-    block_on(1, limited(&target, &plan, request, kind, args.timeout))?;
-    Ok(Exit::Done)
+    let work = limited(&target, &plan, request, kind, args.timeout);
+    block_on(1, async {
+        match plan.bind {
+            Some(_) => until_signal(work).await,
+            None => work.await,
+        }
+    })
 }
 
 fn read_stdin() -> Result<Vec<u8>> {
@@ -62,10 +67,11 @@ async fn limited(
     request: Request,
     kind: Call,
     timeout: Option<Duration>,
-) -> Result<()> {
+) -> Result<Exit> {
     let whole = async {
         let (stream, address) = connect(target, plan).await?;
-        call(&stream, &address, request, kind, &mut ui::stdout()?).await
+        call(&stream, &address, request, kind, &mut ui::stdout()?).await?;
+        Ok(Exit::Done)
     };
     let Some(limit) = timeout else {
         return whole.await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
 use super::prompt::{self, Editor};
-use super::{block_on, ui};
+use super::{block_on, ui, until_signal};
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Conversation, ExchangeOptions, connect, exchange};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,9 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         let cause = "--forbid is for a conversation; add --prompt TEXT";
         return Err(Error::because("connect", target, Kind::Usage, cause));
     }
-    block_on(1, async {
+    // Without anything to give back, the signal itself ends the program.
+    let gives_back = prompt.is_some() || plan.bind.is_some();
+    let work = async {
         let (stream, address) = connect(&target, &plan).await?;
         let mut output = ui::stdout()?;
         if let Some(prompt) = prompt {
@@ -40,6 +42,12 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         };
         exchange(stream, &address, ui::stdin()?, output, options).await?;
         Ok(Exit::Done)
+    };
+    block_on(1, async {
+        match gives_back {
+            true => until_signal(work).await,
+            false => work.await,
+        }
     })
 }
 

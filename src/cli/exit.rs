@@ -21,6 +21,11 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// By SIGINT, which Ctrl-C sends.
+    pub(crate) const INTERRUPTED: Self = Self::Signal(2);
+    /// By SIGTERM.
+    pub(crate) const TERMINATED: Self = Self::Signal(15);
+
     /// The codes that are documented, in the order of the table.
     pub(crate) const ALL: [Self; 9] = [
         Self::Done,

@@ -14,6 +14,7 @@ use std::future::Future;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::{Cli, Command};
 use self::exit::Exit;
@@ -50,6 +51,19 @@ fn block_on<T>(threads: usize, command: impl Future<Output = Result<T>>) -> Resu
     let done = runtime.block_on(command);
     runtime.shutdown_background();
     done
+}
+
+/// Runs `work` until it is done or a signal ends the program. Then too it is dropped, and gives
+/// back what it holds: a socket file, the modes of a terminal.
+async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let watch = |kind| signal(kind).map_err(|error| Error::new("watch", "signals", error));
+    let mut interrupted = watch(SignalKind::interrupt())?;
+    let mut terminated = watch(SignalKind::terminate())?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupted.recv() => Ok(Exit::INTERRUPTED),
+        _ = terminated.recv() => Ok(Exit::TERMINATED),
+    }
 }
 
 /// A runtime of one thread, this one, or of several.

@@ -6,17 +6,12 @@ use std::io::{self, BufRead, BufReader, IsTerminal};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
 use super::ui;
 use crate::client::Lines;
 use crate::error::{Error, Result};
 use crate::loops::Traffic;
-
-/// SIGINT, as a shell counts it: what Ctrl-C would have sent.
-const INTERRUPTED: Exit = Exit::Signal(2);
-const TERMINATED: Exit = Exit::Signal(15);
 
 /// Where the lines come from.
 pub(super) struct Editor {
@@ -48,7 +43,6 @@ impl Lines for Editor {
             Source::Terminal(editor) => editor,
             Source::Plain(input) => {
                 ui::prompt(&self.prompt);
-                ui::prompt(&self.prompt);
                 let line = input.split(b'\n').next().transpose()?;
                 let text = line.map(String::from_utf8).transpose();
                 return text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
@@ -75,15 +69,10 @@ impl Lines for Editor {
 /// Holds a conversation and gives the terminal back as it was, however it ends.
 pub(super) async fn hold(conversation: impl Future<Output = Result<Traffic>>) -> Result<Exit> {
     let _terminal = Terminal::saved();
-    let failed = |error| Error::new("watch", "SIGTERM", error);
-    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        held = conversation => match held {
-            Ok(_) => Ok(Exit::Done),
-            Err(error) if is_interrupt(&error) => Ok(INTERRUPTED),
-            Err(error) => Err(error),
-        },
-        _ = terminated.recv() => Ok(TERMINATED),
+    match conversation.await {
+        Ok(_) => Ok(Exit::Done),
+        Err(error) if is_interrupt(&error) => Ok(Exit::INTERRUPTED),
+        Err(error) => Err(error),
     }
 }
 
