@@ -40,9 +40,14 @@ impl Kind {
 
 /// Runs the body of a test on a fresh place of one kind, if this machine has that kind.
 pub(crate) fn run(kind: Kind, body: impl FnOnce(&Place)) {
-    if required(kind.name(), kind.is_there()) {
+    if have(kind) {
         body(&Place::new(kind));
     }
+}
+
+/// Whether this machine has a kind of address; its test is skipped if not.
+pub(crate) fn have(kind: Kind) -> bool {
+    required(kind.name(), kind.is_there())
 }
 
 /// Whether an external program is there to talk to; its test is skipped if not.
