@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::deferred::Deferred;
 use crate::address::{Address, Family, Target, UnixName, port_number};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Framing;
@@ -38,29 +39,29 @@ pub(crate) enum Command {
   sok serve --family unix --path /tmp/s.sock
   sok serve inet6:[::1]:8082 --suffix '!' --framing line
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh")]
-    Serve(ServeArgs),
+    Serve(Deferred<ServeArgs>),
     /// Connect: standard input to the socket, the socket to standard output
     #[command(after_help = "Examples:
   sok connect unix:/tmp/s.sock < request > reply
   sok connect localhost:8082 --prompt '> '")]
-    Connect(ConnectArgs),
+    Connect(Deferred<ConnectArgs>),
     /// Make one call: send one message, print the one reply
     #[command(after_help = "Examples:
   sok call unix:/tmp/s.sock hello
   sok call /run/redis.sock PING
   sok call localhost:8080 --framing eof < request")]
-    Call(CallArgs),
+    Call(Deferred<CallArgs>),
     /// Bridge any address to any address
     #[command(after_help = "Examples:
   sok relay localhost:2375 unix:/var/run/docker.sock
   sok relay ./db.sock db.example:5432 --retry-for 30s
   sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
-    Relay(RelayArgs),
+    Relay(Deferred<RelayArgs>),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
-    Wait(WaitArgs),
+    Wait(Deferred<WaitArgs>),
 }
 
 /// How the program talks.

@@ -46,7 +46,7 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
         finish: framing.is_none(),
     };
     let work = limited(&target, &plan, request, kind, args.timeout);
-    block_on(1, async {
+    block_on(async {
         match plan.bind {
             Some(_) => until_signal(work).await,
             None => work.await,

@@ -43,7 +43,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         exchange(stream, &address, ui::stdin()?, output, options).await?;
         Ok(Exit::Done)
     };
-    block_on(1, async {
+    block_on(async {
         match gives_back {
             true => until_signal(work).await,
             false => work.await,

@@ -3,6 +3,7 @@
 mod args;
 mod call;
 mod connect;
+mod deferred;
 mod exit;
 mod prompt;
 mod relay;
@@ -13,10 +14,11 @@ mod wait;
 use std::future::Future;
 
 use clap::Parser;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::{Cli, Command};
+use self::deferred::Deferred;
 use self::exit::Exit;
 use self::ui::Ui;
 use crate::error::{Error, Result};
@@ -29,11 +31,11 @@ pub fn main() -> ! {
         matches!(command, Command::Serve(_) | Command::Relay(_)),
     );
     let done = match command {
-        Command::Serve(args) => serve::run(args, ui),
-        Command::Relay(args) => relay::run(&args, ui),
-        Command::Wait(args) => wait::run(&args),
-        Command::Connect(args) => connect::run(args),
-        Command::Call(args) => call::run(args),
+        Command::Serve(Deferred(args)) => serve::run(args, ui),
+        Command::Relay(Deferred(args)) => relay::run(&args, ui),
+        Command::Wait(Deferred(args)) => wait::run(&args),
+        Command::Connect(Deferred(args)) => connect::run(args),
+        Command::Call(Deferred(args)) => call::run(args),
     };
     let exit = done.unwrap_or_else(|error| {
         ui.failed(&error);
@@ -42,12 +44,17 @@ pub fn main() -> ! {
     exit.leave()
 }
 
-/// Runs `command` on this thread, or on several.
+/// Runs `command` on this thread.
 ///
 /// A thread that still waits at the end, for a name server or the writer of a pipe, is left
 /// behind: it must not hold up the end of the program.
-fn block_on<T>(threads: usize, command: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = runtime(threads)?;
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    // A runtime of several threads would bring in the library of mathematics for its statistics;
+    // a server spreads its connections by itself.
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new("start", "the event loop", error))?;
     let done = runtime.block_on(command);
     runtime.shutdown_background();
     done
@@ -64,17 +71,4 @@ async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> 
         _ = interrupted.recv() => Ok(Exit::INTERRUPTED),
         _ = terminated.recv() => Ok(Exit::TERMINATED),
     }
-}
-
-/// A runtime of one thread, this one, or of several.
-fn runtime(threads: usize) -> Result<Runtime> {
-    let mut builder = match threads {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    let built = match threads {
-        1 => builder.enable_all().build(),
-        _ => builder.worker_threads(threads).enable_all().build(),
-    };
-    built.map_err(|error| Error::new("start", "the event loop", error))
 }

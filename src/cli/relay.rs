@@ -28,6 +28,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         targets,
         options: listen_options(&args.socket)?,
         limits: limits(&args.limits),
+        threads: args.limits.threads,
         ui,
     };
     let engine = if args.copy {
@@ -36,7 +37,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         Engine::Adaptive
     };
     raise_descriptor_limit();
-    block_on(args.limits.threads, async {
+    block_on(async {
         let idle_timeout = args.idle_timeout;
         server
             .run(|_| {

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Limits, Rule, Served, Stop, connection_loop};
 use crate::net::{ListenOptions, Listener, Owner};
 use crate::service::{
-    Converse, Exec, Register, Registered, SendFile, Service, discard, echo, suffix,
+    Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
 };
 
 pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
@@ -42,6 +42,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         targets: vec![target],
         options: listen_options(&args.listen)?,
         limits: limits(&args.limits),
+        threads: args.limits.threads,
         ui,
     };
     match &exec {
@@ -52,7 +53,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         // A child would inherit the raised limit, which programs that use select(2) do not bear.
         None => raise_descriptor_limit(),
     }
-    block_on(args.limits.threads, async {
+    block_on(async {
         if let Some(mut command) = exec {
             let program = command.remove(0);
             return server
@@ -85,6 +86,7 @@ pub(super) struct Server {
     pub(super) targets: Vec<Target>,
     pub(super) options: ListenOptions,
     pub(super) limits: Limits,
+    pub(super) threads: usize,
     pub(super) ui: Ui,
 }
 
@@ -95,7 +97,7 @@ impl Server {
         service: impl FnOnce(Stop) -> Result<S>,
     ) -> Result<Exit> {
         let stop = Stop::on_signals().map_err(|error| Error::new("watch", "signals", error))?;
-        let service = service(stop.clone())?;
+        let service = Spread::new(service(stop.clone())?, self.threads)?;
         let mut listeners = Vec::new();
         for target in &self.targets {
             listeners.extend(Listener::bind_all(target, &self.options)?);

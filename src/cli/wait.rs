@@ -24,7 +24,7 @@ pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
         interval: args.interval,
         timeout: args.timeout,
     };
-    block_on(1, wait(&targets, &plan))?;
+    block_on(wait(&targets, &plan))?;
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(Exit::Done);
     };

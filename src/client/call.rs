@@ -9,7 +9,11 @@ use crate::error::{Error, Result};
 use crate::loops::{Framing, Inbox, Rule};
 use crate::net::Stream;
 
-const RECEIVE: usize = 64 * 1024;
+/// What one receive takes at first: most replies are short, and to touch new memory is most of
+/// what a short call costs.
+const RECEIVE: usize = 4 * 1024;
+/// What one receive takes of a long reply.
+const RECEIVE_MAX: usize = 64 * 1024;
 
 /// Where a reply ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +79,17 @@ pub async fn call(
             result = &mut sending, if sent.is_none() => sent = Some(result),
             received = stream.receive(&mut buffer) => match received {
                 Ok(0) => break reply.finish(output)?,
-                Ok(count) => match reply.take(&buffer[..count], output) {
-                    Ok(true) => break Ok(()),
-                    Ok(false) => {}
-                    Err(TakeError::Output(error)) => return Err(error),
-                    Err(TakeError::Reply(error)) => break Err(error),
-                },
+                Ok(count) => {
+                    match reply.take(&buffer[..count], output) {
+                        Ok(true) => break Ok(()),
+                        Ok(false) => {}
+                        Err(TakeError::Output(error)) => return Err(error),
+                        Err(TakeError::Reply(error)) => break Err(error),
+                    }
+                    if count == buffer.len() {
+                        buffer.resize(RECEIVE_MAX, 0);
+                    }
+                }
                 Err(error) => {
                     reply.finish(output)?.ok();
                     break Err(error);

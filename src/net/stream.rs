@@ -109,6 +109,15 @@ impl Stream {
         })
     }
 
+    /// The same connection, registered with the runtime that is entered now.
+    pub(crate) fn moved(self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file,
+            io: registered(self.io.into_inner())?,
+            local: self.local,
+        })
+    }
+
     /// The family of this connection.
     #[must_use]
     pub fn family(&self) -> Family {

@@ -5,10 +5,12 @@ mod exec;
 mod forward;
 mod registered;
 mod send;
+mod spread;
 
 pub use self::converse::{Converse, discard, echo, suffix};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
 pub use self::registered::{Register, Registered, Totals};
 pub use self::send::SendFile;
+pub use self::spread::Spread;
 pub use crate::loops::{Service, Traffic};

@@ -1,0 +1,69 @@
+//! Spreads the connections over several threads.
+
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::{Error, Result};
+use crate::loops::{Connection, Service};
+use crate::net::Stream;
+
+/// Gives each connection to one of several threads in turn, where it stays: the connections of a
+/// thread share its buffers, and none waits for another thread to wake up.
+#[derive(Debug)]
+pub struct Spread<S> {
+    service: Arc<S>,
+    others: Vec<Handle>,
+    turn: AtomicUsize,
+}
+
+impl<S: Service> Spread<S> {
+    /// Serves on `threads` threads. The one that runs the connection loop is the first; the
+    /// others are started now, and stay until the process ends.
+    ///
+    /// # Errors
+    /// If a thread or its event loop cannot be started.
+    pub fn new(service: S, threads: usize) -> Result<Self> {
+        let failed = |error| Error::new("start", "a thread that serves", error);
+        let start = |number| {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let handle = runtime.handle().clone();
+            thread::Builder::new()
+                .name(format!("serve-{number}"))
+                .spawn(move || runtime.block_on(pending::<()>()))?;
+            Ok(handle)
+        };
+        let others = (2..=threads).map(start).collect::<std::io::Result<_>>();
+        Ok(Self {
+            service: Arc::new(service),
+            others: others.map_err(failed)?,
+            turn: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl<S: Service> Service for Spread<S> {
+    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
+        let Some(other) = self.others.get(turn) else {
+            return self.service.serve(stream, connection).await;
+        };
+        let moved = {
+            let _entered = other.enter();
+            stream.moved()
+        };
+        let stream =
+            moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
+        let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
+        let serving = other.spawn(async move { service.serve(stream, &connection).await });
+        match AbortOnDropHandle::new(serving).await {
+            Ok(served) => served,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+}
