@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::thread;
 
+use nix::sys::signal::Signal;
+
 use crate::support::{
     Kind, Place, Process, RawListener, RawStream, Server, assert_same, noise, run, sok,
 };
@@ -116,8 +118,9 @@ pairs!(
         let relay = relay(near, backend.address(), &[]);
         let mut client = RawStream::connect(relay.address());
         client.send(b"request");
-        let server = backend.accept();
-        // Closed with the request unread: every family tells the relay of a reset.
+        let mut server = backend.accept();
+        // Closed with the rest of the request unread: every family tells the relay of a reset.
+        assert_eq!(server.take(3), b"req");
         server.reset();
         let ended = client.try_rest();
         if near.is_network() {
@@ -193,3 +196,80 @@ fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
         assert_eq!(done.code, 2, "{}", done.stderr);
     }
 }
+
+families!(
+    a_dump_shows_both_directions_with_their_connection,
+    |place| {
+        let echo = Server::start(place, &["--suffix", "!"]);
+        let relay = relay(place, echo.address(), &["--dump", "text"]);
+        relay.stderr().wait_for("copied");
+        assert_eq!(
+            RawStream::connect(relay.address()).exchange(b"hello"),
+            b"hello!"
+        );
+        let shown = relay.stderr().wait_for("< hello!\n");
+        for piece in [
+            "connection=1 > 5 bytes\n> hello\n",
+            "connection=1 < 6 bytes\n",
+        ] {
+            assert!(shown.contains(piece), "{shown}");
+        }
+    }
+);
+
+families!(a_dump_into_a_file_is_hexadecimal, |place| {
+    let echo = Server::start(place, &[]);
+    let file = place.path("dump");
+    let relay = relay(place, echo.address(), &["--dump", file.to_str().unwrap()]);
+    assert_eq!(
+        RawStream::connect(relay.address()).exchange(b"hello"),
+        b"hello"
+    );
+    let shown = std::fs::read_to_string(&file).unwrap();
+    assert!(shown.contains("> 00000000  68 65 6c 6c 6f"), "{shown}");
+    assert!(shown.contains("< 00000000  68 65 6c 6c 6f"), "{shown}");
+});
+
+families!(usr1_shows_the_totals_and_the_open_connections, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &[]);
+    assert_eq!(
+        RawStream::connect(relay.address()).exchange(b"over"),
+        b"over"
+    );
+    let mut open = RawStream::connect(relay.address());
+    open.send(b"hello");
+    assert_eq!(open.take(5), b"hello");
+    relay.signal(Signal::SIGUSR1);
+    let shown = relay.stderr().wait_for("sok: open connection=2");
+    assert!(
+        shown.contains("totals connections=2 open=1 failed=0 received=9 sent=9"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!("forwarded_to={}", echo.address())),
+        "{shown}"
+    );
+    // It goes on.
+    open.send(b"again");
+    assert_eq!(open.take(5), b"again");
+});
+
+families!(each_connection_has_a_line_at_its_end, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &["-v", "--json"]);
+    assert_eq!(
+        RawStream::connect(relay.address()).exchange(b"hello"),
+        b"hello"
+    );
+    let shown = relay.stderr().wait_for("\"ended\"");
+    let line = shown
+        .lines()
+        .find(|line| line.contains("\"ended\""))
+        .unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["connection"], 1);
+    assert_eq!((&line["received"], &line["sent"]), (&5.into(), &5.into()));
+    assert_eq!(line["forwarded_to"], echo.address());
+    assert!(line["seconds"].is_number() && line["peer"].is_string());
+});

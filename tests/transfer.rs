@@ -6,13 +6,21 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sok::net::Stream;
-use sok::transfer::{Engine, Fault, Passed, transfer};
+use sok::transfer::{Engine, Fault, Options, Passed, transfer};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{assert_same, noise};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn options(engine: Engine, idle: Option<Duration>) -> Options<'static> {
+    Options {
+        engine,
+        idle,
+        tap: None,
+    }
 }
 
 /// Socket buffers of a few KiB: the kernel doubles what is asked for, and has a minimum.
@@ -94,7 +102,7 @@ async fn passes_whole(
         }
     };
     let (moved, (at_server, at_client)) = tokio::join!(
-        transfer(&near, &far, engine, None, |now| passed = now),
+        transfer(&near, &far, options(engine, None), |now| passed = now),
         talk
     );
     moved.unwrap();
@@ -179,7 +187,10 @@ fn a_side_that_does_not_read_does_not_hold_up_the_other_direction() {
             assert_same(&at_client.0, &much);
             at_server
         };
-        let (moved, ()) = tokio::join!(transfer(&near, &far, Engine::Adaptive, None, |_| {}), talk);
+        let (moved, ()) = tokio::join!(
+            transfer(&near, &far, options(Engine::Adaptive, None), |_| {}),
+            talk
+        );
         moved.unwrap();
     });
 }
@@ -190,7 +201,7 @@ fn nothing_passing_for_the_idle_time_ends_a_transfer() {
         let (_client, near) = Stream::pair().unwrap();
         let (far, _server) = Stream::pair().unwrap();
         let limit = Duration::from_millis(20);
-        let ended = transfer(&near, &far, Engine::Adaptive, Some(limit), |_| {}).await;
+        let ended = transfer(&near, &far, options(Engine::Adaptive, Some(limit)), |_| {}).await;
         assert!(matches!(ended, Err(Fault::Idle(_))), "{ended:?}");
     });
 }

@@ -377,6 +377,10 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) source: Option<OsString>,
 
+    /// Show the traffic, as hex or text on standard error, or as hex in FILE; it is then copied
+    #[arg(long, value_name = "hex|text|FILE")]
+    pub(crate) dump: Option<OsString>,
+
     /// Copy all bytes, splice none: to compare
     #[arg(long)]
     pub(crate) copy: bool,

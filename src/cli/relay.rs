@@ -1,15 +1,20 @@
 //! `sok relay`: bridge any address to any address.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
 use super::args::RelayArgs;
 use super::block_on;
 use super::connect::own_address;
 use super::exit::Exit;
 use super::serve::{Server, limits, listen_options, raise_descriptor_limit};
-use super::ui::Ui;
+use super::ui::{self, Ui};
 use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
-use crate::service::Forward;
+use crate::service::{Dump, DumpStyle, Forward};
 use crate::transfer::Engine;
 
 pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
@@ -36,6 +41,12 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     } else {
         Engine::Adaptive
     };
+    let dump = args
+        .dump
+        .as_deref()
+        .map(|word| dump(word, ui))
+        .transpose()?
+        .map(Arc::new);
     raise_descriptor_limit();
     block_on(async {
         let idle_timeout = args.idle_timeout;
@@ -46,10 +57,28 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                     plan,
                     engine,
                     idle_timeout,
+                    dump,
                 })
             })
             .await
     })
+}
+
+/// Where `--dump` shows the traffic.
+fn dump(word: &OsStr, ui: Ui) -> Result<Dump> {
+    let dump = match word.to_str() {
+        Some("hex") => Dump::new(DumpStyle::Hex, ui::stderr()),
+        Some("text") => Dump::new(DumpStyle::Text, ui::stderr()),
+        _ => {
+            let path = Path::new(word);
+            let file = File::create(path).map_err(|error| {
+                Error::new("open", path.display(), error).with_kind(Kind::Other)
+            })?;
+            Dump::new(DumpStyle::Hex, file)
+        }
+    };
+    ui.note("the traffic is shown, so all of it is copied");
+    Ok(dump)
 }
 
 /// A relay to itself would connect until the descriptors run out.

@@ -15,7 +15,7 @@ use super::peer::Credentials;
 use super::sockaddr::encode_path;
 use super::socket::Socket;
 use super::{family, listener::Owner};
-use crate::address::Family;
+use crate::address::{Address, Family, UnixName};
 use crate::error::Kind;
 
 /// A socket file of ours, which is removed when this value is dropped, if it is still ours.
@@ -70,7 +70,7 @@ impl SocketFile {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or_else(|| Path::new("."));
-        let shown = path.display();
+        let shown = Address::Unix(UnixName::Path(path.to_owned()));
         let made = tempfile::Builder::new()
             .prefix(".sok-")
             .make_in(directory, |name| {
@@ -97,7 +97,10 @@ impl SocketFile {
         if let Found::Dead(_) = probe(path)?.free(path)? {
             fs::remove_file(path)?;
         }
-        socket.bind(&encode_path(path)?.name, &path.display())?;
+        socket.bind(
+            &encode_path(path)?.name,
+            &Address::Unix(UnixName::Path(path.to_owned())),
+        )?;
         Ok(Self::of(path, path)?)
     }
 

@@ -8,7 +8,8 @@ use crate::client::{ConnectPlan, connect};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Traffic};
 use crate::net::{Peer, Stream};
-use crate::transfer::{End, Engine, Fault, Passed, transfer};
+use crate::service::Dump;
+use crate::transfer::{End, Engine, Fault, Options, Passed, Tap, transfer};
 
 /// Connects to the target anew for each connection, and moves the bytes both ways.
 ///
@@ -24,6 +25,8 @@ pub struct Forward {
     pub engine: Engine,
     /// After how long without a byte, either way, a connection is given up.
     pub idle_timeout: Option<Duration>,
+    /// Where the traffic is shown; then it is copied.
+    pub dump: Option<Arc<Dump>>,
 }
 
 impl Service for Forward {
@@ -42,7 +45,17 @@ impl Service for Forward {
                 sent: back,
             });
         };
-        match transfer(&near, &far, self.engine, self.idle_timeout, count).await {
+        let id = connection.id();
+        let tap = self
+            .dump
+            .as_ref()
+            .map(|dump| move |from, bytes: &[u8]| dump.show(id, from, bytes));
+        let options = Options {
+            engine: self.engine,
+            idle: self.idle_timeout,
+            tap: tap.as_ref().map(|tap| tap as Tap<'_>),
+        };
+        match transfer(&near, &far, options, count).await {
             Ok(()) => Ok(()),
             Err(fault) => {
                 near.reset();

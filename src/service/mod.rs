@@ -1,6 +1,7 @@
 //! What a server does with one connection.
 
 mod converse;
+mod dump;
 mod exec;
 mod forward;
 mod registered;
@@ -8,6 +9,7 @@ mod send;
 mod spread;
 
 pub use self::converse::{Converse, discard, echo, suffix};
+pub use self::dump::{Dump, DumpStyle};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
 pub use self::registered::{Register, Registered, Totals};

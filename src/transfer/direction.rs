@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::End;
 use super::pipe::Pipe;
+use super::{End, Tap};
 use crate::net::Stream;
 
 /// What one receive takes at most.
@@ -44,8 +44,7 @@ enum State {
 }
 
 /// The bytes from one end to the other.
-#[derive(Debug)]
-pub(super) struct Direction {
+pub(super) struct Direction<'a> {
     state: State,
     engine: Engine,
     passed: u64,
@@ -57,10 +56,12 @@ pub(super) struct Direction {
     splicing: bool,
     /// The pipe that holds bytes of it; an empty one is in the pool.
     pipe: Option<Pipe>,
+    /// Who sees the bytes, and which end they come from.
+    tap: Option<(End, Tap<'a>)>,
 }
 
-impl Direction {
-    pub(super) const fn new(engine: Engine) -> Self {
+impl<'a> Direction<'a> {
+    pub(super) const fn new(engine: Engine, tap: Option<(End, Tap<'a>)>) -> Self {
         let state = State::Running;
         Self {
             state,
@@ -70,6 +71,7 @@ impl Direction {
             unsent: Vec::new(),
             splicing: false,
             pipe: None,
+            tap,
         }
     }
 
@@ -129,6 +131,9 @@ impl Direction {
             let received = ready!(from.poll_receive(cx, buffer));
             let count = received.map_err(|error| (End::Near, "receive", error))?;
             if count > 0 {
+                if let Some((from, tap)) = self.tap {
+                    tap(from, &buffer[..count]);
+                }
                 let sent = to.try_send(&buffer[..count]);
                 let sent = sent.map_err(|error| (End::Far, "send", error))?;
                 self.passed += sent as u64;

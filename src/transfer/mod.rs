@@ -42,6 +42,31 @@ pub enum Fault {
     Idle(Duration),
 }
 
+/// Sees what was received from an end, before the other end has it.
+pub type Tap<'a> = &'a (dyn Fn(End, &[u8]) + Send + Sync);
+
+/// How a transfer is made.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// How bytes are moved.
+    pub engine: Engine,
+    /// After how long without a byte, either way, it is given up.
+    pub idle: Option<Duration>,
+    /// Who sees the bytes; then they are all copied.
+    pub tap: Option<Tap<'a>>,
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { engine, idle, tap } = self;
+        let tapped = tap.is_some();
+        write!(
+            f,
+            "Options {{ engine: {engine:?}, idle: {idle:?}, tapped: {tapped} }}"
+        )
+    }
+}
+
 /// Moves bytes both ways between `near` and `far` until both have ended.
 ///
 /// The end of one side ends the sending half of the other, and the other direction goes on. A
@@ -53,12 +78,13 @@ pub enum Fault {
 pub async fn transfer(
     near: &Stream,
     far: &Stream,
-    engine: Engine,
-    idle: Option<Duration>,
+    options: Options<'_>,
     mut passed: impl FnMut(Passed),
 ) -> Result<(), Fault> {
-    let mut there = Direction::new(engine);
-    let mut back = Direction::new(engine);
+    let Options { engine, idle, tap } = options;
+    let engine = if tap.is_some() { Engine::Copy } else { engine };
+    let mut there = Direction::new(engine, tap.map(|tap| (End::Near, tap)));
+    let mut back = Direction::new(engine, tap.map(|tap| (End::Far, tap)));
     let both = poll_fn(|cx| {
         let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
         let broken_back = |(end, operation, error): direction::Fault| {

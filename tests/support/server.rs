@@ -31,7 +31,7 @@ impl Server {
         let said = process
             .stderr()
             .wait_until("listening on ADDRESS", |text| ready_line(text).is_some());
-        let address = ready_line(&said).unwrap().to_owned();
+        let address = ready_line(&said).unwrap();
         Self { process, address }
     }
 
@@ -64,11 +64,16 @@ impl Deref for Server {
     }
 }
 
-/// The address of the first whole ready line.
-fn ready_line(text: &str) -> Option<&str> {
-    let line = text
+/// The address of the first whole ready line, which may be JSON.
+fn ready_line(text: &str) -> Option<String> {
+    let whole = text
         .split_inclusive('\n')
-        .filter_map(|line| line.strip_suffix('\n'))
-        .find_map(|line| line.strip_prefix("listening on "))?;
-    line.split(" (").next()
+        .filter_map(|line| line.strip_suffix('\n'));
+    whole.into_iter().find_map(|line| {
+        if let Some(address) = line.strip_prefix("listening on ") {
+            return address.split(" (").next().map(str::to_owned);
+        }
+        let event: serde_json::Value = serde_json::from_str(line).ok()?;
+        (event["event"] == "listening").then(|| event["address"].as_str().unwrap().to_owned())
+    })
 }
