@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::address::AddressParts;
 use super::deferred::Deferred;
-use crate::address::{Address, Family, Target, UnixName, port_number};
-use crate::error::{Error, Kind, Result};
+use super::values::{at_least_one, duration, mode, size, threads};
 use crate::loops::Framing;
 
 const ADDRESSES: &str = "\
@@ -82,100 +82,6 @@ pub(crate) struct Talk {
     /// Talk in JSON, an object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-}
-
-/// An address in its parts, in place of the word.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "The address in its parts, in place of ADDRESS")]
-pub(crate) struct AddressParts {
-    /// The address family: inet, inet6 or unix
-    #[arg(long, value_parser = family)]
-    family: Option<Family>,
-
-    /// The socket file, byte by byte; @NAME is an abstract name
-    #[arg(long, conflicts_with_all = ["host", "port"])]
-    path: Option<OsString>,
-
-    /// The host, by name or number, an IPv6 address without brackets
-    #[arg(long)]
-    host: Option<String>,
-
-    /// The port; 0 lets the kernel choose one to listen on
-    #[arg(long)]
-    port: Option<String>,
-}
-
-impl AddressParts {
-    /// Whether the address is given in parts.
-    pub(crate) const fn is_given(&self) -> bool {
-        self.family.is_some() || self.path.is_some() || self.host.is_some() || self.port.is_some()
-    }
-
-    /// The target that `word`, or else the parts, mean.
-    pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
-        let usage = |shown: &dyn std::fmt::Display, cause: &str| {
-            Err(Error::because("address", shown, Kind::Usage, cause))
-        };
-        if let Some(word) = word {
-            if self.is_given() {
-                let cause = "the address is given twice, as a word and by --family, --path, --host or --port";
-                return usage(&format!("{}", word.display()), cause);
-            }
-            return Target::parse(word);
-        }
-        if let Some(path) = &self.path {
-            return self.local_target(path);
-        }
-        let shown = format!(
-            "--family {} --host {} --port {}",
-            self.family.map_or("?", Family::name),
-            self.host.as_deref().unwrap_or("?"),
-            self.port.as_deref().unwrap_or("?")
-        );
-        match (self.family, &self.host, &self.port) {
-            (None, None, None) => usage(
-                &"none",
-                "an address is needed; see 'sok --help' for its forms",
-            ),
-            (Some(family), None, None) if !family.is_network() => {
-                usage(&format!("--family {family}"), "--path is missing")
-            }
-            (Some(family), ..) if !family.is_network() => {
-                usage(&shown, "this family has no host and port but a --path")
-            }
-            (_, _, None) => usage(&shown, "--port is missing"),
-            (_, None, _) => usage(&shown, "--host is missing"),
-            (family, Some(host), Some(port)) => {
-                let number = match port_number(port) {
-                    Ok(number) => number,
-                    Err(cause) => return usage(&shown, &cause),
-                };
-                Target::network(family, host.trim_matches(['[', ']']), number)
-            }
-        }
-    }
-
-    fn local_target(&self, path: &OsString) -> Result<Target> {
-        use std::os::unix::ffi::OsStrExt;
-        let failed = |cause: String| {
-            Error::because(
-                "address",
-                format!("--path {}", path.display()),
-                Kind::Usage,
-                cause,
-            )
-        };
-        if let Some(family) = self.family.filter(|family| family.is_network()) {
-            return Err(failed(format!(
-                "{family} has no --path but --host and --port"
-            )));
-        }
-        let name = match path.as_bytes() {
-            [b'@', name @ ..] if !name.is_empty() => UnixName::abstract_name(name),
-            path => UnixName::path(path),
-        };
-        Ok(Target::Address(Address::Unix(name.map_err(failed)?)))
-    }
 }
 
 #[derive(Debug, Args)]
@@ -466,57 +372,4 @@ pub(crate) struct CallArgs {
     /// Give up after this time, the whole call counted
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
-}
-
-fn family(text: &str) -> std::result::Result<Family, String> {
-    Family::from_prefix(text).ok_or_else(|| {
-        let known: Vec<&str> = Family::ALL
-            .iter()
-            .flat_map(|family| family.prefixes())
-            .copied()
-            .collect();
-        format!("known families are {}", known.join(", "))
-    })
-}
-
-const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
-
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let duration = humantime::parse_duration(text);
-    let duration = duration.map_err(|error| format!("{error}; write 500ms, 2s or 1m"))?;
-    // What the clock cannot count would end in a panic.
-    (duration <= DURATION_MAX)
-        .then_some(duration)
-        .ok_or_else(|| "more than 100 years".to_owned())
-}
-
-fn size(text: &str) -> std::result::Result<usize, String> {
-    let size: bytesize::ByteSize = text
-        .parse()
-        .map_err(|error| format!("{error}; write 4096, 64KiB or 1MiB"))?;
-    usize::try_from(size.as_u64())
-        .ok()
-        .filter(|size| *size > 0)
-        .ok_or_else(|| "out of range".to_owned())
-}
-
-fn at_least_one(text: &str) -> std::result::Result<u64, String> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| "a number from 1 up is needed".to_owned())
-}
-
-fn threads(text: &str) -> std::result::Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| (1..=1024).contains(number))
-        .ok_or_else(|| "a number from 1 to 1024 is needed".to_owned())
-}
-
-fn mode(text: &str) -> std::result::Result<u32, String> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| "permission bits are octal, from 0 to 777".to_owned())
 }

@@ -1,5 +1,6 @@
 //! The command line: arguments to the library to an exit code.
 
+mod address;
 mod args;
 mod call;
 mod connect;
@@ -9,6 +10,7 @@ mod prompt;
 mod relay;
 mod serve;
 mod ui;
+mod values;
 mod wait;
 
 use std::future::Future;

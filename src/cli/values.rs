@@ -1,0 +1,58 @@
+//! What the values of options mean: durations, sizes, numbers, permission bits.
+
+use std::time::Duration;
+
+use crate::address::Family;
+
+pub(super) fn family(text: &str) -> Result<Family, String> {
+    Family::from_prefix(text).ok_or_else(|| {
+        let known: Vec<&str> = Family::ALL
+            .iter()
+            .flat_map(|family| family.prefixes())
+            .copied()
+            .collect();
+        format!("known families are {}", known.join(", "))
+    })
+}
+
+const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text);
+    let duration = duration.map_err(|error| format!("{error}; write 500ms, 2s or 1m"))?;
+    // What the clock cannot count would end in a panic.
+    (duration <= DURATION_MAX)
+        .then_some(duration)
+        .ok_or_else(|| "more than 100 years".to_owned())
+}
+
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|error| format!("{error}; write 4096, 64KiB or 1MiB"))?;
+    usize::try_from(size.as_u64())
+        .ok()
+        .filter(|size| *size > 0)
+        .ok_or_else(|| "out of range".to_owned())
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "a number from 1 up is needed".to_owned())
+}
+
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=1024).contains(number))
+        .ok_or_else(|| "a number from 1 to 1024 is needed".to_owned())
+}
+
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "permission bits are octal, from 0 to 777".to_owned())
+}
