@@ -48,8 +48,9 @@ pub fn load(text: &str, count: &str, seconds: &str, size: &str) -> Result<()> {
     let mut buffer = vec![0; size + 1];
     let mut events = vec![EpollEvent::empty(); 1024];
     let mut nanos: Vec<u32> = Vec::with_capacity(1 << 20);
-    let mut now = Instant::now();
-    while now < end {
+    let mut under_way = count;
+    // At the end the echoes that are under way are still received: to close before would be a reset.
+    while under_way > 0 {
         let ready = epoll.wait(&mut events, EpollTimeout::from(1000_u16))?;
         if ready == 0 {
             return Err("no echo came for a second".into());
@@ -57,12 +58,14 @@ pub fn load(text: &str, count: &str, seconds: &str, size: &str) -> Result<()> {
         for event in &events[..ready] {
             let client = &mut clients[usize::try_from(event.data())?];
             if client.receive(&mut buffer)? {
-                now = Instant::now();
+                let now = Instant::now();
                 nanos.push(u32::try_from((now - client.sent_at).as_nanos()).unwrap_or(u32::MAX));
-                client.send(nanos.len() as u64, now)?;
+                match now < end {
+                    true => client.send(nanos.len() as u64, now)?,
+                    false => under_way -= 1,
+                }
             }
         }
-        now = Instant::now();
     }
     let seconds = began.elapsed().as_secs_f64();
     nanos.sort_unstable();
