@@ -416,3 +416,70 @@ fn a_quiet_server_says_nothing() {
     assert_eq!(server.wait(), 0);
     assert_eq!(server.said(), "");
 }
+
+families!(the_trace_shows_the_same_calls_on_every_family, |place| {
+    let server = Server::start(place, &["--trace", "--once", "--suffix", "!"]);
+    assert_eq!(
+        RawStream::connect(server.address()).exchange(b"hello"),
+        b"hello!"
+    );
+    assert_eq!(server.wait(), 0);
+    let said = server.said();
+    let family = match place.kind() {
+        Kind::Inet => "AF_INET ",
+        Kind::Inet6 => "AF_INET6 ",
+        Kind::Unix | Kind::Abstract => "AF_UNIX ",
+    };
+    let calls = said.lines().filter_map(|line| line.strip_prefix(family));
+    let calls: Vec<&str> = calls
+        .map(|call| call.trim_start())
+        .inspect(|call| assert!(call.ends_with("us"), "{call}"))
+        .map(|call| call.split('(').next().unwrap())
+        .collect();
+    let want = [
+        "socket", "bind", "listen", "accept", "close", "recv", "send", "recv", "close",
+    ];
+    assert_eq!(calls, want, "{said}");
+    let asked = server.address().rsplit_once(':').unwrap().0;
+    for part in [
+        &format!("socket({}, SOCK_STREAM) = ", family.trim_end()),
+        asked,
+        ", 6) = 6  ",
+        ", 65536) = 5  ",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+});
+
+families!(in_json_each_report_is_an_object, |place| {
+    let server = Process::sok(&["serve", &place.word(), "--json", "-v", "--once"]);
+    let ready = server.stderr().wait_for("\n");
+    let ready: serde_json::Value = serde_json::from_str(ready.lines().next().unwrap()).unwrap();
+    assert_eq!(ready["event"], "listening");
+    assert_eq!(ready["family"], place.family());
+    let address = ready["address"].as_str().unwrap();
+    assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
+    assert_eq!(server.wait(), 0);
+    let said = server.said();
+    let reports: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let ended = reports
+        .iter()
+        .find(|report| report["message"] == "ended")
+        .expect(&said);
+    assert_eq!(
+        (&ended["received"], &ended["sent"]),
+        (&5.into(), &5.into()),
+        "{said}"
+    );
+
+    let refused = sok(&["serve", "nonsense:x:y", "--json"]);
+    assert_eq!(refused.code, 2);
+    let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
+    assert_eq!(
+        (&error["event"], &error["exit"]),
+        (&"error".into(), &2.into())
+    );
+});

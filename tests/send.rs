@@ -3,11 +3,12 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, is_root, noise, sok};
+use crate::support::{
+    Kind, Place, Process, RawStream, Server, assert_same, noise, sok, sok_without_rights,
+};
 
 families!(a_large_file_arrives_whole_at_each_client, |place| {
     let data = noise(8 << 20);
@@ -141,17 +142,8 @@ fn a_file_that_may_not_be_read_is_exit_4() {
     let place = Place::new(Kind::Unix);
     let file = place.file("secret", "secret");
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
-    // Somebody without rights must be able to run the program, wherever it was built.
-    let program = place.path("sok");
-    fs::copy(Process::PROGRAM, &program).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(place.directory(), Permissions::from_mode(0o777)).unwrap();
-    let mut command = Command::new(&program);
-    command.args(["serve", &place.word(), "--send"]).arg(&file);
-    if is_root() {
-        command.uid(65534).gid(65534);
-    }
-    let done = Process::spawn(command).done();
+    let arguments = ["serve", &place.word(), "--send", &file.to_string_lossy()];
+    let done = sok_without_rights(&place, &arguments);
     assert_eq!(done.code, 4, "{}", done.stderr);
     assert!(
         done.stderr.contains(&*file.to_string_lossy()),

@@ -7,7 +7,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, is_root, sok};
+use crate::support::{
+    Kind, Place, Process, RawListener, RawStream, Server, is_root, sok, sok_without_rights,
+};
 
 fn place() -> Place {
     Place::new(Kind::Unix)
@@ -32,39 +34,50 @@ fn assert_answers(address: &str) {
     assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
 }
 
-/// Looks at the path from before the server starts: at the first sight of a file there, it must
-/// have its rights and accept.
-fn assert_complete_at_first_sight(word: &str) {
-    let before = fs::symlink_metadata(path_of(word))
-        .ok()
-        .map(|metadata| metadata.ino());
+/// Looks at the path from before the server starts: at the first sight of the new file there, it
+/// must have its rights.
+fn assert_has_its_rights_at_first_sight(word: &str) {
+    let inode = |metadata: fs::Metadata| (metadata.ino(), metadata.permissions().mode() & 0o777);
+    let look = || fs::symlink_metadata(path_of(word)).ok().map(inode);
+    let before = look();
     let process = Process::sok(&["serve", word, "--mode", "640"]);
-    let is_new = |metadata: &fs::Metadata| Some(metadata.ino()) != before;
-    let first = loop {
-        match fs::symlink_metadata(path_of(word)) {
-            Ok(metadata) if is_new(&metadata) => break metadata,
-            _ => assert!(!process.has_ended(), "{}", process.stderr().text()),
+    let (_, mode) = loop {
+        match look() {
+            Some(found) if Some(found) != before => break found,
+            _ => assert!(!process.has_ended(), "{}", process.said()),
         }
     };
-    let connected = RawStream::try_connect(word);
-    assert_eq!(first.permissions().mode() & 0o777, 0o640);
-    connected.expect("a file that is there accepts");
+    assert_eq!(mode, 0o640);
     Server::of(process).terminate();
 }
 
 #[test]
-fn a_file_that_appears_accepts_and_has_its_rights() {
+fn a_file_that_appears_has_its_rights() {
     let place = place();
     for _ in 0..20 {
-        assert_complete_at_first_sight(&place.word());
+        assert_has_its_rights_at_first_sight(&place.word());
     }
 }
 
 #[test]
-fn a_dead_file_is_replaced_by_one_that_accepts_and_has_its_rights() {
+fn a_file_that_replaces_a_dead_one_has_its_rights() {
     let place = place();
     for _ in 0..20 {
-        assert_complete_at_first_sight(&dead_file(&place));
+        assert_has_its_rights_at_first_sight(&dead_file(&place));
+    }
+}
+
+#[test]
+fn a_file_that_appears_accepts() {
+    let place = place();
+    for _ in 0..50 {
+        let word = place.word();
+        let process = Process::sok(&["serve", &word]);
+        let connected = RawStream::connect_at_first_sight(&word, || {
+            assert!(!process.has_ended(), "{}", process.said());
+        });
+        connected.expect("a file that is there accepts");
+        process.signal(Signal::SIGTERM);
     }
 }
 
@@ -261,24 +274,34 @@ fn a_directory_without_the_right_to_write_is_exit_4() {
     let place = place();
     let locked = place.path("locked");
     fs::create_dir(&locked).unwrap();
-    // Somebody without rights must be able to run the program, wherever it was built.
-    let program = place.path("sok");
-    fs::copy(Process::PROGRAM, &program).unwrap();
-    for path in [place.directory(), &locked, &program] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
-    }
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
     let address = format!("unix:{}/s.sock", locked.display());
-    let mut command = Command::new(&program);
-    command.args(["serve", &address]);
-    if is_root() {
-        use std::os::unix::process::CommandExt;
-        command.uid(65534).gid(65534);
-    }
-    let done = Process::spawn(command).done();
+    let done = sok_without_rights(&place, &["serve", &address]);
     assert_eq!(done.code, 4, "{}", done.stderr);
     assert!(done.stderr.contains(&address), "{}", done.stderr);
     assert_eq!(fs::read_dir(&locked).unwrap().count(), 0);
-    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_given_away_is_not_left_behind() {
+    let place = place();
+    let address = place.word();
+    let done = sok_without_rights(&place, &["serve", &address, "--owner", "0:0"]);
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    assert!(done.stderr.contains(&address), "{}", done.stderr);
+    assert_eq!(place.listing(), Vec::<String>::new());
+}
+
+#[test]
+fn a_socket_of_somebody_else_that_may_not_be_probed_stays() {
+    let place = place();
+    let server = Server::start(&place, &[]);
+    if is_root() {
+        let done = sok_without_rights(&place, &["serve", server.address()]);
+        assert_eq!(done.code, 4, "{}", done.stderr);
+        assert!(done.stderr.contains(server.address()), "{}", done.stderr);
+    }
+    assert_answers(server.address());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A program under test as a process: started, fed, watched, ended.
 
 use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -11,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::{LIMIT, Log};
+use super::{LIMIT, Log, Place};
 
 /// A running process whose output is collected; it is killed when this value is dropped.
 #[derive(Debug)]
@@ -53,6 +55,24 @@ pub(crate) fn sok(arguments: &[&str]) -> Done {
 /// Runs the program to its end, with `input` to read.
 pub(crate) fn sok_with(arguments: &[&str], input: &[u8]) -> Done {
     Process::sok(arguments).feed(input)
+}
+
+/// Runs the program as somebody without rights: a copy of it in `place`, which anybody can reach
+/// wherever it was built.
+pub(crate) fn sok_without_rights(place: &Place, arguments: &[&str]) -> Done {
+    let program = place.path("sok");
+    fs::copy(Process::PROGRAM, &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(place.directory(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = Command::new(&program);
+    command.args(arguments);
+    if nix::unistd::geteuid().is_root() {
+        // Numbers, as not every machine has a user named nobody.
+        command.uid(65534).gid(65534);
+    }
+    let done = Process::spawn(command).done();
+    fs::remove_file(&program).unwrap();
+    done
 }
 
 impl Process {

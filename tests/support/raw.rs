@@ -65,6 +65,22 @@ impl RawStream {
         Ok(Self(socket))
     }
 
+    /// Connects to a socket file in the moment it appears; `checked` while it does not.
+    pub(crate) fn connect_at_first_sight(address: &str, checked: impl Fn()) -> io::Result<Self> {
+        let name = encode(address);
+        let socket = limited(open(&name));
+        loop {
+            // Many looks for one check, so that none comes late.
+            for _ in 0..1000 {
+                match socket.connect(&name) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    connected => return connected.map(|()| Self(socket)),
+                }
+            }
+            checked();
+        }
+    }
+
     /// The socket itself, for its options.
     pub(crate) const fn socket(&self) -> &Socket {
         &self.0
