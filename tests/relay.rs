@@ -273,3 +273,21 @@ families!(each_connection_has_a_line_at_its_end, |place| {
     assert_eq!(line["forwarded_to"], echo.address());
     assert!(line["seconds"].is_number() && line["peer"].is_string());
 });
+
+families!(
+    with_few_descriptors_clients_wait_and_none_is_refused,
+    |place| {
+        let echo = Server::start(place, &[]);
+        let word = place.word();
+        let script = r#"ulimit -n 64; exec "$SOK" relay "$1" "$2""#;
+        let relay = Server::of(Process::sh(script, &[&word, echo.address()]));
+        let clients: Vec<RawStream> = (0..60)
+            .map(|_| RawStream::connect(relay.address()))
+            .collect();
+        // Those that are served leave, and make room for those that wait.
+        for mut client in clients {
+            assert_eq!(client.exchange(b"hello"), b"hello");
+        }
+        assert!(!relay.stderr().text().contains("failed"));
+    }
+);

@@ -14,8 +14,12 @@ use super::ui::{self, Ui};
 use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
+use crate::loops::Limits;
 use crate::service::{Dump, DumpStyle, Forward};
-use crate::transfer::Engine;
+use crate::transfer::{Engine, PIPES_SHARE};
+
+/// What the process itself takes: standard streams, epoll, signals, listeners, name look-ups.
+const OWN_DESCRIPTORS: u64 = 20;
 
 pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
@@ -29,10 +33,11 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
     };
+    let limits = affordable(limits(&args.limits), ui);
     let server = Server {
         targets,
         options: listen_options(&args.socket)?,
-        limits: limits(&args.limits),
+        limits,
         threads: args.limits.threads,
         ui,
     };
@@ -47,7 +52,6 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .map(|word| dump(word, ui))
         .transpose()?
         .map(Arc::new);
-    raise_descriptor_limit();
     block_on(async {
         let idle_timeout = args.idle_timeout;
         server
@@ -79,6 +83,22 @@ fn dump(word: &OsStr, ui: Ui) -> Result<Dump> {
     };
     ui.note("the traffic is shown, so all of it is copied");
     Ok(dump)
+}
+
+/// The limits with as many connections as there are descriptors for. A client that was accepted
+/// without one left for the target would have to be refused; in the backlog it waits.
+fn affordable(mut limits: Limits, ui: Ui) -> Limits {
+    let descriptors = raise_descriptor_limit();
+    let left = descriptors.saturating_sub(OWN_DESCRIPTORS + descriptors / PIPES_SHARE);
+    let most = usize::try_from(left / 2).unwrap_or(usize::MAX).max(1);
+    if limits.max_connections > most {
+        let why = format!(
+            "{descriptors} descriptors (ulimit -n) are enough for {most} connections at once"
+        );
+        ui.note(&why);
+        limits.max_connections = most;
+    }
+    limits
 }
 
 /// A relay to itself would connect until the descriptors run out.

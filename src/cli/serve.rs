@@ -51,7 +51,9 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             close_inherited();
         }
         // A child would inherit the raised limit, which programs that use select(2) do not bear.
-        None => raise_descriptor_limit(),
+        None => {
+            raise_descriptor_limit();
+        }
     }
     block_on(async {
         if let Some(mut command) = exec {
@@ -261,12 +263,15 @@ fn close_inherited() {
     }
 }
 
-/// Each connection takes a descriptor: the soft limit is for programs that use `select(2)`.
-pub(super) fn raise_descriptor_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-    {
-        // With the old limit the server pauses earlier, and serves all the same.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+/// Raises the limit of descriptors, of which each connection takes one, and gives the one in
+/// force: the soft limit is for programs that use `select(2)`.
+pub(super) fn raise_descriptor_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return u64::MAX;
+    };
+    // With the old limit the server pauses earlier, and serves all the same.
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
     }
 }

@@ -3,15 +3,24 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::pipe2;
 
 /// What a pipe should hold. An ordinary user's pipes may be smaller (`pipe-user-pages-soft`,
 /// pipe(7)), which is slower but right.
 const ROOM: usize = 256 * 1024;
+/// The part of the process's descriptors that pipes may take, one in so many: the others are for
+/// the connections themselves, which can do without a pipe.
+pub const PIPES_SHARE: u64 = 8;
 /// How many empty pipes a thread keeps: two for each of a few busy connections.
 const POOL_MAX: usize = 16;
+
+/// The pipes that there are, on all threads.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
@@ -24,6 +33,33 @@ pub(super) struct Pipe {
     entry: OwnedFd,
     room: usize,
     held: usize,
+    _place: Place,
+}
+
+/// The right to have one pipe, which is given back when this value is dropped.
+#[derive(Debug)]
+struct Place;
+
+impl Place {
+    fn take() -> io::Result<Self> {
+        static MOST: OnceLock<u64> = OnceLock::new();
+        // Two descriptors a pipe. Read once, when the process has set its limit.
+        let most = *MOST.get_or_init(|| {
+            let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+            limit / PIPES_SHARE / 2
+        });
+        let place = Self;
+        if COUNT.fetch_add(1, Ordering::Relaxed) < most {
+            return Ok(place);
+        }
+        Err(nix::Error::EMFILE.into())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pipe {
@@ -35,6 +71,7 @@ impl Pipe {
         if let Some(pipe) = POOL.with_borrow_mut(Vec::pop) {
             return Ok(pipe);
         }
+        let place = Place::take()?;
         let (exit, entry) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let wanted = i32::try_from(ROOM).unwrap_or(i32::MAX);
         // EPERM leaves the pipe as large as it may be; the real size is read back.
@@ -45,6 +82,7 @@ impl Pipe {
             entry,
             room: usize::try_from(room).unwrap_or(ROOM),
             held: 0,
+            _place: place,
         })
     }
 
