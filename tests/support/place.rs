@@ -131,12 +131,12 @@ impl Place {
                 let address = super::raw::name_of(&bound);
                 Nobody {
                     address,
-                    _keep: Some(bound),
+                    keep: Some(bound),
                 }
             }
             Kind::Unix | Kind::Abstract => Nobody {
                 address: word,
-                _keep: None,
+                keep: None,
             },
         }
     }
@@ -173,7 +173,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Nobody {
     pub(crate) address: String,
-    _keep: Option<socket2::Socket>,
+    pub(super) keep: Option<socket2::Socket>,
 }
 
 /// The IP addresses that a host name stands for here, in the resolver's order.

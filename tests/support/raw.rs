@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::place::Nobody;
 use super::{LIMIT, Place};
 
 /// A listening socket.
@@ -26,6 +27,14 @@ impl RawListener {
     /// Listens on a fresh address of `place`.
     pub(crate) fn bind(place: &Place) -> Self {
         Self::with_backlog(place, 128)
+    }
+
+    /// Listens on an address where nobody did.
+    pub(crate) fn of(nobody: Nobody) -> Self {
+        let Nobody { address, keep } = nobody;
+        let socket = keep.unwrap_or_else(|| bound(&address));
+        socket.listen(128).unwrap();
+        Self { socket, address }
     }
 
     /// The same with room for so many that wait.
