@@ -8,8 +8,11 @@
 #[macro_use]
 mod support;
 
+mod addresses;
 mod architecture;
+mod call;
 mod communication_loop;
+mod connect;
 mod connection_loop;
 mod dual_stack;
 mod exec;

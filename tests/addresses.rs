@@ -1,0 +1,194 @@
+//! Addresses as they are written, read and printed; no socket is opened here.
+
+use std::ffi::{OsStr, OsString};
+use std::net::{SocketAddrV4, SocketAddrV6};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use sok::address::{Purpose, SUN_PATH_MAX, UnixName};
+use sok::{Address, Family, Kind, Target};
+
+/// Every address there is: the flow label is no part of one.
+fn any_address() -> impl Strategy<Value = Address> {
+    let path =
+        vec(1..=255_u8, 1..200).prop_map(|bytes| UnixName::Path(OsString::from_vec(bytes).into()));
+    let name = vec(any::<u8>(), 0..=SUN_PATH_MAX).prop_map(UnixName::Abstract);
+    prop_oneof![
+        any::<SocketAddrV4>().prop_map(Address::Inet),
+        (any::<[u8; 16]>(), any::<u16>(), any::<u32>()).prop_map(|(ip, port, scope)| {
+            Address::Inet6(SocketAddrV6::new(ip.into(), port, 0, scope))
+        }),
+        prop_oneof![path, name, Just(UnixName::Unnamed)].prop_map(Address::Unix),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_an_address_prints_reads_back_as_the_same_address(address in any_address()) {
+        let printed = address.to_string();
+        prop_assert!(!printed.contains(char::is_control), "{printed:?}");
+        let read: Address = printed.parse().unwrap();
+        prop_assert_eq!(&read, &address);
+        prop_assert_eq!(read.to_string(), printed);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in vec(any::<u8>(), 0..64)) {
+        let _ = Target::parse(OsStr::from_bytes(&bytes));
+    }
+
+    #[test]
+    fn no_text_near_an_address_makes_the_reader_panic(
+        text in r"(unix|inet|inet6|tcp|tcp4)?:?[@/.\[]?[0-9a-f:.%\\x\]@]{0,20}(:[0-9]{0,6})?"
+    ) {
+        if let Ok(target) = Target::parse(&text) {
+            // What was understood is printed in a form that is understood in the same way.
+            prop_assert_eq!(Target::parse(target.to_string()).unwrap(), target);
+        }
+    }
+}
+
+#[test]
+fn the_random_addresses_are_of_every_family() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        let address = any_address().new_tree(&mut runner).unwrap().current();
+        if !seen.contains(&address.family()) {
+            seen.push(address.family());
+        }
+    }
+    assert_eq!(seen.len(), Family::ALL.len());
+}
+
+#[test]
+fn an_address_is_the_same_word_in_each_of_its_forms() {
+    for (written, full) in [
+        ("unix:/tmp/s.sock", "unix:/tmp/s.sock"),
+        ("/tmp/s.sock", "unix:/tmp/s.sock"),
+        ("./s.sock", "unix:./s.sock"),
+        ("../s.sock", "unix:../s.sock"),
+        ("unix:s.sock", "unix:s.sock"),
+        ("unix:a:b", "unix:a:b"),
+        ("unix:@name", "unix:@name"),
+        ("@name", "unix:@name"),
+        (r"@a\x00b\\", r"unix:@a\x00b\\"),
+        ("./@name", "unix:./@name"),
+        (r"unix:\x40name", r"unix:\x40name"),
+        ("inet:127.0.0.1:8082", "inet:127.0.0.1:8082"),
+        ("tcp4:127.0.0.1:8082", "inet:127.0.0.1:8082"),
+        ("127.0.0.1:8082", "inet:127.0.0.1:8082"),
+        ("inet6:[::1]:8082", "inet6:[::1]:8082"),
+        ("tcp6:[::1]:8082", "inet6:[::1]:8082"),
+        ("[::1]:8082", "inet6:[::1]:8082"),
+        ("tcp:[::1]:8082", "inet6:[::1]:8082"),
+        ("inet6:[fe80::1%7]:8082", "inet6:[fe80::1%7]:8082"),
+        ("tcp:localhost:8082", "tcp:localhost:8082"),
+        ("localhost:8082", "tcp:localhost:8082"),
+        ("inet:localhost:8082", "inet:localhost:8082"),
+        ("inet6:localhost:8082", "inet6:localhost:8082"),
+        (":8082", "tcp::8082"),
+        ("tcp::8082", "tcp::8082"),
+    ] {
+        let target = Target::parse(written).unwrap();
+        assert_eq!(target.to_string(), full, "written {written}");
+        assert_eq!(Target::parse(full).unwrap(), target, "printed {full}");
+    }
+}
+
+#[test]
+fn a_scope_is_an_interface_by_name_or_by_number() {
+    let by_name = Target::parse("inet6:[fe80::1%lo]:80").unwrap();
+    let number = nix::net::if_::if_nametoindex("lo").unwrap();
+    assert_eq!(by_name.to_string(), format!("inet6:[fe80::1%{number}]:80"));
+}
+
+#[test]
+fn what_is_wrong_is_named_and_what_is_known_is_listed() {
+    let known = "inet: tcp4: inet6: tcp6: unix: tcp:";
+    for (written, wrong) in [
+        ("", "the address is empty"),
+        ("foo:a:b", "unknown prefix \"foo\""),
+        ("foo:a:b", known),
+        ("host:http", known),
+        ("localhost", known),
+        (
+            "localhost:",
+            "the port \"\" is not a number from 0 to 65535",
+        ),
+        (
+            "localhost:99999",
+            "the port \"99999\" is not a number from 0 to 65535",
+        ),
+        ("inet:127.0.0.1:65536", "the port \"65536\""),
+        ("inet:127.0.0.1:+80", "the port \"+80\""),
+        ("inet:127.0.0.1", "there is no port"),
+        ("[::1]", "there is no port"),
+        ("inet::80", "the host is empty; write inet:0.0.0.0:80"),
+        ("inet6::80", "the host is empty; write inet6:[::]:80"),
+        ("inet6:::1:80", "in brackets: [::1]:80"),
+        ("::1:80", "in brackets"),
+        ("[::1:80", "the bracket is not closed"),
+        ("inet6:[1::2::3]:80", "is not an IPv6 address"),
+        (
+            "inet6:127.0.0.1:80",
+            "127.0.0.1 is an inet address, not inet6",
+        ),
+        ("inet:[::1]:80", "::1 is an inet6 address, not inet"),
+        (
+            "inet6:[fe80::1%nope]:80",
+            "there is no interface \"nope\", known are",
+        ),
+        ("inet6:[fe80::1%nope]:80", " lo"),
+        (
+            "inet6:[fe80::1%99999999999]:80",
+            "the scope 99999999999 is too large",
+        ),
+        ("a b:80", "white space"),
+        ("unix:", "the path is empty"),
+        ("@", "the abstract name is empty"),
+        (r"unix:a\x00b", "the path has a NUL byte"),
+    ] {
+        let error = Target::parse(written).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage, "{error}");
+        let told = error.to_string();
+        assert!(
+            told.contains(wrong),
+            "{written:?} is told {told:?}, not {wrong:?}"
+        );
+        assert!(
+            told.contains(&format!("{written:?}")) || written.contains('\\'),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told:?}");
+    }
+}
+
+#[test]
+fn an_abstract_name_has_a_limit_and_the_error_states_it() {
+    let longest = format!("@{}", "n".repeat(SUN_PATH_MAX));
+    assert!(Target::parse(&longest).is_ok());
+    let error = Target::parse(longest + "n").unwrap_err().to_string();
+    assert!(error.contains("108 bytes, the limit is 107"), "{error}");
+}
+
+#[test]
+fn a_port_alone_is_every_address_of_this_machine_to_listen_on_alone() {
+    let target = Target::parse(":80").unwrap();
+    let listen: Vec<String> = target
+        .resolve(Purpose::Listen)
+        .unwrap()
+        .iter()
+        .map(Address::to_string)
+        .collect();
+    assert_eq!(listen, ["inet6:[::]:80", "inet:0.0.0.0:80"]);
+    let error = target.resolve(Purpose::Connect).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(
+        error
+            .to_string()
+            .contains("the host is empty; name the host")
+    );
+}

@@ -1,0 +1,402 @@
+//! `sok connect`: both directions to their ends, on every family.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Kind, Place, Process, RawListener, Server, require_peer, sok_with};
+
+/// Bytes of which no two places look the same.
+fn pattern(length: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let step = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(step).take(length).collect()
+}
+
+/// Waits until the client has seen the end that its peer sent, which its trace shows.
+fn wait_for_end_seen(client: &Process) {
+    client.stderr().wait_until("a recv of 0 bytes", |text| {
+        text.lines()
+            .any(|line| line.contains("recv(") && line.contains(") = 0 "))
+    });
+}
+
+families!(a_reply_that_comes_long_after_our_end_is_whole, |place| {
+    let script = "cat >/dev/null; sleep 5; echo late";
+    let server = Server::start(place, &["--exec", "sh", "-c", script]);
+    let done = sok_with(&["connect", server.address()], b"hi");
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (0, "late\n"),
+        "{}",
+        done.stderr
+    );
+});
+
+families!(the_end_of_the_input_ends_our_sending_half, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--trace"]);
+    client.write(b"all there is");
+    client.close_stdin();
+    let mut served = listener.accept();
+    assert_eq!(served.rest(), b"all there is");
+    served.send(b"reply");
+    drop(served);
+    let done = client.done();
+    assert_eq!((done.code, done.text().as_str()), (0, "reply"));
+    assert!(done.stderr.contains("shutdown("), "{}", done.stderr);
+});
+
+families!(the_sending_half_stays_open_if_asked, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--no-half-close", "--trace"]);
+    client.write(b"hi");
+    client.close_stdin();
+    let mut served = listener.accept();
+    assert_eq!(served.take(2), b"hi");
+    served.send(b"reply");
+    served.finish();
+    // Only the end of the client ends it.
+    assert_eq!(served.rest(), b"");
+    let done = client.done();
+    assert_eq!((done.code, done.text().as_str()), (0, "reply"));
+    assert!(!done.stderr.contains("shutdown("), "{}", done.stderr);
+});
+
+families!(
+    the_end_of_the_peer_ends_it_while_the_input_is_open,
+    |place| {
+        let listener = RawListener::bind(place);
+        let mut client = Process::sok(&["connect", listener.address()]);
+        client.write(b"hi");
+        let mut served = listener.accept();
+        assert_eq!(served.take(2), b"hi");
+        served.send(b"bye");
+        drop(served);
+        assert_eq!(client.wait(), 0, "{}", client.stderr().text());
+        assert_eq!(client.stdout().wait_closed(), b"bye");
+        client.stdin();
+    }
+);
+
+families!(
+    what_the_input_holds_already_is_sent_to_a_peer_that_ended_its_half,
+    |place| {
+        let listener = RawListener::bind(place);
+        let (input, mut feed) = std::io::pipe().unwrap();
+        feed.write_all(b"already here").unwrap();
+        let mut client = Command::new(Process::PROGRAM)
+            .args(["connect", listener.address()])
+            .stdin(input)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut served = listener.accept();
+        served.finish();
+        assert_eq!(served.rest(), b"already here");
+        drop(served);
+        assert_eq!(client.wait().unwrap().code(), Some(0));
+        drop(feed);
+    }
+);
+
+families!(
+    later_input_reaches_a_peer_that_ended_its_half_if_asked,
+    |place| {
+        let listener = RawListener::bind(place);
+        let mut client =
+            Process::sok(&["connect", listener.address(), "--keep-sending", "--trace"]);
+        let mut served = listener.accept();
+        served.send(b"that was all of mine");
+        served.finish();
+        wait_for_end_seen(&client);
+        client.write(b"later");
+        assert_eq!(served.take(5), b"later");
+        client.close_stdin();
+        assert_eq!(served.rest(), b"");
+        drop(served);
+        let done = client.done();
+        assert_eq!(
+            (done.code, done.text().as_str()),
+            (0, "that was all of mine")
+        );
+    }
+);
+
+families!(much_passes_both_ways_at_once, |place| {
+    let (there, back) = (pattern(8 << 20), pattern((8 << 20) + 13));
+    let listener = RawListener::bind(place);
+    // The server may end first, and then a pipe that is empty for a moment would be the end.
+    let client = Process::sok(&["connect", listener.address(), "--keep-sending"]);
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| listener.accept().exchange(&back));
+        let done = client.feed(&there);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert!(done.stdout == back, "{} bytes came", done.stdout.len());
+        assert!(serving.join().unwrap() == there);
+    });
+});
+
+families!(
+    a_peer_that_sends_all_before_it_reads_is_no_deadlock,
+    |place| {
+        let (there, back) = (pattern(8 << 20), pattern(8 << 20));
+        let listener = RawListener::bind(place);
+        let client = Process::sok(&["connect", listener.address()]);
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                let mut served = listener.accept();
+                served.send(&back);
+                served.rest()
+            });
+            let done = client.feed(&there);
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            assert!(done.stdout == back, "{} bytes came", done.stdout.len());
+            assert!(serving.join().unwrap() == there);
+        });
+    }
+);
+
+families!(whoever_feeds_the_input_may_read_the_output_later, |place| {
+    let (there, back) = (pattern(4 << 20), pattern(4 << 20));
+    let listener = RawListener::bind(place);
+    let mut client = Command::new(Process::PROGRAM)
+        .args(["connect", listener.address()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| listener.accept().exchange(&back));
+        let (mut input, mut output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+        // Nobody reads the output yet: it fills up while the input goes on.
+        input.write_all(&there).unwrap();
+        drop(input);
+        let mut came = Vec::new();
+        io::Read::read_to_end(&mut output, &mut came).unwrap();
+        assert!(came == back, "{} bytes came", came.len());
+        assert!(serving.join().unwrap() == there);
+    });
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+});
+
+families!(the_input_and_the_output_may_be_files_or_nothing, |place| {
+    let server = Server::start(place, &[]);
+    let content = pattern(3 << 20);
+    let input = place.file("input", &content);
+    let output = place.path("output");
+    let files = [input.to_str().unwrap(), output.to_str().unwrap()];
+    let run = |script: &str| {
+        let done = Process::sh(script, &[server.address(), files[0], files[1]]).done();
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{script}");
+        done.stdout
+    };
+    assert!(run(r#""$SOK" connect "$1" <"$2""#) == content);
+    assert!(run(r#"cat "$2" | "$SOK" connect "$1" >"$3"; cat "$3""#) == content);
+    assert!(run(r#""$SOK" connect "$1" <"$2" >"$3" && cat "$3""#) == content);
+    assert_eq!(run(r#""$SOK" connect "$1" </dev/null"#), b"");
+    assert_eq!(run(r#""$SOK" connect "$1" <&-"#), b"");
+    assert_eq!(run(r#"echo hi | "$SOK" connect "$1" >&-"#), b"");
+    assert_eq!(run(r#"echo hi | "$SOK" connect "$1" >/dev/null"#), b"");
+});
+
+families!(a_file_is_sent_from_where_it_stands, |place| {
+    let server = Server::start(place, &[]);
+    let input = place.file("input", "first\nsecond\nthird\n");
+    let script =
+        r#"exec <"$2"; read first; echo "had $first"; "$SOK" connect "$1"; echo "left: $(cat)""#;
+    let done = Process::sh(script, &[server.address(), input.to_str().unwrap()]).done();
+    assert_eq!(done.text(), "had first\nsecond\nthird\nleft: \n");
+});
+
+families!(an_input_that_cannot_be_read_ends_it, |place| {
+    // The server would wait for us as we would wait for it.
+    let listener = RawListener::bind(place);
+    for redirect in ["</", r#"0>"$2""#] {
+        let script = format!(r#"exec "$SOK" connect "$1" {redirect}"#);
+        let file = place.path("written");
+        let client = Process::sh(&script, &[listener.address(), file.to_str().unwrap()]);
+        let mut served = listener.accept();
+        assert_eq!(served.rest(), b"");
+        assert_eq!(client.wait(), 1, "{redirect}");
+        let told = String::from_utf8(client.stderr().wait_closed()).unwrap();
+        assert!(told.starts_with("sok: read standard input: "), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+});
+
+families!(an_output_without_room_is_an_error, |place| {
+    let server = Server::start(place, &[]);
+    let done = Process::sh(
+        r#"echo hi | "$SOK" connect "$1" >/dev/full"#,
+        &[server.address()],
+    )
+    .done();
+    assert_eq!(done.code, 1);
+    assert_eq!(
+        done.stderr,
+        "sok: write standard output: No space left on device\n"
+    );
+});
+
+families!(
+    an_output_that_nobody_reads_any_more_ends_it_quietly,
+    |place| {
+        let lines = place.file("lines", "line\n".repeat(1 << 20));
+        let server = Server::start(place, &["--send", lines.to_str().unwrap()]);
+        let script = r#"{ "$SOK" connect "$1" </dev/null; echo "code $?" >&2; } | head -n1"#;
+        let done = Process::sh(script, &[server.address()]).done();
+        assert_eq!(
+            (done.text().as_str(), done.stderr.as_str()),
+            ("line\n", "code 0\n")
+        );
+    }
+);
+
+families!(
+    streams_that_somebody_made_non_blocking_lose_nothing,
+    |place| {
+        if !require_peer("python3") {
+            return;
+        }
+        // All three are set by one who shares them, as an event loop's parent process does.
+        let script = "import os, sys\nfor end in 0, 1: os.set_blocking(end, False)\nos.execv(sys.argv[1], sys.argv[1:])";
+        let server = Server::start(place, &[]);
+        let mut command = Command::new("python3");
+        command.args(["-c", script, Process::PROGRAM, "connect", server.address()]);
+        let there = pattern(4 << 20);
+        let done = Process::spawn(command).feed(&there);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert!(done.stdout == there, "{} bytes came", done.stdout.len());
+    }
+);
+
+families!(silence_both_ways_is_ended_by_the_idle_limit, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--idle-timeout", "300ms"]);
+    client.write(b"hi");
+    let mut served = listener.accept();
+    served.send(b"there");
+    assert_eq!(client.wait(), 124);
+    assert_eq!(client.stdout().wait_closed(), b"there");
+    let told = client.stderr().text();
+    assert!(
+        told.contains(listener.address()) && told.contains("300ms"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+    drop(served);
+});
+
+families!(a_server_that_comes_later_is_waited_for, |place| {
+    let nobody = place.nobody();
+    let address = nobody.address.clone();
+    let words = ["call", &address, "hi", "--retry-for", "60s", "--trace"];
+    let client = Process::sok(&words);
+    client.stderr().wait_for("connect(");
+    let listener = RawListener::of(nobody);
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "hi\n");
+    served.send(b"at last\n");
+    let done = client.done();
+    assert_eq!((done.code, done.text().as_str()), (0, "at last\n"));
+    let refused = done
+        .stderr
+        .lines()
+        .filter(|line| line.contains("connect("))
+        .count();
+    assert!(refused > 1, "{}", done.stderr);
+});
+
+families!(nobody_who_comes_in_time_is_nobody_there, |place| {
+    let nobody = place.nobody();
+    let done = sok_with(
+        &[
+            "call",
+            &nobody.address,
+            "hi",
+            "--retry-for",
+            "300ms",
+            "--trace",
+        ],
+        b"",
+    );
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    assert!(
+        done.stderr.matches("connect(").count() > 1,
+        "{}",
+        done.stderr
+    );
+});
+
+families!(the_server_sees_the_address_that_the_client_bound, |place| {
+    let listener = RawListener::bind(place);
+    let own = match place.kind() {
+        // Another address than the one that the kernel would choose.
+        Kind::Inet => "inet:127.0.0.2:0".to_owned(),
+        _ => place.word(),
+    };
+    let client = Process::sok(&["connect", listener.address(), "--bind", &own]);
+    let served = listener.accept();
+    let seen = served.socket().peer_addr().unwrap();
+    match place.kind() {
+        Kind::Inet => assert_eq!(seen.as_socket().unwrap().ip().to_string(), "127.0.0.2"),
+        Kind::Inet6 => assert_eq!(seen.as_socket().unwrap().ip().to_string(), "::1"),
+        Kind::Unix => {
+            assert_eq!(
+                format!("unix:{}", seen.as_pathname().unwrap().display()),
+                own
+            );
+        }
+        Kind::Abstract => {
+            let name = String::from_utf8_lossy(seen.as_abstract_namespace().unwrap()).into_owned();
+            assert_eq!(format!("unix:@{name}"), own);
+        }
+    }
+    drop(served);
+    assert_eq!(client.wait(), 0, "{}", client.stderr().text());
+    assert_own_file_is_gone(place, &own);
+});
+
+families!(
+    a_signal_ends_a_client_by_its_number_and_leaves_nothing_behind,
+    |place| {
+        for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+            let listener = RawListener::bind(place);
+            let client = Process::sok(&["connect", listener.address()]);
+            let served = listener.accept();
+            client.signal(signal);
+            assert_eq!(client.wait(), code);
+            drop(served);
+            let own = place.word();
+            for command in [&["connect"][..], &["call", "--timeout", "1h"]] {
+                let mut words = command.to_vec();
+                words.extend([listener.address(), "--bind", &own]);
+                if command[0] == "call" {
+                    words.push("hi");
+                }
+                let client = Process::sok(&words);
+                let served = listener.accept();
+                client.signal(signal);
+                assert_eq!(client.wait(), code, "{command:?}");
+                drop(served);
+                assert_own_file_is_gone(place, &own);
+            }
+        }
+    }
+);
+
+fn assert_own_file_is_gone(place: &Place, own: &str) {
+    if place.kind() == Kind::Unix {
+        let path = own.strip_prefix("unix:").unwrap();
+        assert!(
+            !std::path::Path::new(path).exists(),
+            "{path} is left behind"
+        );
+    }
+}
