@@ -203,7 +203,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", default_value = "4096")]
     pub(crate) backlog: u32,
 
-    /// Take IPv6 clients alone on [::], not IPv4 too
+    /// Take IPv6 clients alone on `[::]`, not IPv4 too
     #[arg(long)]
     pub(crate) v6only: bool,
 

@@ -198,35 +198,25 @@ pub(super) fn listen_options(args: &ListenArgs) -> Result<ListenOptions> {
 
 /// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
 fn owner(text: &str) -> Result<Owner> {
-    let unknown = |cause: String| Error::because("owner", text, Kind::Usage, cause);
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
-    let user = match (user, user.parse()) {
-        ("", _) => None,
-        (_, Ok(number)) => Some(number),
-        (name, Err(_)) => {
-            let found = User::from_name(name).ok().flatten();
-            Some(
-                found
-                    .ok_or_else(|| unknown(format!("there is no user {name:?}")))?
-                    .uid
-                    .as_raw(),
-            )
-        }
+    let number = |what: &str, name: &str, look_up: fn(&str) -> Option<u32>| match name {
+        "" => Ok(None),
+        name => match name.parse().ok().or_else(|| look_up(name)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let cause = format!("there is no {what} {name:?}");
+                Err(Error::because("owner", text, Kind::Usage, cause))
+            }
+        },
     };
-    let group = match (group, group.parse()) {
-        ("", _) => None,
-        (_, Ok(number)) => Some(number),
-        (name, Err(_)) => {
-            let found = Group::from_name(name).ok().flatten();
-            Some(
-                found
-                    .ok_or_else(|| unknown(format!("there is no group {name:?}")))?
-                    .gid
-                    .as_raw(),
-            )
-        }
-    };
-    Ok(Owner { user, group })
+    Ok(Owner {
+        user: number("user", user, |name| {
+            Some(User::from_name(name).ok()??.uid.as_raw())
+        })?,
+        group: number("group", group, |name| {
+            Some(Group::from_name(name).ok()??.gid.as_raw())
+        })?,
+    })
 }
 
 /// Fails now, not at the first client, if the program cannot be run.
