@@ -364,7 +364,7 @@ families!(when_the_grace_is_over_clients_are_cut_off, |place| {
     server.terminate();
     assert_eq!(server.wait(), 0);
     assert!(server.said().contains("cut off"), "{}", server.said());
-    assert_eq!(client.try_rest().unwrap_or_default(), b"");
+    assert_eq!(client.cut(), b"");
 });
 
 families!(a_second_signal_ends_the_draining, |place| {
@@ -375,7 +375,7 @@ families!(a_second_signal_ends_the_draining, |place| {
     round_trip(&mut client);
     server.terminate();
     assert_eq!(server.wait(), 0);
-    assert_eq!(client.try_rest().unwrap_or_default(), b"");
+    assert_eq!(client.cut(), b"");
 });
 
 families!(an_idle_server_stops_at_once, |place| {

@@ -132,6 +132,16 @@ impl RawStream {
         self.0.read_to_end(&mut bytes).map(|_| bytes)
     }
 
+    /// Waits until the peer has broken off, by an end or by a reset, and gives what came before.
+    pub(crate) fn cut(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.0.read_to_end(&mut bytes) {
+            Ok(_) => {}
+            Err(error) => assert!(Self::is_broken(&error), "no end came: {error}"),
+        }
+        bytes
+    }
+
     /// Sends `bytes` and ends the sending half while it reads to the end.
     pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
         thread::scope(|scope| {
