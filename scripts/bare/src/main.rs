@@ -20,6 +20,8 @@ bare load ADDRESS COUNT SECONDS SIZE    COUNT connections, each with one message
 bare hold ADDRESS COUNT                 COUNT connections, one message each, then idle until EOF
 bare sink ADDRESS                       a digest of what each connection sends
 bare source ADDRESS FILE                FILE to each connection
+bare push ADDRESS SIZE                  SIZE bytes of noise, then the end; prints their digest
+bare exchange ADDRESS SIZE              the same to an echo, while it receives; prints whether all came
 bare feed FILE                          FILE into the standard output, a pipe
 bare digest                             a digest of the standard input
 bare race RUNS STDIN REPLY -- COMMAND... [-- COMMAND...]...
@@ -36,6 +38,8 @@ fn main() {
         ["hold", address, count] => hold::hold(address, count),
         ["sink", address] => bulk::sink(address),
         ["source", address, file] => bulk::source(address, file),
+        ["push", address, size] => bulk::push(address, size),
+        ["exchange", address, size] => bulk::exchange(address, size),
         ["feed", file] => bulk::feed(file),
         ["digest"] => bulk::digest(),
         ["race", runs, stdin, reply, "--", commands @ ..] => {
