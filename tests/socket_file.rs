@@ -120,12 +120,12 @@ fn the_owner_is_as_asked_for() {
         let metadata = fs::metadata(server.path()).unwrap();
         assert_eq!(
             metadata.uid(),
-            user.unwrap_or(nix::unistd::geteuid().as_raw()),
+            user.unwrap_or_else(|| nix::unistd::geteuid().as_raw()),
             "{owner}"
         );
         assert_eq!(
             metadata.gid(),
-            group.unwrap_or(nix::unistd::getegid().as_raw()),
+            group.unwrap_or_else(|| nix::unistd::getegid().as_raw()),
             "{owner}"
         );
     }
