@@ -65,8 +65,9 @@ impl Stream {
         let name = encode(address).map_err(failed)?;
         let watch = Watch::start(address.family(), "connect");
         let descriptor = socket.as_raw_fd();
+        let mut attempt = Attempt::Fresh(socket);
         let mut full = false;
-        let connecting = finish_connect(socket, &name, &mut full);
+        let connecting = attempt.finish(&name, &mut full);
         let connected = match options.deadline {
             None => connecting.await,
             Some(deadline) => tokio::time::timeout_at(deadline, connecting)
@@ -79,7 +80,8 @@ impl Stream {
             |_| "0".to_owned(),
         );
         match connected {
-            Ok(io) => {
+            Ok(()) => {
+                let io = attempt.registered().map_err(failed)?;
                 family::opened(io.get_ref()).map_err(failed)?;
                 Ok(Self {
                     file: file.map(Box::new),
@@ -332,33 +334,54 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Connects `socket`, and notes in `full` whether a full backlog made it wait.
-async fn finish_connect(
-    socket: Socket,
-    name: &Encoded,
-    full: &mut bool,
-) -> io::Result<AsyncFd<Socket>> {
-    let mut pause = BACKLOG_PAUSE;
-    while let Err(error) = socket.connect(&name.name) {
-        match family::connect_fault(socket.family(), &error) {
-            ConnectFault::Failed => return Err(error),
-            ConnectFault::InProgress => {
+/// A connection to be made. It outlives what is done for it, so that its end is reported before
+/// the socket is closed.
+enum Attempt {
+    Fresh(Socket),
+    Begun(AsyncFd<Socket>),
+    /// While one becomes the other.
+    Nothing,
+}
+
+impl Attempt {
+    /// Connects, and notes in `full` whether a full backlog made it wait.
+    async fn finish(&mut self, name: &Encoded, full: &mut bool) -> io::Result<()> {
+        let mut pause = BACKLOG_PAUSE;
+        while let Self::Fresh(socket) = self {
+            let Err(error) = socket.connect(&name.name) else {
+                return Ok(());
+            };
+            match family::connect_fault(socket.family(), &error) {
+                ConnectFault::Failed => return Err(error),
                 // Registered only now: before `connect` the socket would poll as writable.
-                let io = registered(socket)?;
-                io.writable().await?.retain_ready();
-                return match io.get_ref().options().take_error()? {
-                    Some(error) => Err(error),
-                    None => Ok(io),
-                };
-            }
-            ConnectFault::BacklogFull => {
-                *full = true;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(BACKLOG_PAUSE_MAX);
+                ConnectFault::InProgress => *self = Self::Begun(self.take().registered()?),
+                ConnectFault::BacklogFull => {
+                    *full = true;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKLOG_PAUSE_MAX);
+                }
             }
         }
+        if let Self::Begun(io) = self {
+            io.writable().await?.retain_ready();
+            if let Some(error) = io.get_ref().options().take_error()? {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
-    registered(socket)
+
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Nothing)
+    }
+
+    fn registered(self) -> io::Result<AsyncFd<Socket>> {
+        match self {
+            Self::Fresh(socket) => registered(socket),
+            Self::Begun(io) => Ok(io),
+            Self::Nothing => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
 }
 
 /// Registers a socket with the runtime.
