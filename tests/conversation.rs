@@ -1,0 +1,250 @@
+//! The conversation of `sok connect`: prompt, line, reply, again; on a terminal and without one.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use nix::pty::openpty;
+use nix::sys::termios::{Termios, tcgetattr};
+
+use crate::support::{Log, Process, RawListener, Server, sok_with};
+
+families!(
+    a_line_is_sent_its_reply_written_and_the_prompt_comes_again,
+    |place| {
+        let server = Server::start(place, &["--framing", "line", "--suffix", "!"]);
+        let mut client = Process::sok(&["connect", server.address(), "--prompt", "? "]);
+        client.stderr().wait_for("? ");
+        client.write("你好\n".as_bytes());
+        client.stdout().wait_for("你好!\n");
+        client.stderr().wait_for_count("? ", 2);
+        client.write(b"\n");
+        client.stdout().wait_for("你好!\n!\n");
+        client.stderr().wait_for_count("? ", 3);
+        let done = client.done();
+        assert_eq!((done.code, done.text().as_str()), (0, "你好!\n!\n"));
+        assert_eq!(done.stderr, "? ? ? ");
+    }
+);
+
+families!(
+    lines_in_a_pipe_wait_for_the_reply_to_the_one_before,
+    |place| {
+        let listener = RawListener::bind(place);
+        let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+        client.write(b"one\ntwo");
+        client.close_stdin();
+        let mut served = listener.accept();
+        assert_eq!(served.line(), "one\n");
+        served.send(b"first");
+        // A reply without a newline is given one before the next prompt; the last line too.
+        assert_eq!(served.line(), "two\n");
+        served.send(b"second\n");
+        assert_eq!(served.rest(), b"");
+        served.send(b"and bye");
+        drop(served);
+        let done = client.done();
+        assert_eq!(
+            (done.code, done.text().as_str()),
+            (0, "first\nsecond\nand bye\n")
+        );
+    }
+);
+
+families!(a_line_longer_than_all_buffers_passes_an_echo, |place| {
+    let server = Server::start(place, &[]);
+    let line = "0123456789".repeat(1 << 19);
+    let done = sok_with(
+        &["connect", server.address(), "--prompt", ""],
+        line.as_bytes(),
+    );
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.text().replace('\n', "") == line,
+        "{} bytes came",
+        done.stdout.len()
+    );
+});
+
+families!(
+    a_forbidden_line_is_refused_and_nothing_of_it_is_sent,
+    |place| {
+        let listener = RawListener::bind(place);
+        let words = [
+            "connect",
+            listener.address(),
+            "--prompt",
+            "? ",
+            "--forbid",
+            "drop",
+            "--forbid",
+            "删",
+        ];
+        let mut client = Process::sok(&words);
+        let mut served = listener.accept();
+        client.write("please drop it\n删除\nselect\n".as_bytes());
+        assert_eq!(served.line(), "select\n");
+        served.send(b"ok\n");
+        client.stdout().wait_for("ok\n");
+        client.close_stdin();
+        assert_eq!(served.rest(), b"");
+        drop(served);
+        let done = client.done();
+        assert_eq!((done.code, done.text().as_str()), (0, "ok\n"));
+        let refused = "sok: not sent: the line has \"drop\" in it\n";
+        assert!(
+            done.stderr.starts_with(&format!("? {refused}? ")),
+            "{}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("has \"删\" in it"), "{}", done.stderr);
+    }
+);
+
+families!(a_server_that_leaves_ends_the_conversation, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+    let mut served = listener.accept();
+    client.stderr().wait_for("? ");
+    served.send(b"go away\n");
+    drop(served);
+    assert_eq!(client.wait(), 0, "{}", client.stderr().text());
+    assert_eq!(client.stdout().wait_closed(), b"go away\n");
+    client.stdin();
+});
+
+/// The program on a terminal of its own.
+struct Terminal {
+    program: std::process::Child,
+    keyboard: File,
+    screen: Log,
+    // It closes with the program, however that ends.
+    stderr: Log,
+    // Kept open, so that its modes can be read when the program has ended.
+    terminal: OwnedFd,
+    modes: Termios,
+}
+
+impl Terminal {
+    fn connect(address: &str, options: &[&str]) -> Self {
+        let pair = openpty(None, None).unwrap();
+        let modes = tcgetattr(&pair.slave).unwrap();
+        let end = || Stdio::from(pair.slave.try_clone().unwrap());
+        // With a session of its own the terminal's keys send it signals.
+        let mut program = Command::new("setsid")
+            .args(["--ctty", "--wait", Process::PROGRAM, "connect", address])
+            .args(options)
+            .env("TERM", "xterm")
+            .stdin(end())
+            .stdout(end())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let keyboard = File::from(pair.master);
+        let screen = Log::of(Screen(keyboard.try_clone().unwrap()));
+        let stderr = Log::of(program.stderr.take().unwrap());
+        Self {
+            program,
+            keyboard,
+            screen,
+            stderr,
+            terminal: pair.slave,
+            modes,
+        }
+    }
+
+    /// Waits for the prompt after the `count`th `reply`: keys that come before it are not read as
+    /// keys.
+    fn wait_for_prompt_after(&self, reply: &str, count: usize) {
+        let wanted = format!("a prompt after {count} times {reply:?}");
+        self.screen.wait_until(&wanted, |text| {
+            let at = text.match_indices(reply).nth(count - 1);
+            at.is_some_and(|(at, _)| text[at + reply.len()..].contains("> "))
+        });
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Its exit code, once the terminal is as it was.
+    fn ended(mut self) -> Option<i32> {
+        self.stderr.wait_closed();
+        let code = self.program.wait().unwrap().code();
+        let modes = tcgetattr(&self.terminal).unwrap();
+        assert_eq!(modes, self.modes, "the terminal is not as it was");
+        code
+    }
+}
+
+/// What the terminal shows.
+struct Screen(File);
+
+impl Read for Screen {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+families!(on_a_terminal_it_is_a_conversation, |place| {
+    if !crate::support::require_peer("setsid") {
+        return;
+    }
+    let server = Server::start(place, &["--framing", "line", "--suffix", "!"]);
+    let mut terminal = Terminal::connect(server.address(), &[]);
+    terminal.screen.wait_for("> ");
+    // The line is edited: what Backspace takes is not sent.
+    terminal.press("你好x\u{7f}\r");
+    terminal.wait_for_prompt_after("你好!", 1);
+    // The line before comes back with the arrow.
+    terminal.press("\u{1b}[A\r");
+    terminal.wait_for_prompt_after("你好!", 2);
+    terminal.press("\u{4}");
+    assert_eq!(terminal.ended(), Some(0));
+});
+
+families!(ctrl_c_at_the_prompt_gives_the_terminal_back, |place| {
+    if !crate::support::require_peer("setsid") {
+        return;
+    }
+    let listener = RawListener::bind(place);
+    let mut terminal = Terminal::connect(listener.address(), &["--prompt", "ask: "]);
+    let served = listener.accept();
+    terminal.screen.wait_for("ask: ");
+    terminal.press("half a li\u{3}");
+    assert_eq!(terminal.ended(), Some(130));
+    drop(served);
+});
+
+families!(
+    ctrl_c_while_a_reply_is_awaited_gives_the_terminal_back,
+    |place| {
+        if !crate::support::require_peer("setsid") {
+            return;
+        }
+        let listener = RawListener::bind(place);
+        let mut terminal = Terminal::connect(listener.address(), &["--prompt", "ask: "]);
+        let mut served = listener.accept();
+        terminal.screen.wait_for("ask: ");
+        terminal.press("hi\r");
+        assert_eq!(served.line(), "hi\n");
+        terminal.press("\u{3}");
+        assert_eq!(terminal.ended(), Some(130));
+    }
+);
+
+families!(
+    a_server_that_leaves_at_the_prompt_gives_the_terminal_back,
+    |place| {
+        if !crate::support::require_peer("setsid") {
+            return;
+        }
+        let listener = RawListener::bind(place);
+        let terminal = Terminal::connect(listener.address(), &["--prompt", "ask: "]);
+        let served = listener.accept();
+        terminal.screen.wait_for("ask: ");
+        drop(served);
+        assert_eq!(terminal.ended(), Some(0));
+    }
+);

@@ -1,0 +1,476 @@
+//! Each failure: its exit code, and one line that says operation, address, cause and way out.
+
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::support::{
+    Done, Kind, Place, Process, RawListener, RawStream, Server, have, require_peer, sok, sok_with,
+    sok_without_rights,
+};
+
+/// A failure with `code`, told on one line with `address` and each of `told` in it.
+fn assert_fails(done: &Done, code: i32, address: &str, told: &[&str]) {
+    assert_eq!(done.code, code, "{:?}", done.stderr);
+    assert_eq!(done.stderr.lines().count(), 1, "{:?}", done.stderr);
+    assert!(done.stderr.starts_with("sok: "), "{:?}", done.stderr);
+    for part in told.iter().chain([&address]) {
+        assert!(
+            done.stderr.contains(part),
+            "{:?} lacks {part:?}",
+            done.stderr
+        );
+    }
+}
+
+/// The commands of a client, which fail alike.
+fn clients(address: &str) -> [Vec<&str>; 2] {
+    [vec!["connect", address], vec!["call", address, "hi"]]
+}
+
+families!(nobody_there_is_3, |place| {
+    let nobody = place.nobody();
+    for words in clients(&nobody.address) {
+        let way_out = "; start the server, or check the ";
+        assert_fails(
+            &sok(&words),
+            3,
+            &nobody.address,
+            &["sok: connect ", way_out],
+        );
+    }
+});
+
+#[test]
+fn a_stale_socket_file_is_3() {
+    let place = Place::new(Kind::Unix);
+    // The file of a socket stays when the socket is closed.
+    let address = RawListener::bind(&place).address().to_owned();
+    for words in clients(&address) {
+        let told = [
+            "stale socket file left by a dead process",
+            "; start the server, or remove the file",
+        ];
+        assert_fails(&sok(&words), 3, &address, &told);
+    }
+}
+
+#[test]
+fn what_is_no_socket_is_1_and_is_named() {
+    let place = Place::new(Kind::Unix);
+    let file = place.file("file", "content");
+    for (path, what) in [
+        (file.as_path(), "a regular file"),
+        (place.directory(), "a directory"),
+    ] {
+        let address = format!("unix:{}", path.display());
+        for words in clients(&address) {
+            assert_fails(
+                &sok(&words),
+                1,
+                &address,
+                &[what, "; give the path of a socket"],
+            );
+        }
+        assert_fails(
+            &sok(&["serve", &address]),
+            1,
+            &address,
+            &[what, "it stays as it is"],
+        );
+    }
+    assert_eq!(fs::read(file).unwrap(), b"content");
+}
+
+families!(a_socket_of_another_type_is_no_stream, |place| {
+    let nobody = place.nobody();
+    let name = match place.kind() {
+        Kind::Inet | Kind::Inet6 => {
+            let (_, address) = nobody.address.split_once(':').unwrap();
+            SockAddr::from(address.parse::<std::net::SocketAddr>().unwrap())
+        }
+        Kind::Unix => SockAddr::unix(nobody.address.strip_prefix("unix:").unwrap()).unwrap(),
+        Kind::Abstract => {
+            let name = nobody.address.strip_prefix("unix:@").unwrap();
+            SockAddr::unix(format!("\0{name}")).unwrap()
+        }
+    };
+    let datagrams = Socket::new(Domain::from(i32::from(name.family())), Type::DGRAM, None).unwrap();
+    datagrams.bind(&name).unwrap();
+    for words in clients(&nobody.address) {
+        match place.kind() {
+            Kind::Unix => assert_fails(&sok(&words), 1, &nobody.address, &["no stream socket"]),
+            // Ports and abstract names are apart for each type: nobody has this one.
+            _ => assert_fails(&sok(&words), 3, &nobody.address, &["refused"]),
+        }
+    }
+});
+
+#[test]
+fn no_permission_is_4() {
+    let place = Place::new(Kind::Unix);
+    let server = Server::start(&place, &[]);
+    // To connect takes the right to write.
+    fs::set_permissions(server.path(), Permissions::from_mode(0o444)).unwrap();
+    for words in clients(server.address()) {
+        let done = sok_without_rights(&place, &words);
+        assert_fails(
+            &done,
+            4,
+            server.address(),
+            &["must be writable", "Permission denied"],
+        );
+    }
+}
+
+families!(a_connection_that_nobody_accepts_in_time_is_124, |place| {
+    let listener = RawListener::with_backlog(place, 0);
+    let _waiting = fill(&listener);
+    let done = sok(&["connect", listener.address(), "--timeout", "300ms"]);
+    let told = match place.is_network() {
+        true => "no answer within the time limit",
+        false => "the server is up, but its backlog stayed full",
+    };
+    assert_fails(&done, 124, listener.address(), &["sok: connect ", told]);
+    let done = sok(&["call", listener.address(), "hi", "--timeout", "300ms"]);
+    assert_fails(&done, 124, listener.address(), &["300ms"]);
+});
+
+families!(a_full_backlog_is_waited_for, |place| {
+    let listener = RawListener::with_backlog(place, 0);
+    let waiting = fill(&listener);
+    let client = Process::sok(&["call", listener.address(), "hi", "--trace"]);
+    client.stderr().wait_for("socket(");
+    for first in waiting {
+        drop((listener.accept(), first));
+    }
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "hi\n");
+    served.send(b"ho\n");
+    assert_eq!(client.done().stdout, b"ho\n");
+});
+
+/// Connects until the backlog of `listener`, which has room for nobody or for one, is full.
+fn fill(listener: &RawListener) -> Vec<RawStream> {
+    vec![RawStream::connect(listener.address())]
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_7() {
+    // Not a name at all, so that no name server is asked.
+    for word in [
+        "no..such.name:80",
+        "inet:no..such.name:80",
+        "inet6:no..such.name:80",
+    ] {
+        for words in clients(word) {
+            assert_fails(
+                &sok(&words),
+                7,
+                "no..such.name:80",
+                &["resolve", "; check the name"],
+            );
+        }
+        assert_fails(&sok(&["serve", word]), 7, "no..such.name:80", &["resolve"]);
+    }
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_holds_up_nobody() {
+    if !(require_peer("python3") && require_peer("ip")) {
+        return;
+    }
+    // The resolver alone would wait for longer than a test may.
+    let place = Place::new(Kind::Unix);
+    let resolv = "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n";
+    let resolv = place.file("resolv.conf", resolv);
+    let silent = "import socket, subprocess, sys\n\
+        port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        port.bind(('127.0.0.1', 53))\n\
+        sys.exit(subprocess.call(sys.argv[1:]))";
+    let script =
+        "ip link set lo up; exec python3 -c \"$1\" \"$SOK\" connect slow.test:80 --timeout 300ms";
+    let done = in_own_mounts(
+        resolv.to_str().unwrap(),
+        "/etc/resolv.conf",
+        script,
+        &[silent],
+        &["--net"],
+    );
+    match done {
+        Some(done) => assert_fails(&done, 124, "slow.test:80", &["no name server answered"]),
+        None => println!("skipped: a network of its own"),
+    }
+}
+
+/// Runs a script with `file` in the place of `target`, where the machine lets us.
+fn in_own_mounts(
+    file: &str,
+    target: &str,
+    script: &str,
+    arguments: &[&str],
+    more: &[&str],
+) -> Option<Done> {
+    if !require_peer("unshare") {
+        return None;
+    }
+    let script = format!("mount --bind \"$FILE\" {target} || exit 99; {script}");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount"])
+        .args(more);
+    command.args(["sh", "-c", &script, "sh"]).args(arguments);
+    command.env("FILE", file).env("SOK", Process::PROGRAM);
+    let done = Process::spawn(command).done();
+    let refused = done.code == 99 || done.stderr.starts_with("unshare:");
+    (!refused).then_some(done)
+}
+
+#[test]
+fn each_address_of_a_name_is_tried_and_a_failure_names_each() {
+    let (inet, inet6) = (Place::new(Kind::Inet), Place::new(Kind::Inet6));
+    let hosts = inet.file("hosts", "127.0.0.1 two.test\n::1 two.test\n");
+    let hosts = hosts.to_str().unwrap();
+    let call = r#"exec "$SOK" call "$1" hi"#;
+    for place in [&inet, &inet6] {
+        if !have(place.kind()) {
+            return;
+        }
+        let listener = RawListener::bind(place);
+        let port = listener.address().rsplit_once(':').unwrap().1.to_owned();
+        let served = std::thread::spawn(move || {
+            let mut served = listener.accept();
+            assert_eq!(served.line(), "hi\n");
+            served.send(b"ho\n");
+            served.rest()
+        });
+        let word = format!("two.test:{port}");
+        let Some(done) = in_own_mounts(hosts, "/etc/hosts", call, &[&word], &[]) else {
+            println!("skipped: a hosts file of its own");
+            return;
+        };
+        assert_eq!(
+            (done.code, done.text().as_str()),
+            (0, "ho\n"),
+            "{}",
+            done.stderr
+        );
+        served.join().unwrap();
+    }
+    let nobody = inet.nobody();
+    let port = nobody.address.rsplit_once(':').unwrap().1;
+    let word = format!("two.test:{port}");
+    if RawStream::try_connect(&format!("inet6:[::1]:{port}"))
+        .is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+    {
+        let done = in_own_mounts(hosts, "/etc/hosts", call, &[&word], &[]).unwrap();
+        let each = [
+            format!("inet:127.0.0.1:{port}: "),
+            format!("inet6:[::1]:{port}: "),
+        ];
+        assert_fails(&done, 3, &word, &[&each[0], &each[1], "; start the server"]);
+    }
+}
+
+families!(an_address_in_use_is_5, |place| {
+    let server = Server::start(place, &[]);
+    let told: &[&str] = match place.is_network() {
+        true => &["sok: bind ", "in use; "],
+        false => &["sok: bind ", "a live server (pid ", "; stop it"],
+    };
+    assert_fails(
+        &sok(&["serve", server.address()]),
+        5,
+        server.address(),
+        told,
+    );
+    let words = ["call", server.address(), "hi", "--bind", server.address()];
+    assert_fails(&sok(&words), 5, server.address(), &["sok: bind "]);
+    let still = sok(&["call", server.address(), "hi"]);
+    assert_eq!(
+        (still.code, still.text().as_str()),
+        (0, "hi\n"),
+        "{}",
+        still.stderr
+    );
+});
+
+families!(data_of_ours_that_the_peer_leaves_unread_is_6, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address()]);
+    client.write(b"unread");
+    let mut served = listener.accept();
+    served.send(b"partial");
+    client.stdout().wait_for("partial");
+    let mut seen = [std::mem::MaybeUninit::uninit(); 6];
+    while served.socket().peek(&mut seen).unwrap() < 6 {}
+    drop(served);
+    // The input stays open: it is the connection that ends it.
+    assert_eq!(client.wait(), 6);
+    let done = client.done();
+    assert_eq!(done.text(), "partial");
+    assert_fails(&done, 6, listener.address(), &["reset"]);
+});
+
+families!(a_reset_after_a_part_of_the_data_is_6, |place| {
+    if !place.is_network() {
+        println!("skipped: this family has no other reset than data left unread");
+        return;
+    }
+    let listener = RawListener::bind(place);
+    let client = Process::sok(&["connect", listener.address()]);
+    let mut served = listener.accept();
+    served.send(b"partial");
+    client.stdout().wait_for("partial");
+    served.reset();
+    let done = client.done();
+    assert_eq!(done.text(), "partial");
+    assert_fails(&done, 6, listener.address(), &["sok: receive ", "reset"]);
+});
+
+families!(a_peer_that_leaves_while_we_send_is_6, |place| {
+    let listener = RawListener::bind(place);
+    let client = Process::sok(&["connect", listener.address()]);
+    let serving = std::thread::spawn(move || {
+        let mut served = listener.accept();
+        assert_eq!(served.take(4), b"\0\0\0\0");
+        listener.address().to_owned()
+    });
+    let done = client.feed(&vec![0; 16 << 20]);
+    assert_fails(&done, 6, &serving.join().unwrap(), &[]);
+});
+
+#[test]
+fn what_cannot_be_meant_is_2() {
+    for (words, told) in [
+        (&["connect", "foo:a:b"][..], "unknown prefix"),
+        (&["connect", "localhost:99999"], "99999"),
+        (&["connect", "inet::80"], "the host is empty"),
+        (&["connect", ":80"], "the host is empty"),
+        (&["connect"], "an address is needed"),
+        (&["call", "--family", "unix", "hi"], "--path is missing"),
+        (
+            &["call", "--family", "unix", "--host", "a", "--port", "1"],
+            "but a --path",
+        ),
+        (&["call", "--family", "inet", "--path", "a"], "no --path"),
+        (
+            &["call", "--family", "inet", "--host", "a"],
+            "--port is missing",
+        ),
+        (&["call", "--port", "1"], "--host is missing"),
+        (
+            &["call", "--host", "a", "--port", "+1"],
+            "\"+1\" is not a number",
+        ),
+        (
+            &["call", "--host", "a", "--port", "70000"],
+            "from 0 to 65535",
+        ),
+        (&["call", "--path", ""], "the path is empty"),
+        (&["call", "--path", "a", "b", "c"], "given twice"),
+        (
+            &["connect", "--bind", "@own", "127.0.0.1:1"],
+            "no address of the family",
+        ),
+        (
+            &["connect", "--bind", ":80", "127.0.0.1:1"],
+            "one address is needed",
+        ),
+        (&["connect", "--forbid", "w", "127.0.0.1:1"], "--prompt"),
+        (
+            &["serve", "@s", "--echo", "--discard"],
+            "--echo and --discard",
+        ),
+        (&["serve", "@s", "--framing", "eof"], "--framing eof"),
+    ] {
+        let done = sok(words);
+        assert_fails(&done, 2, "", &[told]);
+    }
+    for words in [
+        &["nonsense"][..],
+        &["connect", "@s", "--nonsense"],
+        &["call", "--family", "bad", "hi"],
+        &["connect", "@s", "--timeout", "soon"],
+        // More than the clock can count.
+        &["connect", "@s", "--timeout", "500000000000y"],
+        &["connect", "@s", "--retry-for", "500000000000y"],
+        &["serve", "@s", "--mode", "888"],
+    ] {
+        let done = sok(words);
+        assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
+        assert!(done.stderr.starts_with("error: "), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_path_beyond_all_limits_is_2_and_the_limit_is_told() {
+    let place = Place::new(Kind::Unix);
+    let address = format!("unix:{}/{}", place.directory().display(), "n".repeat(300));
+    for words in clients(&address) {
+        assert_fails(&sok(&words), 2, &address, &["the limit is 107"]);
+    }
+    assert_fails(
+        &sok(&["serve", &address]),
+        2,
+        &address,
+        &["the limit is 107"],
+    );
+    assert!(place.listing().is_empty(), "{:?}", place.listing());
+}
+
+#[test]
+fn a_link_local_address_without_its_interface_is_told_so() {
+    if RawStream::try_connect("inet6:[::1]:1")
+        .is_err_and(|e| e.kind() != ErrorKind::ConnectionRefused)
+    {
+        println!("skipped: inet6");
+        return;
+    }
+    let done = sok(&["connect", "inet6:[fe80::1]:80"]);
+    assert_fails(
+        &done,
+        2,
+        "inet6:[fe80::1]:80",
+        &["needs its interface, such as [fe80::1%eth0]"],
+    );
+}
+
+families!(an_error_is_an_object_with_json, |place| {
+    let nobody = place.nobody();
+    let done = sok_with(&["call", &nobody.address, "hi", "--json"], b"");
+    assert_eq!(done.code, 3);
+    let error: serde_json::Value = serde_json::from_str(&done.stderr).unwrap();
+    assert_eq!(error["event"], "error");
+    assert_eq!(error["operation"], "connect");
+    assert_eq!(error["address"], nobody.address.as_str());
+    assert_eq!(error["exit"], 3);
+});
+
+#[test]
+fn the_help_has_the_table_of_all_exit_codes() {
+    let help = sok(&["--help"]).text();
+    for (code, meaning) in [
+        ("0", "done, and nothing was lost"),
+        ("1", "any other failure"),
+        ("2", "usage"),
+        ("3", "nobody there"),
+        ("4", "permission denied"),
+        ("5", "the address is in use"),
+        ("6", "the connection broke"),
+        ("7", "the name did not resolve"),
+        ("124", "a time limit ran out"),
+        ("128+n", "ended by signal n"),
+    ] {
+        let line = help
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(code));
+        assert!(
+            line.is_some_and(|line| line.contains(meaning)),
+            "{code} {meaning}\n{help}"
+        );
+    }
+}
