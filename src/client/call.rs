@@ -130,11 +130,8 @@ async fn drain(stream: &Stream, buffer: &mut [u8]) -> io::Error {
 
 /// The message in its frame; a line that has its newline gets no second one.
 fn frame(message: &[u8], rule: Rule) -> io::Result<Vec<u8>> {
-    let bare = match rule.framing {
-        Framing::Line => message.strip_suffix(b"\n").unwrap_or(message),
-        Framing::Null => message.strip_suffix(b"\0").unwrap_or(message),
-        Framing::Chunk | Framing::Length => message,
-    };
+    let delimiter = rule.framing.delimiter();
+    let bare = message.strip_suffix(delimiter).unwrap_or(message);
     let mut framed = Vec::with_capacity(bare.len() + 4);
     rule.enclose(&mut framed, |out| {
         out.extend_from_slice(bare);
@@ -190,19 +187,22 @@ impl ReplyReader {
             }
             Until::Messages(left) => {
                 self.inbox.push(bytes);
-                while *left > 0 {
-                    let Some(message) = self.inbox.next_message().map_err(TakeError::Reply)? else {
-                        return Ok(false);
-                    };
-                    write(&message)?;
-                    match self.framing {
-                        Framing::Line => write(b"\n")?,
-                        Framing::Null => write(b"\0")?,
-                        Framing::Chunk | Framing::Length => {}
+                // Written at once: whoever reads a line gets it whole.
+                let mut whole = Vec::new();
+                let taken = loop {
+                    if *left == 0 {
+                        break Ok(true);
                     }
+                    match self.inbox.next_message() {
+                        Ok(Some(message)) => whole.extend_from_slice(&message),
+                        Ok(None) => break Ok(false),
+                        Err(error) => break Err(TakeError::Reply(error)),
+                    }
+                    whole.extend_from_slice(self.framing.delimiter());
                     *left -= 1;
-                }
-                Ok(true)
+                };
+                write(&whole)?;
+                taken
             }
         }
     }

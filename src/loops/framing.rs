@@ -20,13 +20,27 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The bytes that a frame has besides its message.
-    const fn overhead(self) -> usize {
+    /// What ends a message.
+    #[must_use]
+    pub const fn delimiter(self) -> &'static [u8] {
         match self {
-            Self::Chunk => 0,
-            Self::Line | Self::Null => 1,
+            Self::Chunk | Self::Length => b"",
+            Self::Line => b"\n",
+            Self::Null => b"\0",
+        }
+    }
+
+    /// The bytes of the length before a message.
+    const fn header(self) -> usize {
+        match self {
+            Self::Chunk | Self::Line | Self::Null => 0,
             Self::Length => 4,
         }
+    }
+
+    /// The bytes that a frame has besides its message.
+    const fn overhead(self) -> usize {
+        self.header() + self.delimiter().len()
     }
 }
 
@@ -60,24 +74,19 @@ impl Rule {
         write: impl FnOnce(&mut Vec<u8>) -> Option<T>,
     ) -> io::Result<Option<T>> {
         let start = out.len();
-        if self.framing == Framing::Length {
-            out.extend_from_slice(&[0; 4]);
-        }
+        let header = self.framing.header();
+        out.resize(start + header, 0);
         let Some(written) = write(out) else {
             out.truncate(start);
             return Ok(None);
         };
-        match self.framing {
-            Framing::Chunk => {}
-            Framing::Line => out.push(b'\n'),
-            Framing::Null => out.push(0),
-            Framing::Length => {
-                let length = u32::try_from(out.len() - start - 4).map_err(|_| {
-                    io::Error::new(io::ErrorKind::InvalidInput, "a message of over 4 GiB")
-                })?;
-                out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-            }
+        if header > 0 {
+            let length = u32::try_from(out.len() - start - header).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidInput, "a message of over 4 GiB")
+            })?;
+            out[start..start + header].copy_from_slice(&length.to_be_bytes());
         }
+        out.extend_from_slice(self.framing.delimiter());
         Ok(Some(written))
     }
 }
