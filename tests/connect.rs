@@ -88,7 +88,7 @@ families!(
     what_the_input_holds_already_is_sent_to_a_peer_that_ended_its_half,
     |place| {
         let listener = RawListener::bind(place);
-        let (input, mut feed) = std::io::pipe().unwrap();
+        let (input, mut feed) = io::pipe().unwrap();
         feed.write_all(b"already here").unwrap();
         let mut client = Command::new(Process::PROGRAM)
             .args(["connect", listener.address()])
