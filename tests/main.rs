@@ -22,6 +22,8 @@ mod harness;
 mod peers;
 mod readme;
 mod relay;
+mod relay_options;
+mod relay_peers;
 mod send;
 mod socket_file;
 mod trace;

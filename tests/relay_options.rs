@@ -1,0 +1,202 @@
+//! The options of `sok relay`: its limits of time, its own end, how it stops, what it refuses.
+
+use std::io::Write;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, sok};
+
+/// A relay from a fresh address of `place` to `target`.
+fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
+    let word = place.word();
+    let mut arguments = vec!["relay", &word, target];
+    arguments.extend(options);
+    Server::of(Process::sok(&arguments))
+}
+
+/// A client that says something sees an error, and no end that looks like an empty reply.
+fn assert_broken(client: &mut RawStream) {
+    // The reset may be there before the request is sent.
+    let ended = client
+        .write_all(b"request")
+        .and_then(|()| client.try_rest());
+    assert!(ended.is_err_and(|error| RawStream::is_broken(&error)));
+}
+
+/// The client sees an error where its family can tell of one, and never hangs.
+fn assert_refused(place: &Place, client: &mut RawStream) {
+    let ended = client.try_rest();
+    if place.is_network() {
+        assert!(ended.is_err_and(|error| RawStream::is_broken(&error)));
+    }
+}
+
+families!(an_idle_connection_is_given_up, |place| {
+    let backend = RawListener::bind(place);
+    let options = ["--idle-timeout", "50ms", "--once"];
+    let relay = relay(place, backend.address(), &options);
+    let mut client = RawStream::connect(relay.address());
+    let mut server = backend.accept();
+    assert_refused(place, &mut client);
+    assert_refused(place, &mut server);
+    assert_eq!(relay.wait(), 124);
+    let said = relay.said();
+    for part in ["nothing passed", "50ms", backend.address()] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+});
+
+families!(a_stalled_receiver_is_idle_too, |place| {
+    let backend = RawListener::bind(place);
+    let options = ["--idle-timeout", "200ms", "--once"];
+    let relay = relay(place, backend.address(), &options);
+    let script = r#"exec "$SOK" connect "$1" < /dev/zero"#;
+    let sender = Process::sh(script, &[relay.address()]);
+    let _never_reads = backend.accept();
+    assert_eq!(relay.wait(), 124);
+    assert_ne!(sender.wait(), 0, "{}", sender.said());
+});
+
+families!(a_target_that_does_not_answer_is_given_up, |place| {
+    let full = RawListener::with_backlog(place, 0);
+    let _waiting = RawStream::connect(full.address());
+    let options = ["--connect-timeout", "50ms", "--once"];
+    let relay = relay(place, full.address(), &options);
+    let mut client = RawStream::connect(relay.address());
+    assert_broken(&mut client);
+    assert_eq!(relay.wait(), 124);
+    assert!(relay.said().contains(full.address()));
+});
+
+families!(a_stop_waits_for_the_connections_under_way, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &["-v", "--grace", "60s"]);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"before");
+    assert_eq!(client.take(6), b"before");
+    relay.terminate();
+    relay.stderr().wait_for("draining");
+    assert!(RawStream::try_connect(relay.address()).is_err());
+    assert_eq!(client.exchange(b"after"), b"after");
+    assert_eq!(relay.wait(), 0);
+});
+
+families!(a_stop_cuts_off_what_lasts_longer_than_the_grace, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &["--grace", "10ms"]);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"before");
+    assert_eq!(client.take(6), b"before");
+    relay.terminate();
+    drop(client.try_rest());
+    assert_eq!(relay.wait(), 0);
+    assert!(relay.said().contains("cut off"));
+});
+
+families!(a_second_signal_does_not_wait_for_the_grace, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &["-v", "--grace", "1h"]);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"before");
+    assert_eq!(client.take(6), b"before");
+    relay.terminate();
+    relay.stderr().wait_for("draining");
+    relay.signal(Signal::SIGINT);
+    relay.wait();
+});
+
+families!(the_target_sees_the_source_that_was_asked_for, |place| {
+    let backend = RawListener::bind(place);
+    let own = match place.kind() {
+        Kind::Inet => "inet:127.0.0.2:0".to_owned(),
+        Kind::Inet6 | Kind::Unix | Kind::Abstract => place.word(),
+    };
+    let relay = relay(place, backend.address(), &["--source", &own]);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"hello");
+    let mut server = backend.accept();
+    assert_eq!(server.take(5), b"hello");
+    let peer = server.socket().peer_addr().unwrap();
+    match peer.as_socket() {
+        Some(peer) => assert!(own.contains(&peer.ip().to_string()), "{peer} for {own}"),
+        None => {
+            let path = peer.as_pathname().map(|path| path.display().to_string());
+            let name = peer.as_abstract_namespace();
+            let name = name.map(|name| format!("@{}", String::from_utf8_lossy(name)));
+            assert_eq!(path.or(name).map(|name| format!("unix:{name}")), Some(own));
+        }
+    }
+});
+
+#[test]
+fn a_source_of_another_family_is_told() {
+    let place = Place::new(Kind::Unix);
+    let echo = Server::start(&place, &[]);
+    let relay = relay(
+        &place,
+        echo.address(),
+        &["--source", "inet:127.0.0.1:0", "--once"],
+    );
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"request");
+    drop(client.try_rest());
+    assert_ne!(relay.wait(), 0);
+    assert!(
+        relay.said().contains("inet:127.0.0.1:0"),
+        "{}",
+        relay.said()
+    );
+}
+
+families!(once_is_one_connection_over_all_listeners, |place| {
+    let echo = Server::start(place, &[]);
+    let second = Place::new(Kind::Abstract).word();
+    let options = ["--listen", &second, "--once"];
+    let relay = relay(place, echo.address(), &options);
+    relay.stderr().wait_for(&second);
+    assert_eq!(RawStream::connect(&second).exchange(b"hello"), b"hello");
+    assert_eq!(relay.wait(), 0);
+    assert!(RawStream::try_connect(relay.address()).is_err());
+    assert!(RawStream::try_connect(&second).is_err());
+});
+
+families!(once_ends_with_the_code_of_what_went_wrong, |place| {
+    let nobody = place.nobody();
+    let cases = [(nobody.address.as_str(), 3), ("no-such-host.invalid:80", 7)];
+    for (target, code) in cases {
+        let relay = relay(place, target, &["--once"]);
+        let mut client = RawStream::connect(relay.address());
+        assert_broken(&mut client);
+        assert_eq!(relay.wait(), code, "{}", relay.said());
+        assert!(relay.said().contains(target), "{}", relay.said());
+    }
+});
+
+families!(
+    a_name_that_does_not_resolve_fails_its_client_alone,
+    |place| {
+        let relay = relay(place, "no-such-host.invalid:80", &[]);
+        for count in 1..=2 {
+            let mut client = RawStream::connect(relay.address());
+            assert_broken(&mut client);
+            relay.stderr().wait_for_count(" failed connection=", count);
+        }
+        relay.terminate();
+        assert_eq!(relay.wait(), 0);
+    }
+);
+
+families!(an_address_in_use_is_5, |place| {
+    let holder = RawListener::bind(place);
+    let free = Place::new(Kind::Abstract).word();
+    let target = "unix:/nowhere";
+    // As the first listener, and as another one.
+    for on in [
+        [holder.address(), target].as_slice(),
+        &[free.as_str(), target, "--listen", holder.address()],
+    ] {
+        let done = sok(&[&["relay"], on].concat());
+        assert_eq!(done.code, 5, "{}", done.stderr);
+        assert!(done.stderr.contains(holder.address()), "{}", done.stderr);
+    }
+});
