@@ -222,7 +222,7 @@ families!(
 families!(
     a_stop_sends_sigterm_to_the_program_which_may_still_answer,
     |place| {
-        let script = r#"trap 'echo bye; exit 0' TERM; echo ready; while :; do read line; done"#;
+        let script = r#"trap 'echo bye; exit 0' TERM; echo ready; while read line; do :; done"#;
         let server = start(place, &["--grace", "5m"], script);
         let mut client = RawStream::connect(server.address());
         assert_eq!(client.line(), "ready\n");
