@@ -223,7 +223,7 @@ families!(
         // An echo stops reading while nobody reads from it.
         let server = Server::start(place, &["-v"]);
         // More than the buffers of both ends hold.
-    let message = vec![b'x'; 32 << 20];
+        let message = vec![b'x'; 32 << 20];
         let done = sok_with(&["call", server.address(), "--bytes", "10"], &message);
         assert_eq!(
             (done.code, done.text().as_str()),
