@@ -104,9 +104,7 @@ pairs!(a_client_waits_for_a_target_that_comes_later, |near, far| {
     client.send(b"anybody?");
     client.finish();
     relay.stderr().wait_for("connect(");
-    let address = word.address.clone();
-    drop(word);
-    let echo = Server::at(&address, &[]);
+    let echo = Server::at(&word.address, &[]);
     assert_eq!(client.rest(), b"anybody?");
     drop(echo);
 });

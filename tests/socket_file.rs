@@ -174,7 +174,8 @@ families!(a_full_backlog_is_a_live_address, |place| {
 });
 
 families!(an_address_is_free_again_after_a_server, |place| {
-    let first = Server::start(place, &["--grace", "0s"]);
+    let reserved = place.nobody();
+    let first = Server::at(&reserved.address, &["--grace", "0s"]);
     let address = first.address().to_owned();
     // A connection that the server closes first: its port stays in TIME_WAIT.
     let mut client = RawStream::connect(&address);
@@ -190,7 +191,8 @@ families!(an_address_is_free_again_after_a_server, |place| {
 families!(
     an_address_is_free_again_after_a_server_was_killed,
     |place| {
-        let first = Server::start(place, &[]);
+        let reserved = place.nobody();
+        let first = Server::at(&reserved.address, &[]);
         let address = first.address().to_owned();
         first.signal(Signal::SIGKILL);
         assert_eq!(first.wait(), 128 + 9);

@@ -121,8 +121,8 @@ impl Place {
         }
     }
 
-    /// An address of this kind where nobody listens: the port of a socket that is bound without
-    /// listening is nobody else's as long as `keep` lives.
+    /// An address of this kind where nobody listens. As long as it lives its port is given to
+    /// nobody else, and a server that reuses addresses can listen there.
     pub(crate) fn nobody(&self) -> Nobody {
         let word = self.word();
         match self.kind {

@@ -189,6 +189,8 @@ impl Write for RawStream {
 pub(super) fn bound(address: &str) -> Socket {
     let name = encode(address);
     let socket = limited(open(&name));
+    // Two sockets that both reuse their address may have one, as long as one alone listens.
+    socket.set_reuse_address(true).unwrap();
     socket
         .bind(&name)
         .unwrap_or_else(|error| panic!("bind {address}: {error}"));
