@@ -11,8 +11,10 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::pipe2;
 
 /// What a pipe should hold. An ordinary user's pipes may be smaller (`pipe-user-pages-soft`,
-/// pipe(7)), which is slower but right.
+/// pipe(7)).
 const ROOM: usize = 256 * 1024;
+/// What a pipe must hold: to splice less at a time is slower than to copy.
+const ROOM_MIN: usize = 64 * 1024;
 /// The part of the process's descriptors that pipes may take, one in so many: the others are for
 /// the connections themselves, which can do without a pipe.
 pub const PIPES_SHARE: u64 = 8;
@@ -66,7 +68,8 @@ impl Pipe {
     /// An empty one from the pool, or a new one.
     ///
     /// # Errors
-    /// What `pipe2(2)` reports when descriptors or pipe pages run out.
+    /// What `pipe2(2)` reports when descriptors or pipe pages run out; `EPERM` when there are
+    /// pages for a small pipe alone.
     pub(super) fn take() -> io::Result<Self> {
         if let Some(pipe) = POOL.with_borrow_mut(Vec::pop) {
             return Ok(pipe);
@@ -77,10 +80,14 @@ impl Pipe {
         // EPERM leaves the pipe as large as it may be; the real size is read back.
         let _ = fcntl(&entry, FcntlArg::F_SETPIPE_SZ(wanted));
         let room = fcntl(&entry, FcntlArg::F_GETPIPE_SZ)?;
+        let room = usize::try_from(room).unwrap_or(ROOM);
+        if room < ROOM_MIN {
+            return Err(nix::Error::EPERM.into());
+        }
         Ok(Self {
             exit,
             entry,
-            room: usize::try_from(room).unwrap_or(ROOM),
+            room,
             held: 0,
             _place: place,
         })
