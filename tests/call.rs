@@ -337,3 +337,22 @@ families!(redis_answers_a_ping, |place| {
     );
     drop(redis);
 });
+
+families!(a_time_limit_counts_the_reading_of_the_request, |place| {
+    let echo = Server::start(place, &[]);
+    // The input stays open and says nothing.
+    let call = Process::sok(&["call", echo.address(), "--timeout", "30ms"]);
+    assert_eq!(call.wait(), 124, "{}", call.stderr().text());
+});
+
+families!(
+    a_full_backlog_is_waited_for_no_longer_than_retry_for,
+    |place| {
+        let full = RawListener::with_backlog(place, 0);
+        let queued = RawStream::connect(full.address());
+        let done = sok(&["call", full.address(), "hello", "--retry-for", "30ms"]);
+        assert_eq!(done.code, 124, "{}", done.stderr);
+        assert_one_line(&done.stderr, full.address());
+        drop(queued);
+    }
+);

@@ -1,5 +1,6 @@
 //! `sok call`: one request, one reply.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
@@ -37,15 +38,8 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
             (None, Some(_)) => Until::Messages(args.lines.unwrap_or(1)),
         },
     };
-    let message = match args.message {
-        Some(message) => message.into_vec(),
-        None => read_stdin()?,
-    };
-    let request = Request {
-        message,
-        finish: framing.is_none(),
-    };
-    let work = limited(&target, &plan, request, kind, args.timeout);
+    let finish = framing.is_none();
+    let work = limited(&target, &plan, args.message, finish, kind, args.timeout);
     block_on(async {
         match plan.bind {
             Some(_) => until_signal(work).await,
@@ -54,21 +48,34 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
     })
 }
 
-fn read_stdin() -> Result<Vec<u8>> {
-    let mut message = Vec::new();
-    let read = ui::stdin()?.read_to_end(&mut message);
-    read.map_err(|error| Error::new("read", "standard input", error))?;
-    Ok(message)
+/// Reads all of the standard input beside the runtime: the time limit holds for it too.
+async fn read_stdin() -> Result<Vec<u8>> {
+    let failed = |error| Error::new("read", "standard input", error);
+    let mut stdin = ui::stdin()?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut message = Vec::new();
+        stdin.read_to_end(&mut message).map(|_| message)
+    });
+    reading
+        .await
+        .map_err(|error| failed(error.into()))?
+        .map_err(failed)
 }
 
 async fn limited(
     target: &Target,
     plan: &ConnectPlan,
-    request: Request,
+    message: Option<OsString>,
+    finish: bool,
     kind: Call,
     timeout: Option<Duration>,
 ) -> Result<Exit> {
     let whole = async {
+        let message = match message {
+            Some(message) => message.into_vec(),
+            None => read_stdin().await?,
+        };
+        let request = Request { message, finish };
         let (stream, address) = connect(target, plan).await?;
         call(&stream, &address, request, kind, &mut ui::stdout()?).await?;
         Ok(Exit::Done)

@@ -26,12 +26,17 @@ pub struct ConnectPlan {
 /// Connects to the first address of `target` that accepts, and says which it was.
 ///
 /// # Errors
-/// Why each address failed; [`Kind::NobodyThere`] only after `retry_for`.
+/// Why each address failed; [`Kind::NobodyThere`] only after `retry_for`, and then
+/// [`Kind::TimedOut`] for a server whose backlog stayed full.
 pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
-    let give_up = plan.retry_for.map(|limit| Instant::now() + limit);
-    let mut retry = plan.retry_for.map(|_| Retry::of(target, RETRY_PAUSE_MAX));
+    let retry_for = plan.retry_for.filter(|limit| !limit.is_zero());
+    let give_up = retry_for.map(|limit| Instant::now() + limit);
+    let mut retry = retry_for.map(|_| Retry::of(target, RETRY_PAUSE_MAX));
     loop {
-        match (one_round(target, plan).await, &mut retry, give_up) {
+        let deadline = plan.timeout.map(|limit| Instant::now() + limit);
+        // A full backlog is waited for no longer than an absent server is.
+        let deadline = deadline.into_iter().chain(give_up).min();
+        match (one_round(target, plan, deadline).await, &mut retry, give_up) {
             (Err(error), Some(retry), Some(end)) if error.kind() == Kind::NobodyThere => {
                 if Instant::now() >= end || timeout_at(end, retry.next()).await.is_err() {
                     return Err(error);
@@ -42,8 +47,11 @@ pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Add
     }
 }
 
-async fn one_round(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
-    let deadline = plan.timeout.map(|limit| Instant::now() + limit);
+async fn one_round(
+    target: &Target,
+    plan: &ConnectPlan,
+    deadline: Option<Instant>,
+) -> Result<(Stream, Address)> {
     let mut addresses = resolve(target, deadline).await?;
     if let Some(own) = &plan.bind {
         addresses.retain(|address| address.family() == own.family());

@@ -169,6 +169,7 @@ pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
         }
         (Address::Unix(_), Some(nix::Error::EPROTOTYPE)) => {
             told(Kind::Other, "the socket there is no stream socket")
+                .with_hint("give the path of a stream socket")
         }
         (
             Address::Inet(_) | Address::Inet6(_) | Address::Unix(_),
@@ -178,6 +179,14 @@ pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
             "connection refused, no server is listening",
         )
         .with_hint("start the server, or check the address"),
+        (Address::Unix(UnixName::Path(_)), Some(nix::Error::ENOTDIR)) => {
+            Error::new("connect", address, source).with_hint("check the path")
+        }
+        (
+            Address::Inet(_) | Address::Inet6(_),
+            Some(nix::Error::ENETUNREACH | nix::Error::EHOSTUNREACH),
+        ) => Error::new("connect", address, source)
+            .with_hint("check the address, and the routes (ip route)"),
         (Address::Inet6(v6), Some(nix::Error::EINVAL)) if lacks_scope(v6) => {
             Error::new("connect", address, source)
                 .with_kind(Kind::Usage)
