@@ -103,6 +103,17 @@ pub(super) fn opened(socket: &Socket) -> io::Result<()> {
     }
 }
 
+/// Checks a connection to `address` that a client made, and sets what it wants.
+///
+/// A TCP client whose own port the kernel chose may meet itself on it (RFC 9293, simultaneous
+/// open): nobody else is there.
+pub(super) fn connected(socket: &Socket, address: &Address) -> io::Result<()> {
+    if address.family().is_network() && decode(&socket.options().local_addr()?)? == *address {
+        return Err(nix::Error::ECONNREFUSED.into());
+    }
+    opened(socket)
+}
+
 /// Whether closing a connection can tell the peer of an error by itself.
 pub(super) const fn has_reset(family: Family) -> bool {
     match family {

@@ -3,10 +3,12 @@
 //! A file appears under its name only when its server accepts, with its mode and owner. A live
 //! socket is never taken, a dead one is replaced, and what is no socket stays; see `unix(7)`.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
@@ -65,11 +67,9 @@ impl SocketFile {
     ) -> Result<Self, Refusal> {
         // A name that no client could connect to is refused before anything is made.
         encode_path(path)?;
+        let directory = directory_of(path);
+        let _turn = turn(directory);
         let found = probe(path)?.free(path)?;
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let directory = parent.unwrap_or_else(|| Path::new("."));
         let shown = Address::Unix(UnixName::Path(path.to_owned()));
         let made = tempfile::Builder::new()
             .prefix(".sok-")
@@ -94,6 +94,7 @@ impl SocketFile {
 
     /// Binds a client's own end to `path`, which its peer sees as its address.
     pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
+        let _turn = turn(directory_of(path));
         if let Found::Dead(_) = probe(path)?.free(path)? {
             fs::remove_file(path)?;
         }
@@ -183,6 +184,33 @@ fn taken_meanwhile(path: &Path) -> Refusal {
         Ok(Err(refusal)) => refusal,
         Ok(Ok(_)) | Err(_) => in_use(None),
     }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
+}
+
+/// How often a turn is asked for, a [`TURN_PAUSE`] apart.
+const TURN_TRIES: u32 = 100;
+const TURN_PAUSE: Duration = Duration::from_millis(10);
+
+/// Our turn in a directory, by `flock(2)` as long as the value lives: of several servers that find
+/// the same dead file, one replaces it, and the next finds that one live.
+///
+/// A lock that somebody keeps is not about socket files: after a second we go on without it.
+fn turn(directory: &Path) -> Option<File> {
+    let lock = File::open(directory).ok()?;
+    for _ in 0..TURN_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Some(lock),
+            Err(TryLockError::WouldBlock) => thread::sleep(TURN_PAUSE),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
 }
 
 /// What is at `path`; a server that accepts sees one connection that says nothing.

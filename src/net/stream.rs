@@ -82,7 +82,7 @@ impl Stream {
         match connected {
             Ok(()) => {
                 let io = attempt.registered().map_err(failed)?;
-                family::opened(io.get_ref()).map_err(failed)?;
+                family::connected(io.get_ref(), address).map_err(failed)?;
                 Ok(Self {
                     file: file.map(Box::new),
                     io,
@@ -176,6 +176,9 @@ impl Stream {
     /// # Errors
     /// What `send(2)` reports.
     pub async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        // Mostly there is room: then nothing needs to be waited for.
+        let sent = self.try_send(bytes)?;
+        bytes = &bytes[sent..];
         while !bytes.is_empty() {
             let sent = std::future::poll_fn(|cx| self.poll_send(cx, bytes)).await?;
             bytes = &bytes[sent..];
