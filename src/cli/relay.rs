@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use super::args::RelayArgs;
 use super::block_on;
@@ -38,7 +40,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         targets,
         options: listen_options(&args.socket)?,
         limits,
-        threads: args.limits.threads,
+        threads: args.limits.threads.unwrap_or_else(processors),
         ui,
     };
     let engine = if args.copy {
@@ -66,6 +68,11 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
             })
             .await
     })
+}
+
+/// How many threads relay: two streams should not wait for each other while a processor is idle.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Where `--dump` shows the traffic.

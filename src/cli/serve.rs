@@ -42,7 +42,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         targets: vec![target],
         options: listen_options(&args.listen)?,
         limits: limits(&args.limits),
-        threads: args.limits.threads,
+        threads: args.limits.threads.unwrap_or(1),
         ui,
     };
     match &exec {
