@@ -1,6 +1,6 @@
 //! What went wrong: operation, address, cause, and the way out.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 
 /// The result of every fallible call of this crate.
@@ -48,7 +48,8 @@ impl Kind {
     }
 }
 
-/// A failure, printed on one line as `operation address: cause; way out`.
+/// A failure, printed on one line as `operation address: cause; way out`, with control characters
+/// written as `\xNN`.
 ///
 /// ```
 /// use sok::{Address, Error};
@@ -155,17 +156,35 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}: {}",
-            self.0.operation,
-            self.0.address,
-            self.cause()
-        )?;
+        let mut line = OneLine(f);
+        line.write_str(self.0.operation)?;
+        if !self.0.address.is_empty() {
+            write!(line, " {}", self.0.address)?;
+        }
+        write!(line, ": {}", self.cause())?;
         match &self.0.hint {
-            Some(hint) => write!(f, "; {hint}"),
+            Some(hint) => write!(line, "; {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Writes on as one line of text: a control character becomes `\xNN`, and all else is kept.
+struct OneLine<'a, W>(&'a mut W);
+
+impl<W: Write> Write for OneLine<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some((at, control)) = rest.char_indices().find(|(_, c)| c.is_control()) {
+            let (before, after) = rest.split_at(at);
+            let (control, after) = after.split_at(control.len_utf8());
+            self.0.write_str(before)?;
+            for byte in control.bytes() {
+                write!(self.0, "\\x{byte:02x}")?;
+            }
+            rest = after;
+        }
+        self.0.write_str(rest)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Each failure: its exit code, and one line that says operation, address, cause and way out.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -407,6 +409,46 @@ fn what_cannot_be_meant_is_2() {
 }
 
 #[test]
+fn an_error_is_one_line_whatever_it_names() {
+    let place = Place::new(Kind::Unix);
+    let missing = format!("{}/no\nfile", place.directory().display());
+    let socket = place.path("s");
+    let socket = socket.to_str().unwrap();
+    for (words, told) in [
+        (
+            &["call", "--host", "a\nb", "--port", "80", "x"][..],
+            "a\\x0ab",
+        ),
+        (&["call", "--host", "a", "--port", "1\n2", "x"], "1\\x0a2"),
+        (&["call", "--path", "a\nb", "b\tc", "x"], "b\\x09c"),
+        (&["serve", socket, "--send", &missing], "no\\x0afile"),
+        (&["serve", socket, "--owner", "x\ny"], "x\\x0ay"),
+        (
+            &["connect", "foo:\x1b[31m\u{9b}\u{e9}"],
+            "foo:\\x1b[31m\\xc2\\x9b\u{e9}",
+        ),
+    ] {
+        let done = sok(words);
+        assert_fails(&done, done.code, "", &[told]);
+        assert!(done.code != 0, "{words:?}");
+        let line = done.stderr.trim_end_matches('\n');
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+    assert!(place.listing().is_empty(), "{:?}", place.listing());
+}
+
+#[test]
+fn an_address_that_is_not_text_is_escaped_once() {
+    for (word, shown) in [
+        (&b"foo:\xff"[..], "address \"foo:\\xff\": "),
+        (b"foo:\\", "address \"foo:\\\\\": "),
+    ] {
+        let client = Process::sok(&[OsStr::new("call"), OsStr::from_bytes(word), "x".as_ref()]);
+        assert_fails(&client.done(), 2, shown, &["unknown prefix"]);
+    }
+}
+
+#[test]
 fn a_path_beyond_all_limits_is_2_and_the_limit_is_told() {
     let place = Place::new(Kind::Unix);
     let address = format!("unix:{}/{}", place.directory().display(), "n".repeat(300));
@@ -473,4 +515,23 @@ fn the_help_has_the_table_of_all_exit_codes() {
             "{code} {meaning}\n{help}"
         );
     }
+}
+
+#[test]
+fn the_help_of_each_command_begins_with_its_summary() {
+    let help = sok(&["--help"]).text();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let mut seen = 0;
+    for line in commands.take_while(|line| !line.is_empty()) {
+        let (command, summary) = line.trim().split_once(' ').unwrap();
+        if command == "help" {
+            continue;
+        }
+        for option in ["--help", "-h"] {
+            let own = sok(&[command, option]).text();
+            assert_eq!(own.lines().next(), Some(summary.trim()), "{command}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 5, "{help}");
 }

@@ -56,7 +56,7 @@ impl Target {
             let mut shown = String::new();
             // A String takes whatever is written to it.
             let _ = escape(text, &mut shown);
-            Error::because("address", format!("{shown:?}"), Kind::Usage, cause)
+            Error::because("address", format!("\"{shown}\""), Kind::Usage, cause)
         })
     }
 
