@@ -29,7 +29,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)?;
         match self.credentials {
-            Some(Credentials { pid, uid, gid }) => write!(f, "(pid {pid} uid {uid} gid {gid})"),
+            Some(Credentials { pid, uid, gid }) => write!(f, " (pid {pid} uid {uid} gid {gid})"),
             None => Ok(()),
         }
     }
