@@ -52,6 +52,17 @@ families!(each_framing_has_its_request_and_its_reply, |place| {
     }
 });
 
+families!(an_empty_message_is_no_chunk, |place| {
+    let listener = RawListener::bind(place);
+    let words = ["call", listener.address(), "--framing", "chunk"];
+    let given = [&words[..], &[""]].concat();
+    for done in [sok(&given), sok(&words)] {
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        assert_one_line(&done.stderr, listener.address());
+        assert!(done.stderr.contains("--framing line"), "{}", done.stderr);
+    }
+});
+
 families!(with_framing_eof_our_end_is_seen_and_all_is_read, |place| {
     let listener = RawListener::bind(place);
     let call = Process::sok(&["call", listener.address(), "ask", "--framing", "eof"]);

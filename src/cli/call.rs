@@ -75,6 +75,11 @@ async fn limited(
             Some(message) => message.into_vec(),
             None => read_stdin().await?,
         };
+        if message.is_empty() && !finish && kind.rule.framing == Framing::Chunk {
+            let cause = "an empty message has no chunk to send";
+            let error = Error::because("call", target, Kind::Usage, cause);
+            return Err(error.with_hint("use --framing line"));
+        }
         let request = Request { message, finish };
         let (stream, address) = connect(target, plan).await?;
         call(&stream, &address, request, kind, &mut ui::stdout()?).await?;
