@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::pty::openpty;
 use nix::sys::termios::{Termios, tcgetattr};
 
-use crate::support::{Log, Process, RawListener, Server, sok_with};
+use crate::support::{Log, Process, RawListener, Server, sok, sok_with};
 
 families!(
     a_line_is_sent_its_reply_written_and_the_prompt_comes_again,
@@ -28,29 +28,55 @@ families!(
     }
 );
 
-families!(
-    lines_in_a_pipe_wait_for_the_reply_to_the_one_before,
-    |place| {
-        let listener = RawListener::bind(place);
-        let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
-        client.write(b"one\ntwo");
-        client.close_stdin();
-        let mut served = listener.accept();
-        assert_eq!(served.line(), "one\n");
-        served.send(b"first");
-        // A reply without a newline is given one before the next prompt; the last line too.
-        assert_eq!(served.line(), "two\n");
-        served.send(b"second\n");
-        assert_eq!(served.rest(), b"");
-        served.send(b"and bye");
-        drop(served);
-        let done = client.done();
-        assert_eq!(
-            (done.code, done.text().as_str()),
-            (0, "first\nsecond\nand bye\n")
-        );
-    }
-);
+families!(a_reply_without_a_newline_is_given_one, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+    client.write(b"one\n");
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "one\n");
+    served.send(b"first");
+    client.stdout().wait_for("first");
+    client.write(b"two");
+    client.close_stdin();
+    assert_eq!(served.line(), "two\n");
+    served.send(b"second\n");
+    // The end of the input ends the sending half, and what comes then is written.
+    assert_eq!(served.rest(), b"");
+    served.send(b"and bye");
+    drop(served);
+    let done = client.done();
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (0, "first\nsecond\nand bye\n")
+    );
+});
+
+families!(lines_pass_to_a_server_that_answers_none, |place| {
+    let server = Server::start(place, &["--discard"]);
+    let done = sok_with(&["connect", server.address(), "--prompt", "? "], b"a\nb\n");
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (0, ""),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(done.stderr, "? ? ? ");
+});
+
+families!(lines_pass_to_a_server_that_answers_two_at_once, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+    client.write(b"GET / HTTP/1.0\n\n");
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "GET / HTTP/1.0\n");
+    assert_eq!(served.line(), "\n");
+    served.send(b"HTTP/1.0 204 No Content\n\n");
+    client.stdout().wait_for("204 No Content\n\n");
+    client.close_stdin();
+    assert_eq!(served.rest(), b"");
+    drop(served);
+    assert_eq!(client.done().code, 0);
+});
 
 families!(a_line_longer_than_all_buffers_passes_an_echo, |place| {
     let server = Server::start(place, &[]);
@@ -102,17 +128,63 @@ families!(
     }
 );
 
-families!(a_server_that_leaves_ends_the_conversation, |place| {
+families!(the_empty_word_cannot_be_forbidden, |place| {
+    let nobody = place.nobody();
+    let words = ["connect", &nobody.address, "--prompt", "", "--forbid", ""];
+    let done = sok(&words);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+    assert!(done.stderr.contains("--forbid"), "{}", done.stderr);
+});
+
+/// A client at its prompt, without a terminal, that has seen its server end.
+fn left_by_the_server(place: &crate::support::Place) -> Process {
     let listener = RawListener::bind(place);
-    let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+    let client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
     let mut served = listener.accept();
     client.stderr().wait_for("? ");
-    served.send(b"go away\n");
+    served.send(b"go away");
     drop(served);
-    assert_eq!(client.wait(), 0, "{}", client.stderr().text());
-    assert_eq!(client.stdout().wait_closed(), b"go away\n");
-    client.stdin();
+    // The newline is added at the end.
+    client.stdout().wait_for("go away\n");
+    client
+}
+
+families!(
+    a_server_that_leaves_with_no_line_left_ends_the_conversation,
+    |place| {
+        let mut client = left_by_the_server(place);
+        client.close_stdin();
+        let done = client.done();
+        assert_eq!((done.code, done.text().as_str()), (0, "go away\n"));
+    }
+);
+
+families!(a_line_left_when_the_server_leaves_is_a_failure, |place| {
+    let mut client = left_by_the_server(place);
+    client.write(b"one more\n");
+    assert_eq!(client.wait(), 6, "{}", client.stderr().text());
+    let said = client.stderr().text();
+    assert!(said.contains("ended with lines unsent"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 });
+
+families!(
+    lines_left_in_a_pipe_when_the_server_leaves_are_a_failure,
+    |place| {
+        let listener = RawListener::bind(place);
+        let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+        client.write(b"a\nb\nc\n");
+        client.close_stdin();
+        let mut served = listener.accept();
+        assert_eq!(served.line(), "a\n");
+        served.send(b"bye\n");
+        drop(served);
+        // The second line may have been on its way; then the connection breaks.
+        let done = client.done();
+        assert_eq!(done.code, 6, "{}", done.stderr);
+    }
+);
 
 /// The program on a terminal of its own.
 struct Terminal {
@@ -154,13 +226,16 @@ impl Terminal {
         }
     }
 
-    /// Waits for the prompt after the `count`th `reply`: keys that come before it are not read as
-    /// keys.
+    /// Waits for the `count`th `reply` and the prompt: keys that come before it are not read as
+    /// keys. The prompt is in the line before a reply that comes late.
     fn wait_for_prompt_after(&self, reply: &str, count: usize) {
         let wanted = format!("a prompt after {count} times {reply:?}");
         self.screen.wait_until(&wanted, |text| {
             let at = text.match_indices(reply).nth(count - 1);
-            at.is_some_and(|(at, _)| text[at + reply.len()..].contains("> "))
+            at.is_some_and(|(at, _)| {
+                let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+                text[line..].contains("> ")
+            })
         });
     }
 

@@ -23,6 +23,10 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         let cause = "--forbid is for a conversation; add --prompt TEXT";
         return Err(Error::because("connect", target, Kind::Usage, cause));
     }
+    if args.forbid.iter().any(String::is_empty) {
+        let cause = "--forbid needs a word; every line has the empty one in it";
+        return Err(Error::because("connect", target, Kind::Usage, cause));
+    }
     // Without anything to give back, the signal itself ends the program.
     let gives_back = prompt.is_some() || plan.bind.is_some();
     let work = async {

@@ -64,6 +64,10 @@ impl Lines for Editor {
     fn refuse(&mut self, reason: &str) {
         ui::tell(reason);
     }
+
+    fn is_typed(&self) -> bool {
+        matches!(self.source, Source::Terminal(_))
+    }
 }
 
 /// Holds a conversation and gives the terminal back as it was, however it ends.

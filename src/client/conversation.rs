@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::io::{self, Write};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc as async_mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use crate::address::Address;
 use crate::client::output_error;
@@ -15,6 +17,11 @@ use crate::loops::Traffic;
 use crate::net::Stream;
 
 const RECEIVE: usize = 64 * 1024;
+
+/// After this a line is taken to have no reply, as with a server that answers only after several
+/// lines. Most replies come sooner and stand before the next prompt, and a person hardly notices
+/// the pause.
+const REPLY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the lines of a conversation come from.
 pub trait Lines: Send + 'static {
@@ -26,6 +33,15 @@ pub trait Lines: Send + 'static {
 
     /// Tells the person why a line was not sent.
     fn refuse(&mut self, reason: &str);
+
+    /// Whether a person types the lines: none is there that was not asked for.
+    fn is_typed(&self) -> bool;
+}
+
+const ENDED: &str = "the server ended with lines unsent";
+
+fn unread(error: io::Error) -> Error {
+    Error::new("read", "standard input", error).with_kind(Kind::Other)
 }
 
 /// What a conversation does not let pass.
@@ -38,9 +54,13 @@ pub struct Conversation {
 impl Conversation {
     /// Sends line after line and writes what comes back, until the lines or the peer end.
     ///
-    /// A reply is what one receive returns; what comes later is written when it comes, and before
-    /// the next line a newline is added where the reply has none. The end of the lines ends our sending half, and
-    /// what the peer still says is written.
+    /// A reply is what one receive returns; a line that has none for a short time is followed by
+    /// the next all the same. What comes later is written when it comes, and before the next line
+    /// a newline is added where the reply has none. The end of the lines ends our sending half,
+    /// and what the peer still says is written.
+    ///
+    /// The end of the peer is the end for a person; lines that nobody types are read on, to know
+    /// whether one is left.
     ///
     /// # Errors
     /// [`Kind::Broken`] if the peer resets or leaves with a line unsent, [`Kind::OutputClosed`],
@@ -53,6 +73,7 @@ impl Conversation {
         output: &mut impl Write,
     ) -> Result<Traffic> {
         let failed = |operation, source| Error::new(operation, address, source);
+        let is_typed = lines.is_typed();
         let (mut typed, next) = self.read_lines(lines)?;
         let mut buffer = vec![0; RECEIVE];
         let mut reply = Reply {
@@ -62,8 +83,10 @@ impl Conversation {
         let mut traffic = Traffic::default();
         let mut unsent = Bytes::new();
         let mut finished = false;
-        // Nobody reads the next line before the last one is sent and the reply to it is written.
+        // Nobody reads the next line before the last one is sent and the reply to it is written,
+        // or does not come.
         let (mut asked, mut unanswered) = (false, false);
+        let mut sent_at = Instant::now();
         loop {
             let may_ask = !(asked || unanswered || finished) && unsent.is_empty();
             tokio::select! {
@@ -72,9 +95,19 @@ impl Conversation {
                     let count = received.map_err(|error| failed("receive", error))?;
                     if count == 0 {
                         reply.end_line().map_err(output_error)?;
-                        return match unsent.len() {
-                            0 => Ok(traffic),
-                            _ => Err(failed("send", io::ErrorKind::BrokenPipe.into())),
+                        if !unsent.is_empty() {
+                            return Err(failed("send", io::ErrorKind::BrokenPipe.into()));
+                        }
+                        if finished || is_typed {
+                            return Ok(traffic);
+                        }
+                        if !asked {
+                            let _ = next.send(());
+                        }
+                        return match typed.recv().await {
+                            None => Ok(traffic),
+                            Some(Ok(_)) => Err(Error::because("send", address, Kind::Broken, ENDED)),
+                            Some(Err(error)) => Err(unread(error)),
                         };
                     }
                     traffic.received += count as u64;
@@ -85,20 +118,24 @@ impl Conversation {
                     let count = sent.map_err(|error| failed("send", error))?;
                     unsent.advance(count);
                     traffic.sent += count as u64;
+                    sent_at = Instant::now();
                 }
                 line = typed.recv(), if asked => match line {
                     Some(Ok(line)) => {
+                        // A late reply may have come since this line was asked for.
+                        reply.end_line().map_err(output_error)?;
                         unsent = line.into();
                         (asked, unanswered) = (false, true);
                     }
-                    Some(Err(error)) => {
-                        return Err(Error::new("read", "standard input", error).with_kind(Kind::Other));
-                    }
+                    Some(Err(error)) => return Err(unread(error)),
                     None => {
                         (asked, finished) = (false, true);
                         stream.finish().map_err(|error| failed("shutdown", error))?;
                     }
                 },
+                () = sleep_until(sent_at + REPLY_PAUSE), if unanswered && unsent.is_empty() => {
+                    unanswered = false;
+                }
                 // The last choice: what has come already is written before the next line is read.
                 () = std::future::ready(()), if may_ask => {
                     reply.end_line().map_err(output_error)?;
