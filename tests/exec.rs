@@ -1,6 +1,7 @@
 //! `serve --exec`: a program for each connection.
 
 use std::collections::HashMap;
+use std::process::Command;
 
 use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, noise, sok};
 
@@ -99,6 +100,35 @@ families!(the_environment_tells_who_talks, |place| {
         assert_eq!(told.get("UNIXLOCALPATH").copied(), path);
         assert!(!told.keys().any(|name| name.starts_with("TCP")));
     }
+});
+
+families!(what_another_server_told_is_not_passed_on, |place| {
+    let names = [
+        "SOK_FAMILY",
+        "SOK_LOCAL",
+        "SOK_PEER",
+        "PROTO",
+        "TCPLOCALIP",
+        "TCPLOCALPORT",
+        "TCPLOCALHOST",
+        "TCPREMOTEIP",
+        "TCPREMOTEPORT",
+        "TCPREMOTEHOST",
+        "TCPREMOTEINFO",
+        "UNIXLOCALPATH",
+        "UNIXREMOTEPATH",
+        "UNIXREMOTEPID",
+        "UNIXREMOTEEUID",
+        "UNIXREMOTEEGID",
+    ];
+    let mut command = Command::new(Process::PROGRAM);
+    command.args(["serve", &place.word(), "--exec", "env"]);
+    command.envs(names.map(|name| (name, "inherited")));
+    command.env("OTHER", "passed on");
+    let server = Server::of(Process::spawn(command));
+    let told = String::from_utf8(RawStream::connect(server.address()).rest()).unwrap();
+    assert!(!told.contains("inherited"), "{told}");
+    assert!(told.contains("OTHER=passed on\n"), "{told}");
 });
 
 /// The descriptors that `ls -l /proc/self/fd` saw, without the one it listed the directory by.

@@ -258,6 +258,30 @@ pub(super) fn also_takes(socket: &Socket, address: &Address) -> Option<Family> {
     }
 }
 
+/// All names that may tell a program who talks: none may be passed on from whoever started us.
+/// A few of UCSPI's are never set here.
+pub(crate) const EXEC_NAMES: [&str; 19] = [
+    "SOK_FAMILY",
+    "SOK_LOCAL",
+    "SOK_PEER",
+    "PROTO",
+    "TCPLOCALIP",
+    "TCPLOCALPORT",
+    "TCPLOCALHOST",
+    "TCPREMOTEIP",
+    "TCPREMOTEPORT",
+    "TCPREMOTEHOST",
+    "TCPREMOTEINFO",
+    "UNIXLOCALPATH",
+    "UNIXLOCALUID",
+    "UNIXLOCALGID",
+    "UNIXLOCALPID",
+    "UNIXREMOTEPATH",
+    "UNIXREMOTEPID",
+    "UNIXREMOTEEUID",
+    "UNIXREMOTEEGID",
+];
+
 /// The environment of a program that talks to `peer`: the UCSPI variables, and our own.
 ///
 /// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and

@@ -8,6 +8,7 @@ mod socket;
 mod socket_file;
 mod stream;
 
+pub(crate) use self::family::EXEC_NAMES;
 pub use self::family::exec_environment;
 pub use self::listener::{ListenOptions, Listener, Owner};
 pub use self::peer::{Credentials, Peer};

@@ -12,12 +12,13 @@ use tracing::info;
 
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Stop};
-use crate::net::{Stream, exec_environment};
+use crate::net::{EXEC_NAMES, Stream, exec_environment};
 
 /// Runs a program for each connection. It sees the end when the client ends, and may still answer.
 ///
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL when the grace is
-/// over. Its environment is described at [`exec_environment`].
+/// over. Its environment is described at [`exec_environment`]; a variable of such a name that we
+/// were started with is not passed on.
 #[derive(Debug, Clone)]
 pub struct Exec {
     /// The program, which is looked up in `PATH`.
@@ -35,6 +36,9 @@ impl Service for Exec {
         let (socket, _) = stream.into_blocking().map_err(failed)?;
         let end = || socket.to_descriptor().map(Stdio::from).map_err(failed);
         let mut command = Command::new(&self.program);
+        for name in EXEC_NAMES {
+            command.env_remove(name);
+        }
         command
             .args(&self.arguments)
             .envs(exec_environment(&local, connection.peer()))
@@ -107,5 +111,31 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EXEC_NAMES, exec_environment};
+    use crate::address::Address;
+    use crate::net::{Credentials, Peer};
+
+    #[test]
+    fn every_name_that_is_set_is_removed_before() {
+        for word in ["inet:127.0.0.1:1", "inet6:[::1]:1", "unix:/s", "unix:@s"] {
+            let address: Address = word.parse().unwrap();
+            let credentials = Some(Credentials {
+                pid: 1,
+                uid: 1,
+                gid: 1,
+            });
+            let peer = Peer {
+                address: address.clone(),
+                credentials,
+            };
+            for (name, _) in exec_environment(&address, &peer) {
+                assert!(EXEC_NAMES.contains(&name), "{name}");
+            }
+        }
     }
 }
