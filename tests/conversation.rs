@@ -163,8 +163,9 @@ families!(
 families!(a_line_left_when_the_server_leaves_is_a_failure, |place| {
     let mut client = left_by_the_server(place);
     client.write(b"one more\n");
+    // The input is still open: the line alone tells.
     assert_eq!(client.wait(), 6, "{}", client.stderr().text());
-    let said = client.stderr().text();
+    let said = client.done().stderr;
     assert!(said.contains("ended with lines unsent"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 });
