@@ -392,20 +392,98 @@ fn what_cannot_be_meant_is_2() {
         let done = sok(words);
         assert_fails(&done, 2, "", &[told]);
     }
-    for words in [
-        &["nonsense"][..],
-        &["connect", "@s", "--nonsense"],
-        &["call", "--family", "bad", "hi"],
-        &["connect", "@s", "--timeout", "soon"],
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
+    for (words, told, help) in [
+        (&["nonsense"][..], "unrecognized subcommand 'nonsense'", ""),
+        (
+            &["serv", "@s"],
+            "'serv'; tip: a similar subcommand exists: 'serve'",
+            "",
+        ),
+        (&["-v"], "requires a subcommand", ""),
+        (
+            &["connect", "@s", "--nonsense"],
+            "unexpected argument '--nonsense' found",
+            "connect",
+        ),
+        (
+            &["connect", "@s", "--timeou", "1s"],
+            "found; tip: a similar argument exists: '--timeout'",
+            "connect",
+        ),
+        (&["connect", "@s", "--a\n\nb"], "'--a; b'", "connect"),
+        (
+            &["call", "@s", "--lines", "1\n\nUsage: x"],
+            "Usage: x' for '--lines <N>'",
+            "call",
+        ),
+        (
+            &["call", "--family", "bad", "hi"],
+            "'bad' for '--family <FAMILY>': known families are inet,",
+            "call",
+        ),
+        (
+            &["call", "@s", "--framing", "lin"],
+            "eof]; tip: a similar value exists: 'line'",
+            "call",
+        ),
+        (&["call", "-q", "-v", "@s"], "cannot be used with", "call"),
+        (&["-q", "relay"], "not provided: <LISTEN> <TARGET>", "relay"),
+        (&["relay", "@s"], "were not provided: <TARGET>", "relay"),
+        (
+            &["connect", "@s", "--timeout", "soon"],
+            "'soon' for '--timeout <DURATION>': ",
+            "connect",
+        ),
         // More than the clock can count.
-        &["connect", "@s", "--timeout", "500000000000y"],
-        &["connect", "@s", "--retry-for", "500000000000y"],
-        &["serve", "@s", "--mode", "888"],
+        (
+            &["connect", "@s", "--timeout", "500000000000y"],
+            "500000000000y",
+            "connect",
+        ),
+        (
+            &["connect", "@s", "--retry-for", "500000000000y"],
+            "500000000000y",
+            "connect",
+        ),
+        (
+            &["serve", "@s", "--mode", "888"],
+            "permission bits are octal",
+            "serve",
+        ),
+    ] {
+        let help = format!("; see 'sok {help} --help'\n").replace("  ", " ");
+        let done = sok(words);
+        assert_fails(&done, 2, "sok: usage: ", &[told, &help]);
+        assert!(done.stdout.is_empty(), "{}", done.text());
+        let done = sok(&[words, &["--json"]].concat());
+        let error: serde_json::Value = serde_json::from_str(&done.stderr).unwrap();
+        assert_eq!((done.code, &error["exit"]), (2, &2.into()), "{error}");
+        assert_eq!(error["operation"], "usage");
+    }
+    // Behind the two dashes it is another program's.
+    let done = sok(&["wait", "--nonsense", "--", "ls", "--json"]);
+    assert_fails(&done, 2, "sok: usage: ", &["; see 'sok wait --help'"]);
+}
+
+#[test]
+fn help_and_version_are_printed_as_they_are() {
+    for words in [
+        &["--help"][..],
+        &["help", "call"],
+        &["call", "-h"],
+        &["--version"],
     ] {
         let done = sok(words);
-        assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
-        assert!(done.stderr.starts_with("error: "), "{}", done.stderr);
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{words:?}");
+        assert!(done.stdout.ends_with(b"\n"), "{words:?}");
     }
+    let bare = sok(&[]);
+    assert_eq!(bare.code, 2);
+    assert!(bare.stderr.contains("\nCommands:\n"), "{}", bare.stderr);
 }
 
 #[test]

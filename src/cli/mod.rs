@@ -10,6 +10,7 @@ mod prompt;
 mod relay;
 mod serve;
 mod ui;
+mod usage;
 mod values;
 mod wait;
 
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 
 /// Runs the program with the arguments of this process, and ends it with its exit code.
 pub fn main() -> ! {
-    let Cli { talk, command } = Cli::parse();
+    let Cli { talk, command } = Cli::try_parse().unwrap_or_else(|error| usage::refuse(&error));
     let ui = Ui::new(
         &talk,
         matches!(command, Command::Serve(_) | Command::Relay(_)),
