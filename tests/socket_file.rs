@@ -466,3 +466,33 @@ fn a_path_of_107_bytes_is_the_longest_that_any_client_can_connect_to() {
         assert_eq!(server.wait(), 0);
     }
 }
+
+#[test]
+fn the_name_of_a_live_client_is_not_taken() {
+    let place = Place::new(Kind::Unix);
+    let server = Server::start(&place, &[]);
+    let own = format!("unix:{}", place.path("own.sock").display());
+    let mut client = Process::sok(&["connect", "--bind", &own, server.address()]);
+    client.write(b"hello");
+    client.stdout().wait_for("hello");
+    for arguments in [
+        vec!["serve", &own],
+        vec!["connect", "--bind", &own, server.address()],
+    ] {
+        let done = sok(&arguments);
+        assert_eq!(done.code, 5, "{}", done.stderr);
+        assert!(done.stderr.contains(&own), "{}", done.stderr);
+        assert!(place.path("own.sock").exists());
+    }
+    client.write(b" again");
+    client.stdout().wait_for("hello again");
+}
+
+#[test]
+fn the_socket_file_goes_with_a_server_whose_terminal_hangs_up() {
+    let place = Place::new(Kind::Unix);
+    let server = Server::start(&place, &[]);
+    server.signal(Signal::SIGHUP);
+    assert_eq!(server.wait(), 0);
+    assert!(!Path::new(server.path()).exists());
+}

@@ -60,11 +60,14 @@ pub async fn communication_loop(
     rule: Rule,
     answer: &impl Answer,
 ) -> Result<()> {
-    let done = Exchange::new(&stream, connection, rule, answer).run().await;
-    match done {
-        Ok(()) => Ok(()),
+    stream.reset_unless_done();
+    let ended = Exchange::new(&stream, connection, rule, answer).run().await;
+    match ended {
+        Ok(()) => {
+            stream.done();
+            Ok(())
+        }
         Err((operation, source)) => {
-            stream.reset();
             let error = Error::new(operation, connection.peer(), source);
             Err(match error.kind() {
                 Kind::Other => error.with_hint("raise --max-message, or mend the client"),

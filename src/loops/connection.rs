@@ -74,6 +74,7 @@ pub async fn connection_loop(
     let service = Arc::new(service);
     let mut connections = Connections::default();
     let mut paused_until: Option<Instant> = None;
+    let mut exhausted = false;
     let mut broken = None;
     let mut stopping = pin!(stop.requested());
     while limits
@@ -87,12 +88,20 @@ pub async fn connection_loop(
             () = &mut stopping => break,
             Some(ended) = connections.under_way.join_next() => connections.ended(ended),
             () = sleep_until(resume), if paused_until.is_some() => paused_until = None,
-            (at, accepted) = accept(&listeners), if free && paused_until.is_none() => match accepted {
-                Ok((stream, peer)) => connections.begin(&service, stream, peer),
+            (at, accepted) = accept(&listeners, connections.served.connections), if free && paused_until.is_none() => match accepted {
+                Ok((stream, peer)) => {
+                    if std::mem::take(&mut exhausted) {
+                        info!(address = %at.local(), "accepting goes on");
+                    }
+                    connections.begin(&service, stream, peer);
+                }
                 Err(error) => match AcceptFault::of(&error) {
                     AcceptFault::Peer => {}
                     AcceptFault::Exhausted => {
-                        warn!(address = %at.local(), %error, "accepting pauses");
+                        if !exhausted {
+                            warn!(address = %at.local(), %error, "accepting pauses");
+                        }
+                        exhausted = true;
                         paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
                     }
                     AcceptFault::Listener => {
@@ -108,10 +117,12 @@ pub async fn connection_loop(
     broken.map_or(Ok(connections.served), Err)
 }
 
-/// The next connection of any of the listeners.
-async fn accept(listeners: &[Listener]) -> (&Listener, io::Result<(Stream, Peer)>) {
+/// The next connection of any of the listeners, of which each in turn is asked first.
+async fn accept(listeners: &[Listener], turn: u64) -> (&Listener, io::Result<(Stream, Peer)>) {
+    let first = usize::try_from(turn).unwrap_or_default() % listeners.len().max(1);
+    let (later, sooner) = listeners.split_at(first);
     poll_fn(|cx| {
-        for listener in listeners {
+        for listener in sooner.iter().chain(later) {
             if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                 return Poll::Ready((listener, accepted));
             }
@@ -187,6 +198,8 @@ impl Connections {
             Err(error) => {
                 self.served.failed += 1;
                 warn!(%error, "a connection's service did not end well");
+                let failure = || Error::new("serve", "a connection", error);
+                self.served.first_failure.get_or_insert_with(failure);
                 return;
             }
         };

@@ -19,7 +19,8 @@ impl Stop {
         Self::default()
     }
 
-    /// One that SIGTERM or SIGINT requests; a second signal ends the draining.
+    /// One that SIGTERM or SIGINT requests, and SIGHUP unless it is ignored as under `nohup(1)`;
+    /// a second signal ends the draining.
     ///
     /// # Errors
     /// What `sigaction(2)` reports.
@@ -30,12 +31,17 @@ impl Stop {
         let stop = Self::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = match ignores_hangup() {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
         let signalled = stop.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => signalled.request(),
                     _ = interrupt.recv() => signalled.request(),
+                    Some(_) = async { hangup.as_mut()?.recv().await } => signalled.request(),
                 }
             }
         });
@@ -65,4 +71,13 @@ impl Stop {
     pub async fn given_up(&self) {
         self.giving_up.cancelled().await;
     }
+}
+
+/// Whether this process was started with SIGHUP ignored; see `SigIgn` in `proc_pid_status(5)`.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }

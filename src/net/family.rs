@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt};
-use socket2::Domain;
+use socket2::{Domain, Type};
 
 use super::listener::ListenOptions;
 use super::peer::{Credentials, Peer};
@@ -23,6 +23,11 @@ pub(super) const fn domain(family: Family) -> Domain {
         Family::Inet6 => Domain::IPV6,
         Family::Unix => Domain::UNIX,
     }
+}
+
+/// A socket of another type, whose `connect(2)` tells whether a name is held, and disturbs nobody.
+pub(super) fn question(family: Family) -> io::Result<socket2::Socket> {
+    socket2::Socket::new(domain(family), Type::DGRAM, None)
 }
 
 /// Binds `socket` to `address` and listens; a socket file is published when it accepts.
@@ -84,7 +89,13 @@ fn taken(error: io::Error, address: &Address) -> Refusal {
             "ports below 1024 need CAP_NET_BIND_SERVICE"
         }
         (io::ErrorKind::AddrNotAvailable, _) => "no interface of this machine has this address",
-        (_, Address::Inet6(v6)) if lacks_scope(v6) => NEEDS_SCOPE,
+        (_, Address::Inet6(v6)) if lacks_scope(v6) => {
+            return Refusal {
+                source: error,
+                kind: Some(Kind::Usage),
+                hint: Some(NEEDS_SCOPE.to_owned()),
+            };
+        }
         _ => return error.into(),
     };
     Refusal {

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
@@ -30,6 +31,7 @@ pub const CALL_TARGET: &str = "sok::call";
 pub struct Socket {
     inner: socket2::Socket,
     family: Family,
+    resets: AtomicBool,
 }
 
 impl Socket {
@@ -43,20 +45,29 @@ impl Socket {
             || format!("{}, SOCK_STREAM", family.af_name()),
             |socket| socket.as_raw_fd().to_string(),
         );
-        opened.map(|inner| Self { inner, family })
+        opened.map(|inner| Self::of(inner, family))
     }
 
     /// `socketpair(2)`: two connected sockets.
     pub(super) fn pair(family: Family) -> io::Result<(Self, Self)> {
         let kind = Type::STREAM.nonblocking();
         let (one, other) = socket2::Socket::pair(family::domain(family), kind, None)?;
-        Ok((
-            Self { inner: one, family },
-            Self {
-                inner: other,
-                family,
-            },
-        ))
+        Ok((Self::of(one, family), Self::of(other, family)))
+    }
+
+    fn of(inner: socket2::Socket, family: Family) -> Self {
+        let resets = AtomicBool::new(false);
+        Self {
+            inner,
+            family,
+            resets,
+        }
+    }
+
+    /// Whether closing it resets the connection, where the family can (`SO_LINGER` of 0, see
+    /// `socket(7)`), so that the peer sees an error and not a clean end.
+    pub(super) fn set_resets(&self, resets: bool) {
+        self.resets.store(resets, Ordering::Relaxed);
     }
 
     pub(super) const fn family(&self) -> Family {
@@ -93,10 +104,7 @@ impl Socket {
             |(socket, _)| socket.as_raw_fd().to_string(),
         );
         let (inner, name) = accepted?;
-        let accepted = Self {
-            inner,
-            family: self.family,
-        };
+        let accepted = Self::of(inner, self.family);
         accepted.inner.set_nonblocking(true)?;
         Ok((accepted, name))
     }
@@ -212,6 +220,10 @@ impl Write for &Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        if self.resets.load(Ordering::Relaxed) {
+            // A socket that the peer has already reset has nothing more to tell.
+            let _ = self.inner.set_linger(Some(Duration::ZERO));
+        }
         // The field's own drop closes the descriptor, right after this report.
         let watch = Watch::start(self.family, "close");
         watch.done(&Ok(()), || self.as_raw_fd().to_string(), Shown::shown);

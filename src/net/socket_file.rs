@@ -14,7 +14,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::listener::ListenOptions;
 use super::peer::Credentials;
-use super::sockaddr::encode_path;
+use super::sockaddr::{Encoded, encode_path};
 use super::socket::Socket;
 use super::{family, listener::Owner};
 use crate::address::{Address, Family, UnixName};
@@ -213,7 +213,8 @@ fn turn(directory: &Path) -> Option<File> {
     None
 }
 
-/// What is at `path`; a server that accepts sees one connection that says nothing.
+/// What is at `path`. A datagram socket asks: it disturbs nobody, and is told apart from whatever
+/// holds the name, be it a client's own end that does not listen.
 fn probe(path: &Path) -> io::Result<Found> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -223,17 +224,24 @@ fn probe(path: &Path) -> io::Result<Found> {
     if let Some(what) = foreign(&metadata) {
         return Ok(Found::Foreign(what));
     }
-    let probe = Socket::open(Family::Unix)?;
-    match probe.connect(&encode_path(path)?.name) {
-        Ok(()) => Ok(Found::Live(family::credentials(&probe)?)),
+    let name = encode_path(path)?;
+    match family::question(Family::Unix)?.connect(&name.name) {
+        Ok(()) => Ok(Found::Live(None)),
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Ok(Found::Dead(metadata.ino())),
             io::ErrorKind::NotFound => Ok(Found::Nothing),
             io::ErrorKind::PermissionDenied => Err(error),
-            // A full backlog, or a live socket of another type.
-            _ => Ok(Found::Live(None)),
+            // EPROTOTYPE: a live socket of another type, as a stream socket is.
+            _ => Ok(Found::Live(holder(&name))),
         },
     }
+}
+
+/// The process that listens on a live name; its server sees a connection that says nothing.
+fn holder(name: &Encoded) -> Option<Credentials> {
+    let probe = Socket::open(Family::Unix).ok()?;
+    probe.connect(&name.name).ok()?;
+    family::credentials(&probe).ok()?
 }
 
 /// What a file is in words, if it is no socket.

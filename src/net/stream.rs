@@ -273,8 +273,18 @@ impl Stream {
     /// Closes the connection so that the peer sees an error, not a clean end, where the family
     /// can tell it so (`SO_LINGER` of 0, see `socket(7)`).
     pub fn reset(self) {
-        // A socket that the peer has already reset has nothing more to tell.
-        let _ = self.io.get_ref().options().set_linger(Some(Duration::ZERO));
+        self.reset_unless_done();
+    }
+
+    /// From now on the connection is reset when it is dropped, as by an error or when its service
+    /// is cut off, until [`done`](Self::done) says that it ended well.
+    pub fn reset_unless_done(&self) {
+        self.io.get_ref().set_resets(true);
+    }
+
+    /// The connection ended well: dropping it is a clean end.
+    pub fn done(&self) {
+        self.io.get_ref().set_resets(false);
     }
 
     /// Closes a connection that nobody has read from, so that the peer sees an error: a family

@@ -31,6 +31,7 @@ pub struct Forward {
 
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
+        near.reset_unless_done();
         let (far, address) = match connect(&self.target, &self.plan).await {
             Ok(connected) => connected,
             Err(error) => {
@@ -38,6 +39,7 @@ impl Service for Forward {
                 return Err(error);
             }
         };
+        far.reset_unless_done();
         connection.set_forwarded_to(address.clone());
         let count = |Passed { there, back }| {
             connection.set_traffic(Traffic {
@@ -55,14 +57,11 @@ impl Service for Forward {
             idle: self.idle_timeout,
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
         };
-        match transfer(&near, &far, options, count).await {
-            Ok(()) => Ok(()),
-            Err(fault) => {
-                near.reset();
-                far.reset();
-                Err(told(fault, connection.peer(), &address))
-            }
-        }
+        let moved = transfer(&near, &far, options, count).await;
+        moved.map_err(|fault| told(fault, connection.peer(), &address))?;
+        near.done();
+        far.done();
+        Ok(())
     }
 }
 

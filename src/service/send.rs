@@ -75,6 +75,7 @@ impl SendFile {
 impl Service for SendFile {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let broken = |operation, source| Error::new(operation, connection.peer(), source);
+        stream.reset_unless_done();
         let mut file = self.open_or_wait().await?;
         loop {
             match stream.send_file(file.as_fd(), PIECE).await {
@@ -97,10 +98,12 @@ impl Service for SendFile {
                 .await
                 .map_err(|error| broken("receive", error))?
             {
-                0 => return Ok(()),
+                0 => break,
                 count => connection.count_received(count),
             }
         }
+        stream.done();
+        Ok(())
     }
 }
 
