@@ -284,7 +284,7 @@ families!(silence_both_ways_is_ended_by_the_idle_limit, |place| {
     served.send(b"there");
     assert_eq!(client.wait(), 124);
     assert_eq!(client.stdout().wait_closed(), b"there");
-    let told = client.stderr().text();
+    let told = client.said();
     assert!(
         told.contains(listener.address()) && told.contains("300ms"),
         "{told}"
