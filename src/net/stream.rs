@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::family::{self, ConnectFault};
 use super::listener::bind_error;
-use super::peer::Credentials;
 use super::sockaddr::{Encoded, decode, encode};
 use super::socket::{Socket, Watch};
 use super::socket_file::SocketFile;
@@ -41,9 +40,10 @@ pub struct Stream {
 
 /// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
+
 /// How long a refusal waits for the peer's first bytes.
 const REFUSAL: Duration = Duration::from_secs(1);
-const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
 
 impl Stream {
     /// Connects to `address`, see `connect(2)`.
@@ -135,14 +135,6 @@ impl Stream {
             Some(local) => Ok(Address::clone(local)),
             None => decode(&self.io.get_ref().options().local_addr()?),
         }
-    }
-
-    /// The process at the other end, where the family tells.
-    ///
-    /// # Errors
-    /// What `getsockopt(2)` reports.
-    pub fn peer_credentials(&self) -> io::Result<Option<Credentials>> {
-        family::credentials(self.io.get_ref())
     }
 
     /// Receives what is there, 0 bytes at the end.
