@@ -17,8 +17,11 @@ use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
 use crate::net::{Socket, Stream};
 
-/// How much is moved at once, each way.
-const BUFFER: usize = 128 * 1024;
+/// How much is copied at once, each way: half of what a pipe holds, so that its other end works
+/// on one half while we fill the other.
+const BUFFER: usize = 32 * 1024;
+/// The largest piece of one `sendfile(2)`, after which the idle clock is set back.
+const PIECE: usize = 128 * 1024;
 
 /// When an exchange ends.
 #[derive(Debug, Clone, Default)]
@@ -210,7 +213,7 @@ impl Shared {
     /// for the reads that follow.
     fn send_file(&self, file: BorrowedFd<'_>) -> std::result::Result<(), Fault> {
         loop {
-            match self.socket.send_file(file, BUFFER) {
+            match self.socket.send_file(file, PIECE) {
                 Ok(0) => return Ok(()),
                 Ok(count) => self.passed(&self.sent, count),
                 Err(error) => match error.raw_os_error().map(nix::Error::from_raw) {
