@@ -168,9 +168,6 @@ impl Stream {
     /// # Errors
     /// What `send(2)` reports.
     pub async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        // Mostly there is room: then nothing needs to be waited for.
-        let sent = self.try_send(bytes)?;
-        bytes = &bytes[sent..];
         while !bytes.is_empty() {
             let sent = std::future::poll_fn(|cx| self.poll_send(cx, bytes)).await?;
             bytes = &bytes[sent..];
