@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::address::AddressParts;
-use super::deferred::Deferred;
 use super::values::{at_least_one, duration, mode, size, threads};
 use crate::loops::Framing;
 
@@ -39,29 +38,29 @@ pub(crate) enum Command {
   sok serve --family unix --path /tmp/s.sock
   sok serve inet6:[::1]:8082 --suffix '!' --framing line
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh")]
-    Serve(Deferred<ServeArgs>),
+    Serve(ServeArgs),
     /// Connect: standard input to the socket, the socket to standard output
     #[command(after_help = "Examples:
   sok connect unix:/tmp/s.sock < request > reply
   sok connect localhost:8082 --prompt '> '")]
-    Connect(Deferred<ConnectArgs>),
+    Connect(ConnectArgs),
     /// Make one call: send one message, print the one reply
     #[command(after_help = "Examples:
   sok call unix:/tmp/s.sock hello
   sok call /run/redis.sock PING
   sok call localhost:8080 --framing eof < request")]
-    Call(Deferred<CallArgs>),
+    Call(CallArgs),
     /// Bridge any address to any address
     #[command(after_help = "Examples:
   sok relay localhost:2375 unix:/var/run/docker.sock
   sok relay ./db.sock db.example:5432 --retry-for 30s
   sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
-    Relay(Deferred<RelayArgs>),
+    Relay(RelayArgs),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
-    Wait(Deferred<WaitArgs>),
+    Wait(WaitArgs),
 }
 
 /// How the program talks.

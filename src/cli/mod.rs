@@ -4,8 +4,8 @@ mod address;
 mod args;
 mod call;
 mod connect;
-mod deferred;
 mod exit;
+mod parse;
 mod prompt;
 mod relay;
 mod serve;
@@ -16,29 +16,27 @@ mod wait;
 
 use std::future::Future;
 
-use clap::Parser;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::{Cli, Command};
-use self::deferred::Deferred;
 use self::exit::Exit;
 use self::ui::Ui;
 use crate::error::{Error, Result};
 
 /// Runs the program with the arguments of this process, and ends it with its exit code.
 pub fn main() -> ! {
-    let Cli { talk, command } = Cli::try_parse().unwrap_or_else(|error| usage::refuse(&error));
+    let Cli { talk, command } = parse::command_line().unwrap_or_else(|error| usage::refuse(&error));
     let ui = Ui::new(
         &talk,
         matches!(command, Command::Serve(_) | Command::Relay(_)),
     );
     let done = match command {
-        Command::Serve(Deferred(args)) => serve::run(args, ui),
-        Command::Relay(Deferred(args)) => relay::run(&args, ui),
-        Command::Wait(Deferred(args)) => wait::run(&args),
-        Command::Connect(Deferred(args)) => connect::run(args),
-        Command::Call(Deferred(args)) => call::run(args),
+        Command::Serve(args) => serve::run(args, ui),
+        Command::Relay(args) => relay::run(&args, ui),
+        Command::Wait(args) => wait::run(&args),
+        Command::Connect(args) => connect::run(args),
+        Command::Call(args) => call::run(args),
     };
     let exit = done.unwrap_or_else(|error| {
         ui.failed(&error);

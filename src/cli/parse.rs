@@ -1,0 +1,79 @@
+//! The words of the command line, read.
+
+use std::env;
+use std::ffi::OsString;
+
+use clap::{Args, Error, FromArgMatches, Parser};
+
+use super::args::{Cli, Command, Talk};
+
+/// Reads the arguments of this process.
+///
+/// To describe all commands is most of what it costs to read a command line, so only the one that
+/// is asked for is described. What cannot be read so, help and errors among it, is for the
+/// description of all.
+pub(super) fn command_line() -> Result<Cli, Error> {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    named(&words).map_or_else(Cli::try_parse, Ok)
+}
+
+fn named(words: &[OsString]) -> Option<Cli> {
+    match words.first()?.to_str()? {
+        "serve" => alone(words, Command::Serve),
+        "connect" => alone(words, Command::Connect),
+        "call" => alone(words, Command::Call),
+        "relay" => alone(words, Command::Relay),
+        "wait" => alone(words, Command::Wait),
+        _ => None,
+    }
+}
+
+/// Reads the words after the first, which names the command.
+fn alone<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
+    let described = Talk::augment_args(A::augment_args(clap::Command::new("sok")));
+    let matches = described.try_get_matches_from(words).ok()?;
+    Some(Cli {
+        talk: Talk::from_arg_matches(&matches).ok()?,
+        command: command(A::from_arg_matches(&matches).ok()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_read_alone_as_it_is_among_all() {
+        let lines = [
+            "call ./s.sock hello",
+            "call --family inet --host localhost --port 80 hello -q --timeout 2s",
+            "call ./s.sock -- --json",
+            "serve -v --json :80 --mode 660 --exec cat -q",
+            "connect @name --no-half-close --trace",
+            "relay :80 ./s.sock --listen @a --listen @b --retry-for 2s",
+            "wait ./s.sock :80 --any -- cat --any",
+        ];
+        for line in lines {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let alone = named(&words).expect(line);
+            let program = std::iter::once("sok".into());
+            let among_all = Cli::try_parse_from(program.chain(words)).expect(line);
+            assert_eq!(format!("{alone:?}"), format!("{among_all:?}"));
+        }
+    }
+
+    #[test]
+    fn what_no_command_reads_alone_is_left_to_the_description_of_all() {
+        for line in [
+            "call --help",
+            "call --nothing",
+            "--quiet call ./s.sock",
+            "help call",
+            "kall",
+            "call -V",
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert!(named(&words).is_none(), "{line}");
+        }
+    }
+}
