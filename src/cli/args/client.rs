@@ -1,0 +1,123 @@
+//! What can be typed to a client.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::FramingArgs;
+use crate::cli::address::AddressParts;
+use crate::cli::values::{at_least_one, duration};
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// Where to connect to
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) parts: AddressParts,
+
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
+
+    /// Give up connecting after this time, such as 500ms
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Give up when nothing passes, either way, for this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// Keep the sending half open when the input ends
+    #[arg(long)]
+    pub(crate) no_half_close: bool,
+
+    /// Go on sending when the server ends first, until the input ends
+    #[arg(long)]
+    pub(crate) keep_sending: bool,
+
+    /// Hold a conversation: TEXT, one line, the reply, again (default on a terminal)
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
+    pub(crate) prompt: Option<String>,
+
+    /// Refuse to send a line of the conversation that has WORD in it; repeatable
+    #[arg(long, value_name = "WORD")]
+    pub(crate) forbid: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)]
+pub(crate) struct WaitArgs {
+    /// What to wait for
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub(crate) addresses: Vec<OsString>,
+
+    /// Wait until one of them accepts, not all
+    #[arg(long)]
+    pub(crate) any: bool,
+
+    /// Wait until nobody is there any more
+    #[arg(long)]
+    pub(crate) gone: bool,
+
+    /// Take a name that does not resolve for an error
+    #[arg(long)]
+    pub(crate) strict_dns: bool,
+
+    /// The longest pause between two tries; a socket file that changes is tried at once
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    pub(crate) interval: Duration,
+
+    /// Give up after this time, and tell the last reason
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// What to run then, in place of this process; its exit status becomes ours
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// How a client connects.
+#[derive(Debug, Args)]
+pub(crate) struct DialArgs {
+    /// The client's own end, an address of the same family
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) bind: Option<OsString>,
+
+    /// Try again for this time while nobody is there
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retry_for: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// Where to connect to
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<OsString>,
+
+    /// What to send; the standard input by default
+    #[arg(value_name = "MESSAGE")]
+    pub(crate) message: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) parts: AddressParts,
+
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs,
+
+    /// The reply is N lines
+    #[arg(long, value_name = "N", conflicts_with_all = ["bytes", "framing"], value_parser = at_least_one)]
+    pub(crate) lines: Option<u64>,
+
+    /// The reply is N bytes
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) bytes: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
+
+    /// Give up after this time, the whole call counted
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}

@@ -1,0 +1,135 @@
+//! The command line: what can be typed, and its help. Nothing here does I/O.
+
+mod client;
+mod server;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
+pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
+use super::values::size;
+use crate::loops::Framing;
+
+const ADDRESSES: &str = "\
+ADDRESS is the same word in every command:
+  unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
+  unix:@name, @name                         AF_UNIX, an abstract name (Linux)
+  inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
+  inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
+  tcp:localhost:8082, localhost:8082        either, by what the name resolves to
+  :8082                                     to listen on every address, dual-stack";
+
+/// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX by the same two loops.
+#[derive(Debug, Parser)]
+#[command(name = "sok", version, max_term_width = 100, help_expected = true)]
+#[command(after_help = format!("{ADDRESSES}\n\nExit codes:\n{}", super::exit::Table))]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Accept connections and answer them, on every family alike
+    #[command(after_help = "Examples:
+  sok serve --family unix --path /tmp/s.sock
+  sok serve inet6:[::1]:8082 --suffix '!' --framing line
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh")]
+    Serve(ServeArgs),
+    /// Connect: standard input to the socket, the socket to standard output
+    #[command(after_help = "Examples:
+  sok connect unix:/tmp/s.sock < request > reply
+  sok connect localhost:8082 --prompt '> '")]
+    Connect(ConnectArgs),
+    /// Make one call: send one message, print the one reply
+    #[command(after_help = "Examples:
+  sok call unix:/tmp/s.sock hello
+  sok call /run/redis.sock PING
+  sok call localhost:8080 --framing eof < request")]
+    Call(CallArgs),
+    /// Bridge any address to any address
+    #[command(after_help = "Examples:
+  sok relay localhost:2375 unix:/var/run/docker.sock
+  sok relay ./db.sock db.example:5432 --retry-for 30s
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
+    Relay(RelayArgs),
+    /// Wait until servers accept, then run a command
+    #[command(after_help = "Examples:
+  sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
+  sok wait --gone ./s.sock")]
+    Wait(WaitArgs),
+}
+
+/// How the program talks.
+#[derive(Debug, Args)]
+pub(crate) struct Talk {
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Tell of each connection
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Show each socket call as it happens: family, arguments, result, time
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
+
+    /// Talk in JSON, an object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FramingArgs {
+    /// What a message is
+    #[arg(long, value_enum)]
+    pub(crate) framing: Option<FramingArg>,
+
+    /// The largest message, such as 64KiB; a larger one is an error
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub(crate) max_message: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FramingArg {
+    /// What one receive returns
+    Chunk,
+    /// Ended by a newline
+    Line,
+    /// Ended by a NUL byte
+    Null,
+    /// After its length in 4 bytes, big-endian
+    Length,
+    /// All until the end of the sending half (calls only)
+    Eof,
+}
+
+impl FramingArg {
+    /// The library's framing; `None` for all until the end.
+    pub(crate) const fn framing(self) -> Option<Framing> {
+        match self {
+            Self::Chunk => Some(Framing::Chunk),
+            Self::Line => Some(Framing::Line),
+            Self::Null => Some(Framing::Null),
+            Self::Length => Some(Framing::Length),
+            Self::Eof => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// With `help_expected` it also finds an argument without help.
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}
