@@ -146,6 +146,14 @@ pub(super) fn expect_bulk(socket: &Socket) -> io::Result<()> {
     }
 }
 
+/// Whether it costs less to splice a stream `from` one family's socket `to` another's than to copy
+/// it: AF_UNIX holds a stream in small pieces, and TCP would make a small segment of each.
+pub(super) const fn splices_well(from: Family, to: Family) -> bool {
+    let small_pieces = matches!(from, Family::Unix);
+    let makes_segments = matches!(to, Family::Inet | Family::Inet6);
+    !(small_pieces && makes_segments)
+}
+
 /// What a failed `connect(2)` means on a non-blocking socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectFault {

@@ -223,11 +223,21 @@ impl Stream {
         pipe: BorrowedFd<'_>,
         count: usize,
     ) -> Poll<io::Result<usize>> {
+        let splice = || match self.io.get_ref().splice_into(pipe, count) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            done => Some(done),
+        };
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
-            match self.io.get_ref().splice_into(pipe, count) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                done => return Poll::Ready(done),
+            // A peer that streams has more at once, if only it may run: to give it the processor
+            // and look again costs less than to sleep and be woken.
+            let done = splice().or_else(|| {
+                std::thread::yield_now();
+                splice()
+            });
+            match done {
+                Some(done) => return Poll::Ready(done),
+                None => ready.clear_ready(),
             }
         }
     }
@@ -240,6 +250,12 @@ impl Stream {
         count: usize,
     ) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, |socket| socket.splice_from(pipe, count))
+    }
+
+    /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
+    #[must_use]
+    pub fn splices_well(&self, to: &Self) -> bool {
+        family::splices_well(self.family(), to.family())
     }
 
     /// Makes room for large pieces, where the family's sockets have little of it by default.

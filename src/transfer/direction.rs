@@ -147,7 +147,8 @@ impl<'a> Direction<'a> {
         } else {
             0
         };
-        if self.engine == Engine::Adaptive && self.streak >= FULL_RECEIVES {
+        let is_stream = self.streak >= FULL_RECEIVES;
+        if is_stream && self.engine == Engine::Adaptive && from.splices_well(to) {
             self.streak = 0;
             self.splicing = true;
             to.expect_bulk();

@@ -10,9 +10,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::pipe2;
 
-/// What a pipe should hold. An ordinary user's pipes may be smaller (`pipe-user-pages-soft`,
-/// pipe(7)).
-const ROOM: usize = 256 * 1024;
+/// What a pipe should hold: TCP gives much at a time.
+const ROOM: usize = 1024 * 1024;
+/// What it should hold where there are more than [`FEW`]: an ordinary user has 64 MiB for all his
+/// pipes (`pipe-user-pages-soft`, pipe(7)).
+const ROOM_OF_MANY: usize = 256 * 1024;
+const FEW: u64 = 32;
 /// What a pipe must hold: to splice less at a time is slower than to copy.
 const ROOM_MIN: usize = 64 * 1024;
 /// The part of the process's descriptors that pipes may take, one in so many: the others are for
@@ -76,11 +79,19 @@ impl Pipe {
         }
         let place = Place::take()?;
         let (exit, entry) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let wanted = i32::try_from(ROOM).unwrap_or(i32::MAX);
+        let is_one_of_few = COUNT.load(Ordering::Relaxed) <= FEW;
+        let rooms = if is_one_of_few {
+            &[ROOM, ROOM_OF_MANY][..]
+        } else {
+            &[ROOM_OF_MANY]
+        };
         // EPERM leaves the pipe as large as it may be; the real size is read back.
-        let _ = fcntl(&entry, FcntlArg::F_SETPIPE_SZ(wanted));
+        let _ = rooms.iter().any(|room| {
+            let wanted = i32::try_from(*room).unwrap_or(i32::MAX);
+            fcntl(&entry, FcntlArg::F_SETPIPE_SZ(wanted)).is_ok()
+        });
         let room = fcntl(&entry, FcntlArg::F_GETPIPE_SZ)?;
-        let room = usize::try_from(room).unwrap_or(ROOM);
+        let room = usize::try_from(room).unwrap_or_default();
         if room < ROOM_MIN {
             return Err(nix::Error::EPERM.into());
         }
