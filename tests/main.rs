@@ -22,6 +22,7 @@ mod harness;
 mod peers;
 mod readme;
 mod relay;
+mod relay_names;
 mod relay_options;
 mod relay_peers;
 mod send;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) use self::facts::{assert_same, is_root, noise, processor_time, resident_kib};
 pub(crate) use self::log::Log;
-pub(crate) use self::place::{Kind, Place, have, require_peer, resolved, run};
+pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved, run};
 pub(crate) use self::process::{Done, Process, sok, sok_with, sok_without_rights};
 pub(crate) use self::raw::{RawListener, RawStream};
 pub(crate) use self::server::Server;

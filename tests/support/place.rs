@@ -59,7 +59,7 @@ pub(crate) fn require_peer(program: &str) -> bool {
 
 /// The one decision on what a machine lacks: skipped and said so, or a failure where
 /// `SOK_REQUIRE` (a list with commas) names it.
-fn required(name: &str, there: bool) -> bool {
+pub(crate) fn required(name: &str, there: bool) -> bool {
     if !there {
         let wanted = std::env::var("SOK_REQUIRE").unwrap_or_default();
         assert!(
