@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use crate::support::{Process, RawListener, RawStream, Server, require_peer, sok, sok_with};
+use crate::support::{
+    Kind, Process, RawListener, RawStream, Server, require_peer, run, sok, sok_with,
+};
 
 /// The one line on standard error of a failed call to `address`.
 fn assert_one_line(stderr: &str, address: &str) {
@@ -313,7 +315,7 @@ families!(redis_answers_a_ping, |place| {
         return;
     }
     // Redis chooses no free port of its own, and has no abstract names.
-    if place.kind() != crate::support::Kind::Unix {
+    if place.kind() != Kind::Unix {
         return;
     }
     let path = place.path("redis.sock");
@@ -367,3 +369,23 @@ families!(
         drop(queued);
     }
 );
+
+families!(verbose_tells_what_was_connected_to, |place| {
+    let server = Server::start(place, &[]);
+    for command in ["call", "connect"] {
+        let done = sok_with(&[command, server.address(), "-v"], b"hi\n");
+        let told = format!("sok: connected address={}\n", server.address());
+        assert_eq!((done.code, done.stderr), (0, told), "{command}");
+    }
+});
+
+#[test]
+fn quiet_holds_for_json_too() {
+    run(Kind::Unix, |place| {
+        let word = place.word();
+        let server = Process::sok(&["serve", &word, "-q", "--json", "--once"]);
+        let done = sok(&["call", "--retry-for", "60s", &word, "hi"]);
+        assert_eq!((done.code, done.stderr), (0, String::new()));
+        assert_eq!((server.wait(), server.said()), (0, String::new()));
+    });
+}

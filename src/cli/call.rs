@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use tracing::info;
+
 use super::args::CallArgs;
 use super::connect::plan;
 use super::exit::Exit;
@@ -82,6 +84,7 @@ async fn limited(
         }
         let request = Request { message, finish };
         let (stream, address) = connect(target, plan).await?;
+        info!(%address, "connected");
         call(&stream, &address, request, kind, &mut ui::stdout()?).await?;
         Ok(Exit::Done)
     };

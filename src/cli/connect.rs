@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::info;
+
 use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
 use super::prompt::{self, Editor};
@@ -31,6 +33,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
     let gives_back = prompt.is_some() || plan.bind.is_some();
     let work = async {
         let (stream, address) = connect(&target, &plan).await?;
+        info!(%address, "connected");
         let mut output = ui::stdout()?;
         if let Some(prompt) = prompt {
             let conversation = Conversation {

@@ -60,6 +60,9 @@ impl Ui {
 
     /// Says that clients can connect now.
     pub(crate) fn listening(self, listener: &Listener) {
+        if self.quiet {
+            return;
+        }
         let address = listener.local();
         if self.json {
             let family = address.family().name();
@@ -68,9 +71,6 @@ impl Ui {
                 "also": listener.also_takes().map(|family| family.name()),
             });
             return talk(&event.to_string());
-        }
-        if self.quiet {
-            return;
         }
         match listener.also_takes() {
             Some(family) => talk(&format!(
@@ -82,13 +82,14 @@ impl Ui {
 
     /// Tells something that is worth knowing, unless nothing is to be told.
     pub(crate) fn note(self, text: &str) {
+        if self.quiet {
+            return;
+        }
         if self.json {
             let event = serde_json::json!({ "event": "note", "message": text });
             return talk(&event.to_string());
         }
-        if !self.quiet {
-            talk(&format!("sok: {text}"));
-        }
+        talk(&format!("sok: {text}"));
     }
 
     /// Prints the totals and the open connections, which somebody asked for.

@@ -269,6 +269,14 @@ impl Shown for usize {
     }
 }
 
+/// A failed call as the system call would return it, with the name of the error, see `errno(3)`.
+fn failure(error: &io::Error) -> String {
+    match error.raw_os_error().map(nix::Error::from_raw) {
+        Some(errno) => format!("-1 {errno:?} ({})", errno.desc()),
+        None => format!("-1 {error}"),
+    }
+}
+
 /// A socket call under way; when nobody watches it costs one comparison.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -299,7 +307,7 @@ impl Watch {
         let result = match result {
             Ok(done) => value(done),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => format!("-1 {error}"),
+            Err(error) => failure(error),
         };
         tracing::trace!(
             target: CALL_TARGET,

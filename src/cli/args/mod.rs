@@ -70,7 +70,7 @@ pub(crate) struct Talk {
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Tell of each connection
+    /// Tell of each connection as it is made and as it ends
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 
