@@ -1,6 +1,10 @@
 //! The address families: plain data, no sockets.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::path::Path;
+
+use super::{Address, UnixName};
 
 /// An address family that sockets come in; see `address_families(7)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +54,17 @@ impl Family {
         Self::ALL
             .into_iter()
             .find(|family| family.prefixes().contains(&prefix))
+    }
+
+    /// An address of this machine to listen on, where nobody listens yet: a loopback address with
+    /// port 0, or the file `name` in `directory`.
+    #[must_use]
+    pub fn nearby(self, directory: &Path, name: &str) -> Address {
+        match self {
+            Self::Inet => Address::Inet(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)),
+            Self::Inet6 => Address::Inet6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0)),
+            Self::Unix => Address::Unix(UnixName::Path(directory.join(name))),
+        }
     }
 
     /// Whether an address of this family is a host and a port, not a local name.

@@ -1,5 +1,6 @@
 //! Addresses: where a socket is, whatever its family.
 
+mod facts;
 mod family;
 mod target;
 mod unix;
@@ -8,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
+pub use self::facts::Facts;
 pub use self::family::Family;
 pub(crate) use self::target::port_number;
 pub use self::target::{Purpose, Target};

@@ -193,6 +193,7 @@ pub(super) fn listen_options(args: &ListenArgs) -> Result<ListenOptions> {
         v6only: args.v6only,
         mode: args.mode,
         owner,
+        ..ListenOptions::default()
     })
 }
 

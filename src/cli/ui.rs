@@ -18,7 +18,7 @@ use super::args::Talk;
 use super::exit::Exit;
 use crate::error::{Error, Kind};
 use crate::loops::{Connection, Traffic};
-use crate::net::{CALL_TARGET, Listener};
+use crate::net::{CALL_TARGET, Call, Listener};
 use crate::service::{Register, Totals};
 
 /// How the program talks, as its options say.
@@ -248,6 +248,11 @@ struct Reports {
 impl<S: Subscriber> Layer<S> for Reports {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
+        if metadata.target() == CALL_TARGET && !self.json {
+            let mut call = Call::default();
+            event.record(&mut call);
+            return talk(&call.to_string());
+        }
         let mut fields = Fields::default();
         event.record(&mut fields);
         if self.json {
@@ -262,9 +267,6 @@ impl<S: Subscriber> Layer<S> for Reports {
                 metadata.level().as_str().to_lowercase().into(),
             );
             return talk(&serde_json::Value::Object(fields.json).to_string());
-        }
-        if metadata.target() == CALL_TARGET {
-            return talk(&fields.call());
         }
         let severity = if *metadata.level() == Level::WARN {
             "warning: "
@@ -284,28 +286,6 @@ struct Fields {
 }
 
 impl Fields {
-    /// `AF_UNIX  connect(7, unix:/tmp/s.sock) = 0  12us`
-    fn call(&self) -> String {
-        let text = |name| {
-            self.json
-                .get(name)
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or_default()
-        };
-        let micros = self
-            .json
-            .get("micros")
-            .and_then(serde_json::Value::as_u64)
-            .unwrap_or_default();
-        format!(
-            "{:<8} {}({}) = {}  {micros}us",
-            text("family"),
-            text("call"),
-            text("arguments"),
-            text("result"),
-        )
-    }
-
     fn put(&mut self, field: &Field, value: serde_json::Value, text: fmt::Arguments<'_>) {
         if field.name() == "message" {
             self.message = text.to_string();

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt};
@@ -37,13 +38,17 @@ pub(super) fn listen(
     options: &ListenOptions,
 ) -> Result<Option<SocketFile>, Refusal> {
     match address {
-        Address::Inet(_) => socket.options().set_reuse_address(true)?,
+        Address::Inet(_) => socket.options().set_reuse_address(options.reuse_address)?,
         Address::Inet6(_) => {
             socket.options().set_only_v6(options.v6only)?;
-            socket.options().set_reuse_address(true)?;
+            socket.options().set_reuse_address(options.reuse_address)?;
         }
         Address::Unix(UnixName::Path(path)) => {
-            return SocketFile::publish(socket, path, options).map(Some);
+            let file = match options.reuse_address {
+                true => SocketFile::publish(socket, path, options),
+                false => SocketFile::make(socket, path, options),
+            };
+            return file.map(Some);
         }
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
@@ -105,6 +110,30 @@ fn taken(error: io::Error, address: &Address) -> Refusal {
     }
 }
 
+/// Whether the address of a server that has ended is still held by what it left behind: its
+/// socket file, or a connection that it closed first, which ends in `TIME_WAIT` (see
+/// `proc_pid_net(5)`).
+#[must_use]
+pub fn is_left_behind(address: &Address) -> bool {
+    let table = match address {
+        Address::Inet(_) => "/proc/net/tcp",
+        Address::Inet6(_) => "/proc/net/tcp6",
+        Address::Unix(name) => return name.as_path().is_some_and(Path::exists),
+    };
+    let Some((_, port)) = address.as_ip() else {
+        return false;
+    };
+    let own = format!(":{port:04X}");
+    // FIN_WAIT1, FIN_WAIT2, TIME_WAIT.
+    let ending = ["04", "05", "06"];
+    let connections = std::fs::read_to_string(table).unwrap_or_default();
+    connections.lines().skip(1).any(|line| {
+        // Its number, the local address, the remote one, the state.
+        let fields: Vec<&str> = line.split_whitespace().take(4).collect();
+        matches!(fields[..], [_, local, _, state] if local.ends_with(&own) && ending.contains(&state))
+    })
+}
+
 /// Sets what every connection of a family wants, once it is open.
 pub(super) fn opened(socket: &Socket) -> io::Result<()> {
     match socket.family() {
@@ -123,14 +152,6 @@ pub(super) fn connected(socket: &Socket, address: &Address) -> io::Result<()> {
         return Err(nix::Error::ECONNREFUSED.into());
     }
     opened(socket)
-}
-
-/// Whether closing a connection can tell the peer of an error by itself.
-pub(super) const fn has_reset(family: Family) -> bool {
-    match family {
-        Family::Inet | Family::Inet6 => true,
-        Family::Unix => false,
-    }
 }
 
 /// What a socket holds that large pieces are moved into; the kernel doubles it.

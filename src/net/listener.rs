@@ -28,7 +28,7 @@ pub struct Owner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenOptions {
     /// How many connections may wait to be accepted; the kernel caps it by
-    /// `net.core.somaxconn`, and AF_UNIX admits one more.
+    /// `net.core.somaxconn`, and Linux admits one more.
     pub backlog: u32,
     /// Whether `[::]` takes IPv6 clients alone (`IPV6_V6ONLY`, see `ipv6(7)`).
     pub v6only: bool,
@@ -36,6 +36,12 @@ pub struct ListenOptions {
     pub mode: u32,
     /// The owner of a socket file.
     pub owner: Option<Owner>,
+    /// Whether the address is taken again from a server that has ended: `SO_REUSEADDR` (see
+    /// `socket(7)`), or a new socket file in place of a dead one. Without it `bind(2)` decides.
+    pub reuse_address: bool,
+    /// Whether a socket file is removed with its listener. Without it the file stays, as a server
+    /// that was killed leaves it.
+    pub remove_file: bool,
 }
 
 impl Default for ListenOptions {
@@ -45,6 +51,8 @@ impl Default for ListenOptions {
             v6only: false,
             mode: 0o600,
             owner: None,
+            reuse_address: true,
+            remove_file: true,
         }
     }
 }

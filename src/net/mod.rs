@@ -1,5 +1,7 @@
 //! Sockets: one [`Listener`] and one [`Stream`] for every family.
 
+mod attempt;
+mod call;
 mod family;
 mod listener;
 mod peer;
@@ -8,8 +10,9 @@ mod socket;
 mod socket_file;
 mod stream;
 
+pub use self::call::Call;
 pub(crate) use self::family::EXEC_NAMES;
-pub use self::family::exec_environment;
+pub use self::family::{exec_environment, is_left_behind};
 pub use self::listener::{ListenOptions, Listener, Owner};
 pub use self::peer::{Credentials, Peer};
 pub use self::socket::{CALL_TARGET, Socket};

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +119,13 @@ impl Socket {
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let size = buffer.len();
         self.watched("recv", || size.to_string(), || (&self.inner).read(buffer))
+    }
+
+    /// `recv(2)` that takes nothing: how much is there, at most `count`.
+    pub(super) fn peek(&self, count: usize) -> io::Result<usize> {
+        let mut buffer = vec![MaybeUninit::uninit(); count];
+        let peek = || self.inner.peek(&mut buffer);
+        self.watched("recv", || format!("{count}, MSG_PEEK"), peek)
     }
 
     /// `send(2)`: as much as the socket takes now; a peer that left is an error, not a signal.
@@ -309,11 +317,22 @@ impl Watch {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => failure(error),
         };
+        self.report(micros, &arguments(), &result);
+    }
+
+    /// Reports a call that failed and will be made again, though not for want of readiness.
+    pub(super) fn refused(&self, error: &io::Error, arguments: impl FnOnce() -> String) {
+        let Some(started) = self.started else { return };
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.report(micros, &arguments(), &format!("-1 {error}"));
+    }
+
+    fn report(&self, micros: u64, arguments: &str, result: &str) {
         tracing::trace!(
             target: CALL_TARGET,
             call = self.call,
             family = self.family.af_name(),
-            arguments = arguments(),
+            arguments,
             result,
             micros,
         );

@@ -26,6 +26,8 @@ pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Whether it is left behind after all.
+    stays: bool,
 }
 
 /// What a path holds.
@@ -78,17 +80,32 @@ impl SocketFile {
             })
             .map_err(without_path)?;
         let temporary = made.into_temp_path();
-        fs::set_permissions(&temporary, Permissions::from_mode(options.mode))?;
-        if let Some(Owner { user, group }) = options.owner {
-            chown(&temporary, user, group)?;
-        }
+        set_rights(&temporary, options)?;
         socket.listen(options.backlog)?;
-        let file = Self::of(&temporary, path)?;
+        let mut file = Self::of(&temporary, path)?;
         file.take_name(&temporary, &found)?;
         if matches!(found, Found::Nothing) {
             // Renamed: there is nothing left under the temporary name, and nothing to remove.
             let _ = temporary.keep();
         }
+        file.stays = !options.remove_file;
+        Ok(file)
+    }
+
+    /// Binds `socket` to `path` and listens, with nothing done about a file that is there.
+    pub(super) fn make(
+        socket: &Socket,
+        path: &Path,
+        options: &ListenOptions,
+    ) -> Result<Self, Refusal> {
+        socket.bind(
+            &encode_path(path)?.name,
+            &Address::Unix(UnixName::Path(path.to_owned())),
+        )?;
+        let mut file = Self::of(path, path)?;
+        set_rights(path, options)?;
+        socket.listen(options.backlog)?;
+        file.stays = !options.remove_file;
         Ok(file)
     }
 
@@ -111,6 +128,7 @@ impl SocketFile {
             path: std::path::absolute(path)?,
             device: metadata.dev(),
             inode: metadata.ino(),
+            stays: false,
         })
     }
 
@@ -145,7 +163,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours =
             |metadata: &fs::Metadata| metadata.dev() == self.device && metadata.ino() == self.inode;
-        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| ours(&metadata)) {
+        if !self.stays && fs::symlink_metadata(&self.path).is_ok_and(|metadata| ours(&metadata)) {
             // A file that cannot be removed now is a dead one, which the next server replaces.
             let _ = fs::remove_file(&self.path);
         }
@@ -183,6 +201,15 @@ fn taken_meanwhile(path: &Path) -> Refusal {
     match probe(path).map(|found| found.free(path)) {
         Ok(Err(refusal)) => refusal,
         Ok(Ok(_)) | Err(_) => in_use(None),
+    }
+}
+
+/// Gives a new socket file the mode and the owner that are asked for.
+fn set_rights(file: &Path, options: &ListenOptions) -> io::Result<()> {
+    fs::set_permissions(file, Permissions::from_mode(options.mode))?;
+    match options.owner {
+        Some(Owner { user, group }) => chown(file, user, group),
+        None => Ok(()),
     }
 }
 

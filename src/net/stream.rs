@@ -12,9 +12,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::family::{self, ConnectFault};
+use super::attempt::Attempt;
+use super::family;
 use super::listener::bind_error;
-use super::sockaddr::{Encoded, decode, encode};
+use super::sockaddr::{decode, encode};
 use super::socket::{Socket, Watch};
 use super::socket_file::SocketFile;
 use crate::address::{Address, Family};
@@ -37,10 +38,6 @@ pub struct Stream {
     io: AsyncFd<Socket>,
     local: Option<Arc<Address>>,
 }
-
-/// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
-const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
-const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
 
 /// How long a refusal waits for the peer's first bytes.
 const REFUSAL: Duration = Duration::from_secs(1);
@@ -66,19 +63,21 @@ impl Stream {
         let watch = Watch::start(address.family(), "connect");
         let descriptor = socket.as_raw_fd();
         let mut attempt = Attempt::Fresh(socket);
+        let arguments = || format!("{descriptor}, {address}");
         let mut full = false;
-        let connecting = attempt.finish(&name, &mut full);
+        // Of the tries that find the backlog full, the first one tells.
+        let connecting = attempt.finish(&name, |error| {
+            if !std::mem::replace(&mut full, true) {
+                watch.refused(&error, arguments);
+            }
+        });
         let connected = match options.deadline {
             None => connecting.await,
             Some(deadline) => tokio::time::timeout_at(deadline, connecting)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
-        watch.done(
-            &connected,
-            || format!("{descriptor}, {address}"),
-            |_| "0".to_owned(),
-        );
+        watch.done(&connected, arguments, |_| "0".to_owned());
         match connected {
             Ok(()) => {
                 let io = attempt.registered().map_err(failed)?;
@@ -161,6 +160,28 @@ impl Stream {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Waits until `count` bytes have come and takes none of them; gives how many are there, which
+    /// are fewer only if the peer has ended. To be awaited to its end before the next receive.
+    ///
+    /// # Errors
+    /// What `recv(2)` reports.
+    pub async fn arrived(&self, count: usize) -> io::Result<usize> {
+        std::future::poll_fn(|cx| {
+            loop {
+                let mut ready = ready!(self.io.poll_read_ready(cx))?;
+                match self.io.get_ref().peek(count) {
+                    // More will be told of as it comes.
+                    Ok(there) if there < count && !ready.ready().is_read_closed() => {
+                        ready.clear_ready();
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                    done => return Poll::Ready(done),
+                }
+            }
+        })
+        .await
     }
 
     /// Sends all of `bytes`.
@@ -296,7 +317,7 @@ impl Stream {
     /// without a reset tells of one only by bytes that were left unread, so the first of them is
     /// waited for, for a short while.
     pub async fn refuse(self) {
-        if !family::has_reset(self.family()) {
+        if !self.family().facts().has_reset {
             let readable = std::future::poll_fn(|cx| self.io.poll_read_ready(cx).map(drop));
             // A peer that says nothing sees a plain end.
             let _ = tokio::time::timeout(REFUSAL, readable).await;
@@ -352,56 +373,6 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A connection to be made. It outlives what is done for it, so that its end is reported before
-/// the socket is closed.
-enum Attempt {
-    Fresh(Socket),
-    Begun(AsyncFd<Socket>),
-    /// While one becomes the other.
-    Nothing,
-}
-
-impl Attempt {
-    /// Connects, and notes in `full` whether a full backlog made it wait.
-    async fn finish(&mut self, name: &Encoded, full: &mut bool) -> io::Result<()> {
-        let mut pause = BACKLOG_PAUSE;
-        while let Self::Fresh(socket) = self {
-            let Err(error) = socket.connect(&name.name) else {
-                return Ok(());
-            };
-            match family::connect_fault(socket.family(), &error) {
-                ConnectFault::Failed => return Err(error),
-                // Registered only now: before `connect` the socket would poll as writable.
-                ConnectFault::InProgress => *self = Self::Begun(self.take().registered()?),
-                ConnectFault::BacklogFull => {
-                    *full = true;
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(BACKLOG_PAUSE_MAX);
-                }
-            }
-        }
-        if let Self::Begun(io) = self {
-            io.writable().await?.retain_ready();
-            if let Some(error) = io.get_ref().options().take_error()? {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Nothing)
-    }
-
-    fn registered(self) -> io::Result<AsyncFd<Socket>> {
-        match self {
-            Self::Fresh(socket) => registered(socket),
-            Self::Begun(io) => Ok(io),
-            Self::Nothing => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-}
-
 /// Registers a socket with the runtime.
 #[allow(deprecated)]
 pub(super) fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
@@ -416,4 +387,24 @@ fn no_answer(address: &Address, full: bool) -> Error {
         false => "no answer within the time limit",
     };
     Error::because("connect", address, Kind::TimedOut, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_arrived_is_all_that_was_asked_for_or_all_before_the_end() -> io::Result<()> {
+        let (one, other) = Stream::pair()?;
+        one.send_all(b"ab").await?;
+        let (arrived, sent) = tokio::join!(other.arrived(4), one.send_all(b"cd"));
+        sent?;
+        assert_eq!(arrived?, 4);
+        one.finish()?;
+        assert_eq!(other.arrived(5).await?, 4);
+        // None of it was taken.
+        let mut buffer = [0; 8];
+        assert_eq!(other.receive(&mut buffer).await?, 4);
+        Ok(())
+    }
 }

@@ -1,0 +1,69 @@
+//! A connection that is being made.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+
+use super::family::{self, ConnectFault};
+use super::sockaddr::Encoded;
+use super::socket::Socket;
+use super::stream::registered;
+
+/// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
+
+/// A connection to be made. It outlives what is done for it, so that its end is reported before
+/// the socket is closed.
+pub(super) enum Attempt {
+    Fresh(Socket),
+    Begun(AsyncFd<Socket>),
+    /// While one becomes the other.
+    Nothing,
+}
+
+impl Attempt {
+    /// Connects, and tells `on_full` each time that a full backlog makes it wait.
+    pub(super) async fn finish(
+        &mut self,
+        name: &Encoded,
+        mut on_full: impl FnMut(io::Error),
+    ) -> io::Result<()> {
+        let mut pause = BACKLOG_PAUSE;
+        while let Self::Fresh(socket) = self {
+            let Err(error) = socket.connect(&name.name) else {
+                return Ok(());
+            };
+            match family::connect_fault(socket.family(), &error) {
+                ConnectFault::Failed => return Err(error),
+                // Registered only now: before `connect` the socket would poll as writable.
+                ConnectFault::InProgress => *self = Self::Begun(self.take().registered()?),
+                ConnectFault::BacklogFull => {
+                    on_full(error);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKLOG_PAUSE_MAX);
+                }
+            }
+        }
+        if let Self::Begun(io) = self {
+            io.writable().await?.retain_ready();
+            if let Some(error) = io.get_ref().options().take_error()? {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Nothing)
+    }
+
+    pub(super) fn registered(self) -> io::Result<AsyncFd<Socket>> {
+        match self {
+            Self::Fresh(socket) => registered(socket),
+            Self::Begun(io) => Ok(io),
+            Self::Nothing => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
