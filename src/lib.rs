@@ -44,6 +44,7 @@ pub mod error;
 pub mod loops;
 pub mod net;
 pub mod service;
+pub mod tour;
 pub mod transfer;
 
 pub use address::{Address, Family, Target};

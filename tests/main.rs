@@ -27,6 +27,7 @@ mod relay_options;
 mod relay_peers;
 mod send;
 mod socket_file;
+mod tour;
 mod trace;
 mod transfer;
 mod wait;

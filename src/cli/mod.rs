@@ -9,6 +9,8 @@ mod parse;
 mod prompt;
 mod relay;
 mod serve;
+mod table;
+mod tour;
 mod ui;
 mod usage;
 mod values;
@@ -37,6 +39,7 @@ pub fn main() -> ! {
         Command::Wait(args) => wait::run(&args),
         Command::Connect(args) => connect::run(args),
         Command::Call(args) => call::run(args),
+        Command::Tour(args) => tour::run(args, ui),
     };
     let exit = done.unwrap_or_else(|error| {
         ui.failed(&error);

@@ -58,6 +58,11 @@ impl Ui {
         ui
     }
 
+    /// Whether results are asked for as objects.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Says that clients can connect now.
     pub(crate) fn listening(self, listener: &Listener) {
         if self.quiet {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::address::Family;
+use crate::tour::Lesson;
 
 pub(super) fn family(text: &str) -> Result<Family, String> {
     Family::from_prefix(text).ok_or_else(|| {
@@ -12,6 +13,14 @@ pub(super) fn family(text: &str) -> Result<Family, String> {
             .copied()
             .collect();
         format!("known families are {}", known.join(", "))
+    })
+}
+
+pub(super) fn lesson(text: &str) -> Result<Lesson, String> {
+    let number = text.parse().ok();
+    number.and_then(Lesson::numbered).ok_or_else(|| {
+        let last = Lesson::ALL.len();
+        format!("the lessons are 1 to {last}")
     })
 }
 

@@ -2,11 +2,13 @@
 
 mod client;
 mod server;
+mod tour;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
+pub(crate) use self::tour::TourArgs;
 use super::values::size;
 use crate::loops::Framing;
 
@@ -61,6 +63,13 @@ pub(crate) enum Command {
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
     Wait(WaitArgs),
+    /// See how a socket works: the lessons of a socket chapter, run live on each family
+    #[command(after_help = "Examples:
+  sok tour
+  sok tour --lesson 4 --family unix --family inet
+  sok tour --pause
+  sok tour --json | jq -r '.statements[].saw'")]
+    Tour(TourArgs),
 }
 
 /// How the program talks.
