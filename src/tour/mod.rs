@@ -74,7 +74,9 @@ async fn take<A: Audience>(
         .prefix("sok-tour-")
         .tempdir()
         .map_err(|error| {
-            Error::new("make", "a temporary directory", error).with_kind(Kind::Other)
+            Error::new("make", "a temporary directory", error)
+                .with_kind(Kind::Other)
+                .with_hint("let TMPDIR be a directory that can be written to")
         })?;
     let recorder = Recorder::default();
     let _recording = recorder.start();

@@ -117,10 +117,12 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Audience>) -> Played {
             "Client 1 leaves: those who are queued are served in turn",
             async {
                 first.leave();
+                let queued = crowd.queued.len();
                 for client in crowd.queued.drain(..) {
                     client.receive().await?;
                     client.leave();
                 }
+                server.has_ended(crowd.served + queued).await?;
                 server.finish().await
             },
         )
