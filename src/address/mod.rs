@@ -2,6 +2,7 @@
 
 mod facts;
 mod family;
+mod form;
 mod target;
 mod unix;
 
@@ -11,6 +12,7 @@ use std::str::FromStr;
 
 pub use self::facts::Facts;
 pub use self::family::Family;
+pub use self::form::{Feature, Form};
 pub(crate) use self::target::port_number;
 pub use self::target::{Purpose, Target};
 pub use self::unix::{SUN_PATH_MAX, UnixName};

@@ -52,8 +52,13 @@ pub(super) fn listen(
         }
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
+    let name = match address {
+        // Autobind: the kernel chooses an abstract name, see unix(7).
+        Address::Unix(UnixName::Unnamed) => socket2::SockAddr::unix("")?.into(),
+        Address::Inet(_) | Address::Inet6(_) | Address::Unix(_) => encode(address)?,
+    };
     socket
-        .bind(&encode(address)?.name, address)
+        .bind(&name.name, address)
         .map_err(|error| taken(error, address))?;
     socket.listen(options.backlog)?;
     Ok(None)
@@ -282,8 +287,30 @@ pub(super) fn accepted_name(listener: &Arc<Address>) -> Option<Arc<Address>> {
 /// The address that a listener which asked for `wanted` got.
 pub(super) fn bound_name(socket: &Socket, wanted: &Address) -> io::Result<Address> {
     match wanted {
-        Address::Inet(_) | Address::Inet6(_) => decode(&socket.options().local_addr()?),
-        Address::Unix(_) => Ok(wanted.clone()),
+        Address::Inet(_) | Address::Inet6(_) | Address::Unix(UnixName::Unnamed) => {
+            decode(&socket.options().local_addr()?)
+        }
+        Address::Unix(UnixName::Path(_) | UnixName::Abstract(_)) => Ok(wanted.clone()),
+    }
+}
+
+/// The kernel's settings that switch a family off when they are 1, by their names for `sysctl(8)`.
+pub(super) const fn switches(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Inet6 => &[
+            "net.ipv6.conf.all.disable_ipv6",
+            "net.ipv6.conf.lo.disable_ipv6",
+        ],
+        Family::Inet | Family::Unix => &[],
+    }
+}
+
+/// The address that the loopback interface has in a family, as `ip address add` takes it.
+pub(super) const fn loopback(family: Family) -> Option<&'static str> {
+    match family {
+        Family::Inet => Some("127.0.0.1/8"),
+        Family::Inet6 => Some("::1/128"),
+        Family::Unix => None,
     }
 }
 

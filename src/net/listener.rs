@@ -61,7 +61,7 @@ impl Default for ListenOptions {
 #[derive(Debug)]
 pub struct Listener {
     // Dropped before the socket: the name goes while it still accepts.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     io: AsyncFd<Socket>,
     local: Arc<Address>,
 }
@@ -73,7 +73,8 @@ impl Listener {
     ///
     /// # Errors
     /// [`Kind::InUse`], with the process that holds a local name where the kernel tells it, and
-    /// what else `bind(2)` reports.
+    /// what else `bind(2)` reports. An unnamed local address gets an abstract name that the kernel
+    /// chooses.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
@@ -84,7 +85,7 @@ impl Listener {
         let local = family::bound_name(&socket, address).map_err(|e| failed(e.into()))?;
         let io = registered(socket).map_err(|e| failed(e.into()))?;
         Ok(Self {
-            _file: file,
+            file,
             io,
             local: Arc::new(local),
         })
@@ -117,6 +118,13 @@ impl Listener {
         match missing {
             Some(error) if listeners.is_empty() => Err(error),
             _ => Ok(listeners),
+        }
+    }
+
+    /// Closes it as a killed process does: its socket file stays, and nobody listens there.
+    pub fn abandon(mut self) {
+        if let Some(file) = self.file.take() {
+            file.keep();
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod attempt;
 mod call;
+mod descriptor;
 mod family;
+mod host;
 mod listener;
 mod peer;
 mod sockaddr;
@@ -13,6 +15,7 @@ mod stream;
 pub use self::call::Call;
 pub(crate) use self::family::EXEC_NAMES;
 pub use self::family::{exec_environment, is_left_behind};
+pub use self::host::{LinkLocal, Obstacle, bind, create, link_local_addresses, obstacle};
 pub use self::listener::{ListenOptions, Listener, Owner};
 pub use self::peer::{Credentials, Peer};
 pub use self::socket::{CALL_TARGET, Socket};

@@ -132,6 +132,12 @@ impl SocketFile {
         })
     }
 
+    /// Leaves the file where it is.
+    pub(super) fn keep(mut self) {
+        // No file has an empty path: there is nothing to remove.
+        self.path = PathBuf::new();
+    }
+
     /// Renames `temporary` to the final name in one step, unless somebody took the name meanwhile.
     fn take_name(&self, temporary: &Path, found: &Found) -> Result<(), Refusal> {
         let flags = match found {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::attempt::Attempt;
 use super::family;
 use super::listener::bind_error;
+use super::peer::Credentials;
 use super::sockaddr::{decode, encode};
 use super::socket::{Socket, Watch};
 use super::socket_file::SocketFile;
@@ -134,6 +135,18 @@ impl Stream {
             Some(local) => Ok(Address::clone(local)),
             None => decode(&self.io.get_ref().options().local_addr()?),
         }
+    }
+
+    /// The process at the other end, where the family tells: a server's as of its `listen(2)`.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports.
+    pub fn credentials(&self) -> io::Result<Option<Credentials>> {
+        family::credentials(self.io.get_ref())
+    }
+
+    pub(super) const fn io(&self) -> &AsyncFd<Socket> {
+        &self.io
     }
 
     /// Receives what is there, 0 bytes at the end.

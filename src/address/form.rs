@@ -1,0 +1,207 @@
+//! The forms that an address on this host takes: plain data, no sockets.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use super::{Address, Family, UnixName};
+
+/// A form of address within this host: a family, and for local sockets the kind of name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Form {
+    /// IPv4 loopback.
+    Inet,
+    /// IPv6 loopback.
+    Inet6,
+    /// A socket file.
+    UnixPath,
+    /// A name in Linux's abstract namespace.
+    UnixAbstract,
+}
+
+/// What an address of some forms can do, and of others cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Feature {
+    /// The kernel chooses a free name: port 0, and the autobind of `unix(7)`.
+    ChosenName,
+    /// One address stands for every address of the host.
+    EveryAddress,
+    /// The host name `localhost` leads here.
+    HostName,
+    /// `[::]` can leave IPv4 clients to others.
+    V6Only,
+    /// `[::]` can take IPv4 clients too.
+    DualStack,
+    /// An IPv6 socket reaches an IPv4 server at `[::ffff:a.b.c.d]`.
+    MappedV4,
+    /// Addresses of one link, with the interface as their scope.
+    LinkLocal,
+    /// Each end learns the process at the other.
+    Credentials,
+    /// A name may be as long as the address holds, or longer.
+    LongName,
+    /// The permission bits of a file say who may connect.
+    Mode,
+    /// Open files pass from one process to another.
+    Descriptors,
+}
+
+impl Form {
+    /// Every form there is.
+    pub const ALL: [Self; 4] = [Self::Inet, Self::Inet6, Self::UnixPath, Self::UnixAbstract];
+
+    /// The name, which begins with the family's.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Inet6 => "inet6",
+            Self::UnixPath => "unix path",
+            Self::UnixAbstract => "unix abstract",
+        }
+    }
+
+    /// The family that the form belongs to.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Inet => Family::Inet,
+            Self::Inet6 => Family::Inet6,
+            Self::UnixPath | Self::UnixAbstract => Family::Unix,
+        }
+    }
+
+    /// An address to listen on within this host: port 0 of the loopback address, a file of
+    /// `directory`, or the abstract name.
+    #[must_use]
+    pub fn fresh(self, directory: &Path, name: &str) -> Address {
+        match self {
+            Self::Inet => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
+            Self::Inet6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into(),
+            Self::UnixPath => Address::Unix(UnixName::Path(directory.join(name))),
+            Self::UnixAbstract => Address::Unix(UnixName::Abstract(name.into())),
+        }
+    }
+
+    /// The same with a name of `length` bytes, where the form has names and the name of the
+    /// directory leaves room.
+    #[must_use]
+    pub fn padded(self, directory: &Path, name: &str, length: usize) -> Option<Address> {
+        let used = match self {
+            Self::UnixPath => directory.as_os_str().len() + 1,
+            Self::UnixAbstract => 0,
+            Self::Inet | Self::Inet6 => return None,
+        };
+        let length = length
+            .checked_sub(used)
+            .filter(|left| *left >= name.len())?;
+        Some(self.fresh(directory, &format!("{name:x<length$}")))
+    }
+
+    /// The address to bind to so that the kernel chooses the name, where the form has one.
+    #[must_use]
+    pub fn chosen(self) -> Option<Address> {
+        match self {
+            Self::Inet | Self::Inet6 => Some(self.fresh(Path::new(""), "")),
+            Self::UnixPath => None,
+            Self::UnixAbstract => Some(Address::Unix(UnixName::Unnamed)),
+        }
+    }
+
+    /// The address that stands for every address of the host, with port 0.
+    #[must_use]
+    pub fn every_address(self) -> Option<Address> {
+        match self {
+            Self::Inet => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()),
+            Self::Inet6 => Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()),
+            Self::UnixPath | Self::UnixAbstract => None,
+        }
+    }
+
+    /// Whether the form has a feature at all.
+    #[must_use]
+    pub const fn has(self, feature: Feature) -> bool {
+        use Feature as F;
+        match self {
+            Self::Inet => matches!(feature, F::ChosenName | F::EveryAddress | F::HostName),
+            Self::Inet6 => matches!(
+                feature,
+                F::ChosenName
+                    | F::EveryAddress
+                    | F::HostName
+                    | F::V6Only
+                    | F::DualStack
+                    | F::MappedV4
+                    | F::LinkLocal
+            ),
+            Self::UnixPath => matches!(
+                feature,
+                F::Credentials | F::LongName | F::Mode | F::Descriptors
+            ),
+            Self::UnixAbstract => matches!(
+                feature,
+                F::ChosenName | F::Credentials | F::LongName | F::Descriptors
+            ),
+        }
+    }
+}
+
+impl Feature {
+    /// Every feature there is, those of networks first.
+    pub const ALL: [Self; 11] = [
+        Self::ChosenName,
+        Self::EveryAddress,
+        Self::HostName,
+        Self::V6Only,
+        Self::DualStack,
+        Self::MappedV4,
+        Self::LinkLocal,
+        Self::Credentials,
+        Self::LongName,
+        Self::Mode,
+        Self::Descriptors,
+    ];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ChosenName => "port 0",
+            Self::EveryAddress => "loopback",
+            Self::HostName => "localhost",
+            Self::V6Only => "v6only on",
+            Self::DualStack => "v6only off",
+            Self::MappedV4 => "IPv4-mapped",
+            Self::LinkLocal => "link-local",
+            Self::Credentials => "peer credentials",
+            Self::LongName => "longest name",
+            Self::Mode => "mode enforced",
+            Self::Descriptors => "descriptor passing",
+        }
+    }
+
+    /// Why a form is without it.
+    #[must_use]
+    pub const fn absence(self) -> &'static str {
+        match self {
+            Self::ChosenName => "the kernel chooses no path",
+            Self::EveryAddress => "a local name is one address",
+            Self::HostName => "a local name is not looked up",
+            Self::V6Only | Self::DualStack | Self::MappedV4 | Self::LinkLocal => {
+                "only IPv6 has this"
+            }
+            Self::Credentials => "a network does not tell the process at the other end",
+            Self::LongName => "an IP address has one length",
+            Self::Mode => "only a file has a mode",
+            Self::Descriptors => "open files do not pass over a network",
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,58 @@
+//! Open files passed over a local connection, see `SCM_RIGHTS` in `unix(7)`.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use tokio::io::Interest;
+
+use super::stream::Stream;
+
+/// The byte that carries a descriptor: one cannot be sent without data.
+const CARRIER: [u8; 1] = [0];
+
+impl Stream {
+    /// Passes an open file to the peer, with one byte that carries it; on AF_UNIX alone.
+    ///
+    /// # Errors
+    /// What `sendmsg(2)` reports.
+    pub async fn send_descriptor(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+        let send = |socket: &super::socket::Socket| {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let files = [file];
+            if !control.push(SendAncillaryMessage::ScmRights(&files)) {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let data = [IoSlice::new(&CARRIER)];
+            sendmsg(socket, &data, &mut control, SendFlags::NOSIGNAL)?;
+            Ok(())
+        };
+        self.io().async_io(Interest::WRITABLE, send).await
+    }
+
+    /// Receives the byte that carries an open file, and the file; `None` for a byte without one,
+    /// or at the end.
+    ///
+    /// # Errors
+    /// What `recvmsg(2)` reports.
+    pub async fn receive_descriptor(&self) -> io::Result<Option<OwnedFd>> {
+        let receive = |socket: &super::socket::Socket| {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut byte = CARRIER;
+            let mut data = [IoSliceMut::new(&mut byte)];
+            recvmsg(socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            let received = control.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+                _ => None,
+            });
+            Ok(received)
+        };
+        self.io().async_io(Interest::READABLE, receive).await
+    }
+}

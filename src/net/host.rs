@@ -1,0 +1,126 @@
+//! What this host has for a family: single steps of a socket's life, and its settings.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::SockaddrLike;
+
+use super::family;
+use super::listener::bind_error;
+use super::socket::Socket;
+use crate::address::{Address, Family};
+use crate::error::{Error, Result};
+
+/// Makes a socket of `family` and closes it, see `socket(2)`.
+///
+/// # Errors
+/// What the kernel reports: it may lack the family, or forbid it.
+pub fn create(family: Family) -> Result<()> {
+    let made = Socket::open(family);
+    made.map(drop).map_err(|source| {
+        let forbidden = matches!(
+            source.raw_os_error().map(nix::Error::from_raw),
+            Some(nix::Error::EAFNOSUPPORT | nix::Error::EPERM | nix::Error::EACCES)
+        );
+        let error = Error::new("socket", family.af_name(), source);
+        if !forbidden {
+            return error;
+        }
+        error.with_hint(format!(
+            "load the kernel's module of {}, or lift the filter that forbids it \
+             (RestrictAddressFamilies= of systemd, a seccomp profile)",
+            family.af_name()
+        ))
+    })
+}
+
+/// Binds a socket to `address` and closes it, see `bind(2)`.
+///
+/// # Errors
+/// As [`Listener::bind`](super::Listener::bind).
+pub fn bind(address: &Address) -> Result<()> {
+    let socket = Socket::open(address.family()).map_err(|e| bind_error(address, e.into()))?;
+    let bound = family::bind_client(&socket, address);
+    bound.map(drop).map_err(|r| bind_error(address, r))
+}
+
+/// A link-local IPv6 address of this host, see RFC 4291.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkLocal {
+    /// The interface, whose number is the scope of the address.
+    pub interface: String,
+    /// The address, with port 0.
+    pub address: Address,
+}
+
+/// The link-local IPv6 addresses of the interfaces that are up.
+///
+/// # Errors
+/// What `getifaddrs(3)` reports.
+pub fn link_local_addresses() -> io::Result<Vec<LinkLocal>> {
+    let mut found = Vec::new();
+    for interface in getifaddrs()? {
+        let storage = interface.address.as_ref();
+        let v6 = storage.and_then(|storage| storage.as_sockaddr_in6());
+        let Some(v6) = v6.filter(|v6| v6.ip().is_unicast_link_local()) else {
+            continue;
+        };
+        if interface.flags.contains(InterfaceFlags::IFF_UP) {
+            let address = SocketAddr::V6((*v6).into());
+            found.push(LinkLocal {
+                interface: interface.interface_name,
+                address: address.into(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A setting of this host that keeps a family from working.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The setting as it is.
+    pub setting: String,
+    /// The command that changes it.
+    pub way_out: String,
+}
+
+/// The setting that keeps `family` from working within this host, if there is one.
+#[must_use]
+pub fn obstacle(family: Family) -> Option<Obstacle> {
+    let loopback = family::loopback(family)?;
+    let interfaces: Vec<InterfaceAddress> = getifaddrs().ok()?.collect();
+    let own = |one: &&InterfaceAddress| one.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+    let mut own = interfaces.iter().filter(own);
+    let is_up = |one: &InterfaceAddress| one.flags.contains(InterfaceFlags::IFF_UP);
+    if own.clone().any(|one| !is_up(one)) {
+        return Some(Obstacle {
+            setting: "the loopback interface lo is down".to_owned(),
+            way_out: "ip link set lo up".to_owned(),
+        });
+    }
+    let on = |name: &&&str| {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        fs::read_to_string(path).is_ok_and(|value| value.trim() == "1")
+    };
+    if let Some(name) = family::switches(family).iter().find(on) {
+        return Some(Obstacle {
+            setting: format!("{name}=1"),
+            way_out: format!("sysctl -w {name}=0"),
+        });
+    }
+    let number = i32::from(family::domain(family));
+    let has_address = own.any(|one| {
+        let address = one.address.as_ref();
+        address
+            .and_then(SockaddrLike::family)
+            .is_some_and(|family| family as i32 == number)
+    });
+    (!has_address).then(|| Obstacle {
+        setting: format!("the loopback interface lo has no {family} address"),
+        way_out: format!("ip address add {loopback} dev lo"),
+    })
+}
