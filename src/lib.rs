@@ -37,6 +37,7 @@
 //! does with a connection is a [`Service`](service::Service).
 
 pub mod address;
+pub mod check;
 #[doc(hidden)]
 pub mod cli;
 pub mod client;

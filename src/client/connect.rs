@@ -82,7 +82,7 @@ async fn one_round(
 }
 
 /// The addresses of `target`; a name is looked up beside the runtime, as that may take long.
-async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
+pub(crate) async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
     if !target.is_name() {
         return target.resolve(Purpose::Connect);
     }

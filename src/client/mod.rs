@@ -9,6 +9,7 @@ mod retry;
 mod wait;
 
 pub use self::call::{Call, Request, Until, call};
+pub(crate) use self::connect::resolve;
 pub use self::connect::{ConnectPlan, connect};
 pub use self::conversation::{Conversation, Lines};
 pub use self::exchange::{ExchangeOptions, exchange};

@@ -1,0 +1,121 @@
+//! Check an address: who serves there.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::listener::{Process, Seen, by_connection, by_credentials};
+use crate::address::{Address, Target};
+use crate::client::resolve;
+use crate::error::{Error, Kind, Result};
+use crate::net::{ConnectOptions, Credentials, Stream};
+
+/// Who serves at a target: what each of its addresses answers.
+#[derive(Debug, Serialize)]
+pub struct Served {
+    /// The target as it was asked for, in full form.
+    pub target: String,
+    /// Whether a connection was made to one of the addresses at least.
+    pub serves: bool,
+    /// Each address that the target stands for, in the resolver's order.
+    pub addresses: Vec<Answer>,
+    /// Why nobody serves.
+    #[serde(skip)]
+    pub failure: Option<Error>,
+}
+
+/// What one address answers.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// The address in full form.
+    pub address: String,
+    /// Its family.
+    pub family: &'static str,
+    /// Whether a connection was made.
+    pub serves: bool,
+    /// How long the connection took, or its failure, in microseconds.
+    pub micros: u64,
+    /// The server's process, user and group, where the family tells, as of its `listen(2)`.
+    pub credentials: Option<Credentials>,
+    /// The processes that listen; none where they cannot be seen.
+    pub listeners: Vec<Process>,
+    /// Why the connection failed, or why no process can be seen.
+    pub reason: Option<String>,
+    /// The way out of a failure, where there is one to tell.
+    pub hint: Option<String>,
+}
+
+/// Connects to each address that `target` stands for, and tells who is there. Each connection is
+/// closed with nothing said.
+///
+/// Resolving, and each connection, ends within `limit`.
+///
+/// # Errors
+/// If the target does not resolve. That nobody serves is in [`Served::failure`].
+pub async fn check_address(target: &Target, limit: Duration) -> Result<Served> {
+    let mut addresses = Vec::new();
+    let mut failures = Vec::new();
+    for address in resolve(target, Some(Instant::now() + limit)).await? {
+        let options = ConnectOptions {
+            bind: None,
+            deadline: Some(Instant::now() + limit),
+        };
+        let began = Instant::now();
+        let connected = Stream::connect(&address, &options).await;
+        let took = began.elapsed();
+        addresses.push(answer(&address, &connected, took));
+        failures.extend(connected.err());
+    }
+    let serves = addresses.iter().any(|answer| answer.serves);
+    Ok(Served {
+        target: target.to_string(),
+        serves,
+        addresses,
+        failure: if serves { None } else { telling(failures) },
+    })
+}
+
+fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> Answer {
+    let stream = connected.as_ref().ok();
+    let credentials = stream.and_then(|stream| stream.credentials().ok().flatten());
+    let (listeners, hidden) = match stream.map(|stream| who_listens(address, stream, credentials)) {
+        Some(Ok(listeners)) => (listeners, None),
+        Some(Err(reason)) => (Vec::new(), Some(reason)),
+        None => (Vec::new(), None),
+    };
+    let failure = connected.as_ref().err();
+    Answer {
+        address: address.to_string(),
+        family: address.family().name(),
+        serves: stream.is_some(),
+        micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        credentials,
+        listeners,
+        reason: failure.map(Error::cause).or(hidden),
+        hint: failure.and_then(Error::hint).map(str::to_owned),
+    }
+}
+
+fn who_listens(address: &Address, stream: &Stream, credentials: Option<Credentials>) -> Seen {
+    if let Some(credentials) = credentials {
+        return by_credentials(credentials);
+    }
+    let own = stream.local().ok().and_then(|own| own.as_ip());
+    match (address.as_ip(), own) {
+        (Some((ip, port)), Some((own, own_port))) => {
+            by_connection((ip.to_canonical(), port), (own.to_canonical(), own_port))
+        }
+        _ => Err("the family does not tell".to_owned()),
+    }
+}
+
+/// The failure that stands for all: that nobody is there must not be hidden by an address that
+/// cannot be reached.
+fn telling(mut failures: Vec<Error>) -> Option<Error> {
+    let nobody = |error: &Error| error.kind() == Kind::NobodyThere;
+    match failures.iter().position(nobody) {
+        Some(at) => Some(failures.swap_remove(at)),
+        None => failures.into_iter().next(),
+    }
+}

@@ -1,0 +1,109 @@
+//! What a check of the host found.
+
+use serde::Serialize;
+
+use crate::address::Form;
+
+/// What this host does, a column for each form of address that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostReport {
+    /// Whether every column works.
+    pub works: bool,
+    /// The columns, in the order of [`Form::ALL`].
+    pub columns: Vec<Column>,
+}
+
+/// What one form of address does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Column {
+    /// The family: `inet`, `inet6`, `unix`.
+    pub family: &'static str,
+    /// The form: the family, or `unix path` and `unix abstract`.
+    pub form: &'static str,
+    /// Whether nothing that was tried fails.
+    pub works: bool,
+    /// One cell for each thing that a socket may do, the same in every column.
+    pub cells: Vec<Cell>,
+}
+
+/// One thing that a socket of a form does, or does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cell {
+    /// What it is: `create`, `bind`, `half-close`.
+    pub name: &'static str,
+    /// How the try ended.
+    pub outcome: Outcome,
+    /// What was found that is worth knowing: a name that the kernel chose, an address.
+    pub found: Option<String>,
+    /// Why it fails, or why it was not tried.
+    pub reason: Option<String>,
+    /// The way out of a failure, where there is one to tell.
+    pub hint: Option<String>,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was tried, and works.
+    Works,
+    /// It was tried, and does not work.
+    Fails,
+    /// This host has nothing to try it with.
+    Untried,
+    /// The form of address does not have it.
+    Absent,
+}
+
+impl Column {
+    pub(super) fn new(form: Form, cells: Vec<Cell>) -> Self {
+        Self {
+            family: form.family().name(),
+            form: form.name(),
+            works: cells.iter().all(|cell| cell.outcome != Outcome::Fails),
+            cells,
+        }
+    }
+}
+
+impl Cell {
+    pub(super) const fn works(name: &'static str, found: Option<String>) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Works,
+            found,
+            reason: None,
+            hint: None,
+        }
+    }
+
+    pub(super) const fn fails(name: &'static str, reason: String, hint: Option<String>) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Fails,
+            found: None,
+            reason: Some(reason),
+            hint,
+        }
+    }
+
+    pub(super) const fn untried(name: &'static str, reason: String) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Untried,
+            found: None,
+            reason: Some(reason),
+            hint: None,
+        }
+    }
+
+    pub(super) fn absent(name: &'static str, reason: &str) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Absent,
+            found: None,
+            reason: Some(reason.to_owned()),
+            hint: None,
+        }
+    }
+}
