@@ -5,13 +5,12 @@ use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::{
-    Done, Kind, Place, Process, RawListener, RawStream, Server, have, require_peer, sok, sok_with,
-    sok_without_rights,
+    Done, Kind, Place, Process, RawListener, RawStream, Server, have, in_own_mounts, require_peer,
+    sok, sok_with, sok_without_rights,
 };
 
 /// A failure with `code`, told on one line with `address` and each of `told` in it.
@@ -206,29 +205,6 @@ fn a_name_server_that_does_not_answer_holds_up_nobody() {
         Some(done) => assert_fails(&done, 124, "slow.test:80", &["no name server answered"]),
         None => println!("skipped: a network of its own"),
     }
-}
-
-/// Runs a script with `file` in the place of `target`, where the machine lets us.
-fn in_own_mounts(
-    file: &str,
-    target: &str,
-    script: &str,
-    arguments: &[&str],
-    more: &[&str],
-) -> Option<Done> {
-    if !require_peer("unshare") {
-        return None;
-    }
-    let script = format!("mount --bind \"$FILE\" {target} || exit 99; {script}");
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "--mount"])
-        .args(more);
-    command.args(["sh", "-c", &script, "sh"]).args(arguments);
-    command.env("FILE", file).env("SOK", Process::PROGRAM);
-    let done = Process::spawn(command).done();
-    let refused = done.code == 99 || done.stderr.starts_with("unshare:");
-    (!refused).then_some(done)
 }
 
 #[test]

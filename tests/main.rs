@@ -11,6 +11,8 @@ mod support;
 mod addresses;
 mod architecture;
 mod call;
+mod check;
+mod check_address;
 mod communication_loop;
 mod connect;
 mod connection_loop;

@@ -3,6 +3,7 @@
 mod address;
 mod args;
 mod call;
+mod check;
 mod connect;
 mod exit;
 mod parse;
@@ -37,6 +38,7 @@ pub fn main() -> ! {
         Command::Serve(args) => serve::run(args, ui),
         Command::Relay(args) => relay::run(&args, ui),
         Command::Wait(args) => wait::run(&args),
+        Command::Check(args) => check::run(&args, ui),
         Command::Connect(args) => connect::run(args),
         Command::Call(args) => call::run(args),
         Command::Tour(args) => tour::run(args, ui),

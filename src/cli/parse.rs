@@ -24,6 +24,7 @@ fn named(words: &[OsString]) -> Option<Cli> {
         "call" => alone(words, Command::Call),
         "relay" => alone(words, Command::Relay),
         "wait" => alone(words, Command::Wait),
+        "check" => alone(words, Command::Check),
         "tour" => alone(words, Command::Tour),
         _ => None,
     }
@@ -53,6 +54,7 @@ mod tests {
             "connect @name --no-half-close --trace",
             "relay :80 ./s.sock --listen @a --listen @b --retry-for 2s",
             "wait ./s.sock :80 --any -- cat --any",
+            "check --family inet --family tcp6 --json",
             "tour --lesson 1 --lesson 4 --family unix --pause --json",
         ];
         for line in lines {

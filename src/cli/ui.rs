@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -16,6 +17,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::args::Talk;
 use super::exit::Exit;
+use crate::client::output_error;
 use crate::error::{Error, Kind};
 use crate::loops::{Connection, Traffic};
 use crate::net::{CALL_TARGET, Call, Listener};
@@ -131,6 +133,21 @@ impl Ui {
                 connection.age().as_secs_f64()
             ));
         }
+    }
+
+    /// Prints the result of a command to standard output: one JSON object, or `text`.
+    pub(crate) fn result(
+        self,
+        result: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> crate::error::Result<()> {
+        let printed = match self.json {
+            true => serde_json::to_string(result).map_err(|e| output_error(e.into()))? + "\n",
+            false => text(),
+        };
+        stdout()?
+            .write_all(printed.as_bytes())
+            .map_err(output_error)
     }
 
     /// Prints an error, unless it says that nobody reads the output any more.

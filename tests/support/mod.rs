@@ -7,6 +7,7 @@
 
 mod facts;
 mod log;
+mod namespace;
 mod place;
 mod process;
 mod raw;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) use self::facts::{assert_same, is_root, noise, processor_time, resident_kib};
 pub(crate) use self::log::Log;
+pub(crate) use self::namespace::{in_own_mounts, in_own_network};
 pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved, run};
 pub(crate) use self::process::{Done, Process, sok, sok_with, sok_without_rights};
 pub(crate) use self::raw::{RawListener, RawStream};

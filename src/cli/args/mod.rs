@@ -1,11 +1,13 @@
 //! The command line: what can be typed, and its help. Nothing here does I/O.
 
+mod check;
 mod client;
 mod server;
 mod tour;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::check::CheckArgs;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
 pub(crate) use self::tour::TourArgs;
@@ -20,6 +22,17 @@ ADDRESS is the same word in every command:
   inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
   tcp:localhost:8082, localhost:8082        either, by what the name resolves to
   :8082                                     to listen on every address, dual-stack";
+
+const CHECK_HELP: &str = "\
+Exit code: 0 when all families that were asked for work, 1 when one does not. With ADDRESS: 0 when
+somebody serves there, else that of the reason: 3 nobody there, 4 permission denied, 7 unresolved,
+124 no answer in time.
+
+Examples:
+  sok check
+  sok check --family inet6 --json
+  sok check localhost:8082
+  sok check /run/docker.sock";
 
 /// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX by the same two loops.
 #[derive(Debug, Parser)]
@@ -63,6 +76,14 @@ pub(crate) enum Command {
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
     Wait(WaitArgs),
+    /// Show what this host's families do, or who serves an address
+    ///
+    /// Without ADDRESS: sockets of each family are made, bound and connected within this host, and
+    /// nothing is left behind. A family works if nothing that was tried on it fails; a '-' is what
+    /// it does not have, or what this host has nothing to try with. With ADDRESS: a connection is
+    /// made to each address that it stands for, and closed with nothing said.
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckArgs),
     /// See how a socket works: the lessons of a socket chapter, run live on each family
     #[command(after_help = "Examples:
   sok tour
