@@ -282,3 +282,19 @@ families!(a_program_that_a_client_leaves_sees_the_end, |place| {
     drop(RawStream::connect(server.address()));
     server.stderr().wait_for("status=exit status: 7");
 });
+
+families!(no_program_outlives_the_grace_on_any_thread, |place| {
+    let script = "trap '' TERM; echo $$; cat; sleep 300";
+    let options = ["--threads", "4", "--grace", "10ms"];
+    let server = start(place, &options, script);
+    let mut clients: Vec<RawStream> = (0..8)
+        .map(|_| RawStream::connect(server.address()))
+        .collect();
+    let programs: Vec<String> = clients.iter_mut().map(RawStream::line).collect();
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    for (client, program) in clients.iter_mut().zip(&programs) {
+        // The program holds the socket until it is gone.
+        assert_eq!(client.cut(), b"", "{program}");
+    }
+});

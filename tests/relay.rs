@@ -194,11 +194,33 @@ fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
     for (listen, target) in [
         (":8082", "localhost:8082"),
         ("inet:0.0.0.0:8082", "inet:127.0.0.2:8082"),
+        ("./relay.sock", "unix:../tmp/relay.sock"),
     ] {
-        let done = sok(&["relay", listen, target]);
+        let script = r#"cd /tmp; exec "$SOK" relay "$1" "$2""#;
+        let done = Process::sh(script, &[listen, target]).done();
         assert_eq!(done.code, 2, "{}", done.stderr);
     }
 }
+
+#[test]
+fn a_relay_of_ipv6_alone_may_go_to_the_same_port_of_ipv4() {
+    run(Kind::Inet6, |_| {
+        let echo = Server::at("inet:127.0.0.1:0", &[]);
+        let listen = format!("inet6:[::]:{}", echo.port());
+        let relay = Process::sok(&["relay", "--v6only", &listen, echo.address()]);
+        let relay = Server::of(relay);
+        let client = format!("inet6:[::1]:{}", relay.port());
+        assert_eq!(RawStream::connect(&client).exchange(b"hello"), b"hello");
+    });
+}
+
+families!(usr1_may_come_as_soon_as_clients_may, |place| {
+    for _ in 0..10 {
+        let server = Server::start(place, &[]);
+        server.signal(Signal::SIGUSR1);
+        server.stderr().wait_for("sok: totals connections=0");
+    }
+});
 
 families!(
     a_dump_shows_both_directions_with_their_connection,
@@ -284,7 +306,7 @@ families!(
     |place| {
         let echo = Server::start(place, &[]);
         let word = place.word();
-        let script = r#"ulimit -n 64; exec "$SOK" relay "$1" "$2""#;
+        let script = r#"ulimit -n 64; exec "$SOK" relay "$1" "$2" --threads 8"#;
         let relay = Server::of(Process::sh(script, &[&word, echo.address()]));
         let clients: Vec<RawStream> = (0..60)
             .map(|_| RawStream::connect(relay.address()))

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, sok};
+use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, run, sok};
 
 /// A relay from a fresh address of `place` to `target`.
 fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
@@ -83,14 +83,22 @@ families!(a_stop_waits_for_the_connections_under_way, |place| {
 
 families!(a_stop_cuts_off_what_lasts_longer_than_the_grace, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["--grace", "10ms"]);
-    let mut client = RawStream::connect(relay.address());
-    client.send(b"before");
-    assert_eq!(client.take(6), b"before");
+    // On other threads than the one that stops, too.
+    let options = ["--grace", "10ms", "--threads", "4"];
+    let relay = relay(place, echo.address(), &options);
+    let connected = |_| {
+        let mut client = RawStream::connect(relay.address());
+        client.send(b"before");
+        assert_eq!(client.take(6), b"before");
+        client
+    };
+    let clients: Vec<RawStream> = (0..20).map(connected).collect();
     relay.terminate();
-    drop(client.try_rest());
     assert_eq!(relay.wait(), 0);
     assert!(relay.said().contains("cut off"));
+    for mut client in clients {
+        assert_refused(place, &mut client);
+    }
 });
 
 families!(a_second_signal_does_not_wait_for_the_grace, |place| {
@@ -129,23 +137,20 @@ families!(the_target_sees_the_source_that_was_asked_for, |place| {
 });
 
 #[test]
-fn a_source_of_another_family_is_told() {
-    let place = Place::new(Kind::Unix);
-    let echo = Server::start(&place, &[]);
-    let relay = relay(
-        &place,
-        echo.address(),
-        &["--source", "inet:127.0.0.1:0", "--once"],
-    );
-    let mut client = RawStream::connect(relay.address());
-    client.send(b"request");
-    drop(client.try_rest());
-    assert_ne!(relay.wait(), 0);
-    assert!(
-        relay.said().contains("inet:127.0.0.1:0"),
-        "{}",
-        relay.said()
-    );
+fn what_could_never_serve_a_client_is_refused_at_the_start() {
+    run(Kind::Unix, |place| {
+        let source = ["--source", "./own.sock"];
+        for (target, options, why) in [
+            (":1", &[][..], "the host is empty"),
+            ("inet:127.0.0.1:1", &source, "--source unix:./own.sock"),
+        ] {
+            let word = place.word();
+            let done = sok(&[&["relay", &word, target], options].concat());
+            assert_eq!(done.code, 2, "{}", done.stderr);
+            assert!(done.stderr.contains(why), "{}", done.stderr);
+            assert_eq!(place.listing(), [""; 0]);
+        }
+    });
 }
 
 families!(once_is_one_connection_over_all_listeners, |place| {
@@ -198,5 +203,31 @@ families!(an_address_in_use_is_5, |place| {
         let done = sok(&[&["relay"], on].concat());
         assert_eq!(done.code, 5, "{}", done.stderr);
         assert!(done.stderr.contains(holder.address()), "{}", done.stderr);
+    }
+});
+
+families!(
+    a_relay_that_cannot_start_leaves_the_dump_as_it_was,
+    |place| {
+        let taken = Server::start(place, &[]);
+        let file = place.file("dump", "what was shown before\n");
+        let options = ["--dump", file.to_str().unwrap()];
+        let second = sok(&[&["relay", taken.address(), "unix:@nobody"], &options[..]].concat());
+        assert_eq!(second.code, 5, "{}", second.stderr);
+        let echo = Server::start(place, &[]);
+        let relay = relay(place, echo.address(), &options);
+        assert_eq!(RawStream::connect(relay.address()).exchange(b"a"), b"a");
+        let shown = std::fs::read_to_string(&file).unwrap();
+        assert!(shown.starts_with("what was shown before\n"), "{shown}");
+        assert!(shown.contains("> 00000000  61"), "{shown}");
+    }
+);
+
+families!(a_dump_among_json_needs_a_file, |place| {
+    let word = place.word();
+    for style in ["hex", "text"] {
+        let done = sok(&["relay", &word, "unix:@nobody", "--json", "--dump", style]);
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        assert!(done.stderr.contains("FILE"), "{}", done.stderr);
     }
 });

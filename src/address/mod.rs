@@ -71,22 +71,6 @@ impl Address {
         }
     }
 
-    /// Whether who connects to `target` may reach a listener on this address: the two are the same,
-    /// or this is every address of the machine and the target one of its loopback addresses.
-    #[must_use]
-    pub fn reaches(&self, target: &Self) -> bool {
-        let everywhere = |ip: IpAddr| ip.is_unspecified();
-        match (self.as_ip(), target.as_ip()) {
-            (Some((_, 0)), _) => false,
-            (Some((own, port)), Some((ip, target_port))) if everywhere(own) => {
-                let family_fits = own.is_ipv6() || ip.to_canonical().is_ipv4();
-                let here = ip.to_canonical().is_loopback() || everywhere(ip);
-                port == target_port && family_fits && here
-            }
-            _ => self == target,
-        }
-    }
-
     /// The same host with another port; an address without a port is unchanged.
     #[must_use]
     pub fn with_port(self, port: u16) -> Self {

@@ -1,7 +1,7 @@
 //! `sok relay`: bridge any address to any address.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,30 +17,34 @@ use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Limits;
+use crate::net::reaches;
 use crate::service::{Dump, DumpStyle, Forward};
 use crate::transfer::{Engine, PIPES_SHARE};
 
-/// What the process itself takes: standard streams, epoll, signals, listeners, name look-ups.
-const OWN_DESCRIPTORS: u64 = 20;
+/// What the process itself takes: standard streams, the first thread, listeners, name look-ups.
+const OWN_DESCRIPTORS: usize = 20;
+/// What each further thread takes: its epoll, the way to wake it, its signals.
+const THREAD_DESCRIPTORS: usize = 4;
 
 pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
     let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
     let target = Target::parse(&args.target)?;
-    for listen in &targets {
-        refuse_loop(listen, &target)?;
-    }
+    let options = listen_options(&args.socket)?;
     let plan = ConnectPlan {
         bind: args.source.as_ref().map(own_address).transpose()?,
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
     };
-    let limits = affordable(limits(&args.limits), ui);
+    check_target(&target, &targets, plan.bind.as_ref(), options.v6only)?;
+    let threads = args.limits.threads.unwrap_or_else(processors);
+    let own = OWN_DESCRIPTORS + THREAD_DESCRIPTORS * (threads - 1) + targets.len();
+    let limits = affordable(limits(&args.limits), own, ui);
     let server = Server {
         targets,
-        options: listen_options(&args.socket)?,
+        options,
         limits,
-        threads: args.limits.threads.unwrap_or_else(processors),
+        threads,
         ui,
     };
     let engine = if args.copy {
@@ -51,7 +55,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let dump = args
         .dump
         .as_deref()
-        .map(|word| dump(word, ui))
+        .map(|word| dump(word, ui.is_json(), ui))
         .transpose()?
         .map(Arc::new);
     block_on(async {
@@ -76,13 +80,24 @@ fn processors() -> usize {
 }
 
 /// Where `--dump` shows the traffic.
-fn dump(word: &OsStr, ui: Ui) -> Result<Dump> {
-    let dump = match word.to_str() {
-        Some("hex") => Dump::new(DumpStyle::Hex, ui::stderr()),
-        Some("text") => Dump::new(DumpStyle::Text, ui::stderr()),
-        _ => {
+fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
+    let style = match word.to_str() {
+        Some("hex") => Some(DumpStyle::Hex),
+        Some("text") => Some(DumpStyle::Text),
+        _ => None,
+    };
+    let dump = match style {
+        Some(_) if talks_json => {
+            let cause = "with --json each line on standard error is an object";
+            return Err(Error::because("dump", word.display(), Kind::Usage, cause)
+                .with_hint("give a FILE to --dump"));
+        }
+        Some(style) => Dump::new(style, ui::stderr()),
+        None => {
             let path = Path::new(word);
-            let file = File::create(path).map_err(|error| {
+            // What an earlier relay has shown stays.
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = file.map_err(|error| {
                 Error::new("open", path.display(), error).with_kind(Kind::Other)
             })?;
             Dump::new(DumpStyle::Hex, file)
@@ -92,11 +107,12 @@ fn dump(word: &OsStr, ui: Ui) -> Result<Dump> {
     Ok(dump)
 }
 
-/// The limits with as many connections as there are descriptors for. A client that was accepted
-/// without one left for the target would have to be refused; in the backlog it waits.
-fn affordable(mut limits: Limits, ui: Ui) -> Limits {
+/// The limits with as many connections as there are descriptors for beside the process's `own`. A
+/// client that was accepted without one left for the target would have to be refused; in the
+/// backlog it waits.
+fn affordable(mut limits: Limits, own: usize, ui: Ui) -> Limits {
     let descriptors = raise_descriptor_limit();
-    let left = descriptors.saturating_sub(OWN_DESCRIPTORS + descriptors / PIPES_SHARE);
+    let left = descriptors.saturating_sub(own as u64 + descriptors / PIPES_SHARE);
     let most = usize::try_from(left / 2).unwrap_or(usize::MAX).max(1);
     if limits.max_connections > most {
         let why = format!(
@@ -108,17 +124,39 @@ fn affordable(mut limits: Limits, ui: Ui) -> Limits {
     limits
 }
 
-/// A relay to itself would connect until the descriptors run out.
-fn refuse_loop(listen: &Target, target: &Target) -> Result<()> {
-    // A target that does not resolve now may do so later.
-    let Ok(to) = target.resolve(Purpose::Connect) else {
-        return Ok(());
+/// Refuses a target that no client could ever be served from.
+fn check_target(
+    target: &Target,
+    listens: &[Target],
+    source: Option<&Address>,
+    v6only: bool,
+) -> Result<()> {
+    let to = match target.resolve(Purpose::Connect) {
+        Err(error) if error.kind() == Kind::Usage => return Err(error),
+        // A target that does not resolve now may do so later.
+        Err(_) => return Ok(()),
+        Ok(to) => to,
     };
-    let same = |on: &Address| to.iter().any(|to| on.reaches(to));
-    if listen.resolve(Purpose::Listen)?.iter().any(same) {
-        let cause = format!("it would connect to itself: LISTEN is {listen}");
-        return Err(Error::because("relay", target, Kind::Usage, cause)
-            .with_hint("give the address of the server behind it as TARGET"));
+    let usage = |cause: String| Err(Error::because("relay", target, Kind::Usage, cause));
+    if let Some(source) = source
+        && to.iter().all(|to| to.family() != source.family())
+    {
+        return usage(format!(
+            "it has no address of the family of --source {source}"
+        ));
+    }
+    // A relay to itself would connect until the descriptors run out.
+    for listen in listens {
+        let own = listen.resolve(Purpose::Listen)?;
+        if own
+            .iter()
+            .any(|own| to.iter().any(|to| reaches(own, to, v6only)))
+        {
+            let looped = usage(format!("it would connect to itself: LISTEN is {listen}"));
+            return looped.map_err(|error| {
+                error.with_hint("give the address of the server behind it as TARGET")
+            });
+        }
     }
     Ok(())
 }

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{AccessFlags, Group, User, access, close};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use super::args::{FramingArg, LimitArgs, ListenArgs, ServeArgs, ServiceArgs};
 use super::block_on;
@@ -14,7 +16,7 @@ use super::exit::Exit;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Framing, Limits, Rule, Served, Stop, connection_loop};
+use crate::loops::{Framing, Limits, Rule, Stop, connection_loop};
 use crate::net::{ListenOptions, Listener, Owner};
 use crate::service::{
     Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
@@ -83,6 +85,9 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     })
 }
 
+/// How long the end of the process waits for another thread that does not come to its turn.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
 /// A server before it listens.
 pub(super) struct Server {
     pub(super) targets: Vec<Target>,
@@ -99,7 +104,10 @@ impl Server {
         service: impl FnOnce(Stop) -> Result<S>,
     ) -> Result<Exit> {
         let stop = Stop::on_signals().map_err(|error| Error::new("watch", "signals", error))?;
+        let register = Register::default();
+        on_request(register.clone(), self.ui)?;
         let service = Spread::new(service(stop.clone())?, self.threads)?;
+        let elsewhere = service.elsewhere();
         let mut listeners = Vec::new();
         for target in &self.targets {
             listeners.extend(Listener::bind_all(target, &self.options)?);
@@ -108,12 +116,12 @@ impl Server {
             self.ui.listening(listener);
         }
         let counted = self.limits.exit_after.is_some();
-        let register = Register::default();
-        on_request(register.clone(), self.ui)?;
         let service = Registered { register, service };
-        let Served { first_failure, .. } =
-            connection_loop(listeners, service, self.limits, stop).await?;
-        match first_failure {
+        let served = connection_loop(listeners, service, self.limits, stop).await;
+        // What was cut off has its resets and signals to send before the process ends.
+        elsewhere.close();
+        let _ = timeout(CUT_OFF, elsewhere.wait()).await;
+        match served?.first_failure {
             Some(error) if counted => Err(error),
             _ => Ok(Exit::Done),
         }

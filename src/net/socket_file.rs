@@ -50,6 +50,15 @@ pub(super) struct Refusal {
     pub(super) hint: Option<String>,
 }
 
+impl Refusal {
+    fn hinted(source: io::Error, hint: &str) -> Self {
+        Self {
+            hint: Some(hint.to_owned()),
+            ..Self::from(source)
+        }
+    }
+}
+
 impl From<io::Error> for Refusal {
     fn from(source: io::Error) -> Self {
         Self {
@@ -78,7 +87,7 @@ impl SocketFile {
             .make_in(directory, |name| {
                 socket.bind(&encode_path(name)?.name, &shown)
             })
-            .map_err(without_path)?;
+            .map_err(|error| made_nowhere(without_path(error)))?;
         let temporary = made.into_temp_path();
         set_rights(&temporary, options)?;
         socket.listen(options.backlog)?;
@@ -152,6 +161,12 @@ impl SocketFile {
                 return Ok(fs::rename(temporary, &self.path)?);
             }
             Err(nix::Error::EEXIST) => return Err(taken_meanwhile(&self.path)),
+            // The sticky bit, see unlink(2): a directory that all may write to, as /tmp.
+            Err(errno @ nix::Error::EPERM) => {
+                let hint =
+                    "the dead socket file is another user's; remove it, or choose another path";
+                return Err(Refusal::hinted(errno.into(), hint));
+            }
             Err(errno) => return Err(io::Error::from(errno).into()),
         }
         match found {
@@ -211,11 +226,24 @@ fn taken_meanwhile(path: &Path) -> Refusal {
 }
 
 /// Gives a new socket file the mode and the owner that are asked for.
-fn set_rights(file: &Path, options: &ListenOptions) -> io::Result<()> {
+fn set_rights(file: &Path, options: &ListenOptions) -> Result<(), Refusal> {
     fs::set_permissions(file, Permissions::from_mode(options.mode))?;
-    match options.owner {
-        Some(Owner { user, group }) => chown(file, user, group),
-        None => Ok(()),
+    let Some(Owner { user, group }) = options.owner else {
+        return Ok(());
+    };
+    chown(file, user, group).map_err(|error| {
+        let hint = "only root may give a file to another user, and to a group only its members";
+        Refusal::hinted(error, hint)
+    })
+}
+
+/// Why there is no file in the directory.
+fn made_nowhere(error: io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Refusal::hinted(error, "choose a directory that you may write to")
+        }
+        _ => error.into(),
     }
 }
 

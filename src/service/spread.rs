@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::error::{Error, Result};
 use crate::loops::{Connection, Service};
@@ -20,6 +20,7 @@ pub struct Spread<S> {
     service: Arc<S>,
     others: Vec<Handle>,
     turn: AtomicUsize,
+    elsewhere: TaskTracker,
 }
 
 impl<S: Service> Spread<S> {
@@ -43,7 +44,14 @@ impl<S: Service> Spread<S> {
             service: Arc::new(service),
             others: others.map_err(failed)?,
             turn: AtomicUsize::new(0),
+            elsewhere: TaskTracker::new(),
         })
+    }
+
+    /// The connections on the other threads. One that is cut off is only asked to end there, so
+    /// whoever ends the process waits for this first, once it is closed.
+    pub fn elsewhere(&self) -> TaskTracker {
+        self.elsewhere.clone()
     }
 }
 
@@ -60,7 +68,8 @@ impl<S: Service> Service for Spread<S> {
         let stream =
             moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
         let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
-        let serving = other.spawn(async move { service.serve(stream, &connection).await });
+        let serving = async move { service.serve(stream, &connection).await };
+        let serving = self.elsewhere.spawn_on(serving, other);
         match AbortOnDropHandle::new(serving).await {
             Ok(served) => served,
             Err(error) => resume_unwind(error.into_panic()),

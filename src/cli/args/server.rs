@@ -134,7 +134,7 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) source: Option<OsString>,
 
-    /// Show the traffic, as hex or text on standard error, or as hex in FILE; it is then copied
+    /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE; it is then copied
     #[arg(long, value_name = "hex|text|FILE")]
     pub(crate) dump: Option<OsString>,
 

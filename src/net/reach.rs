@@ -1,0 +1,90 @@
+//! Whether a listener's own address is where somebody is about to connect to.
+
+use std::net::{IpAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use crate::address::{Address, UnixName};
+
+/// Whether who connects to `target` may reach a listener on `own`, whatever the two are called:
+/// by another path to the same file, by an IPv4-mapped address, by any address of this machine if
+/// `own` is all of them. With `v6only` an IPv6 listener takes no IPv4 client.
+#[must_use]
+pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
+    if let (Some(UnixName::Path(own)), Some(UnixName::Path(target))) =
+        (own.as_unix(), target.as_unix())
+    {
+        return place(own) == place(target);
+    }
+    let (Some((listens, port)), Some((ip, target_port))) = (own.as_ip(), target.as_ip()) else {
+        return own == target;
+    };
+    if port == 0 || port != target_port {
+        return false;
+    }
+    let is_v4 = ip.to_canonical().is_ipv4();
+    if !listens.is_unspecified() {
+        return listens.to_canonical() == ip.to_canonical();
+    }
+    let takes = if listens.is_ipv6() {
+        !(is_v4 && v6only)
+    } else {
+        is_v4
+    };
+    takes && is_ours(ip)
+}
+
+/// Where a path leads by its directory, as the file itself may not be there yet.
+fn place(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let name = PathBuf::from(path.file_name()?);
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let leads_to = directory.canonicalize();
+    Some((leads_to.unwrap_or_else(|_| directory.to_owned()), name))
+}
+
+/// Whether it is an address of this machine: then a socket can be bound to it, see `ip(7)`.
+fn is_ours(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reached(own: &str, target: &str, v6only: bool) -> bool {
+        reaches(&own.parse().unwrap(), &target.parse().unwrap(), v6only)
+    }
+
+    #[test]
+    fn an_address_is_reached_under_each_of_its_names() {
+        for (own, target) in [
+            ("unix:/tmp/a", "unix:/tmp/../tmp/./a"),
+            ("unix:a", "unix:./a"),
+            ("unix:@a", "unix:@a"),
+            ("inet:127.0.0.1:80", "inet6:[::ffff:127.0.0.1]:80"),
+            ("inet:0.0.0.0:80", "inet:127.0.0.9:80"),
+            ("inet6:[::]:80", "inet:127.0.0.1:80"),
+        ] {
+            assert!(reached(own, target, false), "{own} {target}");
+        }
+    }
+
+    #[test]
+    fn another_address_is_not_reached() {
+        for (own, target) in [
+            ("unix:/tmp/a", "unix:/tmp/b"),
+            ("unix:@a", "unix:./@a"),
+            ("inet:127.0.0.1:80", "inet:127.0.0.1:81"),
+            ("inet:127.0.0.1:0", "inet:127.0.0.1:0"),
+            ("inet:127.0.0.1:80", "inet:127.0.0.2:80"),
+            // An address for documentation (RFC 5737), which no machine has.
+            ("inet:0.0.0.0:80", "inet:192.0.2.1:80"),
+            ("inet:0.0.0.0:80", "inet6:[::1]:80"),
+        ] {
+            assert!(!reached(own, target, false), "{own} {target}");
+        }
+        assert!(!reached("inet6:[::]:80", "inet:127.0.0.1:80", true));
+    }
+}
