@@ -43,6 +43,7 @@ pub mod cli;
 pub mod client;
 pub mod error;
 pub mod loops;
+pub mod measure;
 pub mod net;
 pub mod service;
 pub mod tour;

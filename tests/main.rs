@@ -10,6 +10,7 @@ mod support;
 
 mod addresses;
 mod architecture;
+mod bench;
 mod call;
 mod check;
 mod check_address;

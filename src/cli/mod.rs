@@ -2,6 +2,10 @@
 
 mod address;
 mod args;
+mod bench;
+mod bench_files;
+mod bench_output;
+mod bench_server;
 mod call;
 mod check;
 mod connect;
@@ -10,6 +14,7 @@ mod parse;
 mod prompt;
 mod relay;
 mod serve;
+mod svg;
 mod table;
 mod tour;
 mod ui;
@@ -41,6 +46,8 @@ pub fn main() -> ! {
         Command::Check(args) => check::run(&args, ui),
         Command::Connect(args) => connect::run(args),
         Command::Call(args) => call::run(args),
+        Command::Bench(args) => bench::run(args, ui),
+        Command::BenchServer(args) => bench_server::run(&args, ui),
         Command::Tour(args) => tour::run(args, ui),
     };
     let exit = done.unwrap_or_else(|error| {

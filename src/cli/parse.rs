@@ -24,6 +24,8 @@ fn named(words: &[OsString]) -> Option<Cli> {
         "call" => alone(words, Command::Call),
         "relay" => alone(words, Command::Relay),
         "wait" => alone(words, Command::Wait),
+        "bench" => alone(words, Command::Bench),
+        "bench-server" => alone(words, Command::BenchServer),
         "check" => alone(words, Command::Check),
         "tour" => alone(words, Command::Tour),
         _ => None,
@@ -54,6 +56,8 @@ mod tests {
             "connect @name --no-half-close --trace",
             "relay :80 ./s.sock --listen @a --listen @b --retry-for 2s",
             "wait ./s.sock :80 --any -- cat --any",
+            "bench rtt ./s.sock --size 1KiB --rate 1000 --json",
+            "bench --families unix,inet --cpus 0,1 --svg x.svg",
             "check --family inet --family tcp6 --json",
             "tour --lesson 1 --lesson 4 --family unix --pause --json",
         ];

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
@@ -17,9 +18,11 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::args::Talk;
 use super::exit::Exit;
+use super::table::{BAR, bar};
 use crate::client::output_error;
 use crate::error::{Error, Kind};
 use crate::loops::{Connection, Traffic};
+use crate::measure::Progress;
 use crate::net::{CALL_TARGET, Call, Listener};
 use crate::service::{Register, Totals};
 
@@ -63,6 +66,12 @@ impl Ui {
     /// Whether results are asked for as objects.
     pub(crate) const fn is_json(self) -> bool {
         self.json
+    }
+
+    /// The progress of a measurement, shown where a person watches.
+    pub(crate) fn progress(self) -> ProgressLine {
+        let watched = !self.quiet && !self.json && io::stderr().is_terminal();
+        ProgressLine(watched.then(Instant::now))
     }
 
     /// Says that clients can connect now.
@@ -164,6 +173,42 @@ impl Ui {
         }
         talk(&format!("sok: {error}"));
     }
+}
+
+/// How far a measurement is, on a line that goes when it is done; since when, if it is shown.
+///
+/// It is ours, as the crates for it estimate with powers: to load the library of mathematics is a
+/// tenth of the time of a whole `sok call`.
+pub(crate) struct ProgressLine(Option<Instant>);
+
+impl ProgressLine {
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn show(&mut self, now: Progress<'_>) {
+        let Some(began) = self.0 else { return };
+        let share = now.done as f64 / now.all.max(1) as f64;
+        let left = match now.done {
+            0 => String::new(),
+            _ => format!(
+                ", {:.0}s left",
+                began.elapsed().as_secs_f64() * (1.0 - share) / share
+            ),
+        };
+        let (bar, percent) = (bar(share, 1.0), share * 100.0);
+        let what = format!("{} over {}{left}", now.measure, now.address.family());
+        same_line(&format!("{bar:BAR$} {percent:3.0}%  {what}"));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        if self.0.take().is_some() {
+            same_line("");
+        }
+    }
+}
+
+/// Puts `text` in place of what stands on the terminal's line.
+fn same_line(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
 }
 
 /// An open connection in JSON.

@@ -65,3 +65,19 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "permission bits are octal, from 0 to 777".to_owned())
 }
+
+/// A number above 0, with or without a fraction.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| rate.is_finite() && (0.001..=1e9).contains(rate))
+        .ok_or_else(|| "a number of messages a second is needed, from 0.001 to 1e9".to_owned())
+}
+
+/// A duration in which something can be measured.
+pub(super) fn some_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    (duration >= Duration::from_millis(1))
+        .then_some(duration)
+        .ok_or_else(|| "1ms at least is needed".to_owned())
+}

@@ -148,6 +148,14 @@ pub(super) fn opened(socket: &Socket) -> io::Result<()> {
     }
 }
 
+/// Whether small pieces wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
+pub(super) fn delays_small_sends(socket: &Socket) -> io::Result<bool> {
+    match socket.family() {
+        Family::Inet | Family::Inet6 => Ok(!socket.options().tcp_nodelay()?),
+        Family::Unix => Ok(false),
+    }
+}
+
 /// Checks a connection to `address` that a client made, and sets what it wants.
 ///
 /// A TCP client whose own port the kernel chose may meet itself on it (RFC 9293, simultaneous

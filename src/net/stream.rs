@@ -394,7 +394,8 @@ pub(super) fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     AsyncFd::new(socket)
 }
 
-fn no_answer(address: &Address, full: bool) -> Error {
+/// The failure of a connection that nobody took in time; `full` if the backlog was why.
+pub(super) fn no_answer(address: &Address, full: bool) -> Error {
     let cause = match full {
         true => "the server is up, but its backlog stayed full until the time limit",
         false => "no answer within the time limit",

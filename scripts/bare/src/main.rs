@@ -7,6 +7,7 @@ mod bulk;
 mod echo;
 mod hold;
 mod load;
+mod pair;
 mod race;
 
 use std::io::{self, Write};
@@ -17,6 +18,10 @@ const USAGE: &str = "\
 bare echo ADDRESS                       a single-threaded epoll loop that echoes
 bare call ADDRESS TEXT                  one message, one receive, done
 bare load ADDRESS COUNT SECONDS SIZE    COUNT connections, each with one message of SIZE under way
+bare mirror ADDRESS                     a blocking echo that sockperf takes for its own server
+bare pair ADDRESS SECONDS SIZE          round trips by a blocking write and read
+bare devour ADDRESS                     a blocking sink
+bare pour ADDRESS SECONDS SIZE          messages of SIZE into it by blocking writes
 bare hold ADDRESS COUNT                 COUNT connections, one message each, then idle until EOF
 bare sink ADDRESS                       a digest of what each connection sends
 bare source ADDRESS FILE                FILE to each connection
@@ -35,6 +40,10 @@ fn main() {
         ["echo", address] => echo::echo(address),
         ["call", address, text] => echo::call(address, text),
         ["load", address, count, seconds, size] => load::load(address, count, seconds, size),
+        ["mirror", address] => pair::mirror(address),
+        ["pair", address, seconds, size] => pair::pair(address, seconds, size),
+        ["devour", address] => pair::devour(address),
+        ["pour", address, seconds, size] => pair::pour(address, seconds, size),
         ["hold", address, count] => hold::hold(address, count),
         ["sink", address] => bulk::sink(address),
         ["source", address, file] => bulk::source(address, file),

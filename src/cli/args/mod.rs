@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and its help. Nothing here does I/O.
 
+mod bench;
 mod check;
 mod client;
 mod server;
@@ -7,6 +8,7 @@ mod tour;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
@@ -76,6 +78,21 @@ pub(crate) enum Command {
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
     Wait(WaitArgs),
+    /// Measure what a socket of each family costs: round trips, bulk rate, connections
+    ///
+    /// Without ADDRESS it measures servers of its own on this machine, in processes of their own,
+    /// one of each family. The families take turns in short slices, and the first slice of each
+    /// does not count. A round trip is there and back. 'rtt' and 'connect' talk to an echo server,
+    /// 'throughput' to one that reads to the end.
+    #[command(after_help = "Examples:
+  sok bench
+  sok bench rtt --families unix,inet --spin --cpus 0,1
+  sok bench rtt ./s.sock --rate 1000 --duration 10s
+  sok bench --svg cost.svg --hdr cost.hlog --csv > cost.csv")]
+    Bench(BenchArgs),
+    /// The server that 'bench' measures
+    #[command(hide = true)]
+    BenchServer(BenchServerArgs),
     /// Show what this host's families do, or who serves an address
     ///
     /// Without ADDRESS: sockets of each family are made, bound and connected within this host, and

@@ -1,0 +1,39 @@
+//! `sok bench-server`: what `sok bench` measures where no server is given.
+
+use std::io;
+use std::thread;
+
+use super::args::BenchServerArgs;
+use super::exit::Exit;
+use super::ui::{self, Ui};
+use super::{block_on, until_signal};
+use crate::address::Address;
+use crate::error::{Error, Result};
+use crate::loops::Stop;
+use crate::measure::{pin, serve};
+use crate::net::{ListenOptions, Listener};
+
+/// Serves until the standard input ends, which it does with whoever measures.
+pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
+    if let Some(cpu) = args.cpu {
+        pin(cpu)?;
+    }
+    let failed = |error| Error::new("create", "a temporary directory", error);
+    let folder = tempfile::Builder::new().prefix("sok-bench").tempdir();
+    let folder = folder.map_err(failed)?;
+    let address = Address::on_this_machine(args.family, &folder.path().join("s.sock"));
+    block_on(until_signal(async {
+        let listener = Listener::bind(&address, &ListenOptions::default())?;
+        ui.listening(&listener);
+        let stop = Stop::new();
+        let ended = stop.clone();
+        let mut stdin = ui::stdin()?;
+        thread::spawn(move || {
+            // However it ends, nobody is there any more.
+            let _ = io::copy(&mut stdin, &mut io::sink());
+            ended.request();
+        });
+        serve(listener, args.role, args.spin, stop).await?;
+        Ok(Exit::Done)
+    }))
+}

@@ -1,0 +1,73 @@
+//! Blocking connections, for those who measure: a system call each, and no event loop between.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use super::family::{self, ConnectFault};
+use super::sockaddr::encode;
+use super::socket::{Socket, Watch};
+use super::stream::no_answer;
+use crate::address::Address;
+use crate::error::{Kind, Result};
+
+impl Socket {
+    /// Connects to `address` in blocking mode, see `connect(2)`. From then on too a call fails
+    /// with `WouldBlock` when it has waited for `limit`.
+    ///
+    /// # Errors
+    /// As [`Stream::connect`](super::Stream::connect); [`Kind::TimedOut`] after `limit`.
+    pub fn connect_blocking(address: &Address, limit: Duration) -> Result<Self> {
+        let failed = |source: io::Error| family::connect_error(address, source);
+        let socket = Self::open(address.family()).map_err(failed)?;
+        let name = encode(address).map_err(failed)?;
+        socket.set_blocking().map_err(failed)?;
+        let options = socket.options();
+        options.set_read_timeout(Some(limit)).map_err(failed)?;
+        options.set_write_timeout(Some(limit)).map_err(failed)?;
+        let watch = Watch::start(address.family(), "connect");
+        let connected = socket.connect(&name.name);
+        let descriptor = socket.as_raw_fd();
+        watch.done(
+            &connected,
+            || format!("{descriptor}, {address}"),
+            |()| "0".to_owned(),
+        );
+        match connected {
+            Ok(()) => family::connected(&socket, address).map_err(failed)?,
+            // A blocking connect that ran out of time says so with the errors of one that would
+            // not wait at all.
+            Err(error) => match family::connect_fault(address.family(), &error) {
+                ConnectFault::InProgress => return Err(no_answer(address, false)),
+                ConnectFault::BacklogFull => return Err(no_answer(address, true)),
+                ConnectFault::Failed if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(failed(error).with_kind(Kind::TimedOut));
+                }
+                ConnectFault::Failed => return Err(failed(error)),
+            },
+        }
+        Ok(socket)
+    }
+
+    /// Makes no call wait: what would fails with `WouldBlock`.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn set_polled(&self) -> io::Result<()> {
+        self.options().set_nonblocking(true)
+    }
+
+    /// Makes closing it a reset, which leaves no `TIME_WAIT` behind; see `SO_LINGER` in
+    /// `socket(7)`. Where the family has none it is an end like any other.
+    pub fn reset_when_closed(&self) {
+        self.set_resets(true);
+    }
+
+    /// Whether small pieces wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports.
+    pub fn delays_small_sends(&self) -> io::Result<bool> {
+        family::delays_small_sends(self)
+    }
+}

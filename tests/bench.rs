@@ -1,0 +1,747 @@
+//! `sok bench`: what it measures, what it prints, and what it refuses.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, have, sok};
+
+/// Long enough to measure something, and no longer.
+const SHORT: [&str; 2] = ["--duration", "30ms"];
+
+fn bench(arguments: &[&str]) -> crate::support::Done {
+    let mut all = vec!["bench"];
+    all.extend(arguments);
+    sok(&all)
+}
+
+/// The results of a bench that goes well, in JSON.
+fn results(arguments: &[&str]) -> Vec<Value> {
+    let mut all = arguments.to_vec();
+    all.push("--json");
+    let done = bench(&all);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    report["results"].as_array().unwrap().clone()
+}
+
+/// Serves each connection on a thread of its own, for as long as the test runs; `serve` is told
+/// how many there were before.
+fn raw_server(place: &Place, serve: impl Fn(RawStream, u64) + Send + Sync + 'static) -> String {
+    let listener = RawListener::bind(place);
+    let address = listener.address().to_owned();
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for number in 0.. {
+            let stream = listener.accept();
+            let serve = Arc::clone(&serve);
+            thread::spawn(move || serve(stream, number));
+        }
+    });
+    address
+}
+
+families!(each_measure_talks_to_a_server_at_an_address, |place| {
+    let server = Server::start(place, &["--echo"]);
+    for measure in ["rtt", "throughput", "connect"] {
+        let all = results(&[measure, server.address(), "--duration", "30ms"]);
+        let [one] = all.as_slice() else {
+            panic!("{all:?}")
+        };
+        assert_eq!(one["measure"], measure);
+        assert_eq!(one["family"], place.family());
+        assert_eq!(one["address"], server.address());
+        assert_eq!(one["own_server"], false);
+        assert!(one["count"].as_u64().unwrap() > 0, "{one}");
+        assert_eq!((&one["errors"], &one["dropped"]), (&0.into(), &0.into()));
+    }
+});
+
+families!(a_sink_gets_bytes_and_needs_not_answer, |place| {
+    let server = Server::start(place, &["--discard"]);
+    let all = results(&["throughput", server.address(), "--duration", "30ms"]);
+    assert!(all[0]["bytes"].as_u64().unwrap() > 0, "{all:?}");
+});
+
+families!(many_connections_are_used_at_once, |place| {
+    let most = Arc::new(AtomicU64::new(0));
+    let (open, seen) = (AtomicU64::new(0), Arc::clone(&most));
+    let address = raw_server(place, move |mut stream, _| {
+        let now = open.fetch_add(1, Ordering::SeqCst) + 1;
+        seen.fetch_max(now, Ordering::SeqCst);
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            if stream.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        open.fetch_sub(1, Ordering::SeqCst);
+    });
+    let all = results(&["rtt", &address, "--connections", "7", "--duration", "30ms"]);
+    assert!(all[0]["count"].as_u64().unwrap() >= 7, "{all:?}");
+    assert!(most.load(Ordering::SeqCst) >= 7);
+});
+
+families!(a_message_larger_than_all_buffers_comes_back, |place| {
+    let server = Server::start(place, &["--echo"]);
+    for spin in [&[][..], &["--spin"]] {
+        let mut words = vec!["rtt", server.address(), "--size", "8MiB"];
+        words.extend(SHORT);
+        words.extend(spin);
+        assert!(results(&words)[0]["count"].as_u64().unwrap() > 0);
+    }
+});
+
+/// What a family's rows say, in the order that is asked for.
+#[test]
+fn all_measures_on_all_families_are_the_default() {
+    let families: Vec<&str> = [Kind::Inet, Kind::Inet6, Kind::Unix]
+        .into_iter()
+        .filter(|kind| have(*kind))
+        .map(Kind::name)
+        .collect();
+    let all = results(&SHORT);
+    let mut wanted = Vec::new();
+    for measure in ["rtt", "throughput", "connect"] {
+        wanted.extend(families.iter().map(|family| (measure, *family)));
+    }
+    let got: Vec<(&str, &str)> = all
+        .iter()
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap();
+            (text("measure"), text("family"))
+        })
+        .collect();
+    assert_eq!(got, wanted);
+    for one in &all {
+        assert_eq!(one["own_server"], true);
+        assert_eq!(
+            (&one["errors"], &one["dropped"]),
+            (&0.into(), &0.into()),
+            "{one}"
+        );
+        if one["family"] == families[0] {
+            assert_eq!(one["relative"], 1.0);
+        }
+    }
+}
+
+#[test]
+fn the_families_asked_for_are_measured_in_their_order() {
+    let all = results(&[
+        "rtt",
+        "--families",
+        "unix,inet",
+        "--spin",
+        "--duration",
+        "30ms",
+    ]);
+    let families: Vec<&Value> = all.iter().map(|one| &one["family"]).collect();
+    assert_eq!(families, ["unix", "inet"]);
+    assert_eq!(all[0]["relative"], 1.0);
+}
+
+/// `a.b: type` for each key, a list by its first element.
+fn shape(value: &Value, path: &str, lines: &mut Vec<String>) {
+    let kind = match value {
+        Value::Object(keys) => {
+            for (key, value) in keys {
+                shape(value, &format!("{path}.{key}"), lines);
+            }
+            return;
+        }
+        Value::Array(each) => match each.first() {
+            Some(first) => return shape(first, &format!("{path}[]"), lines),
+            None => "list",
+        },
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_u64() => "count",
+        Value::Number(_) => "number",
+        Value::String(_) => "text",
+    };
+    lines.push(format!("{path}: {kind}"));
+}
+
+fn shape_of(arguments: &[&str]) -> String {
+    let mut all = arguments.to_vec();
+    all.push("--json");
+    let report: Value = serde_json::from_slice(&bench(&all).stdout).unwrap();
+    let mut lines = Vec::new();
+    shape(&report, "", &mut lines);
+    lines.sort();
+    lines.join("\n")
+}
+
+#[test]
+fn the_json_report_keeps_its_shape() {
+    let times = shape_of(&[
+        "rtt",
+        "--families",
+        "unix",
+        "--duration",
+        "30ms",
+        "--cpus",
+        "0",
+    ]);
+    assert_eq!(times, TIMES);
+    let rates = shape_of(&[
+        "throughput",
+        "--families",
+        "unix",
+        "--duration",
+        "30ms",
+        "--cpus",
+        "0",
+    ]);
+    let wanted = TIMES
+        .lines()
+        .filter(|line| !line.starts_with(".results[].times"))
+        .flat_map(|line| match line {
+            ".results[].bytes: null" => vec![".results[].bytes: count"],
+            ".results[].bytes_per_second: null" => vec![
+                ".results[].bytes_per_second.max: number",
+                ".results[].bytes_per_second.mean: number",
+                ".results[].bytes_per_second.min: number",
+            ],
+            ".results[].size: count" => vec![line, ".results[].times: null"],
+            line => vec![line],
+        });
+    let mut wanted: Vec<&str> = wanted.collect();
+    wanted.sort_unstable();
+    assert_eq!(rates, wanted.join("\n"));
+}
+
+const TIMES: &str = "\
+.began: number
+.machine.architecture: text
+.machine.cpus: count
+.machine.kernel: text
+.plan.client_cpu: count
+.plan.connections: count
+.plan.duration: number
+.plan.rate: null
+.plan.slices: count
+.plan.spin: bool
+.results[].address: text
+.results[].bytes: null
+.results[].bytes_per_second: null
+.results[].client_cpus: number
+.results[].count: count
+.results[].dropped: count
+.results[].errors: count
+.results[].family: text
+.results[].measure: text
+.results[].own_server: bool
+.results[].per_second: number
+.results[].relative: number
+.results[].seconds: number
+.results[].server_cpus: number
+.results[].size: count
+.results[].times.max_ns: count
+.results[].times.mean_ns: number
+.results[].times.min_ns: count
+.results[].times.p50_ns: count
+.results[].times.p90_ns: count
+.results[].times.p999_ns: count
+.results[].times.p99_ns: count
+.results[].times.stdev_ns: number
+.version: count
+.warnings: list";
+
+#[test]
+fn the_comma_separated_values_keep_their_columns() {
+    let done = bench(&[
+        "--families",
+        "unix",
+        "--csv",
+        "--rate",
+        "1000",
+        "--duration",
+        "30ms",
+    ]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let text = done.text();
+    let mut lines = text.lines();
+    let head = "measure,family,address,own_server,size,connections,rate,spin,count,seconds,\
+                per_second,relative,min_ns,mean_ns,p50_ns,p90_ns,p99_ns,p999_ns,max_ns,stdev_ns,\
+                bytes,bytes_per_second_min,bytes_per_second_mean,bytes_per_second_max,errors,\
+                dropped,client_cpus,server_cpus";
+    assert_eq!(lines.next(), Some(head));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 3, "{text}");
+    let names: Vec<&str> = head.split(',').collect();
+    for row in &rows {
+        assert_eq!(row.len(), names.len(), "{text}");
+        for (name, cell) in names.iter().zip(row) {
+            match *name {
+                "measure" | "family" | "address" => assert!(!cell.is_empty()),
+                "own_server" | "spin" => assert!(cell.parse::<bool>().is_ok(), "{name} {cell}"),
+                _ if cell.is_empty() => {
+                    let bulk = name.starts_with("bytes");
+                    assert!(bulk != (row[0] == "throughput"), "{name} of {}", row[0]);
+                }
+                _ => assert!(cell.parse::<f64>().is_ok(), "{name} {cell}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_and_a_bar_for_each_family_are_printed() {
+    let done = bench(&["rtt", "--families", "unix,inet", "--duration", "30ms"]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    let text = done.text();
+    for word in ["there and back", "p99.9", "stdev", "p50 vs unix", "x 1.00"] {
+        assert!(text.contains(word), "{word} is not in\n{text}");
+    }
+    for family in ["unix", "inet"] {
+        let rows = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{family} ")));
+        assert_eq!(rows.count(), 2, "{text}");
+    }
+    assert!(text.contains('█'), "{text}");
+}
+
+#[test]
+fn the_drawing_is_well_formed_and_has_a_curve_for_each_family() {
+    let place = Place::new(Kind::Unix);
+    let path = place.path("cost.svg");
+    let file = path.to_str().unwrap();
+    let done = bench(&[
+        "--families",
+        "inet,unix",
+        "--svg",
+        file,
+        "--duration",
+        "30ms",
+    ]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let text = fs::read_to_string(&path).unwrap();
+    let drawing = roxmltree::Document::parse(&text).unwrap();
+    // Those of rtt and connect; a line of two points is an axis or in the legend.
+    let mut colours: Vec<&str> = drawing
+        .descendants()
+        .filter(|node| node.has_tag_name("polyline"))
+        .filter(|node| node.attribute("points").unwrap().split_whitespace().count() > 2)
+        .map(|node| node.attribute("stroke").unwrap())
+        .collect();
+    colours.sort_unstable();
+    assert_eq!(colours.len(), 4, "{colours:?}");
+    assert_eq!(colours[0], colours[1]);
+    assert_eq!(colours[2], colours[3]);
+    assert_ne!(colours[0], colours[2]);
+    for colour in [colours[0], colours[2]] {
+        let bars = drawing
+            .descendants()
+            .filter(|node| node.has_tag_name("rect") && node.attribute("fill") == Some(colour));
+        assert_eq!(bars.count(), 3, "{text}");
+    }
+    let words: String = drawing
+        .descendants()
+        .filter_map(|node| node.text())
+        .collect();
+    for word in [
+        "inet",
+        "unix",
+        "percentile",
+        "there and back",
+        "99 %",
+        "B/s",
+    ] {
+        assert!(words.contains(word), "{word} is not in {words}");
+    }
+}
+
+#[test]
+fn the_log_of_times_is_read_by_other_programs_with_its_tags() {
+    let place = Place::new(Kind::Unix);
+    let path = place.path("cost.hlog");
+    let file = path.to_str().unwrap();
+    let all = results(&[
+        "--families",
+        "unix,inet",
+        "--hdr",
+        file,
+        "--duration",
+        "30ms",
+    ]);
+    let log = fs::read(&path).unwrap();
+    let mut read = Vec::new();
+    for entry in IntervalLogIterator::new(&log) {
+        if let LogEntry::Interval(interval) = entry.unwrap() {
+            let bytes = base64(interval.encoded_histogram());
+            let histogram = Deserializer::new()
+                .deserialize::<u64, _>(&mut bytes.as_slice())
+                .unwrap();
+            let tag = interval.tag().unwrap().as_str().to_owned();
+            read.push((tag, histogram.len(), histogram.value_at_quantile(0.5)));
+        }
+    }
+    let wanted: Vec<(String, u64, u64)> = all
+        .iter()
+        .filter(|one| one["measure"] != "throughput")
+        .map(|one| {
+            let tag = format!(
+                "{}-{}",
+                one["measure"].as_str().unwrap(),
+                one["family"].as_str().unwrap()
+            );
+            let median = one["times"]["p50_ns"].as_u64().unwrap();
+            (tag, one["count"].as_u64().unwrap(), median)
+        })
+        .collect();
+    assert_eq!(wanted.len(), 4);
+    assert_eq!(read, wanted);
+}
+
+/// Reads base64 (RFC 4648, section 4).
+fn base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for digit in text.bytes().take_while(|byte| *byte != b'=') {
+        let value = DIGITS.iter().position(|known| *known == digit).unwrap();
+        bits = bits << 6 | u32::try_from(value).unwrap();
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
+        }
+    }
+    bytes
+}
+
+// What a stall shows
+
+/// An echo that stalls once, in a slice that counts, and tells for how long.
+fn stalling_server(place: &Place) -> (String, Arc<Mutex<Option<Duration>>>) {
+    let stalled = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&stalled);
+    let address = raw_server(place, move |mut stream, number| {
+        let began = Instant::now();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            // The first connection is the warm-up's, and the begin of a slice counts for nothing.
+            if number >= 1 && began.elapsed() > Duration::from_millis(30) {
+                let mut stalled = told.lock().unwrap();
+                if stalled.is_none() {
+                    let gate = Instant::now();
+                    let (_open, never) = mpsc::channel::<()>();
+                    let _ = never.recv_timeout(Duration::from_millis(200));
+                    assert!(never.recv_timeout(Duration::ZERO).is_err());
+                    *stalled = Some(gate.elapsed());
+                }
+            }
+            if stream.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+    });
+    (address, stalled)
+}
+
+fn times_with_a_stall(place: &Place, options: &[&str]) -> (Value, u64) {
+    let (address, stalled) = stalling_server(place);
+    let mut words = vec!["rtt", &address, "--duration", "1s"];
+    words.extend(options);
+    let one = results(&words).remove(0);
+    let stall = stalled.lock().unwrap().expect("the server stalled");
+    (one, u64::try_from(stall.as_nanos()).unwrap())
+}
+
+families!(
+    a_stall_is_in_the_percentiles_of_a_schedule_and_hidden_in_a_closed_loop,
+    |place| {
+        let (open, stall) = times_with_a_stall(place, &["--rate", "1000"]);
+        let p999 = open["times"]["p999_ns"].as_u64().unwrap();
+        // The second that waited was to begin a thousandth of a second later.
+        assert!(p999 + 5_000_000 >= stall, "{p999} of {stall}: {open}");
+        let p90 = open["times"]["p90_ns"].as_u64().unwrap();
+        assert!(p90 >= stall / 10, "{p90} of {stall}: {open}");
+
+        let (closed, stall) = times_with_a_stall(place, &[]);
+        let count = closed["count"].as_u64().unwrap();
+        assert!(count > 2000, "too few to tell: {closed}");
+        assert!(
+            closed["times"]["max_ns"].as_u64().unwrap() + stall / 1000 >= stall,
+            "{closed}"
+        );
+        assert!(
+            closed["times"]["p999_ns"].as_u64().unwrap() < stall / 2,
+            "{closed}"
+        );
+    }
+);
+
+// What goes wrong
+
+families!(a_server_that_is_no_echo_is_told, |place| {
+    for (reply, cause) in [
+        (&b"another text of the size"[..], "differs from the message"),
+        (b"", "longer than the 24 bytes"),
+    ] {
+        let address = raw_server(place, move |mut stream, _| {
+            let mut buffer = [0; 24];
+            while stream.read_exact(&mut buffer).is_ok() {
+                let mut all = if reply.is_empty() {
+                    buffer.to_vec()
+                } else {
+                    reply.to_vec()
+                };
+                all.extend(if reply.is_empty() { &b"!"[..] } else { b"" });
+                if stream.write_all(&all).is_err() {
+                    break;
+                }
+            }
+        });
+        let done = bench(&["rtt", &address, "--size", "24", "--duration", "30ms"]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains(cause), "{}", done.stderr);
+        assert!(done.stderr.contains(&address), "{}", done.stderr);
+        assert_eq!(done.text(), "");
+    }
+});
+
+families!(a_server_that_never_replies_ends_the_run, |place| {
+    let server = Server::start(place, &["--discard"]);
+    for spin in [&[][..], &["--spin"]] {
+        let mut words = vec!["rtt", server.address(), "--timeout", "50ms"];
+        words.extend(spin);
+        let done = bench(&words);
+        assert_eq!(done.code, 124, "{}", done.stderr);
+        assert!(done.stderr.contains("0 of 64 bytes"), "{}", done.stderr);
+        assert!(done.stderr.contains(server.address()), "{}", done.stderr);
+    }
+});
+
+families!(a_server_that_closes_early_is_a_broken_connection, |place| {
+    let address = raw_server(place, |mut stream, _| {
+        let _ = stream.read(&mut [0; 10]);
+    });
+    for measure in ["rtt", "throughput", "connect"] {
+        let done = bench(&[measure, &address, "--duration", "30ms"]);
+        assert_eq!(done.code, 6, "{measure}: {}", done.stderr);
+        assert!(done.stderr.contains(&address), "{measure}: {}", done.stderr);
+    }
+});
+
+families!(
+    a_connection_that_breaks_later_is_counted_and_the_run_fails,
+    |place| {
+        let address = raw_server(place, |mut stream, number| {
+            let mut buffer = [0; 4096];
+            let mut left = if number == 1 { 5 } else { u64::MAX };
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                left -= 1;
+                if left == 0 || stream.write_all(&buffer[..count]).is_err() {
+                    break;
+                }
+            }
+        });
+        let done = bench(&["rtt", &address, "--json", "--duration", "100ms"]);
+        assert_eq!(done.code, 6, "{}", done.stderr);
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let one = &report["results"][0];
+        assert_eq!(
+            (&one["errors"], &one["dropped"]),
+            (&1.into(), &1.into()),
+            "{one}"
+        );
+        assert!(done.stderr.contains(&address), "{}", done.stderr);
+    }
+);
+
+families!(
+    a_server_that_waits_for_acknowledgements_is_told_of,
+    |place| {
+        // Its sockets are as they are by default, Nagle on.
+        let address = raw_server(place, |mut stream, _| {
+            let mut message = [0; 64];
+            while stream.read_exact(&mut message).is_ok() {
+                for piece in message.chunks(20) {
+                    if stream.write_all(piece).is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let done = bench(&["rtt", &address, "--duration", "200ms"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let told = done.stderr.contains("Nagle");
+        assert_eq!(told, place.is_network(), "{}{}", done.text(), done.stderr);
+    }
+);
+
+families!(nobody_there_is_told, |place| {
+    let nobody = place.nobody();
+    for measure in ["rtt", "throughput", "connect"] {
+        let done = bench(&[measure, &nobody.address]);
+        assert_eq!(done.code, 3, "{}", done.stderr);
+        assert!(done.stderr.contains(&nobody.address), "{}", done.stderr);
+    }
+});
+
+#[test]
+fn what_cannot_be_measured_is_a_usage_error() {
+    for words in [
+        &["--size", "0"][..],
+        &["--connections", "0"],
+        &["--duration", "0s"],
+        &["--rate", "0"],
+        &["--rate", "0.5", "--duration", "1s"],
+        &["--cpus", "99999"],
+        &["--cpus", "0,0", "./s.sock"],
+        &["--families", "ipx"],
+        &["--families", "unix", "./s.sock"],
+        &["latency", "./s.sock"],
+        &["--csv", "--json"],
+    ] {
+        let done = bench(words);
+        assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
+        assert_eq!(done.text(), "");
+    }
+}
+
+#[test]
+fn more_connections_than_descriptors_are_refused_before_the_run() {
+    let script = "ulimit -n 200; exec \"$SOK\" bench rtt --families unix --connections 150";
+    let done = Process::sh(script, &[]).done();
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("200 descriptors"), "{}", done.stderr);
+    assert!(done.stderr.contains("ulimit"), "{}", done.stderr);
+}
+
+#[test]
+fn more_connections_than_the_soft_limit_are_no_error() {
+    let script =
+        "ulimit -Sn 50; exec \"$SOK\" bench rtt --families unix --connections 60 --duration 30ms";
+    let done = Process::sh(script, &[]).done();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_the_run() {
+    let place = Place::new(Kind::Unix);
+    let listener = RawListener::bind(&place);
+    let path = place.path("missing/cost");
+    let path = path.to_str().unwrap();
+    for option in ["--svg", "--hdr"] {
+        // Nobody accepts there: a run would end by its time limit.
+        let done = bench(&["rtt", listener.address(), option, path, "--timeout", "60s"]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains(path), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_file_and_keeps_an_old_one() {
+    let place = Place::new(Kind::Unix);
+    let nobody = place.nobody();
+    let old = place.file("old.svg", "what was there");
+    for path in [place.path("new.svg"), old.clone()] {
+        let done = bench(&["rtt", &nobody.address, "--svg", path.to_str().unwrap()]);
+        assert_eq!(done.code, 3, "{}", done.stderr);
+    }
+    assert_eq!(place.listing(), ["old.svg"]);
+    assert_eq!(fs::read(&old).unwrap(), b"what was there");
+}
+
+// What it leaves behind
+
+/// The children of a running process, once it has `count` of them.
+fn children(process: &Process, count: usize) -> Vec<i32> {
+    let pid = process.pid();
+    loop {
+        let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let children: Vec<i32> = listed
+            .split_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .collect();
+        if children.len() == count {
+            return children;
+        }
+        assert!(!process.has_ended(), "{}", process.stderr().text());
+        thread::yield_now();
+    }
+}
+
+/// Whether a process runs; one that nobody has waited for does not.
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with(['Z', 'X']));
+    state == Some(false)
+}
+
+#[test]
+fn a_signal_ends_the_servers_too_and_nothing_passes_for_a_result() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let process = Process::sok(&["bench", "--families", "unix", "--duration", "60s"]);
+        let servers = children(&process, 3);
+        process.signal(signal);
+        let done = process.done();
+        assert_eq!(
+            (done.code, done.text().as_str()),
+            (code, ""),
+            "{}",
+            done.stderr
+        );
+        for server in servers {
+            assert!(!runs(server), "{server} still runs");
+        }
+    }
+}
+
+#[test]
+fn servers_do_not_outlive_a_bench_that_is_killed() {
+    let place = Place::new(Kind::Unix);
+    let mut command = std::process::Command::new(Process::PROGRAM);
+    command.args([
+        "bench",
+        "rtt",
+        "--families",
+        "unix",
+        "--spin",
+        "--duration",
+        "60s",
+    ]);
+    command.env("TMPDIR", place.directory());
+    let process = Process::spawn(command);
+    let servers = children(&process, 1);
+    process.signal(Signal::SIGKILL);
+    assert_eq!(process.wait(), 137);
+    let late = Instant::now() + crate::support::LIMIT;
+    while runs(servers[0]) {
+        assert!(Instant::now() < late, "the server still runs");
+        thread::yield_now();
+    }
+    assert_eq!(place.listing(), Vec::<String>::new());
+}
+
+#[test]
+fn connections_leave_no_port_waiting() {
+    let place = Place::new(Kind::Inet);
+    let server = Server::start(&place, &[]);
+    let all = results(&["connect", server.address(), "--duration", "100ms"]);
+    assert!(all[0]["count"].as_u64().unwrap() > 10, "{all:?}");
+    let port: u16 = server.port().parse().unwrap();
+    let port = format!(":{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let waiting = table.lines().filter(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // 06 is TIME_WAIT.
+        fields[3] == "06" && (fields[1].ends_with(&port) || fields[2].ends_with(&port))
+    });
+    assert_eq!(waiting.count(), 0);
+}
