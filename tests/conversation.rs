@@ -280,6 +280,38 @@ families!(on_a_terminal_it_is_a_conversation, |place| {
     assert_eq!(terminal.ended(), Some(0));
 });
 
+families!(what_is_typed_ahead_on_a_terminal_is_not_lost, |place| {
+    if !crate::support::require_peer("setsid") {
+        return;
+    }
+    let listener = RawListener::bind(place);
+    let mut terminal = Terminal::connect(listener.address(), &[]);
+    let mut served = listener.accept();
+    terminal.screen.wait_for("> ");
+    terminal.press("one\rtwo\rthree\r\u{4}");
+    for line in ["one\n", "two\n", "three\n"] {
+        assert_eq!(served.line(), line);
+        served.send(b"well\n");
+    }
+    assert_eq!(served.rest(), b"");
+    drop(served);
+    assert_eq!(terminal.ended(), Some(0));
+});
+
+families!(ctrl_c_that_is_typed_ahead_ends_the_conversation, |place| {
+    if !crate::support::require_peer("setsid") {
+        return;
+    }
+    let listener = RawListener::bind(place);
+    let mut terminal = Terminal::connect(listener.address(), &[]);
+    let mut served = listener.accept();
+    terminal.screen.wait_for("> ");
+    terminal.press("hello\r\u{3}");
+    assert_eq!(served.line(), "hello\n");
+    served.send(b"well\n");
+    assert_eq!(terminal.ended(), Some(130));
+});
+
 families!(ctrl_c_at_the_prompt_gives_the_terminal_back, |place| {
     if !crate::support::require_peer("setsid") {
         return;
