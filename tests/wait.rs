@@ -47,6 +47,41 @@ families!(one_is_enough_with_any, |place| {
     assert_eq!(done.code, 0, "{}", done.stderr);
 });
 
+families!(
+    one_that_will_never_be_does_not_end_a_wait_for_any,
+    |place| {
+        let file = place.file("regular", "content");
+        let never = file.to_str().unwrap();
+        let server = Server::start(place, &[]);
+        for words in [[never, server.address()], [server.address(), never]] {
+            let done = waiting(&["--any", words[0], words[1]]).done();
+            assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
+        }
+        let nobody = place.nobody();
+        let address = nobody.address.clone();
+        for words in [[never, &address], [&address, never]] {
+            let done = sok(&["wait", "--any", words[0], words[1], "--timeout", "30ms"]);
+            assert_eq!(done.code, 124, "{words:?}: {}", done.stderr);
+            assert!(done.stderr.contains(&address), "{}", done.stderr);
+            assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
+        }
+        let wait = waiting(&["--any", never, &address, "--trace"]);
+        // One try at least has failed.
+        wait.stderr().wait_for(&format!("{address}) = -1"));
+        drop(nobody);
+        let _server = Server::at(&address, &[]);
+        assert_eq!(wait.wait(), 0, "{}", wait.stderr().text());
+    }
+);
+
+families!(all_that_will_never_be_end_a_wait_for_any, |place| {
+    let files = ["one", "two"].map(|name| place.file(name, "content"));
+    let [one, two] = files.each_ref().map(|file| file.to_str().unwrap());
+    let done = waiting(&["--any", one, two]).done();
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
+});
+
 families!(the_last_reason_is_told_when_time_runs_out, |place| {
     let nobody = place.nobody();
     let done = sok(&["wait", &nobody.address, "--timeout", "30ms"]);

@@ -43,7 +43,8 @@ impl Default for WaitPlan {
 /// Waits until all `targets` accept a connection, each of which is closed at once.
 ///
 /// "Not there yet" is no file, a stale one, a refusal, a full backlog, no answer, an unreachable
-/// network, and a name that does not resolve; all else will never be, and ends the wait.
+/// network, and a name that does not resolve; all else will never be, and ends the wait unless
+/// another target is enough.
 ///
 /// # Errors
 /// [`Kind::TimedOut`] with the last reason of each target that is late, or what will never be.
@@ -54,15 +55,21 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
         let (target, plan) = (target.clone(), plan.clone());
         all.spawn(async move { wait_for(&target, &plan, deadline).await });
     }
-    let mut late = Vec::new();
+    let (mut late, mut never) = (Vec::new(), Vec::new());
     while let Some(ended) = all.join_next().await {
         match ended.unwrap_or_else(|error| Err(Error::new("wait for", "a target", error))) {
             Ok(()) if plan.any => return Ok(()),
             Ok(()) => {}
             Err(error) if error.kind() == Kind::TimedOut => late.push(error),
+            Err(error) if plan.any => never.push(error),
             Err(error) => return Err(error),
         }
     }
+    // While one is only late, time ran out: the others are told with it.
+    if late.is_empty() {
+        never.truncate(1);
+    }
+    late.append(&mut never);
     match late.len() {
         0 => Ok(()),
         1 => Err(late.remove(0)),
