@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::future::pending;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
@@ -49,48 +49,93 @@ impl Retry {
     }
 }
 
-/// The comings and goings of one file, by `inotify(7)` on its directory.
+/// The comings and goings of one file, by `inotify(7)` on its directory, and on those above it,
+/// as its directory may yet be made, or made anew.
 #[derive(Debug)]
 struct Changes {
-    file: OsString,
+    path: PathBuf,
     inotify: AsyncFd<Watch>,
+    /// Each directory that there is, and the name in it that leads to the file.
+    watched: Vec<(WatchDescriptor, OsString)>,
+    /// Whether the file's own directory is among them.
+    reaches: bool,
 }
 
 impl Changes {
-    /// `None` where there is no file, no directory yet, or no watch to be had: the pauses remain.
+    /// `None` where there is no file or no watch to be had: the pauses remain.
     fn of(target: &Target) -> Option<Self> {
         let path = target.as_address()?.as_unix().and_then(UnixName::as_path)?;
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+        let mut changes = Self {
+            path: path.to_owned(),
+            inotify: registered(inotify)?,
+            watched: Vec::new(),
+            reaches: false,
+        };
+        changes.watch();
+        Some(changes)
+    }
+
+    /// Watches the directories that there are now; one that is watched already stays so.
+    fn watch(&mut self) {
         let events = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_ATTRIB;
-        let directory = parent.unwrap_or_else(|| Path::new("."));
-        inotify.add_watch(directory, events).ok()?;
-        Some(Self {
-            file: path.file_name()?.to_owned(),
-            inotify: registered(inotify)?,
-        })
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF;
+        self.watched.clear();
+        self.reaches = false;
+        let steps: Vec<&Path> = self.path.ancestors().collect();
+        // From the top down: a directory that is made meanwhile is an event of the one above it.
+        for step in steps.into_iter().rev() {
+            let (Some(directory), Some(name)) = (step.parent(), step.file_name()) else {
+                continue;
+            };
+            let directory = match directory.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => directory,
+            };
+            // One that is missing, or may not be read, leaves the others.
+            let watch = self.inotify.get_ref().0.add_watch(directory, events);
+            self.reaches = watch.is_ok();
+            if let Ok(watch) = watch {
+                self.watched.push((watch, name.to_owned()));
+            }
+        }
     }
 
-    /// Waits for the next change of the file.
+    /// Waits for the next change of the file, or of the way to it.
     async fn next(&mut self) {
+        // It may have come with no event: behind a link, or below a directory that may not be read.
+        if !self.reaches {
+            self.watch();
+        }
         loop {
             let Ok(mut ready) = self.inotify.readable().await else {
                 return pending().await;
             };
-            let events = ready.get_inner().0.read_events().unwrap_or_default();
-            ready.clear_ready();
-            if events
-                .iter()
-                .any(|event| event.name.as_ref() == Some(&self.file))
-            {
+            // One read may leave some.
+            let Ok(events) = ready.get_inner().0.read_events() else {
+                ready.clear_ready();
+                continue;
+            };
+            if events.iter().any(|event| self.concerns(event)) {
+                // Before the next try, so that no change after it is missed.
+                self.watch();
                 return;
             }
         }
+    }
+
+    fn concerns(&self, event: &InotifyEvent) -> bool {
+        let itself = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
+        // After an overflow nobody knows what changed.
+        event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
+            || self.watched.iter().any(|(watch, name)| {
+                *watch == event.wd
+                    && (event.name.as_ref() == Some(name) || event.mask.intersects(itself))
+            })
     }
 }
 
@@ -108,4 +153,63 @@ impl AsRawFd for Watch {
 #[allow(deprecated)]
 fn registered(inotify: Inotify) -> Option<AsyncFd<Watch>> {
     AsyncFd::new(Watch(inotify)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Waits for a change, with no pause that would find it too, and for all that came with it.
+    async fn seen(changes: &mut Changes) {
+        let limit = Duration::from_secs(60);
+        let next = timeout(limit, changes.next()).await;
+        next.expect("the change is seen");
+        while changes.inotify.get_ref().0.read_events().is_ok() {}
+    }
+
+    #[tokio::test]
+    async fn a_file_is_seen_whose_directories_come_later_and_go_and_come_again() {
+        let root = tempfile::tempdir().unwrap();
+        let (upper, lower) = (root.path().join("a"), root.path().join("a/b"));
+        let file = lower.join("s.sock");
+        let target = Target::parse(&file).unwrap();
+        let mut changes = Changes::of(&target).unwrap();
+        for round in 0..2 {
+            fs::create_dir(&upper).unwrap();
+            seen(&mut changes).await;
+            fs::create_dir(&lower).unwrap();
+            seen(&mut changes).await;
+            fs::write(&file, "").unwrap();
+            seen(&mut changes).await;
+            match round {
+                0 => fs::remove_dir_all(&upper).unwrap(),
+                _ => fs::rename(&upper, root.path().join("away")).unwrap(),
+            }
+            seen(&mut changes).await;
+        }
+        fs::create_dir_all(&lower).unwrap();
+        seen(&mut changes).await;
+        fs::write(&file, "").unwrap();
+        seen(&mut changes).await;
+    }
+    #[tokio::test]
+    async fn a_directory_behind_a_link_is_watched_again_when_it_comes_again() {
+        let root = tempfile::tempdir().unwrap();
+        let (real, link) = (root.path().join("real"), root.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let target = Target::parse(link.join("s.sock")).unwrap();
+        let mut changes = Changes::of(&target).unwrap();
+        fs::remove_dir(&real).unwrap();
+        seen(&mut changes).await;
+        // Of this no event tells, and a pause ends.
+        fs::create_dir(&real).unwrap();
+        tokio::join!(seen(&mut changes), async {
+            fs::write(real.join("s.sock"), "").unwrap();
+        });
+    }
 }
