@@ -366,7 +366,12 @@ families!(the_server_sees_the_address_that_the_client_bound, |place| {
 families!(
     a_signal_ends_a_client_by_its_number_and_leaves_nothing_behind,
     |place| {
-        for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let signals = [
+            (Signal::SIGHUP, 129),
+            (Signal::SIGTERM, 143),
+            (Signal::SIGINT, 130),
+        ];
+        for (signal, code) in signals {
             let listener = RawListener::bind(place);
             let client = Process::sok(&["connect", listener.address()]);
             let served = listener.accept();
@@ -390,6 +395,21 @@ families!(
         }
     }
 );
+
+families!(a_client_that_ignores_hangups_goes_on_after_one, |place| {
+    let listener = RawListener::bind(place);
+    let script = "trap '' HUP; exec \"$SOK\" connect \"$1\" --bind \"$2\"";
+    let own = place.word();
+    let mut client = Process::sh(script, &[listener.address(), &own]);
+    let mut served = listener.accept();
+    client.signal(Signal::SIGHUP);
+    client.write(b"still here\n");
+    assert_eq!(served.line(), "still here\n");
+    client.close_stdin();
+    assert_eq!(served.rest(), b"");
+    drop(served);
+    assert_eq!(client.wait(), 0);
+});
 
 fn assert_own_file_is_gone(place: &Place, own: &str) {
     if place.kind() == Kind::Unix {

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// By SIGHUP, which a terminal sends that goes.
+    pub(crate) const HUNG_UP: Self = Self::Signal(1);
     /// By SIGINT, which Ctrl-C sends.
     pub(crate) const INTERRUPTED: Self = Self::Signal(2);
     /// By SIGTERM.

@@ -73,15 +73,30 @@ fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     done
 }
 
-/// Runs `work` until it is done or a signal ends the program. Then too it is dropped, and gives
-/// back what it holds: a socket file, the modes of a terminal.
+/// Runs `work` until it is done or a signal ends the program, SIGHUP too unless it is ignored as
+/// under `nohup(1)`. Then too it is dropped, and gives back what it holds: a socket file, the modes
+/// of a terminal.
 async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     let watch = |kind| signal(kind).map_err(|error| Error::new("watch", "signals", error));
     let mut interrupted = watch(SignalKind::interrupt())?;
     let mut terminated = watch(SignalKind::terminate())?;
+    let mut hung_up = match ignores_hangup() {
+        true => None,
+        false => Some(watch(SignalKind::hangup())?),
+    };
     tokio::select! {
         done = work => done,
         _ = interrupted.recv() => Ok(Exit::INTERRUPTED),
         _ = terminated.recv() => Ok(Exit::TERMINATED),
+        Some(_) = async { hung_up.as_mut()?.recv().await } => Ok(Exit::HUNG_UP),
     }
+}
+
+/// Whether this process was started with SIGHUP ignored; see `SigIgn` in `proc_pid_status(5)`.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
