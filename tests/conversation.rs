@@ -280,6 +280,36 @@ families!(on_a_terminal_it_is_a_conversation, |place| {
     assert_eq!(terminal.ended(), Some(0));
 });
 
+families!(
+    on_a_terminal_what_a_conversation_lacks_asks_for_a_plain_exchange,
+    |place| {
+        if !crate::support::require_peer("setsid") {
+            return;
+        }
+        let listener = RawListener::bind(place);
+        for options in [
+            &["--no-half-close"][..],
+            &["--keep-sending"],
+            &["--idle-timeout", "1h"],
+        ] {
+            let mut terminal = Terminal::connect(listener.address(), options);
+            let mut served = listener.accept();
+            terminal.press("hello\n");
+            assert_eq!(served.line(), "hello\n");
+            served.send(b"well\n");
+            let screen = terminal.screen.wait_for("well");
+            assert!(!screen.contains("> "), "{options:?}: {screen}");
+            drop(served);
+            terminal.press("\u{4}");
+            assert_eq!(terminal.ended(), Some(0), "{options:?}");
+        }
+        let terminal = Terminal::connect(listener.address(), &["--idle-timeout", "50ms"]);
+        let served = listener.accept();
+        assert_eq!(terminal.ended(), Some(124));
+        drop(served);
+    }
+);
+
 families!(what_is_typed_ahead_on_a_terminal_is_not_lost, |place| {
     if !crate::support::require_peer("setsid") {
         return;

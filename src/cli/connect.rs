@@ -18,9 +18,14 @@ const PROMPT: &str = "> ";
 pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref())?;
     let plan = plan(&args.dial, args.timeout)?;
-    let prompt = args
-        .prompt
-        .or_else(|| ui::is_terminal().then(|| PROMPT.to_owned()));
+    let options = ExchangeOptions {
+        no_half_close: args.no_half_close,
+        keep_sending: args.keep_sending,
+        idle_timeout: args.idle_timeout,
+    };
+    // What a conversation does not have asks for the plain exchange.
+    let converses = options == ExchangeOptions::default() && ui::is_terminal();
+    let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
     if prompt.is_none() && !args.forbid.is_empty() {
         let cause = "--forbid is for a conversation; add --prompt TEXT";
         return Err(Error::because("connect", target, Kind::Usage, cause));
@@ -42,11 +47,6 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
             let lines = Editor::new(prompt)?;
             return prompt::hold(conversation.hold(&stream, &address, lines, &mut output)).await;
         }
-        let options = ExchangeOptions {
-            no_half_close: args.no_half_close,
-            keep_sending: args.keep_sending,
-            idle_timeout: args.idle_timeout,
-        };
         exchange(stream, &address, ui::stdin()?, output, options).await?;
         Ok(Exit::Done)
     };

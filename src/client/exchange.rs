@@ -24,7 +24,7 @@ const BUFFER: usize = 32 * 1024;
 const PIECE: usize = 128 * 1024;
 
 /// When an exchange ends.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExchangeOptions {
     /// Keep our sending half open when our input ends; the peer then does not see an end.
     pub no_half_close: bool,

@@ -37,7 +37,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long)]
     pub(crate) keep_sending: bool,
 
-    /// Hold a conversation: TEXT, one line, the reply, again (default on a terminal)
+    /// Hold a conversation: TEXT, one line, the reply, again (default on a terminal, unless
+    /// --idle-timeout, --no-half-close or --keep-sending is given)
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
     pub(crate) prompt: Option<String>,
 
