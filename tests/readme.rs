@@ -68,13 +68,8 @@ fn each_example_prints_what_the_readme_says() {
             .local_addr()
             .unwrap()
             .port();
-        let ran = Command::new("bash")
-            .args([
-                "-euo",
-                "pipefail",
-                "-c",
-                &script.replace("8082", &port.to_string()),
-            ])
+        let ran = Command::new("sh")
+            .args(["-euc", &script.replace("8082", &port.to_string())])
             .current_dir(folder.path())
             .env("PATH", search)
             .output()
