@@ -363,7 +363,6 @@ fn what_cannot_be_meant_is_2() {
             &["serve", "@s", "--echo", "--discard"],
             "--echo and --discard",
         ),
-        (&["serve", "@s", "--framing", "eof"], "--framing eof"),
     ] {
         let done = sok(words);
         assert_fails(&done, 2, "", &[told]);
@@ -391,6 +390,11 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
             "connect",
         ),
         (&["connect", "@s", "--a\n\nb"], "'--a; b'", "connect"),
+        (
+            &["serve", "@s", "--framing", "eof"],
+            "'eof' for '--framing <FRAMING>' [possible values: chunk, line, null, length]",
+            "serve",
+        ),
         (
             &["call", "@s", "--lines", "1\n\nUsage: x"],
             "Usage: x' for '--lines <N>'",

@@ -13,6 +13,14 @@ families!(a_server_that_accepts_ends_the_wait, |place| {
     assert_eq!(sok(&["wait", server.address()]).code, 0);
 });
 
+families!(a_connection_that_is_made_is_told_where_asked, |place| {
+    let server = Server::start(place, &[]);
+    let done = sok(&["wait", server.address(), "-v"]);
+    let told = format!("sok: connected address={}\n", server.address());
+    assert_eq!((done.code, done.stderr), (0, told));
+    assert_eq!(sok(&["wait", server.address()]).stderr, "");
+});
+
 families!(a_server_that_comes_later_ends_the_wait, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();

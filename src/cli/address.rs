@@ -25,7 +25,7 @@ pub(crate) struct AddressParts {
     #[arg(long)]
     host: Option<String>,
 
-    /// The port; 0 lets the kernel choose one to listen on
+    /// The port
     #[arg(long)]
     port: Option<String>,
 }

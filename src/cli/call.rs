@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::args::CallArgs;
+use super::args::{CallArgs, CallFramingArg};
 use super::connect::plan;
 use super::exit::Exit;
 use super::{block_on, ui, until_signal};
@@ -23,7 +23,7 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
     }
     let target = args.parts.target(args.address.as_ref())?;
     let plan = plan(&args.dial, None)?;
-    let framing = args.framing.framing.map(super::args::FramingArg::framing);
+    let framing = args.framing.framing.map(CallFramingArg::framing);
     let framing = if args.lines.is_some() {
         Some(Framing::Line)
     } else {

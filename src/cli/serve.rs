@@ -29,8 +29,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         framing: args
             .framing
             .framing
-            .and_then(FramingArg::framing)
-            .unwrap_or(Framing::Chunk),
+            .map_or(Framing::Chunk, FramingArg::framing),
         max_message: args.framing.max_message,
     };
     let ServiceArgs {
@@ -171,9 +170,6 @@ fn check_services(
         ));
     }
     match framing {
-        Some(FramingArg::Eof) => usage(
-            "--framing eof is for calls; a server has chunk, line, null and length".to_owned(),
-        ),
         Some(_) if send.is_some() || exec.is_some() => {
             usage(format!("{} has no messages, so no --framing", given[0]))
         }

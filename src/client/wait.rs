@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::connect::{ConnectPlan, connect};
 use super::retry::Retry;
@@ -93,7 +94,10 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
         };
         loop {
             match connect(target, &connecting).await {
-                Ok(_) if !plan.gone => return Ok(()),
+                Ok((_, address)) if !plan.gone => {
+                    info!(%address, "connected");
+                    return Ok(());
+                }
                 Ok((_, address)) => last = format!("{address} accepts"),
                 Err(error) if plan.gone && error.kind() == Kind::NobodyThere => return Ok(()),
                 Err(error) if may_pass(&error, plan.strict_dns) => last = error.to_string(),

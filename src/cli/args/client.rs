@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::FramingArgs;
+use super::{CallFramingArg, FramingArgs};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, duration};
+
+const CONNECTION: &str = "The connection";
+const CONVERSATION: &str = "A conversation";
+const EXCHANGE: &str = "The exchange";
+const REPLY: &str = "Where the reply ends";
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
@@ -22,28 +27,29 @@ pub(crate) struct ConnectArgs {
     pub(crate) dial: DialArgs,
 
     /// Give up connecting after this time, such as 500ms
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 
     /// Give up when nothing passes, either way, for this time
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Keep the sending half open when the input ends
-    #[arg(long)]
+    #[arg(long, help_heading = EXCHANGE)]
     pub(crate) no_half_close: bool,
 
     /// Go on sending when the server ends first, until the input ends
-    #[arg(long)]
+    #[arg(long, help_heading = EXCHANGE)]
     pub(crate) keep_sending: bool,
 
     /// Hold a conversation: TEXT, one line, the reply, again (default on a terminal, unless
     /// --idle-timeout, --no-half-close or --keep-sending is given)
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
+    #[arg(long, value_name = "TEXT", help_heading = CONVERSATION)]
+    #[arg(conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
     pub(crate) prompt: Option<String>,
 
     /// Refuse to send a line of the conversation that has WORD in it; repeatable
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", help_heading = CONVERSATION)]
     pub(crate) forbid: Vec<String>,
 }
 
@@ -81,6 +87,7 @@ pub(crate) struct WaitArgs {
 
 /// How a client connects.
 #[derive(Debug, Args)]
+#[command(next_help_heading = CONNECTION)]
 pub(crate) struct DialArgs {
     /// The client's own end, an address of the same family
     #[arg(long, value_name = "ADDRESS")]
@@ -105,20 +112,21 @@ pub(crate) struct CallArgs {
     pub(crate) parts: AddressParts,
 
     #[command(flatten)]
-    pub(crate) framing: FramingArgs,
+    pub(crate) framing: FramingArgs<CallFramingArg>,
 
     /// The reply is N lines
-    #[arg(long, value_name = "N", conflicts_with_all = ["bytes", "framing"], value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = REPLY)]
+    #[arg(conflicts_with_all = ["bytes", "framing"])]
     pub(crate) lines: Option<u64>,
 
     /// The reply is N bytes
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = REPLY)]
     pub(crate) bytes: Option<u64>,
 
     #[command(flatten)]
     pub(crate) dial: DialArgs,
 
     /// Give up after this time, the whole call counted
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 }

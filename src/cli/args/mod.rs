@@ -6,6 +6,7 @@ mod client;
 mod server;
 mod tour;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
@@ -130,11 +131,13 @@ pub(crate) struct Talk {
     pub(crate) json: bool,
 }
 
+/// What a message is, one of the framings `F`.
 #[derive(Debug, Args)]
-pub(crate) struct FramingArgs {
+#[command(next_help_heading = "The messages")]
+pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
     /// What a message is
     #[arg(long, value_enum)]
-    pub(crate) framing: Option<FramingArg>,
+    pub(crate) framing: Option<F>,
 
     /// The largest message, such as 64KiB; a larger one is an error
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
@@ -151,18 +154,53 @@ pub(crate) enum FramingArg {
     Null,
     /// After its length in 4 bytes, big-endian
     Length,
-    /// All until the end of the sending half (calls only)
-    Eof,
 }
 
 impl FramingArg {
+    /// The library's framing.
+    pub(crate) const fn framing(self) -> Framing {
+        match self {
+            Self::Chunk => Framing::Chunk,
+            Self::Line => Framing::Line,
+            Self::Null => Framing::Null,
+            Self::Length => Framing::Length,
+        }
+    }
+}
+
+/// What a message of a call is: as a server's, or all until the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallFramingArg {
+    Messages(FramingArg),
+    Eof,
+}
+
+impl ValueEnum for CallFramingArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Messages(FramingArg::Chunk),
+            Self::Messages(FramingArg::Line),
+            Self::Messages(FramingArg::Null),
+            Self::Messages(FramingArg::Length),
+            Self::Eof,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Messages(framing) => framing.to_possible_value(),
+            Self::Eof => {
+                Some(PossibleValue::new("eof").help("All until the end of the sending half"))
+            }
+        }
+    }
+}
+
+impl CallFramingArg {
     /// The library's framing; `None` for all until the end.
     pub(crate) const fn framing(self) -> Option<Framing> {
         match self {
-            Self::Chunk => Some(Framing::Chunk),
-            Self::Line => Some(Framing::Line),
-            Self::Null => Some(Framing::Null),
-            Self::Length => Some(Framing::Length),
+            Self::Messages(framing) => Some(framing.framing()),
             Self::Eof => None,
         }
     }
@@ -178,5 +216,71 @@ mod tests {
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    /// A heading holds for all that follows until there is another one.
+    #[test]
+    fn no_option_stands_under_a_heading_that_is_not_its_own() {
+        let headings = [
+            (
+                "The address in its parts, in place of ADDRESS",
+                &["family", "path", "host", "port"][..],
+            ),
+            (
+                "What is answered, one of",
+                &["echo", "suffix", "discard", "send", "exec"],
+            ),
+            ("The messages", &["framing", "max_message"]),
+            ("Where the reply ends", &["lines", "bytes"]),
+            ("The connection", &["bind", "retry_for", "timeout"]),
+            (
+                "The exchange",
+                &["idle_timeout", "no_half_close", "keep_sending"],
+            ),
+            ("A conversation", &["prompt", "forbid"]),
+            (
+                "Limits",
+                &[
+                    "max_connections",
+                    "one_at_a_time",
+                    "once",
+                    "exit_after",
+                    "grace",
+                    "threads",
+                ],
+            ),
+            (
+                "The listening socket",
+                &["backlog", "v6only", "mode", "owner"],
+            ),
+        ];
+        let mut found = 0;
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments() {
+                let Some(heading) = option.get_help_heading() else {
+                    continue;
+                };
+                let own = headings.iter().find(|(known, _)| *known == heading);
+                let (_, own) = own.unwrap_or_else(|| panic!("{heading:?} is not in the list"));
+                let (id, name) = (option.get_id().as_str(), command.get_name());
+                assert!(own.contains(&id), "{name}: {id} is under {heading:?}");
+                found += 1;
+            }
+        }
+        assert!(found > 40, "only {found} options under headings");
+    }
+
+    #[test]
+    fn only_a_server_is_offered_a_port_that_the_kernel_chooses() {
+        for command in Cli::command().get_subcommands() {
+            let port = command
+                .get_arguments()
+                .find(|option| option.get_id() == "port");
+            let Some(help) = port.and_then(|port| port.get_help()) else {
+                continue;
+            };
+            let chosen = help.to_string().contains("the kernel");
+            assert_eq!(chosen, command.get_name() == "serve", "{command}: {help}");
+        }
     }
 }

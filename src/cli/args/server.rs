@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::FramingArgs;
+use super::{FramingArg, FramingArgs};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, duration, mode, threads};
 
 #[derive(Debug, Args)]
+#[command(mut_arg("port", |port| port.help("The port; 0 lets the kernel choose one")))]
 pub(crate) struct ServeArgs {
     /// Where to listen
     #[arg(value_name = "ADDRESS")]
@@ -23,7 +24,7 @@ pub(crate) struct ServeArgs {
     pub(crate) services: ServiceArgs,
 
     #[command(flatten)]
-    pub(crate) framing: FramingArgs,
+    pub(crate) framing: FramingArgs<FramingArg>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
