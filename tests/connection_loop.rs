@@ -285,7 +285,7 @@ families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
 
     // It rests in between, and does not spin: processor time stays far below the time of day.
     let (began, used) = (Instant::now(), processor_time(server.pid()));
-    let tries = "-1 Too many open files";
+    let tries = "-1 EMFILE";
     let made = server.stderr().text().matches(tries).count();
     let told = server.stderr().wait_for_count(tries, made + 6);
     assert_eq!(told.matches("accepting pauses").count(), 1, "told once");

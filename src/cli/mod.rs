@@ -31,6 +31,7 @@ use self::args::{Cli, Command};
 use self::exit::Exit;
 use self::ui::Ui;
 use crate::error::{Error, Result};
+use crate::loops::ignores_hangup;
 
 /// Runs the program with the arguments of this process, and ends it with its exit code.
 pub fn main() -> ! {
@@ -90,13 +91,4 @@ async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> 
         _ = terminated.recv() => Ok(Exit::TERMINATED),
         Some(_) = async { hung_up.as_mut()?.recv().await } => Ok(Exit::HUNG_UP),
     }
-}
-
-/// Whether this process was started with SIGHUP ignored; see `SigIgn` in `proc_pid_status(5)`.
-fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is signal 1, the lowest bit.
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 == 1)
 }

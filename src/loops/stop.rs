@@ -74,7 +74,7 @@ impl Stop {
 }
 
 /// Whether this process was started with SIGHUP ignored; see `SigIgn` in `proc_pid_status(5)`.
-fn ignores_hangup() -> bool {
+pub(crate) fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     // SIGHUP is signal 1, the lowest bit.
