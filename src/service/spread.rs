@@ -59,7 +59,8 @@ impl<S: Service> Service for Spread<S> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
         let Some(other) = self.others.get(turn) else {
-            return self.service.serve(stream, connection).await;
+            // Of a connection that is served elsewhere only the wait for it is kept here.
+            return Box::pin(self.service.serve(stream, connection)).await;
         };
         let moved = {
             let _entered = other.enter();
