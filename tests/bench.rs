@@ -745,3 +745,102 @@ fn connections_leave_no_port_waiting() {
     });
     assert_eq!(waiting.count(), 0);
 }
+
+families!(a_server_that_ends_before_us_is_not_believed, |place| {
+    let address = raw_server(place, |mut stream, _| {
+        stream.finish();
+        // It takes a little, and then no more.
+        let _ = stream.read(&mut [0; 1000]);
+        thread::park();
+    });
+    let done = bench(&[
+        "throughput",
+        &address,
+        "--duration",
+        "30ms",
+        "--timeout",
+        "200ms",
+    ]);
+    assert_eq!(done.code, 6, "{}", done.stderr);
+    assert_eq!(done.text(), "", "{}", done.stderr);
+});
+
+families!(
+    a_server_that_goes_leaves_what_was_measured_before,
+    |place| {
+        let listener = RawListener::bind(place);
+        let address = listener.address().to_owned();
+        // A warm-up and the first of two slices, a connection each, and then nobody.
+        let serving = thread::spawn(move || {
+            for _ in 0..2 {
+                let mut stream = listener.accept();
+                let mut buffer = [0; 64];
+                while stream.read_exact(&mut buffer).is_ok() {
+                    stream.send(&buffer);
+                }
+            }
+        });
+        let done = bench(&["rtt", &address, "--duration", "1900ms", "--json"]);
+        serving.join().unwrap();
+        assert_ne!(done.code, 0, "{}{}", done.text(), done.stderr);
+        assert!(done.stderr.contains(&address), "{}", done.stderr);
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert!(
+            report["results"][0]["count"].as_u64().unwrap() > 0,
+            "{report}"
+        );
+    }
+);
+
+#[test]
+fn an_option_without_effect_is_a_usage_error() {
+    for options in [
+        &["--cpus", "0,0,0"][..],
+        &["--size", "1TiB"],
+        &["--timeout", "0s"],
+        &["--svg", "same", "--hdr", "same"],
+        &["throughput", "--hdr", "log"],
+        &["throughput", "--rate", "10"],
+    ] {
+        let done = bench(options);
+        assert_eq!(done.code, 2, "{options:?}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn one_processor_is_one_word() {
+    let place = Place::new(Kind::Unix);
+    let server = Server::start(&place, &[]);
+    let cpu = sok::measure::allowed_cpus()[0].to_string();
+    let done = bench(&[
+        "--cpus",
+        &cpu,
+        "rtt",
+        server.address(),
+        "--duration",
+        "30ms",
+    ]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn the_files_are_written_whoever_reads_the_output() {
+    let place = Place::new(Kind::Unix);
+    let server = Server::start(&place, &[]);
+    let drawing = place.path("cost.svg");
+    let script = r#""$SOK" bench rtt "$1" --duration 30ms --svg "$2" >/dev/full"#;
+    let done = Process::sh(script, &[server.address(), drawing.to_str().unwrap()]).done();
+    assert_ne!(done.code, 0, "{}{}", done.text(), done.stderr);
+    assert!(fs::read_to_string(&drawing).unwrap().contains("</svg>"));
+}
+
+#[test]
+fn a_run_that_fails_leaves_a_link_where_it_was() {
+    let place = Place::new(Kind::Unix);
+    let link = place.path("link.svg");
+    std::os::unix::fs::symlink("nowhere.svg", &link).unwrap();
+    let nobody = place.nobody();
+    let done = bench(&["rtt", &nobody.address, "--svg", link.to_str().unwrap()]);
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}

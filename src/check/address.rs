@@ -1,5 +1,6 @@
 //! Check an address: who serves there.
 
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -79,7 +80,7 @@ pub async fn check_address(target: &Target, limit: Duration) -> Result<Served> {
 fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> Answer {
     let stream = connected.as_ref().ok();
     let credentials = stream.and_then(|stream| stream.credentials().ok().flatten());
-    let (listeners, hidden) = match stream.map(|stream| who_listens(address, stream, credentials)) {
+    let (listeners, hidden) = match stream.map(|stream| who_listens(stream, credentials)) {
         Some(Ok(listeners)) => (listeners, None),
         Some(Err(reason)) => (Vec::new(), Some(reason)),
         None => (Vec::new(), None),
@@ -97,12 +98,13 @@ fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> Answ
     }
 }
 
-fn who_listens(address: &Address, stream: &Stream, credentials: Option<Credentials>) -> Seen {
+fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
     if let Some(credentials) = credentials {
         return by_credentials(credentials);
     }
-    let own = stream.local().ok().and_then(|own| own.as_ip());
-    match (address.as_ip(), own) {
+    let ip = |end: io::Result<Address>| end.ok().and_then(|end| end.as_ip());
+    // Whoever connects to every address of a machine is connected to one of them.
+    match (ip(stream.remote()), ip(stream.local())) {
         (Some((ip, port)), Some((own, own_port))) => {
             by_connection((ip.to_canonical(), port), (own.to_canonical(), own_port))
         }

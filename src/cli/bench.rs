@@ -31,6 +31,7 @@ pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     };
     check_descriptors(args.connections)?;
     check_rate(&args)?;
+    check_use(&args, &measures)?;
     // Said now, not when everything has been measured.
     let svg_file = args.svg.as_deref().map(ResultFile::open).transpose()?;
     let hdr_file = args.hdr.as_deref().map(ResultFile::open).transpose()?;
@@ -61,7 +62,6 @@ pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
         for warning in &report.warnings {
             ui.note(warning);
         }
-        print(&report, csv, ui)?;
         if let Some(file) = svg_file {
             file.write(svg::draw(&report)?.as_bytes())?;
         }
@@ -71,6 +71,8 @@ pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
             written.map_err(|error| Error::new("write", "the HdrHistogram log", error))?;
             file.write(&log)?;
         }
+        // Last: a reader that has gone takes no file along.
+        print(&report, csv, ui)?;
         report.failure.take().map_or(Ok(Exit::Done), Err)
     }))
 }
@@ -122,6 +124,7 @@ fn placement(args: &BenchArgs, given: bool) -> Result<(Option<usize>, Option<usi
         ([_, _], _) if given => {
             refused("the server at an address is placed by whoever started it".to_owned())
         }
+        ([_, _, _, ..], _) => refused("there are two ends to place".to_owned()),
         ([client, server], _) => Ok((Some(*client), Some(*server))),
         ([client], _) => Ok((Some(*client), None)),
         // Two ends that poll on one processor would only take each other's time.
@@ -157,6 +160,23 @@ fn check_rate(args: &BenchArgs) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses what would be without effect, or lose a result.
+fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
+    let usage = |shown: &str, cause: &str| Err(Error::because("bench", shown, Kind::Usage, cause));
+    if args.svg.is_some() && args.svg == args.hdr {
+        return usage("--svg and --hdr", "both name the same file");
+    }
+    if measures == [Measure::Throughput] {
+        if args.hdr.is_some() {
+            return usage("--hdr", "throughput has no times of single messages");
+        }
+        if args.rate.is_some() {
+            return usage("--rate", "throughput sends as much as the connection takes");
+        }
+    }
+    Ok(())
 }
 
 /// The address of `target` that accepts, for each measure.
@@ -205,7 +225,10 @@ fn own_jobs(
         let mut ends = Vec::new();
         let mut missing = Vec::new();
         for family in &families {
-            match OwnServer::start(own_server(*family, *measure, plan, cpu)) {
+            let started = OwnServer::start(own_server(*family, *measure, plan, cpu));
+            // To bind is not enough: there may be no way to the address.
+            let reached = started.and_then(|server| server.reached_within(plan.timeout));
+            match reached {
                 Ok(server) => {
                     ends.push(server.end());
                     servers.push(server);

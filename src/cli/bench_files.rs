@@ -17,14 +17,21 @@ pub(super) struct ResultFile {
 impl ResultFile {
     /// Opens `path` and leaves what is in it.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let made = !path.exists();
-        let opened = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
+        let made = OpenOptions::new().write(true).create_new(true).open(path);
+        let opened = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // What a link leads to, which may not be there, is not ours to remove.
+                let there = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path);
+                there.map(|file| (file, false))
+            }
+            made => made.map(|file| (file, true)),
+        };
         match opened {
-            Ok(file) => Ok(Self {
+            Ok((file, made)) => Ok(Self {
                 path: path.to_owned(),
                 file,
                 made,

@@ -1,14 +1,17 @@
 //! `sok bench-server`: what `sok bench` measures where no server is given.
 
 use std::io;
+use std::path::Path;
 use std::thread;
+
+use tempfile::TempDir;
 
 use super::args::BenchServerArgs;
 use super::exit::Exit;
 use super::ui::{self, Ui};
 use super::{block_on, until_signal};
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::loops::Stop;
 use crate::measure::{pin, serve};
 use crate::net::{ListenOptions, Listener};
@@ -18,10 +21,11 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
     }
-    let failed = |error| Error::new("create", "a temporary directory", error);
-    let folder = tempfile::Builder::new().prefix("sok-bench").tempdir();
-    let folder = folder.map_err(failed)?;
-    let address = Address::on_this_machine(args.family, &folder.path().join("s.sock"));
+    let address = Address::on_this_machine(args.family, Path::new("s.sock"));
+    let folder = address.as_unix().map(|_| own_folder()).transpose()?;
+    let address = folder.as_ref().map_or(address, |folder| {
+        Address::on_this_machine(args.family, &folder.path().join("s.sock"))
+    });
     block_on(until_signal(async {
         let listener = Listener::bind(&address, &ListenOptions::default())?;
         ui.listening(&listener);
@@ -36,4 +40,14 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
         serve(listener, args.role, args.spin, stop).await?;
         Ok(Exit::Done)
     }))
+}
+
+/// A directory for the socket file.
+fn own_folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("sok-bench").tempdir();
+    folder.map_err(|error| {
+        Error::new("create", "a temporary directory", error)
+            .with_kind(Kind::Other)
+            .with_hint("let TMPDIR name a directory that you may write to")
+    })
 }

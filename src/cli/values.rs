@@ -45,6 +45,15 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "out of range".to_owned())
 }
 
+/// A message that a measurement holds in memory, once for each connection.
+pub(super) fn message_size(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1 << 30;
+    let size = size(text)?;
+    (size <= MOST)
+        .then_some(size)
+        .ok_or_else(|| "1GiB at most".to_owned())
+}
+
 pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()

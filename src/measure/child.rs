@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,6 +10,7 @@ use nix::unistd::Pid;
 use super::plan::ServerEnd;
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
+use crate::net::Socket;
 
 /// A child process that serves; it is ended when this value is dropped.
 ///
@@ -52,6 +54,15 @@ impl OwnServer {
                 Err(error)
             }
         }
+    }
+
+    /// The same server, once a connection to it was made.
+    ///
+    /// # Errors
+    /// As [`Socket::connect_blocking`].
+    pub fn reached_within(self, limit: Duration) -> Result<Self> {
+        Socket::connect_blocking(&self.address, limit)?;
+        Ok(self)
     }
 
     /// Where and what it is.

@@ -62,9 +62,11 @@ pub fn run(plan: &Plan, jobs: &[Job], mut tell: impl FnMut(Progress<'_>)) -> Res
     };
     let mut done = 0;
     let mut nagle = false;
+    // What was measured before a server went or stalled stays.
+    let mut gone = false;
     for job in jobs {
         let mut totals: Vec<Total> = job.servers.iter().map(|_| Total::default()).collect();
-        for round in 0..=rounds {
+        'rounds: for round in 0..=rounds {
             let length = if round == 0 {
                 slice.min(WARM_UP)
             } else {
@@ -80,23 +82,48 @@ pub fn run(plan: &Plan, jobs: &[Job], mut tell: impl FnMut(Progress<'_>)) -> Res
                     done,
                     all,
                 });
-                let mut part = one_slice(plan, job.measure, server, length)?;
+                let part = one_slice(plan, job.measure, server, length);
                 done += 1;
+                let mut part = match part {
+                    Err(error) if round > 0 && ends_a_run(&error) => {
+                        report.failure.get_or_insert(error);
+                        gone = true;
+                        break 'rounds;
+                    }
+                    part => part?,
+                };
                 nagle |= part.delays_small_sends;
-                let breaks = |error: &Error| error.kind() == Kind::Broken && round > 0;
-                match part.failures.iter().position(|error| !breaks(error)) {
-                    Some(fatal) => return Err(part.failures.swap_remove(fatal)),
-                    None if round > 0 => totals[index].add(part, &mut report.failure),
-                    None => {}
+                let breaks = |error: &Error| round > 0 && ends_a_run(error);
+                if let Some(fatal) = part.failures.iter().position(|error| !breaks(error)) {
+                    return Err(part.failures.swap_remove(fatal));
+                }
+                let late = |error: &Error| error.kind() == Kind::TimedOut;
+                gone = part.failures.iter().any(late);
+                if round > 0 {
+                    totals[index].add(part, job.measure, &mut report.failure);
+                }
+                if gone {
+                    break 'rounds;
                 }
             }
         }
         let mut outcomes = outcomes(plan, job, totals);
         judge::compare(&mut outcomes);
         report.results.extend(outcomes);
+        if gone {
+            break;
+        }
     }
     report.warnings = judge::warnings(plan, &report.results, nagle, cpus);
     Ok(report)
+}
+
+/// Whether an error is about a server that was well before, and has gone or stalls.
+fn ends_a_run(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::Broken | Kind::NobodyThere | Kind::TimedOut
+    )
 }
 
 fn machine(cpus: usize) -> Machine {
@@ -125,17 +152,15 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, part: Part, failure: &mut Option<Error>) {
+    fn add(&mut self, part: Part, measure: Measure, failure: &mut Option<Error>) {
         for driven in &part.driven {
             self.samples.add(&driven.samples);
             self.lost += driven.unsent;
         }
-        // Each message that broke off had no echo.
-        self.lost += if part.pushed.is_empty() {
-            part.failures.len() as u64
-        } else {
-            0
-        };
+        if measure != Measure::Throughput {
+            // Each message that broke off had no echo.
+            self.lost += part.failures.len() as u64;
+        }
         let mut arrived = 0;
         for pushed in &part.pushed {
             self.sends += pushed.sends;

@@ -22,6 +22,8 @@ pub(super) struct Pushed {
 /// What came back until the server ended.
 struct Returned {
     total: u64,
+    /// Whether the server ended while there was more to send.
+    early: bool,
     /// The first bytes of it: the count, if the server is ours.
     first: [u8; 8],
 }
@@ -29,8 +31,8 @@ struct Returned {
 /// Sends messages of `size` bytes until `stop`, then ends the sending half and waits for the
 /// server to end, which has then received everything.
 ///
-/// A server of ours tells how much that was. Another one is believed when it ends well, as a
-/// server that closes without having read all cannot. What it sends back, as an echo server does,
+/// A server of ours tells how much that was. Another one is believed when it ends well and after
+/// us, as a server that closes without having read all cannot. What it sends back, as an echo server does,
 /// is received and forgotten.
 pub(super) fn push(
     socket: &Socket,
@@ -85,6 +87,10 @@ pub(super) fn push(
             .unwrap_or_else(|_| Err(io::Error::other("the receiving thread failed")))
             .map_err(failed("receive"))?;
         pushed.received = match (own, returned.total) {
+            (false, _) if returned.early => {
+                let cause = "the server ended before us: how much it received cannot be told";
+                return Err(Error::because("receive", address, Kind::Broken, cause));
+            }
             (false, _) => pushed.sent,
             (true, 8) => u64::from_le_bytes(returned.first),
             (true, _) => {
@@ -100,13 +106,17 @@ pub(super) fn push(
 fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
     let mut returned = Returned {
         total: 0,
+        early: false,
         first: [0; 8],
     };
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let was_finished = finished.load(Ordering::Relaxed);
         match (&mut &*socket).read(&mut buffer) {
-            Ok(0) => return Ok(returned),
+            Ok(0) => {
+                returned.early = !finished.load(Ordering::Relaxed);
+                return Ok(returned);
+            }
             Ok(count) => {
                 let at = usize::try_from(returned.total).unwrap_or(usize::MAX);
                 let missing = returned.first.len().saturating_sub(at).min(count);

@@ -149,6 +149,14 @@ impl Stream {
         &self.io
     }
 
+    /// The address of the other end, as the kernel knows it; see `getpeername(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn remote(&self) -> io::Result<Address> {
+        decode(&self.io.get_ref().options().peer_addr()?)
+    }
+
     /// Receives what is there, 0 bytes at the end.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::address::Family;
-use crate::cli::values::{at_least_one, duration, family, rate, size, some_duration};
+use crate::cli::values::{at_least_one, family, message_size, rate, some_duration};
 use crate::measure::Role;
 
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct BenchArgs {
     pub(crate) families: Vec<Family>,
 
     /// The size of a message, such as 4096 or 64KiB [default: 64, for throughput 64KiB]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = message_size)]
     pub(crate) size: Option<usize>,
 
     /// How many connections to use at once, a thread each
@@ -49,11 +49,11 @@ pub(crate) struct BenchArgs {
     pub(crate) spin: bool,
 
     /// Place the client on processor A, and our own server on B
-    #[arg(long, value_name = "A[,B]", value_delimiter = ',', num_args = 1..=2)]
+    #[arg(long, value_name = "A[,B]", value_delimiter = ',')]
     pub(crate) cpus: Vec<usize>,
 
     /// How long the server may take for a reply, or to end
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = some_duration)]
     pub(crate) timeout: Duration,
 
     /// Print the results as comma-separated values, times in nanoseconds

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::address::Family;
-use crate::cli::values::{duration, family};
+use crate::cli::values::{family, some_duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -19,6 +19,6 @@ pub(crate) struct CheckArgs {
     pub(crate) family: Vec<Family>,
 
     /// Give up each try after this time
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = some_duration)]
     pub(crate) timeout: Duration,
 }
