@@ -35,6 +35,8 @@ fn named(words: &[OsString]) -> Option<Cli> {
 /// Reads the words after the first, which names the command.
 fn alone<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
     let described = Talk::augment_args(A::augment_args(clap::Command::new("sok")));
+    // With no other command there is none to hand the global ones down to.
+    let described = described.mut_args(|argument| argument.global(false));
     let matches = described.try_get_matches_from(words).ok()?;
     Some(Cli {
         talk: Talk::from_arg_matches(&matches).ok()?,
