@@ -37,10 +37,10 @@ fn alone<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cli> 
     let described = Talk::augment_args(A::augment_args(clap::Command::new("sok")));
     // With no other command there is none to hand the global ones down to.
     let described = described.mut_args(|argument| argument.global(false));
-    let matches = described.try_get_matches_from(words).ok()?;
+    let mut matches = described.try_get_matches_from(words).ok()?;
     Some(Cli {
-        talk: Talk::from_arg_matches(&matches).ok()?,
-        command: command(A::from_arg_matches(&matches).ok()?),
+        talk: Talk::from_arg_matches_mut(&mut matches).ok()?,
+        command: command(A::from_arg_matches_mut(&mut matches).ok()?),
     })
 }
 
