@@ -78,9 +78,7 @@ impl Form {
     #[must_use]
     pub fn fresh(self, directory: &Path, name: &str) -> Address {
         match self {
-            Self::Inet => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
-            Self::Inet6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into(),
-            Self::UnixPath => Address::Unix(UnixName::Path(directory.join(name))),
+            Self::Inet | Self::Inet6 | Self::UnixPath => self.family().nearby(directory, name),
             Self::UnixAbstract => Address::Unix(UnixName::Abstract(name.into())),
         }
     }

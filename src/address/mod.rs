@@ -7,8 +7,7 @@ mod target;
 mod unix;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
 pub use self::facts::Facts;
@@ -43,17 +42,6 @@ pub enum Address {
 }
 
 impl Address {
-    /// An address of `family` for a server that this machine alone can reach: a free port of its
-    /// loopback, or the socket file `path`.
-    #[must_use]
-    pub fn on_this_machine(family: Family, path: &Path) -> Self {
-        match family {
-            Family::Inet => Self::Inet(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)),
-            Family::Inet6 => Self::Inet6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0)),
-            Family::Unix => Self::Unix(UnixName::Path(path.to_owned())),
-        }
-    }
-
     /// The family that this address belongs to.
     #[must_use]
     pub const fn family(&self) -> Family {

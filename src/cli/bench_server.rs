@@ -10,7 +10,6 @@ use super::args::BenchServerArgs;
 use super::exit::Exit;
 use super::ui::{self, Ui};
 use super::{block_on, until_signal};
-use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Stop;
 use crate::measure::{pin, serve};
@@ -21,11 +20,12 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
     }
-    let address = Address::on_this_machine(args.family, Path::new("s.sock"));
-    let folder = address.as_unix().map(|_| own_folder()).transpose()?;
-    let address = folder.as_ref().map_or(address, |folder| {
-        Address::on_this_machine(args.family, &folder.path().join("s.sock"))
-    });
+    let folder = match args.family.is_network() {
+        true => None,
+        false => Some(own_folder()?),
+    };
+    let directory = folder.as_ref().map_or_else(|| Path::new(""), TempDir::path);
+    let address = args.family.nearby(directory, "s.sock");
     block_on(until_signal(async {
         let listener = Listener::bind(&address, &ListenOptions::default())?;
         ui.listening(&listener);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use super::socket_file::directory_of;
 use crate::address::{Address, UnixName};
 
 /// Whether who connects to `target` may reach a listener on `own`, whatever the two are called:
@@ -36,10 +37,7 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
 /// Where a path leads by its directory, as the file itself may not be there yet.
 fn place(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let name = PathBuf::from(path.file_name()?);
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let directory = directory_of(path);
     let leads_to = directory.canonicalize();
     Some((leads_to.unwrap_or_else(|_| directory.to_owned()), name))
 }
