@@ -496,3 +496,16 @@ fn the_socket_file_goes_with_a_server_whose_terminal_hangs_up() {
     assert_eq!(server.wait(), 0);
     assert!(!Path::new(server.path()).exists());
 }
+
+#[test]
+fn a_file_that_may_not_be_given_away_or_made_tells_the_way_out() {
+    let place = Place::new(Kind::Unix);
+    let word = place.word();
+    let done = sok_without_rights(&place, &["serve", &word, "--owner", "root"]);
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    assert!(done.stderr.contains("only root may"), "{}", done.stderr);
+    let done = sok_without_rights(&place, &["serve", "unix:/usr/s.sock"]);
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    assert!(done.stderr.contains("may write to"), "{}", done.stderr);
+    assert_eq!(place.listing(), [""; 0]);
+}
