@@ -180,12 +180,19 @@ pub(super) fn expect_bulk(socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// Whether it costs less to splice a stream `from` one family's socket `to` another's than to copy
-/// it: AF_UNIX holds a stream in small pieces, and TCP would make a small segment of each.
-pub(super) const fn splices_well(from: Family, to: Family) -> bool {
-    let small_pieces = matches!(from, Family::Unix);
-    let makes_segments = matches!(to, Family::Inet | Family::Inet6);
-    !(small_pieces && makes_segments)
+/// Whether it costs less to splice a stream from a socket of one family `to` another than to copy
+/// it. AF_UNIX holds a stream in small pieces, and a TCP that paces arms a timer for each of them.
+pub(super) fn splices_well(from: Family, to: &Socket) -> bool {
+    match (from, to.family()) {
+        (Family::Unix, Family::Inet | Family::Inet6) => !paces(to),
+        (Family::Inet | Family::Inet6 | Family::Unix, _) => true,
+    }
+}
+
+/// Whether the congestion control of a TCP socket spreads what it sends over time, as BBR does.
+fn paces(socket: &Socket) -> bool {
+    let name = socket.options().tcp_congestion();
+    name.is_ok_and(|name| name.starts_with(b"bbr"))
 }
 
 /// What a failed `connect(2)` means on a non-blocking socket.

@@ -297,7 +297,7 @@ impl Stream {
     /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
     #[must_use]
     pub fn splices_well(&self, to: &Self) -> bool {
-        family::splices_well(self.family(), to.family())
+        family::splices_well(self.family(), to.io.get_ref())
     }
 
     /// Makes room for large pieces, where the family's sockets have little of it by default.

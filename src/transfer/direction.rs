@@ -8,25 +8,29 @@ use super::pipe::Pipe;
 use super::{End, Tap};
 use crate::net::Stream;
 
-/// What one receive takes at most.
-const SCRATCH: usize = 64 * 1024;
-/// After so many receives that filled the buffer, a direction is a stream and is spliced.
-const FULL_RECEIVES: u8 = 3;
-/// A spliced piece below this is small; after [`SMALL_PIECES`] of them it is copied again.
+/// What one receive of messages takes at most.
+const PIECE: usize = 64 * 1024;
+/// What one receive of a copied stream takes at most. TCP cuts 64 KiB into one full segment and one
+/// of a few bytes, so that to send such pieces costs about twice what one large piece does.
+const STREAM_PIECE: usize = 4 * PIECE;
+/// After so many receives that took all they could, a direction is a stream.
+const FULL_PIECES: u8 = 3;
+/// A piece of a stream below this is small; after [`SMALL_PIECES`] of them it is one no more.
 const SMALL_PIECE: usize = 16 * 1024;
 const SMALL_PIECES: u8 = 4;
 /// What may pass in one turn before other connections have theirs.
 const TURN: usize = 1 << 20;
 
 thread_local! {
-    /// The buffer of every direction that copies on this thread: it is empty between two turns.
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    /// The buffer of every direction that copies on this thread: it is empty between two turns, and
+    /// takes no memory beyond what was received at once.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; STREAM_PIECE]);
 }
 
 /// How bytes are moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// Copied while they come as messages, spliced while they come as a stream.
+    /// Copied while they come as messages, spliced while they come as a stream, where that is faster.
     #[default]
     Adaptive,
     /// Always copied.
@@ -43,17 +47,24 @@ enum State {
     Done,
 }
 
+/// What the bytes come as, and so how they are moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Messages,
+    CopiedStream,
+    SplicedStream,
+}
+
 /// The bytes from one end to the other.
 pub(super) struct Direction<'a> {
     state: State,
     engine: Engine,
     passed: u64,
-    /// Full receives while copying, small pieces while splicing.
+    flow: Flow,
+    /// The last pieces in a row that speak for the other flow: full messages, small ones of a stream.
     streak: u8,
     /// What the other end did not take at once.
     unsent: Vec<u8>,
-    /// Whether this is a stream, which is spliced.
-    splicing: bool,
     /// The pipe that holds bytes of it; an empty one is in the pool.
     pipe: Option<Pipe>,
     /// Who sees the bytes, and which end they come from.
@@ -67,9 +78,9 @@ impl<'a> Direction<'a> {
             state,
             engine,
             passed: 0,
+            flow: Flow::Messages,
             streak: 0,
             unsent: Vec::new(),
-            splicing: false,
             pipe: None,
             tap,
         }
@@ -100,16 +111,39 @@ impl<'a> Direction<'a> {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    let more = match self.splicing && self.unsent.is_empty() {
-                        true => self.poll_splice(cx, from, to),
-                        false => self.poll_copy(cx, from, to),
+                    let moved = match self.flow {
+                        Flow::SplicedStream if self.unsent.is_empty() => {
+                            self.poll_splice(cx, from, to)
+                        }
+                        _ => self.poll_copy(cx, from, to),
                     };
-                    if !ready!(more)? {
+                    if !ready!(moved)? {
                         self.state = State::ShuttingDown;
                     }
                 }
             }
         }
+    }
+
+    /// Learns from a piece of `count` bytes what they come as.
+    fn see(&mut self, count: usize, from: &Stream, to: &Stream) {
+        let (is_other, enough) = match self.flow {
+            Flow::Messages => (count == PIECE, FULL_PIECES),
+            Flow::CopiedStream | Flow::SplicedStream => (count < SMALL_PIECE, SMALL_PIECES),
+        };
+        self.streak = if is_other { self.streak + 1 } else { 0 };
+        if self.streak < enough {
+            return;
+        }
+        self.streak = 0;
+        self.flow = match self.flow {
+            Flow::CopiedStream | Flow::SplicedStream => Flow::Messages,
+            Flow::Messages if self.engine == Engine::Adaptive && from.splices_well(to) => {
+                to.expect_bulk();
+                Flow::SplicedStream
+            }
+            Flow::Messages => Flow::CopiedStream,
+        };
     }
 
     /// Copies one piece; false at the end.
@@ -127,8 +161,12 @@ impl<'a> Direction<'a> {
         }
         // Idle from here on: the buffer is the thread's again.
         self.unsent = Vec::new();
+        let room = match self.flow {
+            Flow::Messages => PIECE,
+            Flow::CopiedStream | Flow::SplicedStream => STREAM_PIECE,
+        };
         let count = BUFFER.with_borrow_mut(|buffer| {
-            let received = ready!(from.poll_receive(cx, buffer));
+            let received = ready!(from.poll_receive(cx, &mut buffer[..room]));
             let count = received.map_err(|error| (End::Near, "receive", error))?;
             if count > 0 {
                 if let Some((from, tap)) = self.tap {
@@ -142,17 +180,7 @@ impl<'a> Direction<'a> {
             Poll::Ready(Ok(count))
         });
         let count = ready!(count)?;
-        self.streak = if count == SCRATCH {
-            self.streak.saturating_add(1)
-        } else {
-            0
-        };
-        let is_stream = self.streak >= FULL_RECEIVES;
-        if is_stream && self.engine == Engine::Adaptive && from.splices_well(to) {
-            self.streak = 0;
-            self.splicing = true;
-            to.expect_bulk();
-        }
+        self.see(count, from, to);
         Poll::Ready(Ok(count > 0))
     }
 
@@ -163,12 +191,13 @@ impl<'a> Direction<'a> {
         from: &Stream,
         to: &Stream,
     ) -> Poll<Result<bool, Fault>> {
-        let mut more = true;
         let Ok(mut pipe) = self.pipe.take().map_or_else(Pipe::take, Ok) else {
             // No pipe to be had is no fault: this stream is copied.
-            (self.splicing, self.engine) = (false, Engine::Copy);
-            return Poll::Ready(Ok(true));
+            (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
+            return self.poll_copy(cx, from, to);
         };
+        // What blocked before is the rest of a piece, and tells nothing of the flow.
+        let mut whole = None;
         if pipe.held() == 0 {
             let Poll::Ready(filled) = from.poll_splice_into(cx, pipe.entry(), pipe.room()) else {
                 // While nothing comes, the pipe is for others.
@@ -177,12 +206,7 @@ impl<'a> Direction<'a> {
             };
             let count = filled.map_err(|error| (End::Near, "receive", error))?;
             pipe.filled(count);
-            more = count > 0;
-            self.streak = if count < SMALL_PIECE {
-                self.streak.saturating_add(1)
-            } else {
-                0
-            };
+            whole = Some(count);
         }
         while pipe.held() > 0 {
             match to.poll_splice_from(cx, pipe.exit(), pipe.held()) {
@@ -198,9 +222,9 @@ impl<'a> Direction<'a> {
             }
         }
         pipe.give_back();
-        if self.streak >= SMALL_PIECES {
-            (self.splicing, self.streak) = (false, 0);
+        if let Some(count) = whole {
+            self.see(count, from, to);
         }
-        Poll::Ready(Ok(more))
+        Poll::Ready(Ok(whole != Some(0)))
     }
 }
