@@ -9,6 +9,7 @@ mod hold;
 mod load;
 mod pair;
 mod race;
+mod relay;
 
 use std::io::{self, Write};
 
@@ -24,6 +25,7 @@ bare devour ADDRESS                     a blocking sink
 bare pour ADDRESS SECONDS SIZE          messages of SIZE into it by blocking writes
 bare hold ADDRESS COUNT                 COUNT connections, one message each, then idle until EOF
 bare sink ADDRESS                       a digest of what each connection sends
+bare relay ADDRESS TARGET               splices what comes to TARGET, then what comes back
 bare source ADDRESS FILE                FILE to each connection
 bare push ADDRESS SIZE                  SIZE bytes of noise, then the end; prints their digest
 bare exchange ADDRESS SIZE              the same to an echo, while it receives; prints whether all came
@@ -46,6 +48,7 @@ fn main() {
         ["pour", address, seconds, size] => pair::pour(address, seconds, size),
         ["hold", address, count] => hold::hold(address, count),
         ["sink", address] => bulk::sink(address),
+        ["relay", address, target] => relay::relay(address, target),
         ["source", address, file] => bulk::source(address, file),
         ["push", address, size] => bulk::push(address, size),
         ["exchange", address, size] => bulk::exchange(address, size),
