@@ -217,6 +217,31 @@ families!(a_client_that_resets_disturbs_nobody, |place| {
     round_trip(&mut other);
 });
 
+/// Sends what a server has to answer and reads nothing, until the server waits for room; gives how
+/// many bytes it took.
+fn send_until_held_up(deaf: &mut RawStream, other: &mut RawStream) -> usize {
+    deaf.socket().set_nonblocking(true).unwrap();
+    let chunk = noise(256 * 1024);
+    let (mut sent, mut refused) = (0, 0);
+    // Held up for good when it takes no more while the server has answered another 100 times.
+    while refused < 100 {
+        match deaf.write(&chunk) {
+            Ok(count) => (sent, refused) = (sent + count, 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                refused += 1;
+                round_trip(other);
+            }
+            Err(error) => panic!("after {sent} bytes: {error}"),
+        }
+        assert!(
+            sent < 256 << 20,
+            "a client that never reads was never held up"
+        );
+    }
+    deaf.socket().set_nonblocking(false).unwrap();
+    sent
+}
+
 families!(
     a_client_that_never_reads_costs_little_and_disturbs_nobody,
     |place| {
@@ -224,31 +249,13 @@ families!(
         let mut other = accepted(&server);
         let mut deaf = accepted(&server);
         let before = resident_kib(server.pid());
-        deaf.socket().set_nonblocking(true).unwrap();
-        let chunk = noise(256 * 1024);
-        let (mut sent, mut refused) = (0, 0);
-        // Blocked for good when it takes no more while the server has answered another 100 times.
-        while sent < 256 << 20 && refused < 100 {
-            match deaf.write(&chunk) {
-                Ok(count) => (sent, refused) = (sent + count, 0),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    refused += 1;
-                    round_trip(&mut other);
-                }
-                Err(error) => panic!("after {sent} bytes: {error}"),
-            }
-        }
-        assert!(
-            sent < 256 << 20,
-            "a client that never reads was never held up"
-        );
+        let sent = send_until_held_up(&mut deaf, &mut other);
         let grown = resident_kib(server.pid()).saturating_sub(before);
         assert!(
             grown < 4096,
             "{grown} KiB for a client that never reads, which sent {sent} bytes"
         );
         // It comes back to itself: all that it sent is there.
-        deaf.socket().set_nonblocking(false).unwrap();
         deaf.finish();
         assert_eq!(deaf.rest().len(), sent);
         round_trip(&mut other);
@@ -310,6 +317,21 @@ families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
     );
     server.terminate();
     assert_eq!(server.wait(), 0);
+});
+
+families!(a_reply_waits_for_room_also_out_of_descriptors, |place| {
+    let script = r#"ulimit -n 20; exec "$SOK" serve "$1" -v"#;
+    let server = Server::of(Process::sh(script, &[&place.word()]));
+    let mut other = accepted(&server);
+    let mut deaf = accepted(&server);
+    let _waiting: Vec<RawStream> = (0..40)
+        .map(|_| RawStream::connect(server.address()))
+        .collect();
+    server.stderr().wait_for("accepting pauses");
+    let sent = send_until_held_up(&mut deaf, &mut other);
+    assert_eq!(deaf.take(sent).len(), sent);
+    round_trip(&mut deaf);
+    round_trip(&mut other);
 });
 
 families!(a_stop_ends_the_pause_too, |place| {

@@ -8,7 +8,7 @@ use tokio::io::unix::AsyncFd;
 use super::family::{self, ConnectFault};
 use super::sockaddr::Encoded;
 use super::socket::Socket;
-use super::stream::registered;
+use super::stream::registered_stream;
 
 /// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
@@ -61,7 +61,7 @@ impl Attempt {
 
     pub(super) fn registered(self) -> io::Result<AsyncFd<Socket>> {
         match self {
-            Self::Fresh(socket) => registered(socket),
+            Self::Fresh(socket) => registered_stream(socket),
             Self::Begun(io) => Ok(io),
             Self::Nothing => Err(io::ErrorKind::NotConnected.into()),
         }

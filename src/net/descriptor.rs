@@ -32,7 +32,7 @@ impl Stream {
             sendmsg(socket, &data, &mut control, SendFlags::NOSIGNAL)?;
             Ok(())
         };
-        self.io().async_io(Interest::WRITABLE, send).await
+        std::future::poll_fn(|cx| self.poll_write_with(cx, send)).await
     }
 
     /// Receives the byte that carries an open file, and the file; `None` for a byte without one,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Type};
+use tokio::io::Interest;
 
 use super::listener::ListenOptions;
 use super::peer::{Credentials, Peer};
@@ -165,6 +166,17 @@ pub(super) fn connected(socket: &Socket, address: &Address) -> io::Result<()> {
         return Err(nix::Error::ECONNREFUSED.into());
     }
     opened(socket)
+}
+
+/// What a connection waits for from the start.
+///
+/// AF_UNIX tells who waits for room of each message that the peer takes, so that a server would be
+/// woken twice for each reply: room is waited for once there is none. TCP tells it then alone.
+pub(super) const fn interest(family: Family) -> Interest {
+    match family {
+        Family::Inet | Family::Inet6 => Interest::READABLE.add(Interest::WRITABLE),
+        Family::Unix => Interest::READABLE,
+    }
 }
 
 /// What a socket holds that large pieces are moved into; the kernel doubles it.

@@ -4,14 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::family;
 use super::peer::Peer;
+use super::room::registered;
 use super::sockaddr::decode;
 use super::socket::Socket;
 use super::socket_file::{Refusal, SocketFile};
-use super::stream::{Stream, registered};
+use super::stream::Stream;
 use crate::address::{Address, Family, Purpose, Target};
 use crate::error::{Error, Kind, Result};
 
@@ -83,7 +85,7 @@ impl Listener {
         let socket = Socket::open(address.family()).map_err(|e| failed(e.into()))?;
         let file = family::listen(&socket, address, options).map_err(failed)?;
         let local = family::bound_name(&socket, address).map_err(|e| failed(e.into()))?;
-        let io = registered(socket).map_err(|e| failed(e.into()))?;
+        let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;
         Ok(Self {
             file,
             io,

@@ -9,6 +9,7 @@ mod host;
 mod listener;
 mod peer;
 mod reach;
+mod room;
 mod sockaddr;
 mod socket;
 mod socket_file;

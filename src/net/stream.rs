@@ -16,6 +16,7 @@ use super::attempt::Attempt;
 use super::family;
 use super::listener::bind_error;
 use super::peer::Credentials;
+use super::room::{Room, poll_writing, registered};
 use super::sockaddr::{decode, encode};
 use super::socket::{Socket, Watch};
 use super::socket_file::SocketFile;
@@ -36,6 +37,8 @@ pub struct ConnectOptions {
 pub struct Stream {
     // The client's own name, dropped before the socket.
     file: Option<Box<SocketFile>>,
+    // Another descriptor of it, dropped before the one that may reset the connection.
+    room: Room,
     io: AsyncFd<Socket>,
     local: Option<Arc<Address>>,
 }
@@ -85,6 +88,7 @@ impl Stream {
                 family::connected(io.get_ref(), address).map_err(failed)?;
                 Ok(Self {
                     file: file.map(Box::new),
+                    room: Room::default(),
                     io,
                     local: None,
                 })
@@ -106,7 +110,8 @@ impl Stream {
     pub(super) fn accepted(socket: Socket, local: Option<Arc<Address>>) -> io::Result<Self> {
         Ok(Self {
             file: None,
-            io: registered(socket)?,
+            room: Room::default(),
+            io: registered_stream(socket)?,
             local,
         })
     }
@@ -115,7 +120,8 @@ impl Stream {
     pub(crate) fn moved(self) -> io::Result<Self> {
         Ok(Self {
             file: self.file,
-            io: registered(self.io.into_inner())?,
+            room: Room::default(),
+            io: registered_stream(self.io.into_inner())?,
             local: self.local,
         })
     }
@@ -243,17 +249,16 @@ impl Stream {
         std::future::poll_fn(|cx| self.poll_write_with(cx, send)).await
     }
 
-    fn poll_write_with(
+    /// Polls to do what says `WouldBlock` while the socket has no room.
+    pub(super) fn poll_write_with<T>(
         &self,
         cx: &mut Context<'_>,
-        mut write: impl FnMut(&Socket) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut ready = ready!(self.io.poll_write_ready(cx))?;
-            match write(self.io.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                done => return Poll::Ready(done),
-            }
+        mut write: impl FnMut(&Socket) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let socket = self.io.get_ref();
+        match family::interest(socket.family()).is_writable() {
+            true => poll_writing(&self.io, cx, || write(socket)),
+            false => self.room.poll(cx, socket, || write(socket)),
         }
     }
 
@@ -394,12 +399,10 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Registers a socket with the runtime.
-#[allow(deprecated)]
-pub(super) fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // `AsyncFd::register` asks for a promise in `unsafe` that the descriptor stays the same while
-    // it is registered. `Socket` keeps it, and this crate forbids `unsafe`.
-    AsyncFd::new(socket)
+/// Registers the socket of a connection with the runtime.
+pub(super) fn registered_stream(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    let interest = family::interest(socket.family());
+    registered(socket, interest)
 }
 
 /// The failure of a connection that nobody took in time; `full` if the backlog was why.
