@@ -1,12 +1,16 @@
 //! `sok connect`: both directions to their ends, on every family.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 
-use crate::support::{Kind, Place, Process, RawListener, Server, require_peer, sok_with};
+use crate::support::{
+    Kind, Place, Process, RawListener, Server, assert_same, require_peer, sok_with,
+};
 
 /// Bytes of which no two places look the same.
 fn pattern(length: usize) -> Vec<u8> {
@@ -50,6 +54,37 @@ families!(the_end_of_the_input_ends_our_sending_half, |place| {
     let done = client.done();
     assert_eq!((done.code, done.text().as_str()), (0, "reply"));
     assert!(done.stderr.contains("shutdown("), "{}", done.stderr);
+});
+
+families!(a_pipe_of_ours_is_made_larger_for_a_stream_alone, |place| {
+    let server = Server::start(place, &[]);
+    let room = |pipe: &dyn AsFd| fcntl(pipe.as_fd(), FcntlArg::F_GETPIPE_SZ).unwrap();
+    let default = room(&io::pipe().unwrap().0);
+    for (size, is_stream) in [(1_000, false), (4 << 20, true)] {
+        let ((input, mut fed), (mut printed, output)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let given = input.try_clone().unwrap();
+        let mut client = Command::new(Process::PROGRAM)
+            .args(["connect", server.address()])
+            .stdin(input)
+            .stdout(output)
+            .spawn()
+            .unwrap();
+        let bytes = pattern(size);
+        let came = thread::scope(|scope| {
+            let feeder = scope.spawn(|| {
+                fed.write_all(&bytes).unwrap();
+                drop(fed);
+            });
+            let mut came = Vec::new();
+            io::copy(&mut printed, &mut came).unwrap();
+            feeder.join().unwrap();
+            came
+        });
+        assert_same(&came, &bytes);
+        assert!(client.wait().unwrap().success());
+        let wanted = if is_stream { 256 << 10 } else { default };
+        assert_eq!((room(&given), room(&printed)), (wanted, wanted), "{size}");
+    }
 });
 
 families!(the_sending_half_stays_open_if_asked, |place| {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -20,6 +21,11 @@ use crate::net::{Socket, Stream};
 /// How much is copied at once, each way: half of what a pipe holds, so that its other end works
 /// on one half while we fill the other.
 const BUFFER: usize = 32 * 1024;
+/// After so many full buffers, a pipe of ours is one that carries much.
+const FULL_BUFFERS: u32 = 3;
+/// What such a pipe should hold. The default of two buffers puts its two ends to sleep in turns, and
+/// more than this gains nothing (scripts/compare stream).
+const PIPE_ROOM: i32 = 256 * 1024;
 /// The largest piece of one `sendfile(2)`, after which the idle clock is set back.
 const PIECE: usize = 128 * 1024;
 
@@ -48,7 +54,7 @@ pub async fn exchange(
     stream: Stream,
     address: &Address,
     input: impl Read + AsFd + Send + 'static,
-    output: impl Write + Send + 'static,
+    output: impl Write + AsFd + Send + 'static,
     options: ExchangeOptions,
 ) -> Result<Traffic> {
     let failed = |operation, source| Error::new(operation, address, source);
@@ -188,11 +194,13 @@ impl Shared {
     ) -> std::result::Result<(), Fault> {
         self.send_file(input.as_fd())?;
         let mut buffer = vec![0; BUFFER];
+        let mut full = 0;
         while input_comes(input.as_fd(), peer_ended).map_err(Fault::Own)? {
             let count = uninterrupted(|| input.read(&mut buffer)).map_err(Fault::Own)?;
             if count == 0 {
                 break;
             }
+            widen_if_full(input.as_fd(), count, &mut full);
             let mut rest = &buffer[..count];
             while !rest.is_empty() {
                 let sent = (&self.socket).write(rest).map_err(Fault::Socket)?;
@@ -224,16 +232,31 @@ impl Shared {
         }
     }
 
-    fn receive_all(&self, mut output: impl Write) -> std::result::Result<(), Fault> {
+    fn receive_all(&self, mut output: impl Write + AsFd) -> std::result::Result<(), Fault> {
         let mut buffer = vec![0; BUFFER];
+        let mut full = 0;
         loop {
             let count = (&self.socket).read(&mut buffer).map_err(Fault::Socket)?;
             if count == 0 {
                 return output.flush().map_err(Fault::Own);
             }
+            widen_if_full(output.as_fd(), count, &mut full);
             output.write_all(&buffer[..count]).map_err(Fault::Own)?;
             self.passed(&self.received, count);
         }
+    }
+}
+
+/// Makes a pipe larger when the last of so many buffers was full.
+fn widen_if_full(pipe: BorrowedFd<'_>, count: usize, full: &mut u32) {
+    if count < BUFFER {
+        return;
+    }
+    *full = full.saturating_add(1);
+    if *full == FULL_BUFFERS && fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|has| has < PIPE_ROOM)
+    {
+        // Who already has many pipes may not have larger ones; it goes on as it is.
+        let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_ROOM));
     }
 }
 
