@@ -42,13 +42,15 @@ pub fn connect_plain(text: &str) -> Result<Socket> {
 }
 
 /// Connects the `index`th of many connections: one local address has ports for some 28,000, and
-/// the loopback network has many addresses.
+/// the loopback network has many addresses. Each process takes others, as the ports of the one before
+/// rest for a minute (`TIME-WAIT`, see RFC 9293).
 pub fn connect_as(text: &str, index: usize) -> Result<Socket> {
     let address = parse(text)?;
     let socket = Socket::new(address.domain(), Type::STREAM, None)?;
     if address.domain() == Domain::IPV4 {
+        let [.., high, low] = std::process::id().to_be_bytes();
         let last = u8::try_from(2 + index / 5_000)?;
-        let own = SocketAddrV4::new([127, 0, 0, last].into(), 0);
+        let own = SocketAddrV4::new([127, high, low, last].into(), 0);
         socket.set_reuse_address(true)?;
         socket.bind(&own.into())?;
     }
