@@ -1,0 +1,219 @@
+"""What all rows share: the programs, what is started, the turns, and the report."""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PATIENCE = 60
+PROXYD = "/lib/systemd/systemd-socket-proxyd"
+
+
+class Failed(Exception):
+    """A program under measurement did not do what it is measured for."""
+
+
+# The programs
+
+
+def install_peers():
+    """Installs what is missing with apt, where that may be; what stays missing is left out."""
+    # Any nc would start, but -N is OpenBSD's.
+    usage = subprocess.run(["nc", "-h"], capture_output=True, text=True) if shutil.which("nc") else None
+    missing = [] if usage and "OpenBSD" in usage.stdout + usage.stderr else ["netcat-openbsd"]
+    missing += [name for name in ("socat", "haproxy", "sockperf", "wrk") if not shutil.which(name)]
+    missing += [] if os.path.exists(PROXYD) else ["systemd"]
+    packages = {"redis-server": "redis-server", "redis-benchmark": "redis-tools", "nginx": "nginx-light"}
+    missing += [package for program, package in packages.items() if not shutil.which(program)]
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if missing and shutil.which("apt-get"):
+        print("installing", *missing, file=sys.stderr)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([*as_root, "apt-get", "update", "-q"], **quiet)
+        # A server among them must not be started by its installation.
+        subprocess.run([*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1",
+                        "apt-get", "install", "-qy", "--no-install-recommends", *missing], **quiet)
+
+
+def build(given):
+    """Builds sok, if none is given, and the bare programs in release mode, and says where they are."""
+    programs = [os.path.abspath(given)] if given else []
+    folders = [(ROOT, "sok"), (os.path.join(ROOT, "scripts", "bare"), "bare")]
+    for folder, name in folders[len(programs):]:
+        built = subprocess.run(
+            ["cargo", "build", "--release", "--locked", "--message-format=json-render-diagnostics"],
+            # One target directory for both.
+            env={"CARGO_TARGET_DIR": os.path.join(ROOT, "target"), **os.environ},
+            cwd=folder, check=True, stdout=subprocess.PIPE, text=True,
+        ).stdout
+        artifacts = (json.loads(line) for line in built.splitlines())
+        programs.append(next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == name))
+    # Installed on a disk, as the peers are: what the linker has just written lies in the page cache
+    # piece by piece, and that alone makes the start of a process slower by a tenth.
+    installed = os.path.join(ROOT, "target", "installed")
+    os.makedirs(installed, exist_ok=True)
+    copies = []
+    for program, (_, name) in zip(programs, folders):
+        copies.append(os.path.join(installed, name))
+        # What another run of this script may still execute is replaced, not written over.
+        os.replace(shutil.copy(program, copies[-1] + ".new"), copies[-1])
+    return copies
+
+
+def raise_descriptor_limit(options):
+    """Gives the programs the descriptors for all connections, or has fewer of these."""
+    # Two for each in a relay, and what it keeps for pipes.
+    wanted = options.connections * 3
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        options.connections = min(options.connections, hard // 3)
+        print(f"{hard} descriptors (ulimit -n) are enough for {options.connections} connections", flush=True)
+
+
+CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
+CLONE_NEWNET = 0x40000000
+
+
+def own_network(congestion):
+    """Moves into a network that has the loopback alone, and where TCP has that congestion control."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+        sys.exit(f"scripts/compare: --congestion: a network of its own: {os.strerror(ctypes.get_errno())}; run as root")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    try:
+        with open(CONGESTION, "w") as file:
+            file.write(congestion)
+    except OSError as error:
+        known = text("/proc/sys/net/ipv4/tcp_available_congestion_control")
+        sys.exit(f"scripts/compare: --congestion {congestion}: {error.strerror}; known here are {known.strip()}")
+
+
+class Bench:
+    """What all rows share: the programs, a temporary directory, and all that was started."""
+
+    def __init__(self, options, sok, bare, folder):
+        self.options, self.sok, self.bare, self.folder = options, sok, bare, folder
+        self.started = []
+        self.names = 0
+
+    def path(self, name):
+        self.names += 1
+        return os.path.join(self.folder, f"{self.names}-{name}")
+
+    def start(self, command, **pipes):
+        process = subprocess.Popen(command, text=True, **pipes)
+        self.started.append(process)
+        return process
+
+    def stop(self, process):
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self.started.remove(process)
+
+    def stop_all(self):
+        for process in list(self.started):
+            self.stop(process)
+
+    @contextlib.contextmanager
+    def server(self, family, command):
+        """Starts a server on a free address of the family; gives its process and its address."""
+        address = {"unix": f"unix:{self.path('s')}", "inet": "inet:127.0.0.1:0", "inet6": "inet6:[::1]:0"}[family]
+        # The bare programs print their address as data, sok as talk.
+        talks = {"stderr": subprocess.PIPE} if command[0] == self.sok else {"stdout": subprocess.PIPE}
+        process = self.start([command[0], command[1], address, *command[2:]], stdin=subprocess.DEVNULL, **talks)
+        line = (process.stderr or process.stdout).readline()
+        if not line.startswith("listening on "):
+            raise Failed(f"{command} said {line!r}")
+        try:
+            yield process, line.removeprefix("listening on ").strip()
+        finally:
+            self.stop(process)
+
+    def run(self, *command, patience=PATIENCE):
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=patience)
+        if done.returncode:
+            raise Failed(f"{command} ended with {done.returncode}")
+        return done.stdout
+
+    def rounds(self, contenders, once, turns=1):
+        """Each contender in turns, so often; `once` gives a figure. One list a contender."""
+        figures = {name: [] for name in contenders}
+        for number in range(self.options.rounds * turns + 1):
+            order = list(contenders)
+            # Whoever goes first has another neighbour each time.
+            for name in order[number % len(order):] + order[:number % len(order)]:
+                figure = once(name, number)
+                if number > 0:
+                    figures[name].append(figure)
+        return figures
+
+
+def netcat(address):
+    """The arguments by which nc connects to an address."""
+    family, rest = address.split(":", 1)
+    if family == "unix":
+        return ["-U", rest]
+    host, port = rest.rsplit(":", 1)
+    return [host.strip("[]"), port]
+
+
+def socat(address):
+    """The address as socat writes it."""
+    family, rest = address.split(":", 1)
+    return {"unix": "UNIX-CONNECT", "inet": "TCP4", "inet6": "TCP6"}[family] + ":" + rest
+
+
+def text(path):
+    with open(path) as file:
+        return file.read()
+
+
+def on_cpu(process):
+    """The nanoseconds that a process has run; unlike its speed, another load changes it little."""
+    tasks = f"/proc/{process.pid}/task"
+    total = 0
+    for task in os.listdir(tasks):
+        with open(f"{tasks}/{task}/schedstat") as spent:
+            total += int(spent.read().split()[0])
+    return total
+
+
+def resident(process):
+    with open(f"/proc/{process.pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
+
+
+# The report
+
+
+def title(text, unit, target):
+    print(f"\n{text}\n  {'':34} {unit:>12}   ratio (least..greatest)   target {target}", flush=True)
+
+
+def row(name, figures, ratios=None, met=None, note=""):
+    middle = statistics.median(figures) if figures else None
+    middle = f"{'-':>12}" if middle is None else f"{middle:12.{1 if middle >= 100 else 2}f}"
+    ratio = ""
+    if ratios:
+        median = statistics.median(ratios)
+        ratio = f"{median:5.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
+        if met is not None:
+            note = ("met " if met(median) else "MISSED ") + note
+    print(f"  {name:34} {middle}   {ratio:24} {note}".rstrip(), flush=True)
+
+
+def divided(one, other):
+    """The ratio of each round."""
+    return [a / b for a, b in zip(one, other)]

@@ -1,0 +1,142 @@
+"""sok relay beside the other relays."""
+
+import contextlib
+import json
+import select
+import statistics
+import subprocess
+
+from comparison.bench import divided, row, title
+from comparison.ways import children, processor_time, relaying, relays
+
+
+def pairs(bench):
+    return [(near, far) for near in bench.options.family for far in bench.options.family]
+
+
+@contextlib.contextmanager
+def all_relays(bench, near, target):
+    """One relay of each kind to the target: its process and its address by name; and none at all."""
+    with contextlib.ExitStack() as stack:
+        ends = {name: stack.enter_context(relaying(bench, way, near, target)) for name, way in relays(bench).items()}
+        yield {**ends, "no relay": (None, target)}
+
+
+# The limit of a relay that copies nothing: one client at a time, by blocking calls.
+BARE_RELAY = "a bare splice loop"
+
+
+def best_of(figures, lost, best):
+    """The peer with the best median of those that lose nothing."""
+    peers = [name for name in figures if name not in ("sok relay", "no relay", BARE_RELAY) and name not in lost]
+    return best(peers, key=lambda name: statistics.median(figures[name]), default=None)
+
+
+def compare_relay(bench):
+    """Many bytes from a source through a relay to a sink."""
+    gigabyte = bench.options.size / 1e9
+    for near, far in pairs(bench):
+        lost, seconds = {}, {}
+        with bench.server(far, [bench.bare, "sink"]) as (sink, target), all_relays(bench, near, target) as ends, \
+                bench.server(near, [bench.bare, "relay", target]) as bare:
+            ends[BARE_RELAY] = bare
+
+            def once(name, number):
+                process, address = ends[name]
+                before = processor_time(process) if process else 0
+                right = bench.run(bench.bare, "push", address, str(bench.options.size)).split()
+                # A relay that did not reach the sink has lost all.
+                told = sink.stdout.readline() if select.select([sink.stdout], [], [], 10)[0] else "0 - inf end"
+                *got, took, _ = told.split(maxsplit=3)
+                if got != right:
+                    missing = int(right[0]) - int(got[0])
+                    lost[name] = f"LOST {missing} bytes" if missing else "CHANGED the bytes"
+                if number > 0 and process:
+                    seconds.setdefault(name, []).append((processor_time(process) - before) / gigabyte)
+                return gigabyte / float(took)
+
+            figures = bench.rounds(ends, once)
+        title(f"relay from {near} to {far}: {bench.options.size >> 20} MiB", "GB/s",
+              ">= 1.1 x the best peer, or its CPU time x 0.7")
+        best = best_of(figures, lost, max)
+        ours = figures["sok relay"]
+        for name, theirs in figures.items():
+            ratios, met, note = None, None, ""
+            if name in seconds:
+                note = f"{statistics.median(seconds[name]):.2f} CPU s/GB "
+            if theirs is not ours:
+                ratios = divided(ours, theirs)
+                note = "sok / this; " + note
+            if name == "no relay" and near == far == "unix":
+                met = lambda ratio: ratio >= 0.9
+            if name == best:
+                spent = statistics.median(seconds["sok relay"]) / max(statistics.median(seconds[name]), 0.001)
+                met = lambda ratio, spent=spent: ratio >= 1.1 or spent <= 0.7
+                note += f"(sok x {spent:.2f}) the best peer "
+            row(name, theirs, ratios, met, note + lost.get(name, ""))
+
+
+def compare_reqrep(bench):
+    """Round trips of small messages through a relay."""
+    for near, far in pairs(bench):
+        with bench.server(far, [bench.bare, "echo"]) as (_, target), all_relays(bench, near, target) as ends:
+            for count in (1, 64):
+                notes = {name: [] for name in ends}
+
+                def once(name, number):
+                    process, address = ends[name]
+                    before = processor_time(process) if process else 0
+                    out = json.loads(bench.run(bench.bare, "load", address, str(count), str(bench.options.seconds), "64"))
+                    if number > 0:
+                        cpu = (processor_time(process) - before) * 1e6 / out["trips"] if process else 0
+                        notes[name].append((out["p50_us"], out["p99_us"], cpu))
+                    return out["per_second"]
+
+                figures = bench.rounds(ends, once, turns=2)
+                title(f"reqrep from {near} to {far}: 64 bytes, connections: {count}", "trips/s",
+                      ">= 1.0 x the best peer")
+                best = best_of(figures, {}, max)
+                ours = figures["sok relay"]
+                for name, theirs in figures.items():
+                    p50, p99, cpu = (statistics.median(each) for each in zip(*notes[name]))
+                    ratios = divided(ours, theirs) if theirs is not ours else None
+                    met = (lambda ratio: ratio >= 1.0) if name == best else None
+                    row(name, theirs, ratios, met, f"p50 {p50:.0f} us, p99 {p99:.0f} us, {cpu:.2f} us of CPU each")
+
+
+def held_by(process):
+    """The resident memory of a process and of its children, each shared page once."""
+    total = 0
+    for pid in [str(process.pid), *children(process)]:
+        # A child may have ended meanwhile.
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError), open(f"/proc/{pid}/smaps_rollup") as file:
+            total += next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+    return total
+
+
+def compare_idle_relay(bench):
+    """Resident memory of a relay for each connection that says nothing."""
+    count = bench.options.connections
+    for family in bench.options.family:
+        title(f"idle relay from {family} to {family}: {count} connections, one 64-byte message each before",
+              "bytes each", "<= 3072")
+        for name, way in relays(bench).items():
+            # A process for each connection: fewer tell as much.
+            held = min(count, 200) if name.startswith("socat") else count
+            with bench.server(family, [bench.bare, "echo"]) as (_, target), \
+                    relaying(bench, way, family, target) as (process, address):
+                bench.run(bench.bare, "load", address, "1", "0.1", "64")
+                before = held_by(process)
+                holder = bench.start([bench.bare, "hold", address, str(held)],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                all_held = holder.stdout.readline() == "held\n"
+                figures = [(held_by(process) - before) / held] if all_held else []
+                holder.stdin.close()
+                bench.stop(holder)
+            if not all_held:
+                note = f"did not take {held} connections"
+            elif held != count:
+                note = f"{held} connections"
+            else:
+                note = "" if name != "sok relay" else "met" if figures[0] <= 3072 else "MISSED"
+            row(name, figures, note=note)

@@ -1,0 +1,142 @@
+"""The relays, started on any address, and what they use."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from comparison.bench import PATIENCE, PROXYD, Failed, on_cpu, socat, text
+
+
+def hostport(address):
+    """The host without brackets and the port, or the path."""
+    family, rest = address.split(":", 1)
+    if family == "unix":
+        return rest, None
+    host, port = rest.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def free_address(bench, family):
+    """An address that nobody listens on, for programs that do not tell which one they got."""
+    if family == "unix":
+        return f"unix:{bench.path('s')}"
+    kind, host, shown = {"inet": (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+                         "inet6": (socket.AF_INET6, "::1", "[::1]")}[family]
+    with socket.socket(kind) as probe:
+        probe.bind((host, 0))
+        return f"{family}:{shown}:{probe.getsockname()[1]}"
+
+
+def listens(address):
+    """Whether somebody listens there, seen without a connection."""
+    name, port = hostport(address)
+    if port is None:
+        with open("/proc/net/unix") as table:
+            rows = [line.split() for line in table if line.rstrip().endswith(" " + name)]
+        # Who renames the file does so when it accepts; the table still has the other name.
+        return os.path.exists(name) and all(r[3] == "00010000" for r in rows if r[5] == "01")
+    with open("/proc/net/tcp" if address.startswith("inet:") else "/proc/net/tcp6") as table:
+        rows = (line.split() for line in table)
+        return any(r[1].endswith(f":{port:04X}") and r[3] == "0A" for r in rows)
+
+
+def socat_relay(near, far, *options):
+    name, port = hostport(near)
+    listen = {"unix": f"UNIX-LISTEN:{name}", "inet": f"TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr",
+              "inet6": f"TCP6-LISTEN:{port},bind=[::1],reuseaddr"}[near.split(":")[0]]
+    return ["socat", *options, listen + ",fork,backlog=1024", socat(far)]
+
+
+def haproxy(bench, near, far):
+    def name(address):
+        return {"unix": "unix@", "inet": "ipv4@", "inet6": "ipv6@"}[address.split(":")[0]] + address.split(":", 1)[1]
+
+    config = bench.path("haproxy.cfg")
+    with open(config, "w") as file:
+        file.write(f"""
+global
+  maxconn {bench.options.connections + 1000}
+defaults
+  mode tcp
+  option splice-auto
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+listen relay
+  bind {name(near)}
+  server target {name(far)}
+""")
+    return ["haproxy", "-db", "-f", config]
+
+
+def proxyd(bench, near, far):
+    most = str(bench.options.connections + 1000)
+    name, port = hostport(far)
+    # It wants an IPv6 address without brackets, whatever the port is then divided by.
+    target = name if port is None else f"{name}:{port}"
+    return ["systemd-socket-activate", "-l", near.split(":", 1)[1], PROXYD, "-c", most, target]
+
+
+def relays(bench):
+    """The ways from one address to another, by name; what this machine lacks is left out."""
+    # Only the --max-connections of the idle ones is not the default.
+    most = ["--max-connections", str(max(4096, bench.options.connections + 1000))]
+    ways = {
+        "sok relay": lambda near, far: [bench.sok, "relay", near, far, *most],
+        "socat": socat_relay,
+        "socat -b 262144": lambda near, far: socat_relay(near, far, "-b", "262144"),
+        "haproxy, splice-auto": lambda near, far: haproxy(bench, near, far),
+        "systemd-socket-proxyd": lambda near, far: proxyd(bench, near, far),
+    }
+    there = {
+        "sok relay": True,
+        "socat": shutil.which("socat"),
+        "socat -b 262144": shutil.which("socat"),
+        "haproxy, splice-auto": shutil.which("haproxy"),
+        "systemd-socket-proxyd": shutil.which("systemd-socket-activate") and os.path.exists(PROXYD),
+    }
+    for name in ways:
+        if not there[name]:
+            print(f"  not installed, so left out: {name}", flush=True)
+    return {name: way for name, way in ways.items() if there[name]}
+
+
+def until_listening(process, address, said=os.devnull):
+    """Waits until a server accepts; `said` has what it says if it does not."""
+    late = time.monotonic() + PATIENCE
+    while not listens(address):
+        if process.poll() is not None or time.monotonic() > late:
+            raise Failed(f"{process.args} does not listen: {text(said)}")
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def relaying(bench, way, family, target):
+    """Starts a relay on a fresh address of the family; gives its process and its address."""
+    near = free_address(bench, family)
+    said = bench.path("relay.log")
+    with open(said, "w") as log:
+        process = bench.start(way(near, target), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    until_listening(process, near, said)
+    try:
+        yield process, near
+    finally:
+        bench.stop(process)
+
+
+def children(process):
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        return file.read().split()
+
+
+def processor_time(process):
+    """The seconds that a process has run, and its children, once these have ended."""
+    late = time.monotonic() + PATIENCE
+    while children(process) and time.monotonic() < late:
+        time.sleep(0.005)
+    with open(f"/proc/{process.pid}/stat") as file:
+        fields = file.read().rsplit(") ", 1)[1].split()
+    return on_cpu(process) / 1e9 + sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
