@@ -211,9 +211,26 @@ families!(a_programs_exit_status_is_logged, |place| {
 families!(with_once_the_programs_failure_is_the_servers, |place| {
     for (script, code) in [("exit 0", 0), ("exit 3", 1), ("kill -9 $$", 1)] {
         let server = start(place, &["--once"], script);
-        RawStream::connect(server.address()).rest();
+        RawStream::connect(server.address()).cut();
         assert_eq!(server.wait(), code, "{script}");
     }
+});
+
+families!(a_program_that_is_killed_is_no_clean_end, |place| {
+    let server = start(place, &["-v"], r#"printf half; read how; eval "$how""#);
+    for (how, is_clean) in [("exit 3", true), ("kill -9 $$", false)] {
+        let mut client = RawStream::connect(server.address());
+        assert_eq!(client.take(4), b"half");
+        client.send(format!("{how}\n").as_bytes());
+        let ended = client.try_rest();
+        // AF_UNIX cannot tell it: it has no reset but for bytes that were left unread.
+        if is_clean || !place.is_network() {
+            assert_eq!(ended.unwrap(), b"", "{how}");
+        } else {
+            assert!(RawStream::is_broken(&ended.unwrap_err()), "{how}");
+        }
+    }
+    server.stderr().wait_for("ended by signal 9");
 });
 
 families!(a_program_that_is_not_there_is_told_at_the_start, |place| {

@@ -67,7 +67,7 @@ impl Socket {
 
     /// Whether closing it resets the connection, where the family can (`SO_LINGER` of 0, see
     /// `socket(7)`), so that the peer sees an error and not a clean end.
-    pub(super) fn set_resets(&self, resets: bool) {
+    pub(crate) fn set_resets(&self, resets: bool) {
         self.resets.store(resets, Ordering::Relaxed);
     }
 

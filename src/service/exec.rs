@@ -15,6 +15,7 @@ use crate::loops::{Connection, Service, Stop};
 use crate::net::{EXEC_NAMES, Stream, exec_environment};
 
 /// Runs a program for each connection. It sees the end when the client ends, and may still answer.
+/// Its own end is the client's, and a reset if a signal ended it: what it said may not be all.
 ///
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL when the grace is
 /// over. Its environment is described at [`exec_environment`]; a variable of such a name that we
@@ -33,6 +34,7 @@ impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let failed = |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
         let local = stream.local().map_err(failed)?;
+        stream.reset_unless_done();
         let (socket, _) = stream.into_blocking().map_err(failed)?;
         let end = || socket.to_descriptor().map(Stdio::from).map_err(failed);
         let mut command = Command::new(&self.program);
@@ -47,8 +49,8 @@ impl Service for Exec {
             // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
             .process_group(0);
         let mut child = command.spawn().map_err(failed)?;
-        // The client must see the end when the program ends, so no descriptor of it stays here.
-        drop((command, socket));
+        // The client must see the end when the program ends: the command has descriptors of it too.
+        drop(command);
         let pid = child.id();
         let group = Group::of(pid);
         let status = tokio::select! {
@@ -60,6 +62,10 @@ impl Service for Exec {
         };
         let status = status.map_err(failed)?;
         group.done();
+        if status.signal().is_none() {
+            socket.set_resets(false);
+        }
+        drop(socket);
         info!(connection = connection.id(), pid, %status, "program ended");
         match failure(status) {
             None => Ok(()),
