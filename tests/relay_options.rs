@@ -143,6 +143,7 @@ fn what_could_never_serve_a_client_is_refused_at_the_start() {
         for (target, options, why) in [
             (":1", &[][..], "the host is empty"),
             ("inet:127.0.0.1:1", &source, "--source unix:./own.sock"),
+            ("[fe80::1]:1", &[], "such as [fe80::1%eth0]"),
         ] {
             let word = place.word();
             let done = sok(&[&["relay", &word, target], options].concat());

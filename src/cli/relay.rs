@@ -17,9 +17,9 @@ use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Limits;
-use crate::net::reaches;
+use crate::net::{SPARE_SHARE, reaches, refuse_unreachable};
 use crate::service::{Dump, DumpStyle, Forward};
-use crate::transfer::{Engine, PIPES_SHARE};
+use crate::transfer::Engine;
 
 /// What the process itself takes: standard streams, the first thread, listeners, name look-ups.
 const OWN_DESCRIPTORS: usize = 20;
@@ -112,7 +112,7 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
 /// backlog it waits.
 fn affordable(mut limits: Limits, own: usize, ui: Ui) -> Limits {
     let descriptors = raise_descriptor_limit();
-    let left = descriptors.saturating_sub(own as u64 + descriptors / PIPES_SHARE);
+    let left = descriptors.saturating_sub(own as u64 + descriptors / SPARE_SHARE);
     let most = usize::try_from(left / 2).unwrap_or(usize::MAX).max(1);
     if limits.max_connections > most {
         let why = format!(
@@ -137,6 +137,10 @@ fn check_target(
         Err(_) => return Ok(()),
         Ok(to) => to,
     };
+    // One that may be reached is enough: all are tried.
+    if let Some(Err(error)) = to.iter().map(refuse_unreachable).min_by_key(Result::is_err) {
+        return Err(error);
+    }
     let usage = |cause: String| Err(Error::because("relay", target, Kind::Usage, cause));
     if let Some(source) = source
         && to.iter().all(|to| to.family() != source.family())

@@ -100,7 +100,7 @@ fn taken(error: io::Error, address: &Address) -> Refusal {
             "ports below 1024 need CAP_NET_BIND_SERVICE"
         }
         (io::ErrorKind::AddrNotAvailable, _) => "no interface of this machine has this address",
-        (_, Address::Inet6(v6)) if lacks_scope(v6) => {
+        (_, Address::Inet6(_)) if lacks_scope(address) => {
             return Refusal {
                 source: error,
                 kind: Some(Kind::Usage),
@@ -270,7 +270,7 @@ pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
             Some(nix::Error::ENETUNREACH | nix::Error::EHOSTUNREACH),
         ) => Error::new("connect", address, source)
             .with_hint("check the address, and the routes (ip route)"),
-        (Address::Inet6(v6), Some(nix::Error::EINVAL)) if lacks_scope(v6) => {
+        (Address::Inet6(_), Some(nix::Error::EINVAL)) if lacks_scope(address) => {
             Error::new("connect", address, source)
                 .with_kind(Kind::Usage)
                 .with_hint(NEEDS_SCOPE)
@@ -283,8 +283,12 @@ pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
 
 const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe80::1%eth0]";
 
-fn lacks_scope(v6: &std::net::SocketAddrV6) -> bool {
-    v6.ip().is_unicast_link_local() && v6.scope_id() == 0
+/// Whether it is an address of one link that does not say of which.
+pub(super) const fn lacks_scope(address: &Address) -> bool {
+    match address {
+        Address::Inet6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
+        Address::Inet(_) | Address::Unix(_) => false,
+    }
 }
 
 /// The process at the other end, where the family tells.

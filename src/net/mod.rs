@@ -13,6 +13,7 @@ mod room;
 mod sockaddr;
 mod socket;
 mod socket_file;
+mod spare;
 mod stream;
 
 pub use self::call::Call;
@@ -21,7 +22,8 @@ pub use self::family::{exec_environment, is_left_behind};
 pub use self::host::{LinkLocal, Obstacle, bind, create, link_local_addresses, obstacle};
 pub use self::listener::{ListenOptions, Listener, Owner};
 pub use self::peer::{Credentials, Peer};
-pub use self::reach::reaches;
+pub use self::reach::{reaches, refuse_unreachable};
 pub use self::socket::{CALL_TARGET, Socket};
 pub use self::socket_file::SocketFile;
+pub use self::spare::{SPARE_SHARE, Spare};
 pub use self::stream::{ConnectOptions, Stream};

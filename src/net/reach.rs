@@ -3,8 +3,10 @@
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use super::family;
 use super::socket_file::directory_of;
 use crate::address::{Address, UnixName};
+use crate::error::Result;
 
 /// Whether who connects to `target` may reach a listener on `own`, whatever the two are called:
 /// by another path to the same file, by an IPv4-mapped address, by any address of this machine if
@@ -32,6 +34,17 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
         is_v4
     };
     takes && is_ours(ip)
+}
+
+/// Refuses an address that cannot be connected to, whoever listens and whatever the network is.
+///
+/// # Errors
+/// What [`Stream::connect`](super::Stream::connect) would say of it.
+pub fn refuse_unreachable(address: &Address) -> Result<()> {
+    match family::lacks_scope(address) {
+        true => Err(family::connect_error(address, nix::Error::EINVAL.into())),
+        false => Ok(()),
+    }
 }
 
 /// Where a path leads by its directory, as the file itself may not be there yet.

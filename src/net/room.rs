@@ -10,8 +10,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::socket::Socket;
+use super::spare::Spare;
 
-/// When to try again, where no descriptor is left to wait with.
+/// When to try again, where no descriptor is to be had to wait with.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The wait for room to send, which begins with the first send that finds none.
@@ -19,7 +20,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// It has a descriptor of its own, since what a registration waits for cannot be changed. Once
 /// begun it stays, as a stream that found no room is one that sends much.
 #[derive(Debug, Default)]
-pub(super) struct Room(OnceLock<Box<AsyncFd<OwnedFd>>>);
+pub(super) struct Room(OnceLock<Box<Wait>>);
+
+#[derive(Debug)]
+struct Wait {
+    io: AsyncFd<OwnedFd>,
+    _spare: Spare,
+}
 
 impl Room {
     /// Polls to do what says `WouldBlock` while `socket` has no room.
@@ -29,15 +36,15 @@ impl Room {
         socket: &Socket,
         mut send: impl FnMut() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        if let Some(io) = self.0.get() {
-            return poll_writing(io, cx, send);
+        if let Some(wait) = self.0.get() {
+            return poll_writing(&wait.io, cx, send);
         }
         match send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => return Poll::Ready(done),
         }
-        match begin(socket) {
-            Ok(io) => poll_writing(self.0.get_or_init(|| Box::new(io)), cx, send),
+        match Wait::begin(socket) {
+            Ok(wait) => poll_writing(&self.0.get_or_init(|| Box::new(wait)).io, cx, send),
             Err(_) => {
                 let waker = cx.waker().clone();
                 tokio::spawn(async {
@@ -50,8 +57,15 @@ impl Room {
     }
 }
 
-fn begin(socket: &Socket) -> io::Result<AsyncFd<OwnedFd>> {
-    registered(socket.as_fd().try_clone_to_owned()?, Interest::WRITABLE)
+impl Wait {
+    fn begin(socket: &Socket) -> io::Result<Self> {
+        let spare = Spare::take(1)?;
+        let own = socket.as_fd().try_clone_to_owned()?;
+        Ok(Self {
+            io: registered(own, Interest::WRITABLE)?,
+            _spare: spare,
+        })
+    }
 }
 
 /// Polls to do what says `WouldBlock` while `io` cannot be written to.

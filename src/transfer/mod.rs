@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep_until};
 
 use self::direction::Direction;
 pub use self::direction::Engine;
-pub use self::pipe::PIPES_SHARE;
 use crate::net::Stream;
 
 /// The bytes that passed, each way.

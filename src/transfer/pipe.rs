@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::pipe2;
+
+use crate::net::Spare;
 
 /// What a pipe should hold: TCP gives much at a time.
 const ROOM: usize = 1024 * 1024;
@@ -18,14 +17,10 @@ const ROOM_OF_MANY: usize = 256 * 1024;
 const FEW: u64 = 32;
 /// What a pipe must hold: to splice less at a time is slower than to copy.
 const ROOM_MIN: usize = 64 * 1024;
-/// The part of the process's descriptors that pipes may take, one in so many: the others are for
-/// the connections themselves, which can do without a pipe.
-pub const PIPES_SHARE: u64 = 8;
+/// What a pipe takes of them.
+const DESCRIPTORS: u64 = 2;
 /// How many empty pipes a thread keeps: two for each of a few busy connections.
 const POOL_MAX: usize = 16;
-
-/// The pipes that there are, on all threads.
-static COUNT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
@@ -38,33 +33,7 @@ pub(super) struct Pipe {
     entry: OwnedFd,
     room: usize,
     held: usize,
-    _place: Place,
-}
-
-/// The right to have one pipe, which is given back when this value is dropped.
-#[derive(Debug)]
-struct Place;
-
-impl Place {
-    fn take() -> io::Result<Self> {
-        static MOST: OnceLock<u64> = OnceLock::new();
-        // Two descriptors a pipe. Read once, when the process has set its limit.
-        let most = *MOST.get_or_init(|| {
-            let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-            limit / PIPES_SHARE / 2
-        });
-        let place = Self;
-        if COUNT.fetch_add(1, Ordering::Relaxed) < most {
-            return Ok(place);
-        }
-        Err(nix::Error::EMFILE.into())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        COUNT.fetch_sub(1, Ordering::Relaxed);
-    }
+    _spare: Spare,
 }
 
 impl Pipe {
@@ -77,9 +46,9 @@ impl Pipe {
         if let Some(pipe) = POOL.with_borrow_mut(Vec::pop) {
             return Ok(pipe);
         }
-        let place = Place::take()?;
+        let spare = Spare::take(DESCRIPTORS)?;
         let (exit, entry) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let is_one_of_few = COUNT.load(Ordering::Relaxed) <= FEW;
+        let is_one_of_few = Spare::taken() <= FEW * DESCRIPTORS;
         let rooms = if is_one_of_few {
             &[ROOM, ROOM_OF_MANY][..]
         } else {
@@ -100,7 +69,7 @@ impl Pipe {
             entry,
             room,
             held: 0,
-            _place: place,
+            _spare: spare,
         })
     }
 
