@@ -67,16 +67,23 @@ def build(given):
 
 
 def raise_descriptor_limit(options):
-    """Gives the programs the descriptors for all connections, or has fewer of these."""
-    # Two for each in a relay, and what it keeps for pipes.
-    wanted = options.connections * 3
+    """Gives the programs the descriptors for all connections, as far as may be."""
+    wanted = options.connections * RELAY_DESCRIPTORS + 100
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
     except (ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        options.connections = min(options.connections, hard // 3)
-        print(f"{hard} descriptors (ulimit -n) are enough for {options.connections} connections", flush=True)
+
+
+# What a relay may take for each connection: HAProxy asks for more than two.
+RELAY_DESCRIPTORS = 3
+
+
+def held_connections(options, each):
+    """How many connections a program has the descriptors for, if each takes so many."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(options.connections, (limit - 100) // each)
 
 
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 
-from comparison.bench import PATIENCE, Failed, divided, netcat, on_cpu, resident, row, socat, title
+from comparison.bench import PATIENCE, Failed, divided, held_connections, netcat, on_cpu, resident, row, socat, title
 
 
 def compare_call(bench):
@@ -76,7 +76,7 @@ def compare_echo(bench):
 
 def compare_idle(bench):
     """Resident memory for each connection that says nothing."""
-    count = bench.options.connections
+    count = held_connections(bench.options, 1)
     limit = str(2 * count)
     servers = {
         "bare epoll loop": [bench.bare, "echo"],

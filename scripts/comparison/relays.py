@@ -6,7 +6,7 @@ import select
 import statistics
 import subprocess
 
-from comparison.bench import divided, row, title
+from comparison.bench import RELAY_DESCRIPTORS, divided, held_connections, row, title
 from comparison.ways import children, processor_time, relaying, relays
 
 
@@ -116,7 +116,7 @@ def held_by(process):
 
 def compare_idle_relay(bench):
     """Resident memory of a relay for each connection that says nothing."""
-    count = bench.options.connections
+    count = held_connections(bench.options, RELAY_DESCRIPTORS)
     for family in bench.options.family:
         title(f"idle relay from {family} to {family}: {count} connections, one 64-byte message each before",
               "bytes each", "<= 3072")

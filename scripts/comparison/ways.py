@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from comparison.bench import PATIENCE, PROXYD, Failed, on_cpu, socat, text
+from comparison.bench import PATIENCE, PROXYD, RELAY_DESCRIPTORS, Failed, held_connections, on_cpu, socat, text
 
 
 def hostport(address):
@@ -50,6 +50,11 @@ def socat_relay(near, far, *options):
     return ["socat", *options, listen + ",fork,backlog=1024", socat(far)]
 
 
+def most_connections(bench):
+    """Those that are held, and some more."""
+    return held_connections(bench.options, RELAY_DESCRIPTORS) + 1000
+
+
 def haproxy(bench, near, far):
     def name(address):
         return {"unix": "unix@", "inet": "ipv4@", "inet6": "ipv6@"}[address.split(":")[0]] + address.split(":", 1)[1]
@@ -58,7 +63,7 @@ def haproxy(bench, near, far):
     with open(config, "w") as file:
         file.write(f"""
 global
-  maxconn {bench.options.connections + 1000}
+  maxconn {most_connections(bench)}
 defaults
   mode tcp
   option splice-auto
@@ -73,7 +78,7 @@ listen relay
 
 
 def proxyd(bench, near, far):
-    most = str(bench.options.connections + 1000)
+    most = str(most_connections(bench))
     name, port = hostport(far)
     # It wants an IPv6 address without brackets, whatever the port is then divided by.
     target = name if port is None else f"{name}:{port}"
@@ -83,7 +88,7 @@ def proxyd(bench, near, far):
 def relays(bench):
     """The ways from one address to another, by name; what this machine lacks is left out."""
     # Only the --max-connections of the idle ones is not the default.
-    most = ["--max-connections", str(max(4096, bench.options.connections + 1000))]
+    most = ["--max-connections", str(max(4096, most_connections(bench)))]
     ways = {
         "sok relay": lambda near, far: [bench.sok, "relay", near, far, *most],
         "socat": socat_relay,
