@@ -11,6 +11,7 @@ mod support;
 mod addresses;
 mod architecture;
 mod bench;
+mod beside_the_stream;
 mod call;
 mod check;
 mod check_address;

@@ -2,18 +2,19 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IoSliceMut, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
 use socket2::{Domain, Type};
 use tokio::io::Interest;
 
 use super::listener::ListenOptions;
 use super::peer::{Credentials, Peer};
 use super::sockaddr::{decode, encode};
-use super::socket::Socket;
+use super::socket::{Received, Socket};
 use super::socket_file::{Refusal, SocketFile, foreign, in_use};
 use crate::address::{Address, Family, UnixName};
 use crate::error::{Error, Kind};
@@ -168,14 +169,30 @@ pub(super) fn connected(socket: &Socket, address: &Address) -> io::Result<()> {
     opened(socket)
 }
 
-/// What a connection waits for from the start.
+/// Receives what is there. AF_UNIX ends a receive after the bytes that open files came with
+/// (`SCM_RIGHTS`, see `unix(7)`), which it closes as nobody asked for them.
+pub(super) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Received> {
+    let (count, is_cut) = match socket.family() {
+        Family::Inet | Family::Inet6 => (socket.options().read(buffer)?, false),
+        Family::Unix => {
+            let mut data = [IoSliceMut::new(buffer)];
+            let mut none = RecvAncillaryBuffer::default();
+            let received = recvmsg(socket, &mut data, &mut none, RecvFlags::empty())?;
+            (received.bytes, received.flags.contains(ReturnFlags::CTRUNC))
+        }
+    };
+    Ok(Received { count, is_cut })
+}
+
+/// What a connection waits for from the start: what comes, and the mark of urgent data.
 ///
 /// AF_UNIX tells who waits for room of each message that the peer takes, so that a server would be
 /// woken twice for each reply: room is waited for once there is none. TCP tells it then alone.
 pub(super) const fn interest(family: Family) -> Interest {
+    const COMES: Interest = Interest::READABLE.add(Interest::PRIORITY);
     match family {
-        Family::Inet | Family::Inet6 => Interest::READABLE.add(Interest::WRITABLE),
-        Family::Unix => Interest::READABLE,
+        Family::Inet | Family::Inet6 => COMES.add(Interest::WRITABLE),
+        Family::Unix => COMES,
     }
 }
 

@@ -116,9 +116,10 @@ impl Socket {
     }
 
     /// `recv(2)`: what is there, 0 at the end.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         let size = buffer.len();
-        self.watched("recv", || size.to_string(), || (&self.inner).read(buffer))
+        let receive = || family::receive(self, buffer);
+        self.watched("recv", || size.to_string(), receive)
     }
 
     /// `recv(2)` that takes nothing: how much is there, at most `count`.
@@ -212,7 +213,7 @@ impl Socket {
 
 impl Read for &Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.receive(buffer)
+        self.receive(buffer).map(|received| received.count)
     }
 }
 
@@ -268,6 +269,21 @@ trait Shown {
 impl Shown for () {
     fn shown(&self) -> String {
         "0".to_owned()
+    }
+}
+
+/// What one `recv(2)` gave.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received {
+    pub(super) count: usize,
+    /// Whether it ended early, as something came with the bytes that was not asked for: more may be
+    /// there.
+    pub(super) is_cut: bool,
+}
+
+impl Shown for Received {
+    fn shown(&self) -> String {
+        self.count.to_string()
     }
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
@@ -18,7 +18,7 @@ use super::listener::bind_error;
 use super::peer::Credentials;
 use super::room::{Room, poll_writing, registered};
 use super::sockaddr::{decode, encode};
-use super::socket::{Socket, Watch};
+use super::socket::{Received, Socket, Watch};
 use super::socket_file::SocketFile;
 use crate::address::{Address, Family};
 use crate::error::{Error, Kind, Result};
@@ -37,7 +37,7 @@ pub struct ConnectOptions {
 pub struct Stream {
     // The client's own name, dropped before the socket.
     file: Option<Box<SocketFile>>,
-    // Another descriptor of it, dropped before the one that may reset the connection.
+    // Another descriptor of it, closed first: the connection ends with the last one.
     room: Room,
     io: AsyncFd<Socket>,
     local: Option<Arc<Address>>,
@@ -177,9 +177,11 @@ impl Stream {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
             match self.io.get_ref().receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Ok(count) => {
-                    // A short read emptied the socket: the next one would only say EAGAIN.
-                    if 0 < count && count < buffer.len() {
+                Ok(Received { count, is_cut }) => {
+                    // A short read emptied the socket: the next one would only say EAGAIN. But
+                    // the kernel also stops at what is no part of the stream.
+                    let is_short = 0 < count && count < buffer.len();
+                    if is_short && !is_cut && !self.is_urgent() {
                         ready.clear_ready();
                     }
                     return Poll::Ready(Ok(count));
@@ -187,6 +189,11 @@ impl Stream {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Whether the peer has sent urgent data, see `tcp(7)`: receives then stop where it was.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.io.try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
     }
 
     /// Waits until `count` bytes have come and takes none of them; gives how many are there, which

@@ -196,6 +196,12 @@ impl<'a> Direction<'a> {
             (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
             return self.poll_copy(cx, from, to);
         };
+        if pipe.held() == 0 && from.is_urgent() {
+            // A splice would stop for good where the urgent data was.
+            pipe.give_back();
+            (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
+            return self.poll_copy(cx, from, to);
+        }
         // What blocked before is the rest of a piece, and tells nothing of the flow.
         let mut whole = None;
         if pipe.held() == 0 {
@@ -222,9 +228,12 @@ impl<'a> Direction<'a> {
             }
         }
         pipe.give_back();
-        if let Some(count) = whole {
-            self.see(count, from, to);
+        match whole {
+            // The end, or urgent data that we are not told of yet: a receive knows.
+            Some(0) => return self.poll_copy(cx, from, to),
+            Some(count) => self.see(count, from, to),
+            None => {}
         }
-        Poll::Ready(Ok(whole != Some(0)))
+        Poll::Ready(Ok(true))
     }
 }

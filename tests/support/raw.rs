@@ -142,10 +142,15 @@ impl RawStream {
         bytes
     }
 
+    /// The same connection, for another thread.
+    pub(crate) fn twin(&self) -> Self {
+        Self(self.0.try_clone().unwrap())
+    }
+
     /// Sends `bytes` and ends the sending half while it reads to the end.
     pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
         thread::scope(|scope| {
-            let mut sending = Self(self.0.try_clone().unwrap());
+            let mut sending = self.twin();
             scope.spawn(move || {
                 sending.send(bytes);
                 sending.finish();
