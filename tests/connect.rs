@@ -56,6 +56,28 @@ families!(the_end_of_the_input_ends_our_sending_half, |place| {
     assert!(done.stderr.contains("shutdown("), "{}", done.stderr);
 });
 
+families!(
+    an_input_that_goes_on_after_the_peers_end_is_sent_whole,
+    |place| {
+        let listener = RawListener::bind(place);
+        let mut client = Process::sok(&["connect", listener.address()]);
+        let bytes = pattern(8 << 20);
+        let mut served = listener.accept();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                client.write(&bytes);
+                client.close_stdin();
+            });
+            let first = served.take(1 << 20);
+            served.finish();
+            assert_same(&[first, served.rest()].concat(), &bytes);
+        });
+        drop(served);
+        let done = client.done();
+        assert_eq!(done.code, 0, "{}", done.stderr);
+    }
+);
+
 families!(a_pipe_of_ours_is_made_larger_for_a_stream_alone, |place| {
     let server = Server::start(place, &[]);
     let room = |pipe: &dyn AsFd| fcntl(pipe.as_fd(), FcntlArg::F_GETPIPE_SZ).unwrap();

@@ -205,6 +205,17 @@ families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
     assert_eq!(server.wait(), 0);
 });
 
+families!(
+    a_reply_that_its_client_does_not_take_is_a_failure,
+    |place| {
+        for options in [&["--once"][..], &["--once", "--framing", "line"]] {
+            let server = Server::start(place, options);
+            RawStream::connect(server.address()).send(b"hello\n");
+            assert_eq!(server.wait(), 6, "{}", server.stderr().text());
+        }
+    }
+);
+
 families!(a_client_that_resets_disturbs_nobody, |place| {
     let server = Server::start(place, &["-v"]);
     let mut other = accepted(&server);

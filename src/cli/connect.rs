@@ -43,6 +43,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         if let Some(prompt) = prompt {
             let conversation = Conversation {
                 forbidden: args.forbid,
+                adds_newlines: ui::shows_output(),
             };
             let lines = Editor::new(prompt)?;
             return prompt::hold(conversation.hold(&stream, &address, lines, &mut output)).await;

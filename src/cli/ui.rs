@@ -302,6 +302,11 @@ impl AsFd for Standard {
     }
 }
 
+/// Whether the standard output is a terminal.
+pub(crate) fn shows_output() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether a person sits at both ends.
 pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc as async_mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::address::Address;
-use crate::client::output_error;
+use crate::client::{QUIET, output_error};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
 use crate::net::Stream;
@@ -49,18 +49,20 @@ fn unread(error: io::Error) -> Error {
 pub struct Conversation {
     /// A line with one of these in it is not sent.
     pub forbidden: Vec<String>,
+    /// Before the next line a newline is added where the reply has none, for a person to read; the
+    /// output is otherwise what the peer says, byte by byte.
+    pub adds_newlines: bool,
 }
 
 impl Conversation {
     /// Sends line after line and writes what comes back, until the lines or the peer end.
     ///
     /// A reply is what one receive returns; a line that has none for a short time is followed by
-    /// the next all the same. What comes later is written when it comes, and before the next line
-    /// a newline is added where the reply has none. The end of the lines ends our sending half,
-    /// and what the peer still says is written.
+    /// the next all the same. What comes later is written when it comes. The end of the lines ends
+    /// our sending half, and what the peer still says is written.
     ///
-    /// The end of the peer is the end for a person; lines that nobody types are read on, to know
-    /// whether one is left.
+    /// The end of the peer is the end for a person; lines that nobody types are read on for a
+    /// moment, to know whether one is left.
     ///
     /// # Errors
     /// [`Kind::Broken`] if the peer resets or leaves with a line unsent, [`Kind::OutputClosed`],
@@ -74,10 +76,12 @@ impl Conversation {
     ) -> Result<Traffic> {
         let failed = |operation, source| Error::new(operation, address, source);
         let is_typed = lines.is_typed();
+        let adds_newlines = self.adds_newlines;
         let (mut typed, next) = self.read_lines(lines)?;
         let mut buffer = vec![0; RECEIVE];
         let mut reply = Reply {
             output,
+            adds_newlines,
             ends_line: true,
         };
         let mut traffic = Traffic::default();
@@ -104,10 +108,12 @@ impl Conversation {
                         if !asked {
                             let _ = next.send(());
                         }
-                        return match typed.recv().await {
-                            None => Ok(traffic),
-                            Some(Ok(_)) => Err(Error::because("send", address, Kind::Broken, ENDED)),
-                            Some(Err(error)) => Err(unread(error)),
+                        return match timeout(QUIET, typed.recv()).await {
+                            Ok(None) | Err(_) => Ok(traffic),
+                            Ok(Some(Ok(_))) => {
+                                Err(Error::because("send", address, Kind::Broken, ENDED))
+                            }
+                            Ok(Some(Err(error))) => Err(unread(error)),
                         };
                     }
                     traffic.received += count as u64;
@@ -197,6 +203,7 @@ impl Conversation {
 /// The replies on their way to the output.
 struct Reply<'a, W> {
     output: &'a mut W,
+    adds_newlines: bool,
     ends_line: bool,
 }
 
@@ -209,7 +216,7 @@ impl<W: Write> Reply<'_, W> {
 
     /// Adds the newline that a reply lacks.
     fn end_line(&mut self) -> io::Result<()> {
-        if self.ends_line {
+        if self.ends_line || !self.adds_newlines {
             return Ok(());
         }
         self.write(b"\n")

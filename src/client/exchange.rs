@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::address::Address;
-use crate::client::output_error;
+use crate::client::{QUIET, output_error};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
 use crate::net::{Socket, Stream};
@@ -45,7 +45,8 @@ pub struct ExchangeOptions {
 /// own: the two ends are inherited descriptors that may block, and neither may hold up the other.
 ///
 /// The end of the input ends our sending half. The exchange ends when the peer ends, though not
-/// before the input that is there already has been sent.
+/// before the input says nothing for a moment: a peer that has closed then resets the connection,
+/// and one that has only ended its sending half has it all.
 ///
 /// # Errors
 /// [`Kind::Broken`] if the peer resets the connection or leaves with data of ours unsent,
@@ -129,8 +130,11 @@ fn spawn(
 ) -> Result<()> {
     let (shared, events) = (Arc::clone(shared), events.clone());
     let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let event = run(&shared);
+        // Whoever hears of it closes the socket, and is the last to hold it.
+        drop(shared);
         // Nobody listens any more once the exchange has ended.
-        let _ = events.send(run(&shared));
+        let _ = events.send(event);
     });
     started
         .map(drop)
@@ -260,11 +264,16 @@ fn widen_if_full(pipe: BorrowedFd<'_>, count: usize, full: &mut u32) {
     }
 }
 
-/// Waits until there is input, or its end; `false` if there is none and the peer has ended.
+/// Waits until there is input, or its end; `false` if there is none for a moment and the peer has
+/// ended.
 fn input_comes(input: BorrowedFd<'_>, peer_ended: Option<&PipeReader>) -> io::Result<bool> {
     let mut polled = vec![PollFd::new(input, PollFlags::POLLIN)];
     polled.extend(peer_ended.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
     uninterrupted(|| Ok(poll(&mut polled, PollTimeout::NONE)?))?;
+    if polled[0].any() == Some(false) {
+        let moment = PollTimeout::try_from(QUIET).unwrap_or(PollTimeout::MAX);
+        uninterrupted(|| Ok(poll(&mut polled[..1], moment)?))?;
+    }
     Ok(polled[0].any() != Some(false))
 }
 

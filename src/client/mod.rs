@@ -14,7 +14,13 @@ pub use self::connect::{ConnectPlan, connect};
 pub use self::conversation::{Conversation, Lines};
 pub use self::exchange::{ExchangeOptions, exchange};
 pub use self::wait::{WaitPlan, wait};
+use std::time::Duration;
+
 use crate::error::{Error, Kind};
+
+/// For how long an input says nothing that is not about to say more. When the peer has ended, what
+/// comes without such a pause is still sent, and it alone.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// The failure to write to our own output: one that was closed wants no more.
 pub(crate) fn output_error(source: std::io::Error) -> Error {

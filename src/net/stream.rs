@@ -166,7 +166,7 @@ impl Stream {
     /// Receives what is there, 0 bytes at the end.
     ///
     /// # Errors
-    /// What `recv(2)` reports.
+    /// What `recv(2)` reports, and at the end what is pending on the socket.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_receive(cx, buffer)).await
     }
@@ -177,11 +177,15 @@ impl Stream {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
             match self.io.get_ref().receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Ok(Received { count: 0, .. }) => {
+                    // A reset that came after the end tells of bytes that the peer did not take.
+                    let reset = self.io.get_ref().take_error()?;
+                    return Poll::Ready(reset.map_or(Ok(0), Err));
+                }
                 Ok(Received { count, is_cut }) => {
                     // A short read emptied the socket: the next one would only say EAGAIN. But
                     // the kernel also stops at what is no part of the stream.
-                    let is_short = 0 < count && count < buffer.len();
-                    if is_short && !is_cut && !self.is_urgent() {
+                    if count < buffer.len() && !is_cut && !self.is_urgent() {
                         ready.clear_ready();
                     }
                     return Poll::Ready(Ok(count));

@@ -161,6 +161,7 @@ fn line() -> Rule {
 async fn converse(server: &Server, script: Script) -> crate::error::Result<String> {
     let client = Client::connect("client", server.address()).await?;
     let conversation = Conversation {
+        adds_newlines: false,
         forbidden: vec![FORBIDDEN.to_owned()],
     };
     let mut replies = Vec::new();
