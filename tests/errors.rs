@@ -434,6 +434,16 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
             "permission bits are octal",
             "serve",
         ),
+        (
+            &["relay", "@s", "@t", "--idle-timeout", "0s"],
+            "longer than 0",
+            "relay",
+        ),
+        (
+            &["connect", "@s", "--idle-timeout", "0s"],
+            "longer than 0",
+            "connect",
+        ),
     ] {
         let help = format!("; see 'sok {help} --help'\n").replace("  ", " ");
         let done = sok(words);

@@ -294,6 +294,28 @@ families!(
     }
 );
 
+families!(the_grace_is_for_the_programs_children_too, |place| {
+    // The program ends at once, its child says something more.
+    let script = "(trap 'echo bye; exit 0' TERM; echo ready; cat >/dev/null & wait) & wait";
+    let server = start(place, &["--grace", "5m"], script);
+    let mut client = RawStream::connect(server.address());
+    assert_eq!(client.line(), "ready\n");
+    server.terminate();
+    assert_eq!(client.cut(), b"bye\n");
+    assert_eq!(server.wait(), 0);
+});
+
+families!(no_child_of_a_program_outlives_the_grace, |place| {
+    let script = "(trap '' TERM; echo ready; sleep 300) & wait";
+    let server = start(place, &["--grace", "10ms"], script);
+    let mut client = RawStream::connect(server.address());
+    assert_eq!(client.line(), "ready\n");
+    server.terminate();
+    // The end comes when nobody holds the socket any more.
+    assert_eq!(client.cut(), b"");
+    assert_eq!(server.wait(), 0);
+});
+
 families!(a_program_that_a_client_leaves_sees_the_end, |place| {
     let server = start(place, &["-v"], "cat >/dev/null; exit 7");
     drop(RawStream::connect(server.address()));

@@ -224,6 +224,15 @@ families!(
     }
 );
 
+families!(a_new_dump_is_for_its_owner_alone, |place| {
+    use std::os::unix::fs::PermissionsExt;
+    let file = place.path("dump");
+    let options = ["--dump", file.to_str().unwrap()];
+    let _relay = relay(place, "unix:@nobody", &options);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+});
+
 families!(a_dump_among_json_needs_a_file, |place| {
     let word = place.word();
     for style in ["hex", "text"] {

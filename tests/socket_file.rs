@@ -134,12 +134,39 @@ fn the_owner_is_as_asked_for() {
 #[test]
 fn an_owner_that_nobody_knows_is_refused() {
     let place = place();
-    for owner in ["no-such-user", ":no-such-group"] {
+    for owner in ["no-such-user", ":no-such-group", "", ":", "4294967295"] {
         let done = sok(&["serve", &place.word(), "--owner", owner]);
         assert_eq!(done.code, 2, "{}", done.stderr);
         assert!(done.stderr.contains(owner), "{}", done.stderr);
     }
     assert_eq!(place.listing(), Vec::<String>::new());
+}
+
+#[test]
+fn an_option_that_protects_nothing_is_refused() {
+    for (words, told) in [
+        (
+            &["serve", "@s", "--mode", "600"][..],
+            "are for a socket file",
+        ),
+        (
+            &["serve", "inet:127.0.0.1:0", "--owner", "0"],
+            "are for a socket file",
+        ),
+        (
+            &["relay", "@s", "@t", "--listen", ":0", "--mode", "600"],
+            "are for a socket file",
+        ),
+        (&["serve", "./s", "--v6only"], "--v6only is for IPv6"),
+        (
+            &["serve", "inet:127.0.0.1:0", "--v6only"],
+            "--v6only is for IPv6",
+        ),
+    ] {
+        let done = sok(words);
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+    }
 }
 
 families!(a_live_address_is_never_taken, |place| {

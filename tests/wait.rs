@@ -112,7 +112,19 @@ families!(a_full_backlog_is_still_there, |place| {
     let _queued = RawStream::connect(full.address());
     let done = sok(&["wait", "--gone", full.address(), "--timeout", "30ms"]);
     assert_eq!(done.code, 124, "{}", done.stderr);
+    // Also when the first try is cut short by the end of the time.
+    let last = done.stderr.split_once("at last: ").unwrap().1;
+    assert!(last.contains(full.address()), "{}", done.stderr);
 });
+
+#[test]
+fn a_name_that_does_not_resolve_is_gone_unless_names_are_strict() {
+    let target = "no-such-host.invalid:80";
+    let done = sok(&["wait", "--gone", target, "--timeout", "5s"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let done = sok(&["wait", "--gone", "--strict-dns", target, "--timeout", "5s"]);
+    assert_eq!(done.code, 7, "{}", done.stderr);
+}
 
 families!(
     a_command_runs_once_the_server_is_there_and_its_status_is_ours,

@@ -75,6 +75,13 @@ impl Family {
             Self::Unix => false,
         }
     }
+
+    /// Whether a socket of it may take IPv4 clients too, unless it is told not to (`IPV6_V6ONLY`,
+    /// see `ipv6(7)`).
+    #[must_use]
+    pub const fn may_take_ipv4(self) -> bool {
+        matches!(self, Self::Inet6)
+    }
 }
 
 impl fmt::Display for Family {

@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod connect;
 mod exit;
+mod listening;
 mod parse;
 mod prompt;
 mod relay;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::num::NonZero;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +12,8 @@ use super::args::RelayArgs;
 use super::block_on;
 use super::connect::own_address;
 use super::exit::Exit;
-use super::serve::{Server, limits, listen_options, raise_descriptor_limit};
+use super::listening::listen_options;
+use super::serve::{Server, limits, raise_descriptor_limit};
 use super::ui::{self, Ui};
 use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
@@ -30,7 +32,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
     let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
     let target = Target::parse(&args.target)?;
-    let options = listen_options(&args.socket)?;
+    let options = listen_options(&args.socket, &targets)?;
     let plan = ConnectPlan {
         bind: args.source.as_ref().map(own_address).transpose()?,
         timeout: args.connect_timeout,
@@ -96,7 +98,9 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
         None => {
             let path = Path::new(word);
             // What an earlier relay has shown stays.
-            let file = OpenOptions::new().append(true).create(true).open(path);
+            let mut options = OpenOptions::new();
+            // What passes is for nobody else, as the socket file is not.
+            let file = options.append(true).create(true).mode(0o600).open(path);
             let file = file.map_err(|error| {
                 Error::new("open", path.display(), error).with_kind(Kind::Other)
             })?;

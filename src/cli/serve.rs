@@ -6,18 +6,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{AccessFlags, Group, User, access, close};
+use nix::unistd::{AccessFlags, access, close};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::args::{FramingArg, LimitArgs, ListenArgs, ServeArgs, ServiceArgs};
+use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use super::block_on;
 use super::exit::Exit;
+use super::listening::listen_options;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Limits, Rule, Stop, connection_loop};
-use crate::net::{ListenOptions, Listener, Owner};
+use crate::net::{ListenOptions, Listener};
 use crate::service::{
     Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
 };
@@ -39,9 +40,10 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         send,
         exec,
     } = args.services;
+    let targets = vec![target];
     let server = Server {
-        targets: vec![target],
-        options: listen_options(&args.listen)?,
+        options: listen_options(&args.listen, &targets)?,
+        targets,
         limits: limits(&args.limits),
         threads: args.limits.threads.unwrap_or(1),
         ui,
@@ -188,40 +190,6 @@ pub(super) fn limits(args: &LimitArgs) -> Limits {
         exit_after: if args.once { Some(1) } else { args.exit_after },
         grace: args.grace,
     }
-}
-
-pub(super) fn listen_options(args: &ListenArgs) -> Result<ListenOptions> {
-    let owner = args.owner.as_deref().map(owner).transpose()?;
-    Ok(ListenOptions {
-        backlog: args.backlog,
-        v6only: args.v6only,
-        mode: args.mode,
-        owner,
-        ..ListenOptions::default()
-    })
-}
-
-/// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
-fn owner(text: &str) -> Result<Owner> {
-    let (user, group) = text.split_once(':').unwrap_or((text, ""));
-    let number = |what: &str, name: &str, look_up: fn(&str) -> Option<u32>| match name {
-        "" => Ok(None),
-        name => match name.parse().ok().or_else(|| look_up(name)) {
-            Some(number) => Ok(Some(number)),
-            None => {
-                let cause = format!("there is no {what} {name:?}");
-                Err(Error::because("owner", text, Kind::Usage, cause))
-            }
-        },
-    };
-    Ok(Owner {
-        user: number("user", user, |name| {
-            Some(User::from_name(name).ok()??.uid.as_raw())
-        })?,
-        group: number("group", group, |name| {
-            Some(Group::from_name(name).ok()??.gid.as_raw())
-        })?,
-    })
 }
 
 /// Fails now, not at the first client, if the program cannot be run.

@@ -35,6 +35,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "more than 100 years".to_owned())
 }
 
+/// A time that must pass before something is given up.
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    (!time.is_zero())
+        .then_some(time)
+        .ok_or_else(|| "longer than 0 is needed".to_owned())
+}
+
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let size: bytesize::ByteSize = text
         .parse()

@@ -45,7 +45,8 @@ impl Default for WaitPlan {
 ///
 /// "Not there yet" is no file, a stale one, a refusal, a full backlog, no answer, an unreachable
 /// network, and a name that does not resolve; all else will never be, and ends the wait unless
-/// another target is enough.
+/// another target is enough. "Gone" is no file, a stale one, a refusal, and a name that does not
+/// resolve.
 ///
 /// # Errors
 /// [`Kind::TimedOut`] with the last reason of each target that is late, or what will never be.
@@ -88,18 +89,21 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
     let mut retry = Retry::of(target, plan.interval);
     let mut last = "no try has ended".to_owned();
     let tries = async {
-        let connecting = ConnectPlan {
-            timeout: Some(plan.interval.max(TRY_MIN)),
-            ..ConnectPlan::default()
-        };
         loop {
+            // No longer than there is time: so the last one tells why it failed.
+            let left = deadline.map(|deadline| deadline - Instant::now());
+            let most = plan.interval.max(TRY_MIN);
+            let connecting = ConnectPlan {
+                timeout: Some(left.map_or(most, |left| left.min(most))),
+                ..ConnectPlan::default()
+            };
             match connect(target, &connecting).await {
                 Ok((_, address)) if !plan.gone => {
                     info!(%address, "connected");
                     return Ok(());
                 }
                 Ok((_, address)) => last = format!("{address} accepts"),
-                Err(error) if plan.gone && error.kind() == Kind::NobodyThere => return Ok(()),
+                Err(error) if plan.gone && is_gone(&error, plan.strict_dns) => return Ok(()),
                 Err(error) if may_pass(&error, plan.strict_dns) => last = error.to_string(),
                 Err(error) => return Err(error),
             }
@@ -117,6 +121,15 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
             let cause = format!("not {what} within {limit:?}, at last: {last}");
             Err(Error::because("wait for", target, Kind::TimedOut, cause))
         }
+    }
+}
+
+/// Whether nobody is there any more: a name goes with its host.
+fn is_gone(error: &Error, strict_dns: bool) -> bool {
+    match error.kind() {
+        Kind::NobodyThere => true,
+        Kind::Unresolved => !strict_dns,
+        _ => false,
     }
 }
 

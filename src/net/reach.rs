@@ -1,12 +1,16 @@
 //! Whether a listener's own address is where somebody is about to connect to.
 
-use std::net::{IpAddr, UdpSocket};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use super::family;
 use super::socket_file::directory_of;
 use crate::address::{Address, UnixName};
 use crate::error::Result;
+
+/// How many links the kernel follows, see `path_resolution(7)`.
+const LINKS_MAX: usize = 40;
 
 /// Whether who connects to `target` may reach a listener on `own`, whatever the two are called:
 /// by another path to the same file, by an IPv4-mapped address, by any address of this machine if
@@ -24,6 +28,12 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
     if port == 0 || port != target_port {
         return false;
     }
+    // Who connects to no address in particular comes to this machine itself.
+    let ip = match ip {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
     let is_v4 = ip.to_canonical().is_ipv4();
     if !listens.is_unspecified() {
         return listens.to_canonical() == ip.to_canonical();
@@ -49,8 +59,15 @@ pub fn refuse_unreachable(address: &Address) -> Result<()> {
 
 /// Where a path leads by its directory, as the file itself may not be there yet.
 fn place(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&path) else {
+            break;
+        };
+        path = directory_of(&path).join(target);
+    }
     let name = PathBuf::from(path.file_name()?);
-    let directory = directory_of(path);
+    let directory = directory_of(&path);
     let leads_to = directory.canonicalize();
     Some((leads_to.unwrap_or_else(|_| directory.to_owned()), name))
 }
@@ -77,9 +94,21 @@ mod tests {
             ("inet:127.0.0.1:80", "inet6:[::ffff:127.0.0.1]:80"),
             ("inet:0.0.0.0:80", "inet:127.0.0.9:80"),
             ("inet6:[::]:80", "inet:127.0.0.1:80"),
+            ("inet:127.0.0.1:80", "inet:0.0.0.0:80"),
+            ("inet6:[::1]:80", "inet6:[::]:80"),
         ] {
             assert!(reached(own, target, false), "{own} {target}");
         }
+    }
+
+    #[test]
+    fn a_path_is_reached_by_a_link_to_it_before_it_is_there() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| format!("unix:{}", folder.path().join(name).display());
+        std::os::unix::fs::symlink("own", folder.path().join("link"))?;
+        assert!(reached(&at("own"), &at("link"), false));
+        assert!(!reached(&at("other"), &at("link"), false));
+        Ok(())
     }
 
     #[test]

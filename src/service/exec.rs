@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -57,7 +58,9 @@ impl Service for Exec {
             status = child.wait() => status,
             () = self.stop.requested() => {
                 group.signal(Signal::SIGTERM);
-                child.wait().await
+                let status = child.wait().await;
+                group.ended().await;
+                status
             }
         };
         let status = status.map_err(failed)?;
@@ -90,6 +93,9 @@ fn failure(status: ExitStatus) -> Option<String> {
     }
 }
 
+/// How often a group that was asked to end is looked at.
+const GROUP_PAUSE: Duration = Duration::from_millis(20);
+
 /// The process group of a running program, which is killed when this value is dropped.
 struct Group(Option<Pid>);
 
@@ -105,6 +111,13 @@ impl Group {
         if let Some(group) = self.0 {
             // A group that has ended needs no signal.
             let _ = killpg(group, signal);
+        }
+    }
+
+    /// Waits until the last process of it has ended, which nothing tells of.
+    async fn ended(&self) {
+        while self.0.is_some_and(|group| killpg(group, None).is_ok()) {
+            tokio::time::sleep(GROUP_PAUSE).await;
         }
     }
 

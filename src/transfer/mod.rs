@@ -6,6 +6,7 @@ mod pipe;
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -85,6 +86,7 @@ pub async fn transfer(
     let engine = if tap.is_some() { Engine::Copy } else { engine };
     let mut there = Direction::new(engine, tap.map(|tap| (End::Near, tap)));
     let mut back = Direction::new(engine, tap.map(|tap| (End::Far, tap)));
+    let moved = AtomicU64::new(0);
     let both = poll_fn(|cx| {
         let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
         let broken_back = |(end, operation, error): direction::Fault| {
@@ -92,10 +94,12 @@ pub async fn transfer(
         };
         let there_done = there.poll(cx, near, far).map_err(broken_there);
         let back_done = back.poll(cx, far, near).map_err(broken_back);
-        passed(Passed {
+        let now = Passed {
             there: there.passed(),
             back: back.passed(),
-        });
+        };
+        moved.store(now.there + now.back, Ordering::Relaxed);
+        passed(now);
         match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
             _ => Poll::Pending,
@@ -103,16 +107,17 @@ pub async fn transfer(
     });
     match idle {
         None => both.await,
-        Some(limit) => unless_idle(both, limit).await,
+        Some(limit) => unless_idle(both, limit, &moved).await,
     }
 }
 
-/// Runs `both` to its end, or until it was not polled for `limit`: it is polled when bytes can
-/// pass, and only then.
+/// Runs `both` to its end, or until `moved`, which counts what passed, stays the same for `limit`.
 async fn unless_idle(
     both: impl Future<Output = Result<(), Fault>>,
     limit: Duration,
+    moved: &AtomicU64,
 ) -> Result<(), Fault> {
+    let mut seen = 0;
     let mut both = std::pin::pin!(both);
     let mut clock = std::pin::pin!(sleep_until(Instant::now() + limit));
     poll_fn(|cx| {
@@ -120,7 +125,10 @@ async fn unless_idle(
             return Poll::Ready(Err(Fault::Idle(limit)));
         }
         let done = both.as_mut().poll(cx);
-        clock.as_mut().reset(Instant::now() + limit);
+        let now = moved.load(Ordering::Relaxed);
+        if std::mem::replace(&mut seen, now) != now {
+            clock.as_mut().reset(Instant::now() + limit);
+        }
         done
     })
     .await

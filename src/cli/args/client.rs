@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{CallFramingArg, FramingArgs};
 use crate::cli::address::AddressParts;
-use crate::cli::values::{at_least_one, duration};
+use crate::cli::values::{at_least_one, duration, some_time};
 
 const CONNECTION: &str = "The connection";
 const CONVERSATION: &str = "A conversation";
@@ -31,7 +31,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) timeout: Option<Duration>,
 
     /// Give up when nothing passes, either way, for this time
-    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = EXCHANGE)]
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Keep the sending half open when the input ends

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{FramingArg, FramingArgs};
 use crate::cli::address::AddressParts;
-use crate::cli::values::{at_least_one, duration, mode, threads};
+use crate::cli::values::{at_least_one, duration, mode, some_time, threads};
 
 #[derive(Debug, Args)]
 #[command(mut_arg("port", |port| port.help("The port; 0 lets the kernel choose one")))]
@@ -96,9 +96,9 @@ pub(crate) struct ListenArgs {
     #[arg(long)]
     pub(crate) v6only: bool,
 
-    /// The permission bits of the socket file; to connect takes the right to write
-    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = mode)]
-    pub(crate) mode: u32,
+    /// The permission bits of the socket file; to connect takes the right to write [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = mode)]
+    pub(crate) mode: Option<u32>,
 
     /// The owner of the socket file, by name or number
     #[arg(long, value_name = "USER[:GROUP]")]
@@ -128,7 +128,7 @@ pub(crate) struct RelayArgs {
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Give up a connection when nothing passes, either way, for this time
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = some_time)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Our own end towards the target, an address of the same family
