@@ -212,6 +212,8 @@ families!(the_time_limit_holds_for_the_whole_call, |place| {
     let done = call.done();
     assert_eq!(done.code, 124);
     assert_one_line(&done.stderr, listener.address());
+    let told = "the reply was not complete within 300ms";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
     drop(served);
 });
 
@@ -356,7 +358,21 @@ families!(a_time_limit_counts_the_reading_of_the_request, |place| {
     // The input stays open and says nothing.
     let call = Process::sok(&["call", echo.address(), "--timeout", "30ms"]);
     assert_eq!(call.wait(), 124, "{}", call.stderr().text());
+    call.stderr()
+        .wait_for("standard input did not end within 30ms");
 });
+
+families!(
+    a_time_limit_tells_that_nobody_took_the_connection,
+    |place| {
+        let nobody = place.nobody();
+        let limits = ["--timeout", "30ms", "--retry-for", "9s"];
+        let done = sok(&[&["call", &nobody.address, "hello"], &limits[..]].concat());
+        assert_eq!(done.code, 124, "{}", done.stderr);
+        let told = "the server did not take the connection within 30ms";
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+    }
+);
 
 families!(
     a_full_backlog_is_waited_for_no_longer_than_retry_for,

@@ -1,5 +1,6 @@
 //! `sok call`: one request, one reply.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
@@ -72,6 +73,7 @@ async fn limited(
     kind: Call,
     timeout: Option<Duration>,
 ) -> Result<Exit> {
+    let late = Cell::new("standard input did not end");
     let whole = async {
         let message = match message {
             Some(message) => message.into_vec(),
@@ -83,8 +85,10 @@ async fn limited(
             return Err(error.with_hint("use --framing line"));
         }
         let request = Request { message, finish };
+        late.set("the server did not take the connection");
         let (stream, address) = connect(target, plan).await?;
         info!(%address, "connected");
+        late.set("the reply was not complete");
         call(&stream, &address, request, kind, &mut ui::stdout()?).await?;
         Ok(Exit::Done)
     };
@@ -94,7 +98,7 @@ async fn limited(
     tokio::time::timeout(limit, whole)
         .await
         .unwrap_or_else(|_| {
-            let cause = format!("the reply was not complete within {limit:?}");
+            let cause = format!("{} within {limit:?}", late.get());
             Err(Error::because("call", target, Kind::TimedOut, cause))
         })
 }

@@ -80,7 +80,7 @@ impl SocketFile {
         encode_path(path)?;
         let directory = directory_of(path);
         let _turn = turn(directory);
-        let found = probe(path)?.free(path)?;
+        let found = probe(path)?.free()?;
         let shown = Address::Unix(UnixName::Path(path.to_owned()));
         let made = tempfile::Builder::new()
             .prefix(".sok-")
@@ -121,7 +121,7 @@ impl SocketFile {
     /// Binds a client's own end to `path`, which its peer sees as its address.
     pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
         let _turn = turn(directory_of(path));
-        if let Found::Dead(_) = probe(path)?.free(path)? {
+        if let Found::Dead(_) = probe(path)?.free()? {
             fs::remove_file(path)?;
         }
         socket.bind(
@@ -193,7 +193,7 @@ impl Drop for SocketFile {
 
 impl Found {
     /// The same if a socket may be bound in its place, else why not.
-    fn free(self, path: &Path) -> Result<Self, Refusal> {
+    fn free(self) -> Result<Self, Refusal> {
         match self {
             Self::Nothing | Self::Dead(_) => Ok(self),
             Self::Live(holder) => Err(in_use(holder)),
@@ -202,7 +202,7 @@ impl Found {
                     "this is {what}, not a socket; it stays as it is"
                 )),
                 kind: Some(Kind::Other),
-                hint: Some(format!("choose another path than {}", path.display())),
+                hint: Some("choose another path".to_owned()),
             }),
         }
     }
@@ -219,7 +219,7 @@ pub(super) fn in_use(holder: Option<Credentials>) -> Refusal {
 }
 
 fn taken_meanwhile(path: &Path) -> Refusal {
-    match probe(path).map(|found| found.free(path)) {
+    match probe(path).map(Found::free) {
         Ok(Err(refusal)) => refusal,
         Ok(Ok(_)) | Err(_) => in_use(None),
     }
