@@ -3,11 +3,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut, Read};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::sys::socket::{getsockopt, sockopt};
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
+use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, sockopt};
 use socket2::{Domain, Type};
 use tokio::io::Interest;
 
@@ -176,9 +176,12 @@ pub(super) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Received
         Family::Inet | Family::Inet6 => (socket.options().read(buffer)?, false),
         Family::Unix => {
             let mut data = [IoSliceMut::new(buffer)];
-            let mut none = RecvAncillaryBuffer::default();
-            let received = recvmsg(socket, &mut data, &mut none, RecvFlags::empty())?;
-            (received.bytes, received.flags.contains(ReturnFlags::CTRUNC))
+            let descriptor = socket.as_raw_fd();
+            let received = recvmsg::<()>(descriptor, &mut data, None, MsgFlags::empty())?;
+            (
+                received.bytes,
+                received.flags.contains(MsgFlags::MSG_CTRUNC),
+            )
         }
     };
     Ok(Received { count, is_cut })
