@@ -8,14 +8,14 @@ mod exchange;
 mod retry;
 mod wait;
 
+use std::time::Duration;
+
 pub use self::call::{Call, Request, Until, call};
 pub(crate) use self::connect::resolve;
 pub use self::connect::{ConnectPlan, connect};
 pub use self::conversation::{Conversation, Lines};
 pub use self::exchange::{ExchangeOptions, exchange};
 pub use self::wait::{WaitPlan, wait};
-use std::time::Duration;
-
 use crate::error::{Error, Kind};
 
 /// For how long an input says nothing that is not about to say more. When the peer has ended, what

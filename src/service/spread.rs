@@ -13,14 +13,45 @@ use crate::error::{Error, Result};
 use crate::loops::{Connection, Service};
 use crate::net::Stream;
 
-/// Gives each connection to one of several threads in turn, where it stays: the connections of a
-/// thread share its buffers, and none waits for another thread to wake up.
+/// Gives each connection to the thread that has the fewest, where it stays: the connections of a
+/// thread share its buffers, and none waits for another thread to wake up. One connection alone
+/// stays on the thread that accepted it, which is awake.
 #[derive(Debug)]
 pub struct Spread<S> {
     service: Arc<S>,
-    others: Vec<Handle>,
-    turn: AtomicUsize,
+    /// The one that accepts is the first.
+    threads: Vec<Thread>,
     elsewhere: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Thread {
+    /// None for the one that accepts.
+    runtime: Option<Handle>,
+    open: AtomicUsize,
+}
+
+impl Thread {
+    const fn of(runtime: Option<Handle>) -> Self {
+        let open = AtomicUsize::new(0);
+        Self { runtime, open }
+    }
+}
+
+/// A connection among those of a thread, while this value lives.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(open: &'a AtomicUsize) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<S: Service> Spread<S> {
@@ -37,13 +68,13 @@ impl<S: Service> Spread<S> {
             thread::Builder::new()
                 .name(format!("serve-{number}"))
                 .spawn(move || runtime.block_on(pending::<()>()))?;
-            Ok(handle)
+            Ok(Thread::of(Some(handle)))
         };
-        let others = (2..=threads).map(start).collect::<std::io::Result<_>>();
+        let own = std::iter::once(Ok(Thread::of(None)));
+        let all = own.chain((2..=threads).map(start));
         Ok(Self {
             service: Arc::new(service),
-            others: others.map_err(failed)?,
-            turn: AtomicUsize::new(0),
+            threads: all.collect::<std::io::Result<_>>().map_err(failed)?,
             elsewhere: TaskTracker::new(),
         })
     }
@@ -57,8 +88,13 @@ impl<S: Service> Spread<S> {
 
 impl<S: Service> Service for Spread<S> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
-        let Some(other) = self.others.get(turn) else {
+        // Of those with equally few the first one: the one that accepts, if it is among them.
+        let fewest = self
+            .threads
+            .iter()
+            .min_by_key(|t| t.open.load(Ordering::Relaxed));
+        let _place = fewest.map(|thread| Place::take(&thread.open));
+        let Some(other) = fewest.and_then(|thread| thread.runtime.as_ref()) else {
             // Of a connection that is served elsewhere only the wait for it is kept here.
             return Box::pin(self.service.serve(stream, connection)).await;
         };
