@@ -296,7 +296,7 @@ families!(
 
 families!(the_grace_is_for_the_programs_children_too, |place| {
     // The program ends at once, its child says something more.
-    let script = "(trap 'echo bye; exit 0' TERM; echo ready; cat >/dev/null & wait) & wait";
+    let script = "(trap 'echo bye; exit 0' TERM; echo ready; while :; do :; done) & wait";
     let server = start(place, &["--grace", "5m"], script);
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.line(), "ready\n");
