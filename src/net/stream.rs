@@ -195,7 +195,8 @@ impl Stream {
         }
     }
 
-    /// Whether the peer has sent urgent data, see `tcp(7)`: receives then stop where it was.
+    /// Whether the peer has sent urgent data, see `tcp(7)`, or has ended: the runtime does not tell
+    /// one from the other. Receives stop where the urgent data was.
     pub(crate) fn is_urgent(&self) -> bool {
         self.io.try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
     }

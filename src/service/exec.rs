@@ -36,6 +36,7 @@ impl Service for Exec {
         let failed = |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
         let local = stream.local().map_err(failed)?;
         stream.reset_unless_done();
+        let has_reset = stream.family().facts().has_reset;
         let (socket, _) = stream.into_blocking().map_err(failed)?;
         let end = || socket.to_descriptor().map(Stdio::from).map_err(failed);
         let mut command = Command::new(&self.program);
@@ -51,25 +52,27 @@ impl Service for Exec {
             .process_group(0);
         let mut child = command.spawn().map_err(failed)?;
         // The client must see the end when the program ends: the command has descriptors of it too.
+        // Ours is kept until then where it can make that end a reset.
         drop(command);
+        let socket = has_reset.then_some(socket);
         let pid = child.id();
         let group = Group::of(pid);
         let status = tokio::select! {
             status = child.wait() => status,
             () = self.stop.requested() => {
                 group.signal(Signal::SIGTERM);
-                let status = child.wait().await;
-                group.ended().await;
-                status
+                child.wait().await
             }
         };
         let status = status.map_err(failed)?;
-        group.done();
-        if status.signal().is_none() {
-            socket.set_resets(false);
+        if let Some(socket) = socket {
+            socket.set_resets(status.signal().is_some());
         }
-        drop(socket);
         info!(connection = connection.id(), pid, %status, "program ended");
+        if self.stop.is_requested() {
+            group.ended().await;
+        }
+        group.done();
         match failure(status) {
             None => Ok(()),
             Some(cause) => Err(Error::because("exec", self.shown(), Kind::Other, cause)),
