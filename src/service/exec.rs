@@ -57,11 +57,11 @@ impl Service for Exec {
         let socket = has_reset.then_some(socket);
         let pid = child.id();
         let group = Group::of(pid);
-        let status = tokio::select! {
-            status = child.wait() => status,
+        let (status, stopped) = tokio::select! {
+            status = child.wait() => (status, false),
             () = self.stop.requested() => {
                 group.signal(Signal::SIGTERM);
-                child.wait().await
+                (child.wait().await, true)
             }
         };
         let status = status.map_err(failed)?;
@@ -69,7 +69,7 @@ impl Service for Exec {
             socket.set_resets(status.signal().is_some());
         }
         info!(connection = connection.id(), pid, %status, "program ended");
-        if self.stop.is_requested() {
+        if stopped {
             group.ended().await;
         }
         group.done();
