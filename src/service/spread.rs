@@ -113,3 +113,66 @@ impl<S: Service> Service for Spread<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::net::Peer;
+
+    /// Tells on which thread it serves, until the peer ends.
+    struct Told(Mutex<Vec<ThreadId>>);
+
+    impl Service for Told {
+        async fn serve(&self, stream: Stream, _: &Arc<Connection>) -> Result<()> {
+            let thread = thread::current().id();
+            self.0.lock().expect("nobody fails").push(thread);
+            stream.send_all(b"!").await.expect("the peer is there");
+            let end = stream.receive(&mut [0]).await;
+            assert_eq!(end.ok(), Some(0));
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn one_connection_stays_with_who_accepts_and_two_have_a_thread_each() -> Result<()> {
+        let spread = Spread::new(Told(Mutex::default()), 2)?;
+        let peer = Peer {
+            address: "unix:@peer".parse()?,
+            credentials: None,
+        };
+        let connection = Arc::new(Connection::new(1, peer));
+        let pair = || Stream::pair().expect("there are descriptors");
+        let heard = async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(1);
+        let served = || spread.service.0.lock().expect("nobody fails").clone();
+        // One after the other, then two at once.
+        for _ in 0..2 {
+            let (client, server) = pair();
+            let talk = async {
+                assert!(heard(&client).await);
+                drop(client);
+            };
+            let (done, ()) = tokio::join!(spread.serve(server, &connection), talk);
+            done?;
+        }
+        let own = thread::current().id();
+        assert_eq!(served(), [own, own]);
+        let ((one, first), (other, second)) = (pair(), pair());
+        let talk = async {
+            assert!(heard(&one).await && heard(&other).await);
+            drop((one, other));
+        };
+        let (a, b, ()) = tokio::join!(
+            spread.serve(first, &connection),
+            spread.serve(second, &connection),
+            talk
+        );
+        a?;
+        b?;
+        let last = &served()[2..];
+        assert!(last.contains(&own) && last.iter().any(|thread| *thread != own));
+        Ok(())
+    }
+}
