@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import resource
 import shutil
 import statistics
@@ -17,6 +18,10 @@ PROXYD = "/lib/systemd/systemd-socket-proxyd"
 
 class Failed(Exception):
     """A program under measurement did not do what it is measured for."""
+
+
+# Those of which a failure is a result. When our own programs fail, nothing is measured.
+PEERS = ("nc", "socat", "haproxy", "systemd-socket-proxyd", "sockperf")
 
 
 # The programs
@@ -154,17 +159,34 @@ class Bench:
             raise Failed(f"{command} ended with {done.returncode}")
         return done.stdout
 
-    def rounds(self, contenders, once, turns=1):
-        """Each contender in turns, so often; `once` gives a figure. One list a contender."""
+    def rounds(self, contenders, once, count=None):
+        """Each contender in turns, `count` times; `once` gives a figure. One list a contender that did not fail."""
         figures = {name: [] for name in contenders}
-        for number in range(self.options.rounds * turns + 1):
-            order = list(contenders)
-            # Whoever goes first has another neighbour each time.
-            for name in order[number % len(order):] + order[:number % len(order)]:
-                figure = once(name, number)
+        for number in range((count or self.options.rounds) + 1):
+            # Whoever is measured feels what ran before: each has another neighbour each time.
+            for name in random.sample(list(figures), len(figures)):
+                try:
+                    figure = once(name, number)
+                except (Failed, subprocess.TimeoutExpired) as error:
+                    if not name.startswith(PEERS):
+                        raise
+                    print(f"\n  {name} FAILED, so left out: {error}", flush=True)
+                    del figures[name]
+                    continue
                 if number > 0:
                     figures[name].append(figure)
         return figures
+
+
+@contextlib.contextmanager
+def on_one_processor():
+    """Has what is started meanwhile run on one processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def netcat(address):

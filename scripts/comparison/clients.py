@@ -64,7 +64,7 @@ def compare_echo(bench):
                 return out["per_second"]
 
             # Many short turns: another load of the machine then falls on neighbours alike.
-            figures = bench.rounds(servers, once, turns=4)
+            figures = bench.rounds(servers, once, 4 * bench.options.rounds)
         title(f"echo over {family}: 64 bytes, 64 connections", "trips/s", ">= 0.90 x bare")
         bare = figures["bare epoll loop"]
         for name, ours in figures.items():

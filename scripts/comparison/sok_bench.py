@@ -68,7 +68,7 @@ def compare_rtt(bench):
                 return trip
 
             # Many short turns: where the scheduler puts the two ends changes from run to run.
-            figures = bench.rounds(tools, once, turns=4)
+            figures = bench.rounds(tools, once, 4 * bench.options.rounds)
         title(f"rtt over {family}: {size} bytes, 1 connection, the same server", "p50 us", "see each row")
         ours = figures["sok bench rtt"]
         for name, each in figures.items():
@@ -100,7 +100,7 @@ def compare_throughput(bench):
                                            "--duration", f"{int(seconds * 1000)}ms"))["results"][0]
                 return out["bytes_per_second"]["mean"] / 1e9
 
-            figures = bench.rounds(tools, once, turns=2)
+            figures = bench.rounds(tools, once, 2 * bench.options.rounds)
         title(f"throughput over {family}: {size} bytes a send, 1 connection, the same sink", "GB/s", "see each row")
         ours = figures["sok bench throughput"]
         for name, each in figures.items():
@@ -126,7 +126,7 @@ def compare_spin(bench):
                 medians.setdefault((one["family"], name), []).append(one["times"]["p50_ns"] / 1000)
         return out["results"][0]["per_second"]
 
-    bench.rounds(ways, once, turns=2)
+    bench.rounds(ways, once, 2 * bench.options.rounds)
     title("spin: round trips to our own server, 64 bytes, 1 connection", "p50 us", "unix <= 0.65 x inet")
     for name in ways:
         for family in families:

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import time
 
-from comparison.bench import PATIENCE, PROXYD, RELAY_DESCRIPTORS, Failed, held_connections, on_cpu, socat, text
+from comparison.bench import (
+    PATIENCE, PROXYD, RELAY_DESCRIPTORS, Failed, held_connections, on_cpu, socat, text)
 
 
 def hostport(address):
@@ -133,8 +134,7 @@ def relaying(bench, way, family, target):
 
 
 def children(process):
-    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-        return file.read().split()
+    return text(f"/proc/{process.pid}/task/{process.pid}/children").split()
 
 
 def processor_time(process):
