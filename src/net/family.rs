@@ -1,7 +1,8 @@
 //! What sockets of each family do differently: the only place that branches on it.
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use std::ffi::OsString;
+mod ucspi;
+
 use std::io::{self, IoSliceMut, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -11,8 +12,10 @@ use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, sockopt};
 use socket2::{Domain, Type};
 use tokio::io::Interest;
 
+pub(crate) use self::ucspi::EXEC_NAMES;
+pub use self::ucspi::exec_environment;
 use super::listener::ListenOptions;
-use super::peer::{Credentials, Peer};
+use super::peer::Credentials;
 use super::sockaddr::{decode, encode};
 use super::socket::{Received, Socket};
 use super::socket_file::{Refusal, SocketFile, foreign, in_use};
@@ -374,72 +377,4 @@ pub(super) fn also_takes(socket: &Socket, address: &Address) -> Option<Family> {
         }
         Address::Inet(_) | Address::Inet6(_) | Address::Unix(_) => None,
     }
-}
-
-/// All names that may tell a program who talks: none may be passed on from whoever started us.
-/// A few of UCSPI's are never set here.
-pub(crate) const EXEC_NAMES: [&str; 19] = [
-    "SOK_FAMILY",
-    "SOK_LOCAL",
-    "SOK_PEER",
-    "PROTO",
-    "TCPLOCALIP",
-    "TCPLOCALPORT",
-    "TCPLOCALHOST",
-    "TCPREMOTEIP",
-    "TCPREMOTEPORT",
-    "TCPREMOTEHOST",
-    "TCPREMOTEINFO",
-    "UNIXLOCALPATH",
-    "UNIXLOCALUID",
-    "UNIXLOCALGID",
-    "UNIXLOCALPID",
-    "UNIXREMOTEPATH",
-    "UNIXREMOTEPID",
-    "UNIXREMOTEEUID",
-    "UNIXREMOTEEGID",
-];
-
-/// The environment of a program that talks to `peer`: the UCSPI variables, and our own.
-///
-/// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and
-/// their kin. `SOK_FAMILY`, `SOK_LOCAL` and `SOK_PEER` are the same on every family.
-#[must_use]
-pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
-    let mut all: Vec<(&'static str, OsString)> = vec![
-        ("SOK_FAMILY", local.family().name().into()),
-        ("SOK_LOCAL", local.to_string().into()),
-        ("SOK_PEER", peer.address.to_string().into()),
-    ];
-    match local {
-        Address::Inet(_) | Address::Inet6(_) => {
-            all.push(("PROTO", "TCP".into()));
-            let names = [
-                ("TCPLOCALIP", "TCPLOCALPORT"),
-                ("TCPREMOTEIP", "TCPREMOTEPORT"),
-            ];
-            for (end, (ip_name, port_name)) in [local, &peer.address].into_iter().zip(names) {
-                if let Some((ip, port)) = end.as_ip() {
-                    // A dual-stack listener sees an IPv4 client as ::ffff:a.b.c.d.
-                    all.push((ip_name, ip.to_canonical().to_string().into()));
-                    all.push((port_name, port.to_string().into()));
-                }
-            }
-        }
-        Address::Unix(name) => {
-            all.push(("PROTO", "UNIX".into()));
-            if let Some(path) = name.as_path() {
-                all.push(("UNIXLOCALPATH", path.into()));
-            }
-            if let Some(path) = peer.address.as_unix().and_then(UnixName::as_path) {
-                all.push(("UNIXREMOTEPATH", path.into()));
-            }
-            if let Some(Credentials { pid, uid, gid }) = peer.credentials {
-                all.push(("UNIXREMOTEPID", pid.to_string().into()));
-                all.push(("UNIXREMOTEEUID", uid.to_string().into()));
-                all.push(("UNIXREMOTEEGID", gid.to_string().into()));
-            }
-        }
-    }
-    all
 }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod blocking;
+mod bulk;
 mod call;
 mod descriptor;
 mod family;
