@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CallFramingArg, FramingArgs};
+use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, duration, some_time};
 
-const CONNECTION: &str = "The connection";
 const CONVERSATION: &str = "A conversation";
-const EXCHANGE: &str = "The exchange";
+const WAIT: &str = "The wait";
 const REPLY: &str = "Where the reply ends";
 
 #[derive(Debug, Args)]
@@ -61,23 +60,24 @@ pub(crate) struct WaitArgs {
     pub(crate) addresses: Vec<OsString>,
 
     /// Wait until one of them accepts, not all
-    #[arg(long)]
+    #[arg(long, help_heading = WAIT)]
     pub(crate) any: bool,
 
     /// Wait until nobody is there any more
-    #[arg(long)]
+    #[arg(long, help_heading = WAIT)]
     pub(crate) gone: bool,
 
     /// Take a name that does not resolve for an error
-    #[arg(long)]
+    #[arg(long, help_heading = WAIT)]
     pub(crate) strict_dns: bool,
 
     /// The longest pause between two tries; a socket file that changes is tried at once
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    #[arg(help_heading = WAIT)]
     pub(crate) interval: Duration,
 
     /// Give up after this time, and tell the last reason
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = WAIT)]
     pub(crate) timeout: Option<Duration>,
 
     /// What to run then, in place of this process; its exit status becomes ours

@@ -17,6 +17,9 @@ pub(crate) use self::tour::TourArgs;
 use super::values::size;
 use crate::loops::Framing;
 
+const CONNECTION: &str = "The connection";
+const EXCHANGE: &str = "The exchange";
+
 const ADDRESSES: &str = "\
 ADDRESS is the same word in every command:
   unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
@@ -232,10 +235,23 @@ mod tests {
             ),
             ("The messages", &["framing", "max_message"]),
             ("Where the reply ends", &["lines", "bytes"]),
-            ("The connection", &["bind", "retry_for", "timeout"]),
+            (
+                "The connection",
+                &["bind", "retry_for", "timeout", "connect_timeout", "source"],
+            ),
             (
                 "The exchange",
-                &["idle_timeout", "no_half_close", "keep_sending"],
+                &[
+                    "idle_timeout",
+                    "no_half_close",
+                    "keep_sending",
+                    "dump",
+                    "copy",
+                ],
+            ),
+            (
+                "The wait",
+                &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
             ("A conversation", &["prompt", "forbid"]),
             (
@@ -251,7 +267,7 @@ mod tests {
             ),
             (
                 "The listening socket",
-                &["backlog", "v6only", "mode", "owner"],
+                &["listen", "backlog", "v6only", "mode", "owner"],
             ),
         ];
         let mut found = 0;

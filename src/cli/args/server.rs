@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{FramingArg, FramingArgs};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, duration, mode, some_time, threads};
+
+const LISTENING: &str = "The listening socket";
 
 #[derive(Debug, Args)]
 #[command(mut_arg("port", |port| port.help("The port; 0 lets the kernel choose one")))]
@@ -86,7 +88,7 @@ pub(crate) struct LimitArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The listening socket")]
+#[command(next_help_heading = LISTENING)]
 pub(crate) struct ListenArgs {
     /// How many clients may wait to be accepted
     #[arg(long, value_name = "N", default_value = "4096")]
@@ -116,31 +118,31 @@ pub(crate) struct RelayArgs {
     pub(crate) target: OsString,
 
     /// Another address to listen on, in the same process; repeatable
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help_heading = LISTENING)]
     pub(crate) listen: Vec<OsString>,
 
     /// Let a client wait for this time while nobody is at the target
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) retry_for: Option<Duration>,
 
     /// Give up connecting to the target after this time
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Give up a connection when nothing passes, either way, for this time
-    #[arg(long, value_name = "DURATION", value_parser = some_time)]
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Our own end towards the target, an address of the same family
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help_heading = CONNECTION)]
     pub(crate) source: Option<OsString>,
 
     /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE; it is then copied
-    #[arg(long, value_name = "hex|text|FILE")]
+    #[arg(long, value_name = "hex|text|FILE", help_heading = EXCHANGE)]
     pub(crate) dump: Option<OsString>,
 
     /// Copy all bytes, splice none: to compare
-    #[arg(long)]
+    #[arg(long, help_heading = EXCHANGE)]
     pub(crate) copy: bool,
 
     #[command(flatten)]
