@@ -94,7 +94,7 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
             return Err(Error::because("dump", word.display(), Kind::Usage, cause)
                 .with_hint("give a FILE to --dump"));
         }
-        Some(style) => Dump::new(style, ui::stderr()),
+        Some(style) => Dump::new(style, "standard error".to_owned(), ui::stderr()),
         None => {
             let path = Path::new(word);
             // What an earlier relay has shown stays.
@@ -104,7 +104,7 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
             let file = file.map_err(|error| {
                 Error::new("open", path.display(), error).with_kind(Kind::Other)
             })?;
-            Dump::new(DumpStyle::Hex, file)
+            Dump::new(DumpStyle::Hex, path.display().to_string(), file)
         }
     };
     ui.note("the traffic is shown, so all of it is copied");

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use tracing::warn;
+
 use crate::transfer::End;
 
 /// How a piece of traffic is shown.
@@ -20,15 +22,24 @@ pub enum DumpStyle {
 /// client to the target, `<` back.
 pub struct Dump {
     style: DumpStyle,
-    sink: Mutex<Box<dyn Write + Send>>,
+    name: String,
+    sink: Mutex<Sink>,
+}
+
+struct Sink {
+    write: Box<dyn Write + Send>,
+    /// Whether the last piece was not written.
+    failed: bool,
 }
 
 impl Dump {
-    /// One that writes to `sink`, piece after piece whole.
-    pub fn new(style: DumpStyle, sink: impl Write + Send + 'static) -> Self {
+    /// One that writes to `sink`, piece after piece whole; `name` tells which it is.
+    pub fn new(style: DumpStyle, name: String, sink: impl Write + Send + 'static) -> Self {
+        let (write, failed) = (Box::new(sink), false);
         Self {
             style,
-            sink: Mutex::new(Box::new(sink)),
+            name,
+            sink: Mutex::new(Sink { write, failed }),
         }
     }
 
@@ -48,8 +59,16 @@ impl Dump {
             DumpStyle::Text => escaped(&mut text, arrow, bytes),
         }
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not end the connections that are watched.
-        let _ = sink.write_all(text.as_bytes());
+        // A full disk must not end the connections that are watched. It is told of once, and again
+        // after it took something.
+        let written = sink.write.write_all(text.as_bytes());
+        let failed_before = std::mem::replace(&mut sink.failed, written.is_err());
+        drop(sink);
+        if let Err(error) = written
+            && !failed_before
+        {
+            warn!(dump = %self.name, %error, "what passes is not all shown");
+        }
     }
 }
 
@@ -57,6 +76,7 @@ impl std::fmt::Debug for Dump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dump")
             .field("style", &self.style)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
