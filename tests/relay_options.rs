@@ -68,6 +68,32 @@ families!(a_target_that_does_not_answer_is_given_up, |place| {
     assert!(relay.said().contains(full.address()));
 });
 
+families!(a_client_that_resets_waits_no_longer, |place| {
+    if !place.is_network() {
+        // A family without a reset: its clients only leave.
+        return;
+    }
+    let nobody = place.nobody();
+    let options = ["--retry-for", "1h", "--once"];
+    let relay = relay(place, &nobody.address, &options);
+    RawStream::connect(relay.address()).reset();
+    assert_eq!(relay.wait(), 6, "{}", relay.said());
+});
+
+families!(what_a_client_sent_and_left_waits_for_the_target, |place| {
+    let nobody = place.nobody();
+    let options = ["--retry-for", "60s", "--once", "--trace"];
+    let relay = relay(place, &nobody.address, &options);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"a message");
+    drop(client);
+    // The target is missed first.
+    relay.stderr().wait_for("connect(");
+    let target = RawListener::of(nobody);
+    assert_eq!(target.accept().rest(), b"a message");
+    assert_eq!(relay.wait(), 0, "{}", relay.said());
+});
+
 families!(a_stop_waits_for_the_connections_under_way, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v", "--grace", "60s"]);
@@ -231,6 +257,23 @@ families!(a_new_dump_is_for_its_owner_alone, |place| {
     let _relay = relay(place, "unix:@nobody", &options);
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+});
+
+families!(a_dump_that_cannot_be_written_is_told_once, |place| {
+    let echo = Server::start(place, &[]);
+    let options = ["--dump", "/dev/full", "--once"];
+    let relay = relay(place, echo.address(), &options);
+    let mut client = RawStream::connect(relay.address());
+    for _ in 0..3 {
+        client.send(b"hello");
+        assert_eq!(client.take(5), b"hello");
+    }
+    drop(client);
+    assert_eq!(relay.wait(), 0);
+    let said = relay.said();
+    let told: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
+    assert_eq!(told.len(), 1, "{said}");
+    assert!(told[0].contains("No space left"), "{said}");
 });
 
 families!(a_dump_among_json_needs_a_file, |place| {

@@ -32,7 +32,15 @@ pub struct Forward {
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         near.reset_unless_done();
-        let (far, address) = match connect(&self.target, &self.plan).await {
+        let connected = tokio::select! {
+            biased;
+            connected = connect(&self.target, &self.plan) => connected,
+            // Nobody waits any more; an end alone may have bytes before it that are for the target.
+            reset = near.reset_by_peer() => {
+                return Err(Error::new("receive", connection.peer(), reset));
+            }
+        };
+        let (far, address) = match connected {
             Ok(connected) => connected,
             Err(error) => {
                 near.refuse().await;
