@@ -29,9 +29,10 @@ def through_relays(bench, path, subject, load, direct):
     """The requests a second that `load` gives for each relay from TCP to the socket file, and for the
     `direct` address by family."""
     for near in networks(bench):
-        with all_relays(bench, near, f"unix:{path}") as ends:
-            ends["no relay"] = (None, direct[near])
-            figures = bench.rounds(ends, lambda name, _: load(ends[name][1]))
+        def once(ends, name, _):
+            return load(direct[near] if name == "no relay" else ends[name][1])
+
+        figures = bench.rounds_anew(lambda: all_relays(bench, near, f"unix:{path}"), once)
         title(f"{subject} from {near} to unix", "requests/s", ">= 0.9 x the best peer")
         best = best_of(figures, {}, max)
         ours = figures["sok relay"]

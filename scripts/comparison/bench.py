@@ -161,21 +161,28 @@ class Bench:
 
     def rounds(self, contenders, once, count=None):
         """Each contender in turns, `count` times; `once` gives a figure. One list a contender that did not fail."""
-        figures = {name: [] for name in contenders}
+        return self.rounds_anew(lambda: contextlib.nullcontext(contenders), lambda _, *turn: once(*turn), count)
+
+    def rounds_anew(self, start, once, count=None):
+        """The same with contenders that `start` gives for each round, and which `once` is given first."""
+        figures, failed = {}, set()
         for number in range((count or self.options.rounds) + 1):
-            # Whoever is measured feels what ran before: each has another neighbour each time.
-            for name in random.sample(list(figures), len(figures)):
-                try:
-                    figure = once(name, number)
-                except (Failed, subprocess.TimeoutExpired) as error:
-                    if not name.startswith(PEERS):
-                        raise
-                    print(f"\n  {name} FAILED, so left out: {error}", flush=True)
-                    del figures[name]
-                    continue
-                if number > 0:
-                    figures[name].append(figure)
-        return figures
+            with start() as contenders:
+                # Whoever is measured feels what ran before: each has another neighbour each time.
+                for name in random.sample(list(contenders), len(contenders)):
+                    if name in failed:
+                        continue
+                    try:
+                        figure = once(contenders, name, number)
+                    except (Failed, subprocess.TimeoutExpired) as error:
+                        if not name.startswith(PEERS):
+                            raise
+                        print(f"\n  {name} FAILED, so left out: {error}", flush=True)
+                        failed.add(name)
+                        continue
+                    if number > 0:
+                        figures.setdefault(name, []).append(figure)
+        return {name: figures[name] for name in contenders if name not in failed}
 
 
 @contextlib.contextmanager

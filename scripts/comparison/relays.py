@@ -25,6 +25,9 @@ def all_relays(bench, near, target):
         yield {**ends, "no relay": (None, target)}
 
 
+# Where the scheduler once put a program it often stays, so that one is as lucky as it was at its start: the
+# rows below start all of them anew for each round.
+
 # The limit of a relay that copies nothing: one client at a time, by blocking calls.
 BARE_RELAY = "a bare splice loop"
 
@@ -50,27 +53,30 @@ def compare_relay(bench):
     gigabyte = bench.options.size / 1e9
     for near, far in pairs(bench):
         lost, seconds = {}, {}
-        with bench.server(far, [bench.bare, "sink"]) as (sink, target), all_relays(bench, near, target) as ends, \
-                bench.server(near, [bench.bare, "relay", target]) as bare:
-            ends[BARE_RELAY] = bare
 
-            def once(name, number):
-                process, address = ends[name]
-                before = processor_time(process) if process else 0
-                right = bench.run(bench.bare, "push", address, str(bench.options.size)).split()
-                if not says(sink):
-                    # What the sink says of it later must not be taken for the next one's.
-                    end_at_once(process)
-                    raise Failed(f"no end came at the sink, but then {sink.stdout.readline() if says(sink) else None!r}")
-                *got, took, _ = sink.stdout.readline().split(maxsplit=3)
-                if got != right:
-                    missing = int(right[0]) - int(got[0])
-                    lost[name] = f"LOST {missing} bytes" if missing else "CHANGED the bytes"
-                if number > 0 and process:
-                    seconds.setdefault(name, []).append((processor_time(process) - before) / gigabyte)
-                return gigabyte / float(took)
+        @contextlib.contextmanager
+        def start():
+            with bench.server(far, [bench.bare, "sink"]) as (sink, target), all_relays(bench, near, target) as ends, \
+                    bench.server(near, [bench.bare, "relay", target]) as bare:
+                yield {name: (*end, sink) for name, end in {**ends, BARE_RELAY: bare}.items()}
 
-            figures = bench.rounds(ends, once)
+        def once(ends, name, number):
+            process, address, sink = ends[name]
+            before = processor_time(process) if process else 0
+            right = bench.run(bench.bare, "push", address, str(bench.options.size)).split()
+            if not says(sink):
+                # What the sink says of it later must not be taken for the next one's.
+                end_at_once(process)
+                raise Failed(f"no end came at the sink, but then {sink.stdout.readline() if says(sink) else None!r}")
+            *got, took, _ = sink.stdout.readline().split(maxsplit=3)
+            if got != right:
+                missing = int(right[0]) - int(got[0])
+                lost[name] = f"LOST {missing} bytes" if missing else "CHANGED the bytes"
+            if number > 0 and process:
+                seconds.setdefault(name, []).append((processor_time(process) - before) / gigabyte)
+            return gigabyte / float(took)
+
+        figures = bench.rounds_anew(start, once)
         title(f"relay from {near} to {far}: {bench.options.size >> 20} MiB", "GB/s",
               ">= 1.1 x the best peer, or its CPU time x 0.7")
         best = best_of(figures, lost, max)
@@ -104,9 +110,14 @@ def compare_reqrep(bench):
 
 
 def reqrep_rows(bench, near, far, count, subject):
-    figures, notes = {}, {}
+    notes = {}
 
-    def once(name, number):
+    @contextlib.contextmanager
+    def start():
+        with bench.server(far, [bench.bare, "echo"]) as (_, target), all_relays(bench, near, target) as ends:
+            yield ends
+
+    def once(ends, name, number):
         process, address = ends[name]
         before = processor_time(process) if process else 0
         out = json.loads(bench.run(bench.bare, "load", address, str(count), str(bench.options.seconds), "64"))
@@ -115,12 +126,7 @@ def reqrep_rows(bench, near, far, count, subject):
             notes.setdefault(name, []).append((out["p50_us"], out["p99_us"], cpu))
         return out["per_second"]
 
-    # Where the scheduler once put a program it often stays: new ones each time.
-    for _ in range(bench.options.rounds):
-        with bench.server(far, [bench.bare, "echo"]) as (_, target), all_relays(bench, near, target) as ends:
-            for name, each in bench.rounds(ends, once, 2).items():
-                figures.setdefault(name, []).extend(each)
-    figures = {name: each for name, each in figures.items() if len(each) == len(figures["sok relay"])}
+    figures = bench.rounds_anew(start, once, 2 * bench.options.rounds)
     title(subject, "trips/s", ">= 1.0 x the best peer")
     best = best_of(figures, {}, max)
     ours = figures["sok relay"]
