@@ -131,12 +131,13 @@ impl Ui {
             traffic.sent
         ));
         for connection in open {
-            let Traffic { received, sent } = connection.traffic();
+            let counted = |Traffic { received, sent }| format!(" received={received} sent={sent}");
+            let passed = connection.traffic().map_or_else(String::new, counted);
             let to = connection
                 .forwarded_to()
                 .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
             talk(&format!(
-                "sok: open connection={} peer={}{to} received={received} sent={sent} seconds={:.3}",
+                "sok: open connection={} peer={}{to}{passed} seconds={:.3}",
                 connection.id(),
                 connection.peer(),
                 connection.age().as_secs_f64()
@@ -213,11 +214,12 @@ fn same_line(text: &str) {
 
 /// An open connection in JSON.
 fn describe(connection: &Connection) -> serde_json::Value {
-    let Traffic { received, sent } = connection.traffic();
+    let traffic = connection.traffic();
     serde_json::json!({
         "connection": connection.id(), "peer": connection.peer().to_string(),
         "forwarded_to": connection.forwarded_to().map(ToString::to_string),
-        "received": received, "sent": sent, "seconds": connection.age().as_secs_f64(),
+        "received": traffic.map(|t| t.received), "sent": traffic.map(|t| t.sent),
+        "seconds": connection.age().as_secs_f64(),
     })
 }
 

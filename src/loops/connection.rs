@@ -203,11 +203,12 @@ impl Connections {
                 return;
             }
         };
-        let Traffic { received, sent } = connection.traffic();
+        let traffic = connection.traffic();
+        let (received, sent) = (traffic.map(|t| t.received), traffic.map(|t| t.sent));
         let (id, peer) = (connection.id(), connection.peer());
         let forwarded_to = connection.forwarded_to().map(display);
         let seconds = connection.age().as_secs_f64();
-        self.served.traffic += connection.traffic();
+        self.served.traffic += traffic.unwrap_or_default();
         match result {
             Ok(()) => {
                 info!(connection = id, %peer, forwarded_to, received, sent, seconds, "ended");

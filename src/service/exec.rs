@@ -35,6 +35,7 @@ impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let failed = |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
         let local = stream.local().map_err(failed)?;
+        connection.leave_uncounted();
         stream.reset_unless_done();
         let has_reset = stream.family().facts().has_reset;
         let (socket, _) = stream.into_blocking().map_err(failed)?;
