@@ -128,6 +128,29 @@ pairs!(
     }
 );
 
+pairs!(a_reset_after_the_end_of_a_side_is_noticed, |near, far| {
+    let backend = RawListener::bind(far);
+    for client_resets in [true, false] {
+        let resets = if client_resets { near } else { far };
+        if !resets.is_network() {
+            // A family without a reset: it cannot tell of one.
+            continue;
+        }
+        let relay = relay(near, backend.address(), &["--once"]);
+        let client = RawStream::connect(relay.address());
+        let server = backend.accept();
+        let (resetting, mut other) = match client_resets {
+            true => (client, server),
+            false => (server, client),
+        };
+        resetting.finish();
+        assert_eq!(other.rest(), b"");
+        resetting.reset();
+        assert_eq!(relay.wait(), 6, "{}", relay.said());
+        assert!(relay.said().contains("reset"), "{}", relay.said());
+    }
+});
+
 families!(a_client_that_dies_does_not_disturb_the_others, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &[]);

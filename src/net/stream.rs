@@ -283,6 +283,10 @@ impl Stream {
                 Err(error) => return error,
             };
             match self.io.get_ref().take_error() {
+                // So the kernel calls a reset that comes after the end.
+                Ok(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return nix::Error::ECONNRESET.into();
+                }
                 Ok(Some(error)) | Err(error) => return error,
                 Ok(None) => failed.clear_ready(),
             }

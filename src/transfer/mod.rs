@@ -6,8 +6,9 @@ mod pipe;
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -87,6 +88,13 @@ pub async fn transfer(
     let mut there = Direction::new(engine, tap.map(|tap| (End::Near, tap)));
     let mut back = Direction::new(engine, tap.map(|tap| (End::Far, tap)));
     let moved = AtomicU64::new(0);
+    // An end that has ended tells nothing more when it is received from, but it may yet be reset.
+    let mut reset: Option<Pin<Box<dyn Future<Output = io::Error> + Send + '_>>> = None;
+    let mut poll_reset = |cx: &mut Context<'_>, end, stream| {
+        let reset = reset.get_or_insert_with(|| Box::pin(Stream::reset_by_peer(stream)));
+        let broken = |error| Err(Fault::Broken(end, "receive", error));
+        reset.as_mut().poll(cx).map(broken)
+    };
     let both = poll_fn(|cx| {
         let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
         let broken_back = |(end, operation, error): direction::Fault| {
@@ -102,7 +110,9 @@ pub async fn transfer(
         passed(now);
         match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
+            (Poll::Ready(()), Poll::Pending) => poll_reset(cx, End::Near, near),
+            (Poll::Pending, Poll::Ready(())) => poll_reset(cx, End::Far, far),
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
         }
     });
     match idle {
