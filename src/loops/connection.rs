@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::net::{Listener, Peer, Stream};
 
 /// How long accepting rests when the machine is out of descriptors or memory.
@@ -49,7 +49,7 @@ pub struct Served {
     pub connections: u64,
     /// Those that ended with an error.
     pub failed: u64,
-    /// The first error of a connection.
+    /// The first error of a connection, or that some were cut off.
     pub first_failure: Option<Error>,
     /// The connections cut off because the grace was over.
     pub cut: usize,
@@ -146,7 +146,8 @@ impl AcceptFault {
     fn of(error: &io::Error) -> Self {
         use nix::Error as E;
         match error.raw_os_error().map(E::from_raw) {
-            Some(E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM) => Self::Exhausted,
+            // ENOSPC: epoll has no room for one more, see epoll_ctl(2).
+            Some(E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM | E::ENOSPC) => Self::Exhausted,
             // accept(2): "already-pending network errors on the new socket" are retried.
             Some(
                 E::ECONNABORTED
@@ -244,11 +245,16 @@ impl Connections {
                 () = &mut given_up => break,
             }
         }
-        self.served.cut = self.under_way.len();
-        warn!(
-            connections = self.served.cut,
-            "cut off at the end of the grace"
-        );
+        let cut = self.under_way.len();
+        self.served.cut = cut;
+        self.served.first_failure.get_or_insert_with(|| {
+            let (what, cause) = (
+                format!("{cut} connections"),
+                "cut off at the end of the grace",
+            );
+            Error::because("serve", what, Kind::Broken, cause)
+        });
+        warn!(connections = cut, "cut off at the end of the grace");
         self.under_way.shutdown().await;
     }
 }
