@@ -539,3 +539,19 @@ families!(in_json_each_report_is_an_object, |place| {
         (&"error".into(), &2.into())
     );
 });
+
+families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
+    // The first line is read, and nothing after it.
+    let script = r#"mkfifo "$1"; exec 8<>"$1"; (read -r ready <&8; echo "$ready" >&2) &
+        exec "$SOK" serve "$2" -v 2>&8"#;
+    let fifo = place.path("talk");
+    let arguments = [fifo.to_str().unwrap(), &place.word()];
+    let server = Server::of(Process::sh(script, &arguments));
+    // More than a pipe holds.
+    for _ in 0..600 {
+        let mut client = RawStream::connect(server.address());
+        assert_eq!(client.exchange(b"hello"), b"hello");
+    }
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+});

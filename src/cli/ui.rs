@@ -5,6 +5,8 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -51,13 +53,16 @@ impl Ui {
         } else {
             LevelFilter::OFF
         };
+        if warnings {
+            // Only the first set-up in one process holds, of the reports too.
+            let _ = SERVER.set(ui);
+        }
         if level != LevelFilter::OFF || talk.trace {
             let targets = Targets::new()
                 .with_target("sok", level)
                 .with_target(CALL_TARGET, calls);
             let reports = tracing_subscriber::registry()
                 .with(Reports { json: talk.json }.with_filter(targets));
-            // Only a second set-up in one process could fail, and the first one holds.
             let _ = tracing::subscriber::set_global_default(reports);
         }
         ui
@@ -101,11 +106,14 @@ impl Ui {
         if self.quiet {
             return;
         }
-        if self.json {
-            let event = serde_json::json!({ "event": "note", "message": text });
-            return talk(&event.to_string());
+        talk(&self.noted(text));
+    }
+
+    fn noted(self, text: &str) -> String {
+        match self.json {
+            true => serde_json::json!({ "event": "note", "message": text }).to_string(),
+            false => format!("sok: {text}"),
         }
-        talk(&format!("sok: {text}"));
     }
 
     /// Prints the totals and the open connections, which somebody asked for.
@@ -223,9 +231,29 @@ fn describe(connection: &Connection) -> serde_json::Value {
     })
 }
 
+/// How a server talks. It leaves out what nobody reads, in place of waiting until somebody does: it
+/// would stop serving meanwhile, and hear no signal.
+static SERVER: OnceLock<Ui> = OnceLock::new();
+/// The lines that were left out and not yet told of.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
 /// One line to standard error; a terminal that is gone is no reason to fail.
 fn talk(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let mut stderr = io::stderr().lock();
+    if let Some(ui) = SERVER.get() {
+        // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
+        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        if poll(&mut room, PollTimeout::ZERO) == Ok(0) {
+            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let note = format!("lines left out, as nobody read them: {left_out}");
+            let _ = writeln!(stderr, "{}", ui.noted(&note));
+        }
+    }
+    let _ = writeln!(stderr, "{line}");
 }
 
 /// Tells a person at the prompt something.
