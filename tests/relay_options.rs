@@ -127,6 +127,17 @@ families!(a_stop_cuts_off_what_lasts_longer_than_the_grace, |place| {
     }
 });
 
+families!(with_once_a_client_that_is_cut_off_is_a_failure, |place| {
+    let echo = Server::start(place, &[]);
+    let relay = relay(place, echo.address(), &["--grace", "10ms", "--once"]);
+    let mut client = RawStream::connect(relay.address());
+    client.send(b"before");
+    assert_eq!(client.take(6), b"before");
+    relay.terminate();
+    assert_eq!(relay.wait(), 6, "{}", relay.said());
+    assert!(relay.said().contains("serve 1 connections: cut off"));
+});
+
 families!(a_second_signal_does_not_wait_for_the_grace, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v", "--grace", "1h"]);
@@ -162,16 +173,43 @@ families!(the_target_sees_the_source_that_was_asked_for, |place| {
     }
 });
 
+families!(
+    from_one_source_one_client_is_served_after_another,
+    |place| {
+        let backend = RawListener::bind(place);
+        // Held until nobody may be given its port any more.
+        let own = place.nobody();
+        let relay = relay(place, backend.address(), &["--source", &own.address]);
+        relay.stderr().wait_for("one connection at a time");
+        let mut first = RawStream::connect(relay.address());
+        let mut second = RawStream::connect(relay.address());
+        for client in [&mut first, &mut second] {
+            client.send(b"hello");
+            let mut server = backend.accept();
+            assert_eq!(server.take(5), b"hello");
+            drop(server);
+            assert_eq!(client.rest(), b"");
+            client.finish();
+        }
+    }
+);
+
 #[test]
 fn what_could_never_serve_a_client_is_refused_at_the_start() {
     run(Kind::Unix, |place| {
         let source = ["--source", "./own.sock"];
+        let word = place.word();
         for (target, options, why) in [
             (":1", &[][..], "the host is empty"),
             ("inet:127.0.0.1:1", &source, "--source unix:./own.sock"),
+            ("./own.sock", &source, "the target's own address"),
+            ("@nobody", &["--source", &word], "is LISTEN"),
+            ("@nobody", &["--listen", &word], "listened on twice"),
+            ("inet:127.0.0.1:0", &[], "no server is on port 0"),
+            ("localhost:0", &[], "no server is on port 0"),
+            ("@nobody", &["--connect-timeout", "0s"], "--connect-timeout"),
             ("[fe80::1]:1", &[], "such as [fe80::1%eth0]"),
         ] {
-            let word = place.word();
             let done = sok(&[&["relay", &word, target], options].concat());
             assert_eq!(done.code, 2, "{}", done.stderr);
             assert!(done.stderr.contains(why), "{}", done.stderr);

@@ -1,6 +1,9 @@
 //! `sok wait`: until servers accept, or are gone.
 
-use crate::support::{Process, RawListener, RawStream, Server, is_root, sok};
+use crate::support::{
+    Kind, Place, Process, RawListener, RawStream, Server, in_own_mounts, is_root, required, run,
+    sok,
+};
 
 fn waiting(arguments: &[&str]) -> Process {
     let mut all = vec!["wait", "--timeout", "60s"];
@@ -167,7 +170,7 @@ fn a_socket_that_may_not_be_written_ends_the_wait_at_once() {
         println!("skipped: the rights of files do not bind root");
         return;
     }
-    let place = crate::support::Place::new(crate::support::Kind::Unix);
+    let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &["--mode", "000"]);
     assert_eq!(waiting(&[server.address()]).wait(), 4);
 }
@@ -178,4 +181,33 @@ fn a_name_that_does_not_resolve_is_an_error_only_where_asked() {
     assert_eq!(strict.code, 7, "{}", strict.stderr);
     let patient = sok(&["wait", "no-such-host.invalid:80", "--timeout", "30ms"]);
     assert_eq!(patient.code, 124, "{}", patient.stderr);
+}
+
+#[test]
+fn a_name_is_gone_when_nobody_is_at_any_of_its_addresses() {
+    run(Kind::Inet, |place| {
+        // Somebody is there, whose backlog is full, so that no try of the wait is let in.
+        let full = RawListener::with_backlog(place, 0);
+        let _waiting = RawStream::connect(full.address());
+        let port = full.address().rsplit(':').next().unwrap();
+        let hosts = place.file("hosts", "::1 both\n127.0.0.1 both\n");
+        let script = r#""$SOK" wait --gone "both:$1" --timeout 3s"#;
+        let done = in_own_mounts(hosts.to_str().unwrap(), "/etc/hosts", script, &[port], &[]);
+        let Some(done) = done else {
+            required("mount namespaces", false);
+            return;
+        };
+        assert_eq!(done.code, 124, "{}", done.stderr);
+    });
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_told_before_the_wait() {
+    let done = sok(&["wait", "@nobody", "--", "/nowhere/program"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("exec /nowhere/program"),
+        "{}",
+        done.stderr
+    );
 }

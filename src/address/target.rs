@@ -133,6 +133,23 @@ impl Target {
         }
     }
 
+    /// Refuses to connect to port 0, where no server can be.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub fn refuse_port_0(&self) -> Result<()> {
+        let port = match self {
+            Self::Address(address) => address.as_ip().map(|(_, port)| port),
+            Self::Host { port, .. } | Self::AnyHost { port } => Some(*port),
+        };
+        if port != Some(0) {
+            return Ok(());
+        }
+        let cause = "no server is on port 0, which lets the kernel choose one";
+        Err(Error::because("connect", self, Kind::Usage, cause)
+            .with_hint("give the port that the server says it listens on"))
+    }
+
     /// The address, if there is nothing to resolve.
     #[must_use]
     pub const fn as_address(&self) -> Option<&Address> {

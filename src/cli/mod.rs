@@ -12,6 +12,7 @@ mod connect;
 mod exit;
 mod listening;
 mod parse;
+mod program;
 mod prompt;
 mod relay;
 mod serve;

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::listening::listen_options;
 use super::serve::{Server, limits, raise_descriptor_limit};
 use super::ui::{self, Ui};
-use crate::address::{Address, Purpose, Target};
+use crate::address::{Address, Purpose, Target, UnixName};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Limits;
@@ -38,10 +38,21 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
     };
+    check_listens(&targets, options.v6only)?;
     check_target(&target, &targets, plan.bind.as_ref(), options.v6only)?;
     let threads = args.limits.threads.unwrap_or_else(processors);
     let own = OWN_DESCRIPTORS + THREAD_DESCRIPTORS * (threads - 1) + targets.len();
-    let limits = affordable(limits(&args.limits), own, ui);
+    // A client that waits for its target has a watch on the target's socket file, see inotify(7).
+    let each = 2 + usize::from(plan.retry_for.is_some());
+    let mut limits = affordable(limits(&args.limits), own, each, ui);
+    if let Some(source) = plan.bind.as_ref().filter(|own| is_one(own))
+        && limits.max_connections > 1
+    {
+        ui.note(&format!(
+            "from --source {source} there is one connection at a time"
+        ));
+        limits.max_connections = 1;
+    }
     let server = Server {
         targets,
         options,
@@ -102,7 +113,9 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
             // What passes is for nobody else, as the socket file is not.
             let file = options.append(true).create(true).mode(0o600).open(path);
             let file = file.map_err(|error| {
-                Error::new("open", path.display(), error).with_kind(Kind::Other)
+                Error::new("open", path.display(), error)
+                    .with_kind(Kind::Other)
+                    .with_hint("give --dump a file that may be written to, or hex, or text")
             })?;
             Dump::new(DumpStyle::Hex, path.display().to_string(), file)
         }
@@ -111,13 +124,22 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
     Ok(dump)
 }
 
-/// The limits with as many connections as there are descriptors for beside the process's `own`. A
-/// client that was accepted without one left for the target would have to be refused; in the
-/// backlog it waits.
-fn affordable(mut limits: Limits, own: usize, ui: Ui) -> Limits {
+/// Whether a socket that is bound to it leaves no other one the same: it has a name, or a port.
+fn is_one(address: &Address) -> bool {
+    match (address.as_ip(), address.as_unix()) {
+        (Some((_, port)), _) => port != 0,
+        (None, name) => name.is_some_and(|name| *name != UnixName::Unnamed),
+    }
+}
+
+/// The limits with as many connections as there are descriptors for beside the process's `own`, if
+/// each may take so many. A client that was accepted without one left for the target would have to
+/// be refused; in the backlog it waits.
+fn affordable(mut limits: Limits, own: usize, each: usize, ui: Ui) -> Limits {
     let descriptors = raise_descriptor_limit();
     let left = descriptors.saturating_sub(own as u64 + descriptors / SPARE_SHARE);
-    let most = usize::try_from(left / 2).unwrap_or(usize::MAX).max(1);
+    let most = usize::try_from(left).unwrap_or(usize::MAX) / each;
+    let most = most.max(1);
     if limits.max_connections > most {
         let why = format!(
             "{descriptors} descriptors (ulimit -n) are enough for {most} connections at once"
@@ -128,6 +150,28 @@ fn affordable(mut limits: Limits, own: usize, ui: Ui) -> Limits {
     limits
 }
 
+/// Refuses an address that another one of them takes already.
+fn check_listens(listens: &[Target], v6only: bool) -> Result<()> {
+    // A name that does not resolve is told of when it is listened on.
+    let resolved = |target: &Target| target.resolve(Purpose::Listen).unwrap_or_default();
+    for (count, listen) in listens.iter().enumerate() {
+        let own = resolved(listen);
+        for other in &listens[..count] {
+            let taken = resolved(other);
+            let is_taken = |one: &Address| {
+                let same = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
+                taken.iter().any(same)
+            };
+            if own.iter().any(is_taken) {
+                let cause = format!("it is listened on twice, also as {other}");
+                return Err(Error::because("relay", listen, Kind::Usage, cause)
+                    .with_hint("give each address once"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a target that no client could ever be served from.
 fn check_target(
     target: &Target,
@@ -135,6 +179,7 @@ fn check_target(
     source: Option<&Address>,
     v6only: bool,
 ) -> Result<()> {
+    target.refuse_port_0()?;
     let to = match target.resolve(Purpose::Connect) {
         Err(error) if error.kind() == Kind::Usage => return Err(error),
         // A target that does not resolve now may do so later.
@@ -153,9 +198,18 @@ fn check_target(
             "it has no address of the family of --source {source}"
         ));
     }
+    // Our own end would be the server's, or take its place.
+    if let Some(source) = source.filter(|own| to.iter().any(|to| reaches(to, own, v6only))) {
+        return usage(format!("--source {source} is the target's own address"));
+    }
     // A relay to itself would connect until the descriptors run out.
     for listen in listens {
         let own = listen.resolve(Purpose::Listen)?;
+        if let Some(source) =
+            source.filter(|source| own.iter().any(|own| reaches(own, source, v6only)))
+        {
+            return usage(format!("--source {source} is LISTEN"));
+        }
         if own
             .iter()
             .any(|own| to.iter().any(|to| reaches(own, to, v6only)))

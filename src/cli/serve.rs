@@ -1,12 +1,10 @@
 //! `sok serve`: accept and answer.
 
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{AccessFlags, access, close};
+use nix::unistd::close;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
@@ -14,6 +12,7 @@ use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use super::block_on;
 use super::exit::Exit;
 use super::listening::listen_options;
+use super::program::check_program;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
@@ -189,25 +188,6 @@ pub(super) fn limits(args: &LimitArgs) -> Limits {
         },
         exit_after: if args.once { Some(1) } else { args.exit_after },
         grace: args.grace,
-    }
-}
-
-/// Fails now, not at the first client, if the program cannot be run.
-fn check_program(program: &OsString) -> Result<()> {
-    let runs = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let path = Path::new(program);
-    let found = match path.components().count() > 1 || path.is_absolute() {
-        true => runs(path),
-        false => std::env::split_paths(&search).any(|folder| runs(&folder.join(path))),
-    };
-    match found {
-        true => Ok(()),
-        false => {
-            let cause = "there is no such program, or it may not be run";
-            Err(Error::because("exec", path.display(), Kind::Other, cause)
-                .with_hint("give the path of an executable file, or a name in PATH"))
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use super::args::WaitArgs;
 use super::block_on;
 use super::exit::Exit;
+use super::program::check_program;
 use crate::address::Target;
 use crate::client::{WaitPlan, wait};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +25,9 @@ pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
         interval: args.interval,
         timeout: args.timeout,
     };
+    if let Some(program) = args.command.first() {
+        check_program(program)?;
+    }
     block_on(wait(&targets, &plan))?;
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(Exit::Done);

@@ -52,6 +52,7 @@ async fn one_round(
     plan: &ConnectPlan,
     deadline: Option<Instant>,
 ) -> Result<(Stream, Address)> {
+    target.refuse_port_0()?;
     let mut addresses = resolve(target, deadline).await?;
     if let Some(own) = &plan.bind {
         addresses.retain(|address| address.family() == own.family());

@@ -6,10 +6,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::connect::{ConnectPlan, connect};
+use super::connect::{ConnectPlan, connect, resolve};
 use super::retry::Retry;
-use crate::address::Target;
+use crate::address::{Address, Target};
 use crate::error::{Error, Kind, Result};
+use crate::net::Stream;
 
 /// The least that one try may take, whatever the interval.
 const TRY_MIN: Duration = Duration::from_secs(1);
@@ -45,8 +46,8 @@ impl Default for WaitPlan {
 ///
 /// "Not there yet" is no file, a stale one, a refusal, a full backlog, no answer, an unreachable
 /// network, and a name that does not resolve; all else will never be, and ends the wait unless
-/// another target is enough. "Gone" is no file, a stale one, a refusal, and a name that does not
-/// resolve.
+/// another target is enough. "Gone" is no file, a stale one, a refusal, of each address that a name
+/// stands for, and a name that does not resolve.
 ///
 /// # Errors
 /// [`Kind::TimedOut`] with the last reason of each target that is late, or what will never be.
@@ -97,7 +98,11 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
                 timeout: Some(left.map_or(most, |left| left.min(most))),
                 ..ConnectPlan::default()
             };
-            match connect(target, &connecting).await {
+            let tried = match plan.gone {
+                true => anybody(target, &connecting).await,
+                false => connect(target, &connecting).await,
+            };
+            match tried {
                 Ok((_, address)) if !plan.gone => {
                     info!(%address, "connected");
                     return Ok(());
@@ -129,6 +134,36 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
             Err(Error::because("wait for", target, Kind::TimedOut, cause))
         }
     }
+}
+
+/// Connects to any address of `target`, each of which is tried. If none accepts, the error is of one
+/// where somebody may be, as by a full backlog; then of one where nobody is.
+async fn anybody(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
+    let deadline = plan.timeout.map(|limit| Instant::now() + limit);
+    let mut told: Option<Error> = None;
+    for address in resolve(target, deadline).await? {
+        match connect(&address.into(), plan).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => {
+                // An address that this machine cannot reach tells nothing of the others.
+                let weight = |error: &Error| match error.kind() {
+                    Kind::Other | Kind::Usage => 0,
+                    Kind::NobodyThere => 1,
+                    _ => 2,
+                };
+                if told
+                    .as_ref()
+                    .is_none_or(|told| weight(told) < weight(&error))
+                {
+                    told = Some(error);
+                }
+            }
+        }
+    }
+    Err(told.unwrap_or_else(|| {
+        let cause = "the name has no address";
+        Error::because("resolve", target, Kind::Unresolved, cause)
+    }))
 }
 
 /// Whether nobody is there any more: a name goes with its host.

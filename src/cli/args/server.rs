@@ -126,14 +126,15 @@ pub(crate) struct RelayArgs {
     pub(crate) retry_for: Option<Duration>,
 
     /// Give up connecting to the target after this time
-    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = CONNECTION)]
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Give up a connection when nothing passes, either way, for this time
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Our own end towards the target, an address of the same family
+    /// Our own end towards the target, an address of the same family; with a port or a name there is
+    /// one connection at a time
     #[arg(long, value_name = "ADDRESS", help_heading = CONNECTION)]
     pub(crate) source: Option<OsString>,
 
