@@ -405,3 +405,21 @@ fn quiet_holds_for_json_too() {
         assert_eq!((server.wait(), server.said()), (0, String::new()));
     });
 }
+
+families!(what_came_after_the_reply_is_told_by_default, |place| {
+    let backend = RawListener::bind(place);
+    for (options, is_told) in [
+        (&[][..], true),
+        (&["--lines", "1"], false),
+        (&["-q"], false),
+    ] {
+        let call = Process::sok(&[&["call", backend.address(), "hi"], options].concat());
+        let mut server = backend.accept();
+        assert_eq!(server.line(), "hi\n");
+        server.send(b"one\ntwo\n");
+        let done = call.done();
+        assert_eq!((done.code, done.stdout.as_slice()), (0, &b"one\n"[..]));
+        let told = done.stderr.contains("4 bytes after it were left out");
+        assert_eq!(told, is_told, "{}", done.stderr);
+    }
+});

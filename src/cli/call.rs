@@ -11,13 +11,14 @@ use tracing::info;
 use super::args::{CallArgs, CallFramingArg};
 use super::connect::plan;
 use super::exit::Exit;
+use super::ui::Ui;
 use super::{block_on, ui, until_signal};
 use crate::address::Target;
 use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Rule};
 
-pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
+pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     if args.parts.is_given() && args.message.is_none() {
         // With the address in its parts the one word is the message.
         args.message = args.address.take();
@@ -43,6 +44,17 @@ pub(super) fn run(mut args: CallArgs) -> Result<Exit> {
     };
     let finish = framing.is_none();
     let work = limited(&target, &plan, args.message, finish, kind, args.timeout);
+    let is_default = args.framing.framing.is_none() && args.lines.or(args.bytes).is_none();
+    let work = async {
+        let surplus = work.await?;
+        if surplus > 0 && is_default {
+            ui.note(&format!(
+                "the reply is its first line: {surplus} bytes after it were left out; \
+                 see --lines, --bytes and --framing"
+            ));
+        }
+        Ok(Exit::Done)
+    };
     block_on(async {
         match plan.bind {
             Some(_) => until_signal(work).await,
@@ -72,7 +84,7 @@ async fn limited(
     finish: bool,
     kind: Call,
     timeout: Option<Duration>,
-) -> Result<Exit> {
+) -> Result<usize> {
     let late = Cell::new("standard input did not end");
     let whole = async {
         let message = match message {
@@ -89,8 +101,7 @@ async fn limited(
         let (stream, address) = connect(target, plan).await?;
         info!(%address, "connected");
         late.set("the reply was not complete");
-        call(&stream, &address, request, kind, &mut ui::stdout()?).await?;
-        Ok(Exit::Done)
+        call(&stream, &address, request, kind, &mut ui::stdout()?).await
     };
     let Some(limit) = timeout else {
         return whole.await;

@@ -48,7 +48,7 @@ pub fn main() -> ! {
         Command::Wait(args) => apart(|| wait::run(&args)),
         Command::Check(args) => apart(|| check::run(&args, ui)),
         Command::Connect(args) => apart(|| connect::run(args)),
-        Command::Call(args) => apart(|| call::run(args)),
+        Command::Call(args) => apart(|| call::run(args, ui)),
         Command::Bench(args) => apart(|| bench::run(args, ui)),
         Command::BenchServer(args) => apart(|| bench_server::run(&args, ui)),
         Command::Tour(args) => apart(|| tour::run(args, ui)),

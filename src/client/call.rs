@@ -45,7 +45,8 @@ pub struct Call {
 }
 
 /// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete,
-/// even when the peer keeps the connection open.
+/// even when the peer keeps the connection open. Gives the number of bytes that came with the end of
+/// the reply and are no part of it: they are not written.
 ///
 /// A line and a NUL-ended message are written with their delimiter, a length-framed one without
 /// its length.
@@ -59,7 +60,7 @@ pub async fn call(
     request: Request,
     call: Call,
     output: &mut impl Write,
-) -> Result<()> {
+) -> Result<usize> {
     let broken = |operation, source| Error::new(operation, address, source);
     let framed = frame(&request.message, call.rule).map_err(|error| broken("send", error))?;
     let mut sending = pin!(async {
@@ -113,7 +114,8 @@ pub async fn call(
             }
         }
     }
-    .map_err(|error| broken("send", error))
+    .map_err(|error| broken("send", error))?;
+    Ok(reply.surplus)
 }
 
 /// Takes what the peer says beyond its reply, until that fails.
@@ -150,6 +152,8 @@ struct ReplyReader {
     until: Until,
     framing: Framing,
     inbox: Inbox,
+    /// What came after its end.
+    surplus: usize,
 }
 
 impl ReplyReader {
@@ -158,6 +162,7 @@ impl ReplyReader {
             until: call.until,
             framing: call.rule.framing,
             inbox: Inbox::new(call.rule),
+            surplus: 0,
         }
     }
 
@@ -183,6 +188,7 @@ impl ReplyReader {
                     .min(usize::try_from(*left).unwrap_or(usize::MAX));
                 write(&bytes[..count])?;
                 *left -= count as u64;
+                self.surplus = bytes.len() - count;
                 Ok(*left == 0)
             }
             Until::Messages(left) => {
@@ -191,6 +197,7 @@ impl ReplyReader {
                 let mut whole = Vec::new();
                 let taken = loop {
                     if *left == 0 {
+                        self.surplus = self.inbox.unfinished().len();
                         break Ok(true);
                     }
                     match self.inbox.next_message() {

@@ -138,7 +138,7 @@ pub(crate) struct Talk {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The messages")]
 pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
-    /// What a message is
+    /// What a message is [default: chunk to answer, line to call]
     #[arg(long, value_enum)]
     pub(crate) framing: Option<F>,
 
