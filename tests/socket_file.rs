@@ -536,3 +536,17 @@ fn a_file_that_may_not_be_given_away_or_made_tells_the_way_out() {
     assert!(done.stderr.contains("may write to"), "{}", done.stderr);
     assert_eq!(place.listing(), [""; 0]);
 }
+
+#[test]
+fn a_file_that_may_not_be_asked_is_left_with_the_way_out() {
+    let place = place();
+    let server = Server::start(&place, &[]);
+    // As another user's file is.
+    fs::set_permissions(server.path(), fs::Permissions::from_mode(0o444)).unwrap();
+    let second = sok_without_rights(&place, &["serve", server.address()]);
+    assert_eq!(second.code, 4, "{}", second.stderr);
+    let hint = "another user's, who may serve; choose another path";
+    assert!(second.stderr.contains(hint), "{}", second.stderr);
+    fs::set_permissions(server.path(), fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(sok(&["call", server.address(), "hello"]).code, 0);
+}

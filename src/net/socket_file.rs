@@ -276,11 +276,17 @@ fn turn(directory: &Path) -> Option<File> {
 
 /// What is at `path`. A datagram socket asks: it disturbs nobody, and is told apart from whatever
 /// holds the name, be it a client's own end that does not listen.
-fn probe(path: &Path) -> io::Result<Found> {
+fn probe(path: &Path) -> Result<Found, Refusal> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Refusal::hinted(
+                error,
+                "the directories on the way must be searchable",
+            ));
+        }
+        Err(error) => return Err(error.into()),
     };
     if let Some(what) = foreign(&metadata) {
         return Ok(Found::Foreign(what));
@@ -291,7 +297,11 @@ fn probe(path: &Path) -> io::Result<Found> {
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Ok(Found::Dead(metadata.ino())),
             io::ErrorKind::NotFound => Ok(Found::Nothing),
-            io::ErrorKind::PermissionDenied => Err(error),
+            io::ErrorKind::PermissionDenied => {
+                let hint =
+                    "the socket file there is another user's, who may serve; choose another path";
+                Err(Refusal::hinted(error, hint))
+            }
             // EPROTOTYPE: a live socket of another type, as a stream socket is.
             _ => Ok(Found::Live(holder(&name))),
         },

@@ -63,7 +63,8 @@ impl SendFile {
     }
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
-        let error = Error::new(operation, self.path.display(), source);
+        let error = Error::new(operation, self.path.display(), source)
+            .with_hint("give --send a file that can be read");
         match error.kind() {
             // It is the file that is missing, not a server.
             Kind::NobodyThere => error.with_kind(Kind::Other),
