@@ -32,7 +32,7 @@ def through_relays(bench, path, subject, load, direct):
         def once(ends, name, _):
             return load(direct[near] if name == "no relay" else ends[name][1])
 
-        figures = bench.rounds_anew(lambda: all_relays(bench, near, f"unix:{path}"), once)
+        figures = bench.rounds_anew(lambda failed: all_relays(bench, near, f"unix:{path}", failed), once)
         title(f"{subject} from {near} to unix", "requests/s", ">= 0.9 x the best peer")
         best = best_of(figures, {}, max)
         ours = figures["sok relay"]

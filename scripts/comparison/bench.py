@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import select
 import shutil
 import statistics
 import subprocess
@@ -22,6 +23,24 @@ class Failed(Exception):
 
 # Those of which a failure is a result. When our own programs fail, nothing is measured.
 PEERS = ("nc", "socat", "haproxy", "systemd-socket-proxyd", "sockperf")
+
+
+def leave_out(name, error):
+    """Tells that a peer failed; when our own programs do, raises it."""
+    if not name.startswith(PEERS):
+        raise error
+    print(f"\n  {name} FAILED, so left out: {error}", flush=True)
+
+
+def note_loss(lost, name, right, got):
+    """Notes in `lost` that a peer lost or changed bytes, if their digest says so."""
+    if got == right:
+        return
+    whole, came = (int((each or "0").split()[0]) for each in (right, got))
+    note = f"LOST {whole - came} bytes" if came != whole else "CHANGED the bytes"
+    if not name.startswith(PEERS):
+        raise Failed(f"{name} {note}")
+    lost[name] = note
 
 
 # The programs
@@ -161,13 +180,15 @@ class Bench:
 
     def rounds(self, contenders, once, count=None):
         """Each contender in turns, `count` times; `once` gives a figure. One list a contender that did not fail."""
-        return self.rounds_anew(lambda: contextlib.nullcontext(contenders), lambda _, *turn: once(*turn), count)
+        return self.rounds_anew(lambda _: contextlib.nullcontext(contenders), lambda _, *turn: once(*turn), count)
 
     def rounds_anew(self, start, once, count=None):
-        """The same with contenders that `start` gives for each round, and which `once` is given first."""
+        """The same with contenders that `start` gives for each round, and which `once` is given first.
+
+        `start` is given the names of those that failed, and adds to them who does not start."""
         figures, failed = {}, set()
         for number in range((count or self.options.rounds) + 1):
-            with start() as contenders:
+            with start(failed) as contenders:
                 # Whoever is measured feels what ran before: each has another neighbour each time.
                 for name in random.sample(list(contenders), len(contenders)):
                     if name in failed:
@@ -175,9 +196,7 @@ class Bench:
                     try:
                         figure = once(contenders, name, number)
                     except (Failed, subprocess.TimeoutExpired) as error:
-                        if not name.startswith(PEERS):
-                            raise
-                        print(f"\n  {name} FAILED, so left out: {error}", flush=True)
+                        leave_out(name, error)
                         failed.add(name)
                         continue
                     if number > 0:
@@ -216,6 +235,11 @@ def text(path):
         return file.read()
 
 
+def says(process, seconds=10):
+    """Whether the program says something within so many seconds."""
+    return bool(select.select([process.stdout], [], [], seconds)[0])
+
+
 def on_cpu(process):
     """The nanoseconds that a process has run; unlike its speed, another load changes it little."""
     tasks = f"/proc/{process.pid}/task"
@@ -241,7 +265,7 @@ def title(text, unit, target):
 def row(name, figures, ratios=None, met=None, note=""):
     middle = statistics.median(figures) if figures else None
     middle = f"{'-':>12}" if middle is None else f"{middle:12.{1 if middle >= 100 else 2}f}"
-    ratio = ""
+    ratio = "" if figures else f"{'-':>5}"
     if ratios:
         median = statistics.median(ratios)
         ratio = f"{median:5.2f} ({min(ratios):.2f}..{max(ratios):.2f})"

@@ -9,7 +9,8 @@ import statistics
 import subprocess
 import time
 
-from comparison.bench import PATIENCE, Failed, divided, held_connections, netcat, on_cpu, resident, row, socat, title
+from comparison.bench import (
+    PATIENCE, Failed, divided, held_connections, netcat, note_loss, on_cpu, resident, row, says, socat, title)
 
 
 def compare_call(bench):
@@ -169,6 +170,11 @@ def stream_row(bench, family, receive, by, server, address, given, right, gigaby
     commands = clients(bench, address, receive)
     lost = {}
 
+    def line(process):
+        if not says(process):
+            raise Failed(f"no word came from {process.args}")
+        return process.stdout.readline().strip()
+
     def send(name):
         feeder = None
         if by == "file":
@@ -176,10 +182,12 @@ def stream_row(bench, family, receive, by, server, address, given, right, gigaby
         else:
             feeder = bench.start([bench.bare, "feed", given], stdout=subprocess.PIPE)
             stdin = feeder.stdout
-        took = move(bench, commands[name], stdin, subprocess.DEVNULL)
-        if feeder:
-            bench.stop(feeder)
-        return took, " ".join(server.stdout.readline().split()[:2])
+        try:
+            took = move(bench, commands[name], stdin, subprocess.DEVNULL)
+        finally:
+            if feeder:
+                bench.stop(feeder)
+        return took, " ".join(line(server).split()[:2])
 
     def fetch(name):
         if by == "file":
@@ -190,17 +198,23 @@ def stream_row(bench, family, receive, by, server, address, given, right, gigaby
             os.unlink(target)
         else:
             reader = bench.start([bench.bare, "digest"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            took = move(bench, commands[name], subprocess.DEVNULL, reader.stdin)
-            got = reader.stdout.readline().strip()
-            bench.stop(reader)
-        server.stdout.readline()
+            try:
+                took = move(bench, commands[name], subprocess.DEVNULL, reader.stdin)
+                got = line(reader)
+            finally:
+                bench.stop(reader)
+        line(server)
         return took, got
 
     def once(name, _):
-        took, got = fetch(name) if receive else send(name)
-        if got != right:
-            whole, came = int(right.split()[0]), int((got or "0").split()[0])
-            lost[name] = f"LOST {whole - came} bytes" if came != whole else "CHANGED the bytes"
+        try:
+            took, got = fetch(name) if receive else send(name)
+        except Failed:
+            # What the server says of it must not be taken for the next one's.
+            if says(server):
+                server.stdout.readline()
+            raise
+        note_loss(lost, name, right, got)
         return gigabyte / took
 
     figures = bench.rounds(commands, once)
@@ -208,6 +222,10 @@ def stream_row(bench, family, receive, by, server, address, given, right, gigaby
     title(f"stream over {family}: {way}", "GB/s", ">= 1.00 x each")
     ours = figures["sok connect"]
     for name, theirs in figures.items():
+        if name in lost:
+            # The rate of a part says nothing.
+            row(name, [], note=lost[name])
+            continue
         met = (lambda ratio: ratio >= 1.0) if name in ("nc -N", "socat -") else None
         ratios = divided(ours, theirs) if theirs is not ours else None
-        row(name, theirs, ratios, met, ("sok / this " if ratios else "") + lost.get(name, ""))
+        row(name, theirs, ratios, met, "sok / this" if ratios else "")

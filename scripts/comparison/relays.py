@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
-import select
-import signal
 import statistics
 import subprocess
 
 from comparison.bench import (
-    RELAY_DESCRIPTORS, Failed, divided, held_connections, on_one_processor, row, title)
-from comparison.ways import children, processor_time, relaying, relays
+    PATIENCE, RELAY_DESCRIPTORS, Failed, divided, held_connections, leave_out, note_loss, on_one_processor, row, says,
+    title)
+from comparison.ways import children, end_at_once, processor_time, relaying, relays
 
 
 def pairs(bench):
@@ -18,10 +16,20 @@ def pairs(bench):
 
 
 @contextlib.contextmanager
-def all_relays(bench, near, target):
-    """One relay of each kind to the target: its process and its address by name; and none at all."""
+def all_relays(bench, near, target, failed):
+    """One relay of each kind to the target: its process and its address by name; and none at all.
+
+    Those that failed are not started; who does not start is added to them."""
     with contextlib.ExitStack() as stack:
-        ends = {name: stack.enter_context(relaying(bench, way, near, target)) for name, way in relays(bench).items()}
+        ends = {}
+        for name, way in relays(bench).items():
+            if name in failed:
+                continue
+            try:
+                ends[name] = stack.enter_context(relaying(bench, way, near, target))
+            except Failed as error:
+                leave_out(name, error)
+                failed.add(name)
         yield {**ends, "no relay": (None, target)}
 
 
@@ -38,16 +46,6 @@ def best_of(figures, lost, best):
     return best(peers, key=lambda name: statistics.median(figures[name]), default=None)
 
 
-def says(process):
-    """Whether the program says something within ten seconds."""
-    return bool(select.select([process.stdout], [], [], 10)[0])
-
-
-def end_at_once(process):
-    for pid in [*children(process), process.pid]:
-        os.kill(int(pid), signal.SIGKILL)
-
-
 def compare_relay(bench):
     """Many bytes from a source through a relay to a sink."""
     gigabyte = bench.options.size / 1e9
@@ -55,26 +53,30 @@ def compare_relay(bench):
         lost, seconds = {}, {}
 
         @contextlib.contextmanager
-        def start():
-            with bench.server(far, [bench.bare, "sink"]) as (sink, target), all_relays(bench, near, target) as ends, \
+        def start(failed):
+            with bench.server(far, [bench.bare, "sink"]) as (sink, target), \
+                    all_relays(bench, near, target, failed) as ends, \
                     bench.server(near, [bench.bare, "relay", target]) as bare:
                 yield {name: (*end, sink) for name, end in {**ends, BARE_RELAY: bare}.items()}
 
         def once(ends, name, number):
             process, address, sink = ends[name]
             before = processor_time(process) if process else 0
-            right = bench.run(bench.bare, "push", address, str(bench.options.size)).split()
-            if not says(sink):
-                # What the sink says of it later must not be taken for the next one's.
-                end_at_once(process)
-                raise Failed(f"no end came at the sink, but then {sink.stdout.readline() if says(sink) else None!r}")
+            try:
+                right = bench.run(bench.bare, "push", address, str(bench.options.size)).strip()
+                if not says(sink):
+                    raise Failed("no end came at the sink")
+            except (Failed, subprocess.TimeoutExpired) as error:
+                # It must hold the sink no longer, and what the sink says of it must not be taken for the next one's.
+                if process:
+                    end_at_once(process)
+                raise Failed(f"{error}; the sink then: {sink.stdout.readline() if says(sink) else None!r}") from error
             *got, took, _ = sink.stdout.readline().split(maxsplit=3)
-            if got != right:
-                missing = int(right[0]) - int(got[0])
-                lost[name] = f"LOST {missing} bytes" if missing else "CHANGED the bytes"
+            note_loss(lost, name, right, " ".join(got))
             if number > 0 and process:
                 seconds.setdefault(name, []).append((processor_time(process) - before) / gigabyte)
-            return gigabyte / float(took)
+            # Nothing at all may come in no time.
+            return gigabyte / max(float(took), 1e-6)
 
         figures = bench.rounds_anew(start, once)
         title(f"relay from {near} to {far}: {bench.options.size >> 20} MiB", "GB/s",
@@ -82,6 +84,10 @@ def compare_relay(bench):
         best = best_of(figures, lost, max)
         ours = figures["sok relay"]
         for name, theirs in figures.items():
+            if name in lost:
+                # The rate of a part says nothing.
+                row(name, [], note=lost[name])
+                continue
             ratios, met, note = None, None, ""
             if name in seconds:
                 note = f"{statistics.median(seconds[name]):.2f} CPU s/GB "
@@ -94,7 +100,7 @@ def compare_relay(bench):
                 spent = statistics.median(seconds["sok relay"]) / max(statistics.median(seconds[name]), 0.001)
                 met = lambda ratio, spent=spent: ratio >= 1.1 or spent <= 0.7
                 note += f"(sok x {spent:.2f}) the best peer "
-            row(name, theirs, ratios, met, note + lost.get(name, ""))
+            row(name, theirs, ratios, met, note)
 
 
 def compare_reqrep(bench):
@@ -113,8 +119,8 @@ def reqrep_rows(bench, near, far, count, subject):
     notes = {}
 
     @contextlib.contextmanager
-    def start():
-        with bench.server(far, [bench.bare, "echo"]) as (_, target), all_relays(bench, near, target) as ends:
+    def start(failed):
+        with bench.server(far, [bench.bare, "echo"]) as (_, target), all_relays(bench, near, target, failed) as ends:
             yield ends
 
     def once(ends, name, number):
@@ -147,6 +153,20 @@ def held_by(process):
     return total
 
 
+def idle_relayed(bench, way, family, held):
+    """The resident memory that each of so many connections takes of a relay, if it takes them."""
+    with bench.server(family, [bench.bare, "echo"]) as (_, target), \
+            relaying(bench, way, family, target) as (process, address):
+        bench.run(bench.bare, "load", address, "1", "0.1", "64")
+        before = held_by(process)
+        holder = bench.start([bench.bare, "hold", address, str(held)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        all_held = says(holder, PATIENCE) and holder.stdout.readline() == "held\n"
+        figures = [(held_by(process) - before) / held] if all_held else []
+        holder.stdin.close()
+        bench.stop(holder)
+    return figures
+
+
 def compare_idle_relay(bench):
     """Resident memory of a relay for each connection that says nothing."""
     count = held_connections(bench.options, RELAY_DESCRIPTORS)
@@ -156,18 +176,15 @@ def compare_idle_relay(bench):
         for name, way in relays(bench).items():
             # A process for each connection: fewer tell as much.
             held = min(count, 200) if name.startswith("socat") else count
-            with bench.server(family, [bench.bare, "echo"]) as (_, target), \
-                    relaying(bench, way, family, target) as (process, address):
-                bench.run(bench.bare, "load", address, "1", "0.1", "64")
-                before = held_by(process)
-                holder = bench.start([bench.bare, "hold", address, str(held)],
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-                all_held = holder.stdout.readline() == "held\n"
-                figures = [(held_by(process) - before) / held] if all_held else []
-                holder.stdin.close()
-                bench.stop(holder)
-            if not all_held:
+            try:
+                figures = idle_relayed(bench, way, family, held)
+            except (Failed, subprocess.TimeoutExpired) as error:
+                leave_out(name, error)
+                continue
+            if not figures:
                 note = f"did not take {held} connections"
+                if name == "sok relay":
+                    raise Failed(f"{name} {note}")
             elif held != count:
                 note = f"{held} connections"
             else:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -125,12 +126,22 @@ def relaying(bench, way, family, target):
     near = free_address(bench, family)
     said = bench.path("relay.log")
     with open(said, "w") as log:
-        process = bench.start(way(near, target), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    until_listening(process, near, said)
+        # In a process group of its own, in which its children stay even when they outlive it.
+        process = bench.start(way(near, target), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                              preexec_fn=os.setpgrp)
     try:
+        until_listening(process, near, said)
         yield process, near
     finally:
         bench.stop(process)
+        end_at_once(process)
+
+
+def end_at_once(process):
+    """Ends a relay and its children."""
+    # Nobody may be left.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def children(process):
