@@ -32,18 +32,11 @@ pub struct Forward {
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         near.reset_unless_done();
-        let connected = tokio::select! {
-            biased;
-            connected = connect(&self.target, &self.plan) => connected,
-            // Nobody waits any more; an end alone may have bytes before it that are for the target.
-            reset = near.reset_by_peer() => {
-                return Err(Error::new("receive", connection.peer(), reset));
-            }
-        };
-        let (far, address) = match connected {
+        // On the heap, as is a refusal: an idle connection would else keep the room of both.
+        let (far, address) = match Box::pin(self.connect_for(&near, connection)).await {
             Ok(connected) => connected,
             Err(error) => {
-                near.refuse().await;
+                Box::pin(near.refuse()).await;
                 return Err(error);
             }
         };
@@ -70,6 +63,22 @@ impl Service for Forward {
         near.done();
         far.done();
         Ok(())
+    }
+}
+
+impl Forward {
+    /// Connects to the target, as long as the client has not reset: then nobody waits any more. An end
+    /// alone may have bytes before it that are for the target.
+    async fn connect_for(
+        &self,
+        near: &Stream,
+        connection: &Connection,
+    ) -> Result<(Stream, Address)> {
+        tokio::select! {
+            biased;
+            connected = connect(&self.target, &self.plan) => connected,
+            reset = near.reset_by_peer() => Err(Error::new("receive", connection.peer(), reset)),
+        }
     }
 }
 

@@ -117,7 +117,8 @@ pub async fn transfer(
     });
     match idle {
         None => both.await,
-        Some(limit) => unless_idle(both, limit, &moved).await,
+        // On the heap: a transfer without a limit would else have the room of its clock.
+        Some(limit) => Box::pin(unless_idle(both, limit, &moved)).await,
     }
 }
 
