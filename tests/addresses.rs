@@ -192,3 +192,22 @@ fn a_port_alone_is_every_address_of_this_machine_to_listen_on_alone() {
             .contains("the host is empty; name the host")
     );
 }
+
+#[test]
+fn what_the_kernel_is_to_choose_is_not_definite() {
+    for (word, is_definite) in [
+        ("inet:127.0.0.1:80", true),
+        ("inet:127.0.0.1:0", false),
+        ("inet6:[::1]:80", true),
+        ("inet6:[::1]:0", false),
+        ("unix:/s", true),
+        ("unix:@s", true),
+        ("unix:", false),
+    ] {
+        assert_eq!(
+            word.parse::<Address>().unwrap().is_definite(),
+            is_definite,
+            "{word}"
+        );
+    }
+}

@@ -552,6 +552,13 @@ families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
         let mut client = RawStream::connect(server.address());
         assert_eq!(client.exchange(b"hello"), b"hello");
     }
+    // Once somebody reads, it tells what it left out.
+    let reader = Process::sh(r#"exec cat "$1""#, &arguments[..1]);
+    reader.stdout().wait_for("connected");
+    let mut client = RawStream::connect(server.address());
+    assert_eq!(client.exchange(b"hello"), b"hello");
+    let told = "sok: lines left out, as nobody read them: ";
+    reader.stdout().wait_for(told);
     server.terminate();
     assert_eq!(server.wait(), 0);
 });

@@ -204,6 +204,7 @@ fn what_could_never_serve_a_client_is_refused_at_the_start() {
             ("inet:127.0.0.1:1", &source, "--source unix:./own.sock"),
             ("./own.sock", &source, "the target's own address"),
             ("@nobody", &["--source", &word], "is LISTEN"),
+            ("no-such-host.invalid:80", &["--source", &word], "is LISTEN"),
             ("@nobody", &["--listen", &word], "listened on twice"),
             ("inet:127.0.0.1:0", &[], "no server is on port 0"),
             ("localhost:0", &[], "no server is on port 0"),
@@ -312,6 +313,15 @@ families!(a_dump_that_cannot_be_written_is_told_once, |place| {
     let told: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
     assert_eq!(told.len(), 1, "{said}");
     assert!(told[0].contains("No space left"), "{said}");
+});
+
+families!(a_dump_that_cannot_be_opened_tells_the_way_out, |place| {
+    let directory = place.directory().to_str().unwrap();
+    let done = sok(&["relay", &place.word(), "@nobody", "--dump", directory]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    for part in [directory, "give --dump a file"] {
+        assert!(done.stderr.contains(part), "{}", done.stderr);
+    }
 });
 
 families!(a_dump_among_json_needs_a_file, |place| {

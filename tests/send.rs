@@ -133,6 +133,11 @@ families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
         assert_eq!(done.code, 1, "{}", done.stderr);
         assert!(done.stderr.contains(&path), "{}", done.stderr);
         assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("give --send a file"),
+            "{}",
+            done.stderr
+        );
         assert_eq!(place.listing(), ["directory"]);
     }
 });

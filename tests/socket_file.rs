@@ -550,3 +550,20 @@ fn a_file_that_may_not_be_asked_is_left_with_the_way_out() {
     fs::set_permissions(server.path(), fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(sok(&["call", server.address(), "hello"]).code, 0);
 }
+
+#[test]
+fn a_directory_that_may_not_be_searched_is_told() {
+    let place = place();
+    let closed = place.path("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let file = closed.join("s.sock");
+    let done = sok_without_rights(&place, &["serve", file.to_str().unwrap()]);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("must be searchable"),
+        "{}",
+        done.stderr
+    );
+}

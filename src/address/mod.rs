@@ -71,6 +71,16 @@ impl Address {
         }
     }
 
+    /// Whether it leaves nothing for the kernel to choose: it has a name, or a port other than 0.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Inet(v4) => v4.port() != 0,
+            Self::Inet6(v6) => v6.port() != 0,
+            Self::Unix(name) => *name != UnixName::Unnamed,
+        }
+    }
+
     /// The same host with another port; an address without a port is unchanged.
     #[must_use]
     pub fn with_port(self, port: u16) -> Self {

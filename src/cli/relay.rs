@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::listening::listen_options;
 use super::serve::{Server, limits, raise_descriptor_limit};
 use super::ui::{self, Ui};
-use crate::address::{Address, Purpose, Target, UnixName};
+use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Limits;
@@ -38,14 +38,15 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
     };
-    check_listens(&targets, options.v6only)?;
-    check_target(&target, &targets, plan.bind.as_ref(), options.v6only)?;
+    let (source, v6only) = (plan.bind.as_ref(), options.v6only);
+    let listens = check_listens(&targets, source, v6only)?;
+    check_target(&target, &listens, source, v6only)?;
     let threads = args.limits.threads.unwrap_or_else(processors);
     let own = OWN_DESCRIPTORS + THREAD_DESCRIPTORS * (threads - 1) + targets.len();
     // A client that waits for its target has a watch on the target's socket file, see inotify(7).
     let each = 2 + usize::from(plan.retry_for.is_some());
     let mut limits = affordable(limits(&args.limits), own, each, ui);
-    if let Some(source) = plan.bind.as_ref().filter(|own| is_one(own))
+    if let Some(source) = source.filter(|own| own.is_definite())
         && limits.max_connections > 1
     {
         ui.note(&format!(
@@ -124,14 +125,6 @@ fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
     Ok(dump)
 }
 
-/// Whether a socket that is bound to it leaves no other one the same: it has a name, or a port.
-fn is_one(address: &Address) -> bool {
-    match (address.as_ip(), address.as_unix()) {
-        (Some((_, port)), _) => port != 0,
-        (None, name) => name.is_some_and(|name| *name != UnixName::Unnamed),
-    }
-}
-
 /// The limits with as many connections as there are descriptors for beside the process's `own`, if
 /// each may take so many. A client that was accepted without one left for the target would have to
 /// be refused; in the backlog it waits.
@@ -150,32 +143,36 @@ fn affordable(mut limits: Limits, own: usize, each: usize, ui: Ui) -> Limits {
     limits
 }
 
-/// Refuses an address that another one of them takes already.
-fn check_listens(listens: &[Target], v6only: bool) -> Result<()> {
-    // A name that does not resolve is told of when it is listened on.
-    let resolved = |target: &Target| target.resolve(Purpose::Listen).unwrap_or_default();
-    for (count, listen) in listens.iter().enumerate() {
-        let own = resolved(listen);
-        for other in &listens[..count] {
-            let taken = resolved(other);
-            let is_taken = |one: &Address| {
-                let same = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
-                taken.iter().any(same)
-            };
-            if own.iter().any(is_taken) {
-                let cause = format!("it is listened on twice, also as {other}");
-                return Err(Error::because("relay", listen, Kind::Usage, cause)
-                    .with_hint("give each address once"));
+/// The addresses to listen on, and what was typed for each. Refuses one that another one of them, or
+/// our own end towards the target, takes already.
+fn check_listens<'a>(
+    listens: &'a [Target],
+    source: Option<&Address>,
+    v6only: bool,
+) -> Result<Vec<(Address, &'a Target)>> {
+    let mut all: Vec<(Address, &Target)> = Vec::new();
+    for listen in listens {
+        let usage = |cause| Err(Error::because("relay", listen, Kind::Usage, cause));
+        let own = listen.resolve(Purpose::Listen)?;
+        for one in &own {
+            let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
+            if let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
+                return usage(format!("it is listened on twice, also as {other}"))
+                    .map_err(|error| error.with_hint("give each address once"));
+            }
+            if let Some(source) = source.filter(|source| reaches(one, source, v6only)) {
+                return usage(format!("--source {source} is LISTEN"));
             }
         }
+        all.extend(own.into_iter().map(|one| (one, listen)));
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Refuses a target that no client could ever be served from.
 fn check_target(
     target: &Target,
-    listens: &[Target],
+    listens: &[(Address, &Target)],
     source: Option<&Address>,
     v6only: bool,
 ) -> Result<()> {
@@ -203,22 +200,11 @@ fn check_target(
         return usage(format!("--source {source} is the target's own address"));
     }
     // A relay to itself would connect until the descriptors run out.
-    for listen in listens {
-        let own = listen.resolve(Purpose::Listen)?;
-        if let Some(source) =
-            source.filter(|source| own.iter().any(|own| reaches(own, source, v6only)))
-        {
-            return usage(format!("--source {source} is LISTEN"));
-        }
-        if own
-            .iter()
-            .any(|own| to.iter().any(|to| reaches(own, to, v6only)))
-        {
-            let looped = usage(format!("it would connect to itself: LISTEN is {listen}"));
-            return looped.map_err(|error| {
-                error.with_hint("give the address of the server behind it as TARGET")
-            });
-        }
+    let looped = |own: &Address| to.iter().any(|to| reaches(own, to, v6only));
+    if let Some((_, listen)) = listens.iter().find(|(own, _)| looped(own)) {
+        return usage(format!("it would connect to itself: LISTEN is {listen}")).map_err(|error| {
+            error.with_hint("give the address of the server behind it as TARGET")
+        });
     }
     Ok(())
 }
