@@ -27,21 +27,11 @@ impl Stream {
         pipe: BorrowedFd<'_>,
         count: usize,
     ) -> Poll<io::Result<usize>> {
-        let splice = || match self.io().get_ref().splice_into(pipe, count) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            done => Some(done),
-        };
         loop {
             let mut ready = ready!(self.io().poll_read_ready(cx))?;
-            // A peer that streams has more at once, if only it may run: to give it the processor
-            // and look again costs less than to sleep and be woken.
-            let done = splice().or_else(|| {
-                std::thread::yield_now();
-                splice()
-            });
-            match done {
-                Some(done) => return Poll::Ready(done),
-                None => ready.clear_ready(),
+            match or_yielding(|| self.io().get_ref().splice_into(pipe, count)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                done => return Poll::Ready(done),
             }
         }
     }
@@ -53,7 +43,8 @@ impl Stream {
         pipe: BorrowedFd<'_>,
         count: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |socket| socket.splice_from(pipe, count))
+        let splice = |socket: &Socket| or_yielding(|| socket.splice_from(pipe, count));
+        self.poll_write_with(cx, splice)
     }
 
     /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
@@ -66,5 +57,17 @@ impl Stream {
     pub fn expect_bulk(&self) {
         // With less room the transfer is slower, but right.
         let _ = family::expect_bulk(self.io().get_ref());
+    }
+}
+
+/// Moves bytes of a stream. A peer that streams has more, or more room, at once, if only it may
+/// run: to give it the processor and look again costs less than to sleep and be woken.
+fn or_yielding(splice: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
+    match splice() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            std::thread::yield_now();
+            splice()
+        }
+        done => done,
     }
 }
