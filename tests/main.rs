@@ -16,6 +16,7 @@ mod call;
 mod check;
 mod check_address;
 mod communication_loop;
+mod congestion;
 mod connect;
 mod connection_loop;
 mod conversation;

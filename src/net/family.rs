@@ -1,6 +1,7 @@
 //! What sockets of each family do differently: the only place that branches on it.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod bulk;
 mod ucspi;
 
 use std::io::{self, IoSliceMut, Read};
@@ -12,6 +13,7 @@ use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, sockopt};
 use socket2::{Domain, Type};
 use tokio::io::Interest;
 
+pub(super) use self::bulk::{expect_bulk, splices_well, unpace};
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
 use super::listener::ListenOptions;
@@ -56,6 +58,9 @@ pub(super) fn listen(
             return file.map(Some);
         }
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
+    }
+    if !options.pace_loopback {
+        unpace(socket, address);
     }
     let name = match address {
         // Autobind: the kernel chooses an abstract name, see unix(7).
@@ -200,34 +205,6 @@ pub(super) const fn interest(family: Family) -> Interest {
         Family::Inet | Family::Inet6 => COMES.add(Interest::WRITABLE),
         Family::Unix => COMES,
     }
-}
-
-/// What a socket holds that large pieces are moved into; the kernel doubles it.
-const BULK_ROOM: usize = 1 << 20;
-
-/// Makes room in a socket that large pieces are moved into.
-pub(super) fn expect_bulk(socket: &Socket) -> io::Result<()> {
-    match socket.family() {
-        // tcp(7) grows its buffers by itself, and a set size would stop that.
-        Family::Inet | Family::Inet6 => Ok(()),
-        Family::Unix if socket.options().send_buffer_size()? >= BULK_ROOM => Ok(()),
-        Family::Unix => socket.options().set_send_buffer_size(BULK_ROOM),
-    }
-}
-
-/// Whether it costs less to splice a stream from a socket of one family `to` another than to copy
-/// it. AF_UNIX holds a stream in small pieces, and a TCP that paces arms a timer for each of them.
-pub(super) fn splices_well(from: Family, to: &Socket) -> bool {
-    match (from, to.family()) {
-        (Family::Unix, Family::Inet | Family::Inet6) => !paces(to),
-        (Family::Inet | Family::Inet6 | Family::Unix, _) => true,
-    }
-}
-
-/// Whether the congestion control of a TCP socket spreads what it sends over time, as BBR does.
-fn paces(socket: &Socket) -> bool {
-    let name = socket.options().tcp_congestion();
-    name.is_ok_and(|name| name.starts_with(b"bbr"))
 }
 
 /// What a failed `connect(2)` means on a non-blocking socket.

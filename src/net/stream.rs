@@ -49,7 +49,8 @@ const REFUSAL: Duration = Duration::from_secs(1);
 impl Stream {
     /// Connects to `address`, see `connect(2)`.
     ///
-    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there.
+    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there. TCP is not paced
+    /// on loopback, see [`ListenOptions::pace_loopback`](super::ListenOptions::pace_loopback).
     ///
     /// # Errors
     /// [`Kind::NobodyThere`], [`Kind::Denied`], [`Kind::TimedOut`], or what else the kernel tells.
@@ -59,6 +60,7 @@ impl Stream {
     pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
         let socket = Socket::open(address.family()).map_err(failed)?;
+        family::unpace(&socket, address);
         let file = match &options.bind {
             Some(own) => family::bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
             None => None,
