@@ -4,7 +4,9 @@ use std::io::Write;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, run, sok};
+use crate::support::{
+    Kind, Place, Process, RawListener, RawStream, Server, assert_same, noise, run, sok,
+};
 
 /// A relay from a fresh address of `place` to `target`.
 fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
@@ -313,6 +315,32 @@ families!(a_dump_that_cannot_be_written_is_told_once, |place| {
     let told: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
     assert_eq!(told.len(), 1, "{said}");
     assert!(told[0].contains("No space left"), "{said}");
+});
+
+families!(a_dump_that_nobody_reads_holds_up_no_relay, |place| {
+    let echo = Server::start(place, &[]);
+    let fifo = place.path("dump");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // So it can be opened to be written to, and is never read.
+    let reader = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
+    let relay = relay(place, echo.address(), &["--dump", fifo.to_str().unwrap()]);
+    // Shown it is more than a pipe holds.
+    let bytes = noise(100_000);
+    let mut client = RawStream::connect(relay.address());
+    client.send(&bytes[..50_000]);
+    assert_same(&client.take(50_000), &bytes[..50_000]);
+    client.send(&bytes[50_000..]);
+    assert_same(&client.take(50_000), &bytes[50_000..]);
+    relay.terminate();
+    drop(client);
+    assert_eq!(relay.wait(), 0);
+    let said = relay.said();
+    assert_eq!(said.matches("nobody reads it").count(), 1, "{said}");
+    drop(reader);
 });
 
 families!(a_dump_that_cannot_be_opened_tells_the_way_out, |place| {

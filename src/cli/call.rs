@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use humantime::format_duration;
 use tracing::info;
 
 use super::args::{CallArgs, CallFramingArg};
@@ -109,7 +110,7 @@ async fn limited(
     tokio::time::timeout(limit, whole)
         .await
         .unwrap_or_else(|_| {
-            let cause = format!("{} within {limit:?}", late.get());
+            let cause = format!("{} within {}", late.get(), format_duration(limit));
             Err(Error::because("call", target, Kind::TimedOut, cause))
         })
 }

@@ -1,26 +1,23 @@
 //! `sok relay`: bridge any address to any address.
 
-use std::ffi::OsStr;
-use std::fs::OpenOptions;
 use std::num::NonZero;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use super::args::RelayArgs;
 use super::block_on;
 use super::connect::own_address;
+use super::dump::dump;
 use super::exit::Exit;
 use super::listening::listen_options;
 use super::serve::{Server, limits, raise_descriptor_limit};
-use super::ui::{self, Ui};
+use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Limits;
 use crate::net::{SPARE_SHARE, reaches, refuse_unreachable};
-use crate::service::{Dump, DumpStyle, Forward};
+use crate::service::Forward;
 use crate::transfer::Engine;
 
 /// What the process itself takes: standard streams, the first thread, listeners, name look-ups.
@@ -91,38 +88,6 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
 /// How many threads relay: two streams should not wait for each other while a processor is idle.
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-/// Where `--dump` shows the traffic.
-fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
-    let style = match word.to_str() {
-        Some("hex") => Some(DumpStyle::Hex),
-        Some("text") => Some(DumpStyle::Text),
-        _ => None,
-    };
-    let dump = match style {
-        Some(_) if talks_json => {
-            let cause = "with --json each line on standard error is an object";
-            return Err(Error::because("dump", word.display(), Kind::Usage, cause)
-                .with_hint("give a FILE to --dump"));
-        }
-        Some(style) => Dump::new(style, "standard error".to_owned(), ui::stderr()),
-        None => {
-            let path = Path::new(word);
-            // What an earlier relay has shown stays.
-            let mut options = OpenOptions::new();
-            // What passes is for nobody else, as the socket file is not.
-            let file = options.append(true).create(true).mode(0o600).open(path);
-            let file = file.map_err(|error| {
-                Error::new("open", path.display(), error)
-                    .with_kind(Kind::Other)
-                    .with_hint("give --dump a file that may be written to, or hex, or text")
-            })?;
-            Dump::new(DumpStyle::Hex, path.display().to_string(), file)
-        }
-    };
-    ui.note("the traffic is shown, so all of it is copied");
-    Ok(dump)
 }
 
 /// The limits with as many connections as there are descriptors for beside the process's `own`, if

@@ -1,7 +1,6 @@
 //! All that the program prints: data to standard output, talk to standard error.
 #![allow(clippy::print_stderr)]
 
-use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,21 +10,20 @@ use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::args::Talk;
 use super::exit::Exit;
+use super::reports::Reports;
 use super::table::{BAR, bar};
 use crate::client::output_error;
 use crate::error::{Error, Kind};
 use crate::loops::{Connection, Traffic};
 use crate::measure::Progress;
-use crate::net::{CALL_TARGET, Call, Listener};
+use crate::net::{CALL_TARGET, Listener};
 use crate::service::{Register, Totals};
 
 /// How the program talks, as its options say.
@@ -61,8 +59,8 @@ impl Ui {
             let targets = Targets::new()
                 .with_target("sok", level)
                 .with_target(CALL_TARGET, calls);
-            let reports = tracing_subscriber::registry()
-                .with(Reports { json: talk.json }.with_filter(targets));
+            let reports =
+                tracing_subscriber::registry().with(Reports::new(talk.json).with_filter(targets));
             let _ = tracing::subscriber::set_global_default(reports);
         }
         ui
@@ -238,7 +236,7 @@ static SERVER: OnceLock<Ui> = OnceLock::new();
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// One line to standard error; a terminal that is gone is no reason to fail.
-fn talk(line: &str) {
+pub(super) fn talk(line: &str) {
     let mut stderr = io::stderr().lock();
     if let Some(ui) = SERVER.get() {
         // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
@@ -273,8 +271,14 @@ pub(crate) fn stdout() -> crate::error::Result<Standard> {
 }
 
 /// Standard error, for what comes in pieces.
-pub(crate) fn stderr() -> io::Stderr {
-    io::stderr()
+pub(crate) fn stderr() -> crate::error::Result<Standard> {
+    Standard::of("standard error", io::stderr())
+}
+
+/// Writes to standard error with no line of talk in between.
+pub(crate) fn alone<T>(write: impl FnOnce() -> T) -> T {
+    let _turn = io::stderr().lock();
+    write()
 }
 
 /// The standard input, unbuffered.
@@ -340,83 +344,4 @@ pub(crate) fn shows_output() -> bool {
 /// Whether a person sits at both ends.
 pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
-}
-
-/// Prints what the library reports: connections, pauses, socket calls.
-struct Reports {
-    json: bool,
-}
-
-impl<S: Subscriber> Layer<S> for Reports {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        if metadata.target() == CALL_TARGET && !self.json {
-            let mut call = Call::default();
-            event.record(&mut call);
-            return talk(&call.to_string());
-        }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        if self.json {
-            let kind = if metadata.target() == CALL_TARGET {
-                "call"
-            } else {
-                "report"
-            };
-            fields.json.insert("event".to_owned(), kind.into());
-            fields.json.insert(
-                "level".to_owned(),
-                metadata.level().as_str().to_lowercase().into(),
-            );
-            return talk(&serde_json::Value::Object(fields.json).to_string());
-        }
-        let severity = if *metadata.level() == Level::WARN {
-            "warning: "
-        } else {
-            ""
-        };
-        talk(&format!("sok: {severity}{}{}", fields.message, fields.text));
-    }
-}
-
-/// The fields of one report.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    text: String,
-    json: serde_json::Map<String, serde_json::Value>,
-}
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: serde_json::Value, text: fmt::Arguments<'_>) {
-        if field.name() == "message" {
-            self.message = text.to_string();
-        } else {
-            // A String takes whatever is written to it.
-            let _ = write!(self.text, " {}={text}", field.name());
-        }
-        self.json.insert(field.name().to_owned(), value);
-    }
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(
-            field,
-            format!("{value:?}").into(),
-            format_args!("{value:?}"),
-        );
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into(), format_args!("{value:?}"));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into(), format_args!("{value}"));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into(), format_args!("{value:.3}"));
-    }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use humantime::format_duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -80,7 +81,7 @@ pub async fn exchange(
             event = ends.recv() => event,
             () = shared.idle(options.idle_timeout) => {
                 let limit = options.idle_timeout.unwrap_or_default();
-                let cause = format!("nothing passed for {limit:?}");
+                let cause = format!("nothing passed for {}", format_duration(limit));
                 return Err(Error::because("exchange", address, Kind::TimedOut, cause));
             }
         };

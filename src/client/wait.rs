@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use humantime::format_duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
@@ -130,7 +131,10 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
         Err(_) => {
             let what = if plan.gone { "gone" } else { "there" };
             let limit = plan.timeout.unwrap_or_default();
-            let cause = format!("not {what} within {limit:?}, at last: {last}");
+            let cause = format!(
+                "not {what} within {}, at last: {last}",
+                format_duration(limit)
+            );
             Err(Error::because("wait for", target, Kind::TimedOut, cause))
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use humantime::format_duration;
+
 use crate::address::{Address, Target};
 use crate::client::{ConnectPlan, connect};
 use crate::error::{Error, Kind, Result};
@@ -87,7 +89,7 @@ fn told(fault: Fault, peer: &Peer, target: &Address) -> Error {
         Fault::Broken(End::Near, operation, source) => Error::new(operation, peer, source),
         Fault::Broken(End::Far, operation, source) => Error::new(operation, target, source),
         Fault::Idle(limit) => {
-            let cause = format!("nothing passed, either way, for {limit:?}");
+            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
             Error::because("forward", target, Kind::TimedOut, cause)
         }
     }

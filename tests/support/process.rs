@@ -61,8 +61,13 @@ pub(crate) fn sok_with(arguments: &[&str], input: &[u8]) -> Done {
 /// wherever it was built.
 pub(crate) fn sok_without_rights(place: &Place, arguments: &[&str]) -> Done {
     let program = place.path("sok");
-    fs::copy(Process::PROGRAM, &program).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    // Not by this process: while it held the copy open to write, a test in another thread might
+    // start a program, which would hold it too, and what is open to be written cannot be run.
+    let installed = Command::new("install")
+        .args(["-m", "755", Process::PROGRAM])
+        .arg(&program)
+        .status();
+    assert!(installed.unwrap().success());
     fs::set_permissions(place.directory(), Permissions::from_mode(0o777)).unwrap();
     let mut command = Command::new(&program);
     command.args(arguments);

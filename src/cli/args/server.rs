@@ -138,7 +138,8 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "ADDRESS", help_heading = CONNECTION)]
     pub(crate) source: Option<OsString>,
 
-    /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE; it is then copied
+    /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE; it is then
+    /// copied. Who reads it and pauses for a second misses what passes meanwhile
     #[arg(long, value_name = "hex|text|FILE", help_heading = EXCHANGE)]
     pub(crate) dump: Option<OsString>,
 
