@@ -793,6 +793,16 @@ families!(
 );
 
 #[test]
+fn a_word_that_is_no_measure_is_told_of_those_there_are() {
+    for words in [&["latency"][..], &["latency", "./s.sock"]] {
+        let done = bench(words);
+        assert_eq!(done.code, 2);
+        let told = "choose rtt, throughput or connect";
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+    }
+}
+
+#[test]
 fn an_option_without_effect_is_a_usage_error() {
     for options in [
         &["--cpus", "0,0,0"][..],

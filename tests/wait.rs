@@ -211,3 +211,20 @@ fn a_command_that_cannot_be_run_is_told_before_the_wait() {
         done.stderr
     );
 }
+
+#[test]
+fn a_command_without_the_dashes_before_it_is_told_where_they_go() {
+    let hint = "write -- before it";
+    let done = sok(&["wait", "@nobody", "make", "test"]);
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains(hint), "{}", done.stderr);
+    // Here no command can begin.
+    for words in [
+        &["wait", "make"][..],
+        &["wait", "@nobody", "make", "--", "test"],
+    ] {
+        let done = sok(words);
+        assert_eq!(done.code, 2);
+        assert!(!done.stderr.contains(hint), "{}", done.stderr);
+    }
+}

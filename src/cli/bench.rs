@@ -77,6 +77,8 @@ pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     }))
 }
 
+const MEASURES: &str = "choose rtt, throughput or connect";
+
 /// The measures and the server that the words ask for; the first word may be either.
 fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
     let named = |word: &OsString| {
@@ -90,12 +92,16 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
             (None, Some(_)) => {
                 let cause = "this is nothing that can be measured";
                 let error = Error::because("bench", word.display(), Kind::Usage, cause);
-                return Err(error.with_hint("choose rtt, throughput or connect"));
+                return Err(error.with_hint(MEASURES));
             }
         },
         (None, _) => (Measure::ALL.to_vec(), None),
     };
-    let target = address.map(Target::parse).transpose()?;
+    let target = address.map(Target::parse).transpose();
+    let target = target.map_err(|error| match args.address {
+        Some(_) => error,
+        None => error.with_hint(format!("or {MEASURES}")),
+    })?;
     match target {
         Some(target) if !args.families.is_empty() => {
             let cause = "an address has its family: --families is for servers of our own";

@@ -13,11 +13,14 @@ use crate::client::{WaitPlan, wait};
 use crate::error::{Error, Kind, Result};
 
 pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
-    let targets: Vec<Target> = args
-        .addresses
-        .iter()
-        .map(Target::parse)
-        .collect::<Result<_>>()?;
+    let targets = (0..).zip(&args.addresses).map(|(place, word)| {
+        let target = Target::parse(word);
+        target.map_err(|error| match place > 0 && args.command.is_empty() {
+            true => error.with_hint("if the command begins here, write -- before it"),
+            false => error,
+        })
+    });
+    let targets: Vec<Target> = targets.collect::<Result<_>>()?;
     let plan = WaitPlan {
         gone: args.gone,
         any: args.any,
