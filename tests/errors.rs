@@ -276,6 +276,22 @@ families!(an_address_in_use_is_5, |place| {
     );
 });
 
+families!(
+    who_is_refused_an_address_in_use_takes_no_client_s_turn,
+    |place| {
+        let server = Server::start(place, &["--once"]);
+        assert_eq!(sok(&["serve", server.address()]).code, 5);
+        let done = sok(&["call", server.address(), "hi"]);
+        assert_eq!(
+            (done.code, done.text().as_str()),
+            (0, "hi\n"),
+            "{}",
+            done.stderr
+        );
+        assert_eq!(server.wait(), 0);
+    }
+);
+
 families!(data_of_ours_that_the_peer_leaves_unread_is_6, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address()]);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use crate::net::Credentials;
+use crate::net::{Credentials, processes_with};
 
 /// A process, by its number and its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,7 +48,7 @@ pub(super) fn by_connection(server: End, client: End) -> Seen {
     let rows: Vec<Row> = texts.iter().flat_map(|text| rows(text)).collect();
     let listening = listening(&rows, server, client)?;
     let inodes: Vec<u64> = listening.iter().map(|row| row.inode).collect();
-    let found = holders(&inodes);
+    let found: Vec<Process> = processes_with(&inodes).into_iter().map(named).collect();
     match (found.is_empty(), listening.first()) {
         (true, Some(row)) => Err(format!(
             "its process is hidden: ask as the owner, uid {}, or as root",
@@ -120,31 +120,6 @@ fn end(text: &str) -> Option<End> {
         Err(_) => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
     };
     Some((ip.to_canonical(), port))
-}
-
-/// The processes that have one of these sockets open, of those whose files we may see.
-fn holders(inodes: &[u64]) -> Vec<Process> {
-    let names: Vec<String> = inodes
-        .iter()
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let holds = |pid: i32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd"));
-        files.into_iter().flatten().flatten().any(|file| {
-            let target = fs::read_link(file.path()).unwrap_or_default();
-            names.iter().any(|name| target.as_os_str() == name.as_str())
-        })
-    };
-    let processes = fs::read_dir("/proc");
-    let mut pids: Vec<i32> = processes
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| holds(*pid))
-        .collect();
-    pids.sort_unstable();
-    pids.into_iter().map(named).collect()
 }
 
 fn named(pid: i32) -> Process {

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
+use super::holder::holder;
 use super::listener::ListenOptions;
-use super::peer::Credentials;
-use super::sockaddr::{Encoded, encode_path};
+use super::sockaddr::encode_path;
 use super::socket::Socket;
 use super::{family, listener::Owner};
 use crate::address::{Address, Family, UnixName};
@@ -37,7 +37,7 @@ enum Found {
     /// A socket that nobody listens on, with its inode.
     Dead(u64),
     /// A socket in use, and by whom where the kernel tells.
-    Live(Option<Credentials>),
+    Live(Option<i32>),
     /// Something else, in words.
     Foreign(&'static str),
 }
@@ -209,8 +209,8 @@ impl Found {
 }
 
 /// What an address held by somebody else is refused with.
-pub(super) fn in_use(holder: Option<Credentials>) -> Refusal {
-    let by = holder.map_or_else(String::new, |holder| format!(" (pid {})", holder.pid));
+pub(super) fn in_use(holder: Option<i32>) -> Refusal {
+    let by = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     Refusal {
         source: io::Error::other(format!("a live server{by} listens here")),
         kind: Some(Kind::InUse),
@@ -303,16 +303,9 @@ fn probe(path: &Path) -> Result<Found, Refusal> {
                 Err(Refusal::hinted(error, hint))
             }
             // EPROTOTYPE: a live socket of another type, as a stream socket is.
-            _ => Ok(Found::Live(holder(&name))),
+            _ => Ok(Found::Live(holder(&UnixName::Path(path.to_owned())))),
         },
     }
-}
-
-/// The process that listens on a live name; its server sees a connection that says nothing.
-fn holder(name: &Encoded) -> Option<Credentials> {
-    let probe = Socket::open(Family::Unix).ok()?;
-    probe.connect(&name.name).ok()?;
-    family::credentials(&probe).ok()?
 }
 
 /// What a file is in words, if it is no socket.

@@ -1,0 +1,195 @@
+//! Which process listens on a local name, without a connection that its server would have to
+//! serve: `sock_diag(7)`, `proc(5)`.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+
+use nix::libc;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+};
+use nix::sys::stat::{major, minor};
+
+use crate::address::UnixName;
+
+/// The process that listens on `name`, if we may see it.
+pub(super) fn holder(name: &UnixName) -> Option<i32> {
+    let is_it: &dyn Fn(&Listening) -> bool = match name {
+        UnixName::Path(path) => {
+            let file = fs::symlink_metadata(path).ok()?;
+            &move |one| one.file.as_ref().is_some_and(|id| *id == file_id(&file))
+        }
+        // The kernel writes a NUL before it.
+        UnixName::Abstract(name) => {
+            &move |one| one.name.split_first() == Some((&0, name.as_slice()))
+        }
+        UnixName::Unnamed => return None,
+    };
+    let all = listening().ok()?;
+    let inodes: Vec<u64> = all
+        .iter()
+        .filter(|one| is_it(one))
+        .map(|one| one.inode)
+        .collect();
+    processes_with(&inodes).into_iter().next()
+}
+
+/// The processes that have one of these sockets open, by the sockets' inode numbers, of those
+/// processes whose files we may see.
+#[must_use]
+pub fn processes_with(inodes: &[u64]) -> Vec<i32> {
+    let names: Vec<String> = inodes
+        .iter()
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let holds = |pid: i32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd"));
+        files.into_iter().flatten().flatten().any(|file| {
+            let target = fs::read_link(file.path()).unwrap_or_default();
+            names.iter().any(|name| target.as_os_str() == name.as_str())
+        })
+    };
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let processes = fs::read_dir("/proc");
+    let mut pids: Vec<i32> = processes
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| holds(*pid))
+        .collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// A file as the kernel tells of it here: its inode number, cut to 32 bits, and its device.
+type FileId = (u32, u32);
+
+#[allow(clippy::cast_possible_truncation)]
+fn file_id(file: &Metadata) -> FileId {
+    // The kernel's own form of a device number, MKDEV of linux/kdev_t.h.
+    let device = (major(file.dev()) << 20) | minor(file.dev());
+    (file.ino() as u32, device as u32)
+}
+
+/// A listening AF_UNIX socket.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Listening {
+    inode: u64,
+    name: Vec<u8>,
+    file: Option<FileId>,
+}
+
+// linux/sock_diag.h, linux/unix_diag.h, net/tcp_states.h
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const UDIAG_SHOW_NAME: u32 = 1;
+const UDIAG_SHOW_VFS: u32 = 2;
+const UNIX_DIAG_NAME: u16 = 0;
+const UNIX_DIAG_VFS: u16 = 1;
+const LISTEN: u32 = 10;
+
+/// The sizes of `nlmsghdr` of `netlink(7)`, `unix_diag_req` and `unix_diag_msg`.
+const HEADER: usize = 16;
+const REQUEST: usize = 24;
+const MESSAGE: usize = 16;
+
+/// All that listens, as a dump of `sock_diag(7)` tells.
+fn listening() -> io::Result<Vec<Listening>> {
+    let (family, kind) = (AddressFamily::Netlink, SockType::Datagram);
+    let asked = socket(
+        family,
+        kind,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )?;
+    send(asked.as_raw_fd(), &request(), MsgFlags::empty())?;
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = recv(asked.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        let mut rest = &buffer[..count];
+        if rest.is_empty() {
+            return Ok(all);
+        }
+        while let Some((kind, body)) = next_part(&mut rest, HEADER, message_header) {
+            if kind != SOCK_DIAG_BY_FAMILY {
+                // The end of the dump, or an error: what was told before it holds.
+                return Ok(all);
+            }
+            all.extend(listening_of(body));
+        }
+    }
+}
+
+fn request() -> Vec<u8> {
+    let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
+    let size = HEADER + REQUEST;
+    let mut request = Vec::with_capacity(size);
+    // Length, type, flags, sequence number, port.
+    request.extend(u32::try_from(size).unwrap_or_default().to_ne_bytes());
+    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request.extend(u16::try_from(flags).unwrap_or_default().to_ne_bytes());
+    request.extend([0; 8]);
+    // Family, protocol, padding, states, inode, what to show, cookie.
+    request.extend([u8::try_from(libc::AF_UNIX).unwrap_or_default(), 0, 0, 0]);
+    request.extend((1_u32 << LISTEN).to_ne_bytes());
+    request.extend(0_u32.to_ne_bytes());
+    request.extend((UDIAG_SHOW_NAME | UDIAG_SHOW_VFS).to_ne_bytes());
+    request.extend([0; 8]);
+    request
+}
+
+/// The length and the type of a message.
+fn message_header(bytes: &[u8]) -> Option<(usize, u16)> {
+    Some((usize::try_from(u32_at(bytes, 0)?).ok()?, u16_at(bytes, 4)?))
+}
+
+/// The length and the type of an attribute.
+fn attribute_header(bytes: &[u8]) -> Option<(usize, u16)> {
+    Some((u16_at(bytes, 0)?.into(), u16_at(bytes, 2)?))
+}
+
+/// Takes the next of the parts that follow each other in steps of 4 bytes: its type and its body.
+fn next_part<'a>(
+    rest: &mut &'a [u8],
+    header: usize,
+    read: fn(&[u8]) -> Option<(usize, u16)>,
+) -> Option<(u16, &'a [u8])> {
+    let (length, kind) = read(rest)?;
+    let body = rest.get(header..length)?;
+    *rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((kind, body))
+}
+
+/// What one message tells of a socket.
+fn listening_of(message: &[u8]) -> Option<Listening> {
+    // Family, type, state, padding, inode, cookie, and attributes.
+    let inode = u32_at(message, 4)?.into();
+    let mut one = Listening {
+        inode,
+        ..Listening::default()
+    };
+    let mut rest = message.get(MESSAGE..)?;
+    while let Some((kind, value)) = next_part(&mut rest, 4, attribute_header) {
+        match kind {
+            UNIX_DIAG_NAME => value.clone_into(&mut one.name),
+            UNIX_DIAG_VFS => one.file = u32_at(value, 0).zip(u32_at(value, 4)),
+            _ => {}
+        }
+    }
+    Some(one)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let field = bytes.get(at..at + 4)?;
+    Some(u32::from_ne_bytes(field.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let field = bytes.get(at..at + 2)?;
+    Some(u16::from_ne_bytes(field.try_into().ok()?))
+}
