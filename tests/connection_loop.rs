@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Kind, Place, Process, RawStream, Server, noise, processor_time, resident_kib, sok,
+    Kind, LIMIT, Place, Process, RawStream, Server, noise, processor_time, resident_kib, sok,
 };
 
 /// A client whose connection is accepted for sure: it has had a reply.
@@ -561,4 +562,28 @@ families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
     reader.stdout().wait_for(told);
     server.terminate();
     assert_eq!(server.wait(), 0);
+});
+
+families!(each_line_of_talk_is_one_write, |place| {
+    // What a datagram is, a write was.
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    ours.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut command = Command::new(Process::PROGRAM);
+    command.args(["serve", &place.word(), "--once", "-v"]);
+    command.stderr(std::os::fd::OwnedFd::from(theirs));
+    let mut server = command.spawn().unwrap();
+    drop(command);
+    let mut next = || {
+        let mut line = vec![0; 4096];
+        let count = ours.recv(&mut line).unwrap();
+        String::from_utf8(line[..count].to_vec()).unwrap()
+    };
+    let listening = next();
+    let address = listening.strip_prefix("listening on ").unwrap().trim_end();
+    assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
+    for line in [&listening, &next(), &next()] {
+        assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+        assert!(line.ends_with('\n'), "{line:?}");
+    }
+    assert!(server.wait().unwrap().success());
 });

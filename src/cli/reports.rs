@@ -28,7 +28,7 @@ impl<S: Subscriber> Layer<S> for Reports {
         if metadata.target() == CALL_TARGET && !self.json {
             let mut call = Call::default();
             event.record(&mut call);
-            return talk(&call.to_string());
+            return talk(call.to_string());
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -43,14 +43,14 @@ impl<S: Subscriber> Layer<S> for Reports {
                 "level".to_owned(),
                 metadata.level().as_str().to_lowercase().into(),
             );
-            return talk(&serde_json::Value::Object(fields.json).to_string());
+            return talk(serde_json::Value::Object(fields.json).to_string());
         }
         let severity = if *metadata.level() == Level::WARN {
             "warning: "
         } else {
             ""
         };
-        talk(&format!("sok: {severity}{}{}", fields.message, fields.text));
+        talk(format!("sok: {severity}{}{}", fields.message, fields.text));
     }
 }
 

@@ -89,13 +89,11 @@ impl Ui {
                 "event": "listening", "address": address.to_string(), "family": family,
                 "also": listener.also_takes().map(|family| family.name()),
             });
-            return talk(&event.to_string());
+            return talk(event.to_string());
         }
         match listener.also_takes() {
-            Some(family) => talk(&format!(
-                "listening on {address} (dual-stack: {family} too)"
-            )),
-            None => talk(&format!("listening on {address}")),
+            Some(family) => talk(format!("listening on {address} (dual-stack: {family} too)")),
+            None => talk(format!("listening on {address}")),
         }
     }
 
@@ -104,7 +102,7 @@ impl Ui {
         if self.quiet {
             return;
         }
-        talk(&self.noted(text));
+        talk(self.noted(text));
     }
 
     fn noted(self, text: &str) -> String {
@@ -128,9 +126,9 @@ impl Ui {
                 "event": "totals", "connections": connections, "failed": failed,
                 "received": traffic.received, "sent": traffic.sent, "open": open,
             });
-            return talk(&event.to_string());
+            return talk(event.to_string());
         }
-        talk(&format!(
+        talk(format!(
             "sok: totals connections={connections} open={} failed={failed} received={} sent={}",
             open.len(),
             traffic.received,
@@ -142,7 +140,7 @@ impl Ui {
             let to = connection
                 .forwarded_to()
                 .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
-            talk(&format!(
+            talk(format!(
                 "sok: open connection={} peer={}{to}{passed} seconds={:.3}",
                 connection.id(),
                 connection.peer(),
@@ -176,9 +174,9 @@ impl Ui {
                 "event": "error", "operation": error.operation(), "address": error.address(),
                 "cause": error.cause(), "hint": error.hint(), "exit": Exit::from(error).code(),
             });
-            return talk(&event.to_string());
+            return talk(event.to_string());
         }
-        talk(&format!("sok: {error}"));
+        talk(format!("sok: {error}"));
     }
 }
 
@@ -236,7 +234,7 @@ static SERVER: OnceLock<Ui> = OnceLock::new();
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// One line to standard error; a terminal that is gone is no reason to fail.
-pub(super) fn talk(line: &str) {
+pub(super) fn talk(mut line: String) {
     let mut stderr = io::stderr().lock();
     if let Some(ui) = SERVER.get() {
         // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
@@ -248,15 +246,17 @@ pub(super) fn talk(line: &str) {
         let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
         if left_out > 0 {
             let note = format!("lines left out, as nobody read them: {left_out}");
-            let _ = writeln!(stderr, "{}", ui.noted(&note));
+            line.insert_str(0, &format!("{}\n", ui.noted(&note)));
         }
     }
-    let _ = writeln!(stderr, "{line}");
+    line.push('\n');
+    // In one write: others may share what standard error is.
+    let _ = stderr.write_all(line.as_bytes());
 }
 
 /// Tells a person at the prompt something.
 pub(crate) fn tell(line: &str) {
-    talk(&format!("sok: {line}"));
+    talk(format!("sok: {line}"));
 }
 
 /// Writes the prompt of a conversation whose input is no terminal.
