@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::family;
 use super::socket::Socket;
@@ -26,10 +28,11 @@ impl Stream {
         cx: &mut Context<'_>,
         pipe: BorrowedFd<'_>,
         count: usize,
+        yielding: &mut Yielding,
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.io().poll_read_ready(cx))?;
-            match or_yielding(|| self.io().get_ref().splice_into(pipe, count)) {
+            match yielding.splice(|| self.io().get_ref().splice_into(pipe, count)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 done => return Poll::Ready(done),
             }
@@ -42,9 +45,10 @@ impl Stream {
         cx: &mut Context<'_>,
         pipe: BorrowedFd<'_>,
         count: usize,
+        yielding: &mut Yielding,
     ) -> Poll<io::Result<usize>> {
-        let splice = |socket: &Socket| or_yielding(|| socket.splice_from(pipe, count));
-        self.poll_write_with(cx, splice)
+        let mut splice = |socket: &Socket| yielding.splice(|| socket.splice_from(pipe, count));
+        self.poll_write_with(cx, &mut splice)
     }
 
     /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
@@ -60,14 +64,101 @@ impl Stream {
     }
 }
 
-/// Moves bytes of a stream. A peer that streams has more, or more room, at once, if only it may
-/// run: to give it the processor and look again costs less than to sleep and be woken.
-fn or_yielding(splice: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
-    match splice() {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            std::thread::yield_now();
-            splice()
+/// When a stream gives its processor away.
+///
+/// A peer that streams has more, or more room, at once, if only it may run: to yield and look again
+/// costs less than to sleep and be woken. With a peer that is slow it is lost time for all others
+/// that the thread serves, as it is where others want the processor. So each yield in vain doubles
+/// for how often none is tried.
+#[derive(Debug, Default)]
+pub struct Yielding {
+    in_vain: u8,
+    left_out: u8,
+}
+
+/// A yield that takes longer gave the processor to somebody who had other work.
+const TURN_MAX: Duration = Duration::from_millis(1);
+/// So many yields in vain still make the pause longer.
+const IN_VAIN_MAX: u8 = 7;
+
+impl Yielding {
+    /// That of a stream of which nothing is known yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            in_vain: 0,
+            left_out: 0,
         }
-        done => done,
+    }
+
+    fn splice(&mut self, splice: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
+        let is_blocked = |done: &io::Result<usize>| {
+            let error = done.as_ref().err();
+            error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        let done = splice();
+        if !is_blocked(&done) {
+            return done;
+        }
+        if !self.tries() {
+            return done;
+        }
+        let began = Instant::now();
+        thread::yield_now();
+        let done = splice();
+        self.tried(!is_blocked(&done) && began.elapsed() <= TURN_MAX);
+        done
+    }
+
+    /// Whether it is time for a yield.
+    const fn tries(&mut self) -> bool {
+        let left = self.left_out.checked_sub(1);
+        if let Some(left) = left {
+            self.left_out = left;
+        }
+        left.is_none()
+    }
+
+    fn tried(&mut self, has_helped: bool) {
+        self.in_vain = match has_helped {
+            true => 0,
+            false => IN_VAIN_MAX.min(self.in_vain + 1),
+        };
+        self.left_out = (1 << self.in_vain) - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many yields there are in a thousand chances, all of which help or none.
+    fn yields(help: bool) -> usize {
+        let mut yielding = Yielding::new();
+        let tries = |_: &usize| {
+            let tries = yielding.tries();
+            if tries {
+                yielding.tried(help);
+            }
+            tries
+        };
+        (0..1000).filter(tries).count()
+    }
+
+    #[test]
+    fn a_yield_in_vain_makes_the_next_ones_rare() {
+        assert_eq!(yields(true), 1000);
+        assert!(yields(false) < 20, "{}", yields(false));
+    }
+
+    #[test]
+    fn a_yield_that_helps_ends_the_pause() {
+        let mut yielding = Yielding::new();
+        for _ in 0..100 {
+            yielding.tried(false);
+        }
+        while !yielding.tries() {}
+        yielding.tried(true);
+        assert!(yielding.tries());
     }
 }

@@ -18,6 +18,7 @@ mod socket_file;
 mod spare;
 mod stream;
 
+pub use self::bulk::Yielding;
 pub use self::call::Call;
 pub(crate) use self::family::EXEC_NAMES;
 pub use self::family::{exec_environment, is_left_behind};

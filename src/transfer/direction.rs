@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::pipe::Pipe;
 use super::{End, Tap};
-use crate::net::Stream;
+use crate::net::{Stream, Yielding};
 
 /// What one receive of messages takes at most.
 const PIECE: usize = 64 * 1024;
@@ -67,6 +67,8 @@ pub(super) struct Direction<'a> {
     unsent: Vec<u8>,
     /// The pipe that holds bytes of it; an empty one is in the pool.
     pipe: Option<Pipe>,
+    /// Whether to yield to who sends, and to who receives.
+    yielding: (Yielding, Yielding),
     /// Who sees the bytes, and which end they come from.
     tap: Option<(End, Tap<'a>)>,
 }
@@ -82,6 +84,7 @@ impl<'a> Direction<'a> {
             streak: 0,
             unsent: Vec::new(),
             pipe: None,
+            yielding: (Yielding::new(), Yielding::new()),
             tap,
         }
     }
@@ -205,7 +208,9 @@ impl<'a> Direction<'a> {
         // What blocked before is the rest of a piece, and tells nothing of the flow.
         let mut whole = None;
         if pipe.held() == 0 {
-            let Poll::Ready(filled) = from.poll_splice_into(cx, pipe.entry(), pipe.room()) else {
+            let yielding = &mut self.yielding.0;
+            let filled = from.poll_splice_into(cx, pipe.entry(), pipe.room(), yielding);
+            let Poll::Ready(filled) = filled else {
                 // While nothing comes, the pipe is for others.
                 pipe.give_back();
                 return Poll::Pending;
@@ -215,7 +220,8 @@ impl<'a> Direction<'a> {
             whole = Some(count);
         }
         while pipe.held() > 0 {
-            match to.poll_splice_from(cx, pipe.exit(), pipe.held()) {
+            let yielding = &mut self.yielding.1;
+            match to.poll_splice_from(cx, pipe.exit(), pipe.held(), yielding) {
                 Poll::Pending => {
                     self.pipe = Some(pipe);
                     return Poll::Pending;
