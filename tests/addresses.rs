@@ -110,7 +110,9 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
     let known = "inet: tcp4: inet6: tcp6: unix: tcp:";
     for (written, wrong) in [
         ("", "the address is empty"),
-        ("foo:a:b", "unknown prefix \"foo\""),
+        ("foo:a:b", "no prefix"),
+        ("foo:/tmp/s.sock", "unknown prefix \"foo\""),
+        ("localhost:http", "\"http\" is no port number"),
         ("foo:a:b", known),
         ("host:http", known),
         ("localhost", known),

@@ -810,6 +810,8 @@ fn an_option_without_effect_is_a_usage_error() {
         &["--timeout", "0s"],
         &["--svg", "same", "--hdr", "same"],
         &["throughput", "--hdr", "log"],
+        &["throughput", "--spin"],
+        &["connect", "--spin"],
         &["throughput", "--rate", "10"],
     ] {
         let done = bench(options);

@@ -272,7 +272,7 @@ families!(
         assert_eq!(done.code, 1, "{}", done.stderr);
         assert_one_line(&done.stderr, listener.address());
         assert!(
-            done.stderr.contains("1024 bytes; raise --max-message"),
+            done.stderr.contains("1.0 KiB; raise --max-message"),
             "{}",
             done.stderr
         );
@@ -419,7 +419,9 @@ families!(what_came_after_the_reply_is_told_by_default, |place| {
         server.send(b"one\ntwo\n");
         let done = call.done();
         assert_eq!((done.code, done.stdout.as_slice()), (0, &b"one\n"[..]));
-        let told = done.stderr.contains("4 bytes after it were left out");
+        let told = done
+            .stderr
+            .contains("what came after it was left out (4 B)");
         assert_eq!(told, is_told, "{}", done.stderr);
     }
 });

@@ -1,4 +1,5 @@
-//! TCP on loopback, on a machine whose congestion control paces.
+//! TCP on loopback, on a machine whose congestion control paces: in a network where there is nobody
+//! else to have the ports.
 
 use crate::support::{in_own_network, require_peer, required};
 
@@ -7,8 +8,7 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
     if !require_peer("ss") {
         return;
     }
-    // In this network there is nobody else to have the ports. The program that serves the
-    // connection prints what the kernel knows of each.
+    // The program that serves the connection prints what the kernel knows of each.
     let script = r#"
         ip link set lo up && echo bbr > /proc/sys/net/ipv4/tcp_congestion_control || exit 99
         "$SOK" serve inet:127.0.0.1:2 --exec ss -tinHO & server=$!
@@ -32,4 +32,32 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
         assert!(ends(" reno ") >= 2, "{}", done.text());
         assert_eq!(ends(" bbr "), 0, "{}", done.text());
     }
+}
+
+#[test]
+fn what_bench_measures_is_as_the_system_has_it() {
+    if !require_peer("ss") {
+        return;
+    }
+    let script = r#"
+        ip link set lo up && echo bbr > /proc/sys/net/ipv4/tcp_congestion_control || exit 99
+        d=$(mktemp -d) && mkfifo "$d/in" "$d/talk" "$d/input" "$d/told"
+        "$SOK" bench-server --family inet --role echo < "$d/in" 2> "$d/talk" &
+        exec 3> "$d/in" 4< "$d/talk" && read -r line <&4
+        echo "${line#listening on inet:}"
+        "$SOK" connect -v "${line#listening on }" < "$d/input" 2> "$d/told" &
+        exec 5> "$d/input" 6< "$d/told" && read -r line <&6
+        ss -tinHO
+        exec 5>&- 3>&-
+        wait
+        rm -r "$d""#;
+    let done = in_own_network(script);
+    if !required("a network with BBR", done.is_some()) {
+        return;
+    }
+    let text = done.unwrap().text();
+    let (server, ends) = text.split_once('\n').unwrap();
+    let own = |line: &&str| line.split_whitespace().nth(3) == Some(server);
+    let end = ends.lines().find(own).unwrap();
+    assert!(end.contains(" bbr "), "{text}");
 }

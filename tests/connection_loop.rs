@@ -194,7 +194,7 @@ families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
     line_with(&server, ["failed", "connection=2"]);
     line_with(
         &server,
-        ["in the middle of a message, 4 bytes into it", "warning"],
+        ["in the middle of a message, 4 B into it", "warning"],
     );
     round_trip(&mut other);
     assert_eq!(
@@ -573,7 +573,7 @@ families!(each_line_of_talk_is_one_write, |place| {
     command.stderr(std::os::fd::OwnedFd::from(theirs));
     let mut server = command.spawn().unwrap();
     drop(command);
-    let mut next = || {
+    let next = || {
         let mut line = vec![0; 4096];
         let count = ours.recv(&mut line).unwrap();
         String::from_utf8(line[..count].to_vec()).unwrap()

@@ -340,7 +340,7 @@ families!(a_peer_that_leaves_while_we_send_is_6, |place| {
 #[test]
 fn what_cannot_be_meant_is_2() {
     for (words, told) in [
-        (&["connect", "foo:a:b"][..], "unknown prefix"),
+        (&["connect", "foo:a:b"][..], "no prefix"),
         (&["connect", "localhost:99999"], "99999"),
         (&["connect", "inet::80"], "the host is empty"),
         (&["connect", ":80"], "the host is empty"),
@@ -379,6 +379,14 @@ fn what_cannot_be_meant_is_2() {
             &["serve", "@s", "--echo", "--discard"],
             "--echo and --discard",
         ),
+        (
+            &["serve", "--exec", "cat", "./a.sock"],
+            "write the address before it",
+        ),
+        (
+            &["call", "@s", "--bytes", "9", "--max-message", "5"],
+            "--max-message is for a reply of messages",
+        ),
     ] {
         let done = sok(words);
         assert_fails(&done, 2, "", &[told]);
@@ -394,7 +402,7 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
             "'serv'; tip: a similar subcommand exists: 'serve'",
             "",
         ),
-        (&["-v"], "requires a subcommand", ""),
+        (&["-v"], "a command is needed: serve, connect", ""),
         (
             &["connect", "@s", "--nonsense"],
             "unexpected argument '--nonsense' found",
@@ -410,6 +418,16 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
             &["serve", "@s", "--framing", "eof"],
             "'eof' for '--framing <FRAMING>' [possible values: chunk, line, null, length]",
             "serve",
+        ),
+        (
+            &["serve", "@s", "--suffix", "-x"],
+            "; a value that begins with - is written --OPTION=VALUE; see",
+            "serve",
+        ),
+        (
+            &["wait", "@s", "--timeout", "1M"],
+            "write 1m for a minute",
+            "wait",
         ),
         (
             &["call", "@s", "--lines", "1\n\nUsage: x"],
@@ -528,7 +546,7 @@ fn an_address_that_is_not_text_is_escaped_once() {
         (b"foo:\\", "address \"foo:\\\\\": "),
     ] {
         let client = Process::sok(&[OsStr::new("call"), OsStr::from_bytes(word), "x".as_ref()]);
-        assert_fails(&client.done(), 2, shown, &["unknown prefix"]);
+        assert_fails(&client.done(), 2, shown, &["no prefix"]);
     }
 }
 

@@ -137,7 +137,7 @@ families!(with_once_a_client_that_is_cut_off_is_a_failure, |place| {
     assert_eq!(client.take(6), b"before");
     relay.terminate();
     assert_eq!(relay.wait(), 6, "{}", relay.said());
-    assert!(relay.said().contains("serve 1 connections: cut off"));
+    assert!(relay.said().contains("serve 1 connection: cut off"));
 });
 
 families!(a_second_signal_does_not_wait_for_the_grace, |place| {

@@ -84,6 +84,11 @@ impl Target {
             {
                 Err("an IPv6 address goes in brackets: [::1]:8082".to_owned())
             }
+            None if !rest.contains(&b'/') => Err(format!(
+                "{:?} is no port number, and {prefix:?} no prefix; known are {}",
+                String::from_utf8_lossy(rest),
+                known_prefixes()
+            )),
             None => Err(format!(
                 "unknown prefix {prefix:?}, known are {}",
                 known_prefixes()

@@ -174,6 +174,9 @@ fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
     if args.svg.is_some() && args.svg == args.hdr {
         return usage("--svg and --hdr", "both name the same file");
     }
+    if args.spin && !measures.contains(&Measure::Rtt) {
+        return usage("--spin", "it is for rtt, where the ends would else sleep");
+    }
     if measures == [Measure::Throughput] {
         if args.hdr.is_some() {
             return usage("--hdr", "throughput has no times of single messages");
@@ -277,7 +280,7 @@ fn own_server(family: Family, measure: Measure, plan: &Plan, cpu: Option<usize>)
 
 fn print(report: &Report, csv: bool, ui: Ui) -> Result<()> {
     let text = if ui.is_json() {
-        let json = serde_json::to_string_pretty(report);
+        let json = serde_json::to_string(report);
         json.map_err(|error| Error::new("write", "the report", error))? + "\n"
     } else if csv {
         bench_output::csv(report)?

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use humantime::format_duration;
 use tracing::info;
 
@@ -35,7 +36,7 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     let kind = Call {
         rule: Rule {
             framing: framing.unwrap_or(Framing::Chunk),
-            max_message: args.framing.max_message,
+            max_message: args.framing.max_message(),
         },
         until: match (args.bytes, framing) {
             (Some(count), _) => Until::Bytes(count),
@@ -43,6 +44,10 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             (None, Some(_)) => Until::Messages(args.lines.unwrap_or(1)),
         },
     };
+    if args.framing.is_limited() && !matches!(kind.until, Until::Messages(_)) {
+        let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
+        return Err(Error::because("call", &target, Kind::Usage, cause));
+    }
     let finish = framing.is_none();
     let work = limited(&target, &plan, args.message, finish, kind, args.timeout);
     let is_default = args.framing.framing.is_none() && args.lines.or(args.bytes).is_none();
@@ -50,8 +55,9 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         let surplus = work.await?;
         if surplus > 0 && is_default {
             ui.note(&format!(
-                "the reply is its first line: {surplus} bytes after it were left out; \
-                 see --lines, --bytes and --framing"
+                "the reply is its first line: what came after it was left out ({}); \
+                 see --lines, --bytes and --framing",
+                ByteSize(surplus as u64)
             ));
         }
         Ok(Exit::Done)

@@ -41,8 +41,12 @@ pub(super) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
             // What passes is for nobody else, as the socket file is not.
             let opened = options.append(true).create(true).mode(0o600).open(word);
             let opened = opened.map_err(|error| {
+                let kind = match error.kind() {
+                    io::ErrorKind::PermissionDenied => Kind::Denied,
+                    _ => Kind::Other,
+                };
                 Error::new("open", &name, error)
-                    .with_kind(Kind::Other)
+                    .with_kind(kind)
                     .with_hint("give --dump a file that may be written to, or hex, or text")
             })?;
             Dump::new(DumpStyle::Hex, name, Watched::new(opened))

@@ -100,7 +100,7 @@ fn affordable(mut limits: Limits, own: usize, each: usize, ui: Ui) -> Limits {
     let most = most.max(1);
     if limits.max_connections > most {
         let why = format!(
-            "{descriptors} descriptors (ulimit -n) are enough for {most} connections at once"
+            "connections at once, for want of descriptors (ulimit -n is {descriptors}): {most}"
         );
         ui.note(&why);
         limits.max_connections = most;

@@ -23,14 +23,20 @@ use crate::service::{
 };
 
 pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
-    let target = args.parts.target(args.address.as_ref())?;
-    check_services(&args.services, args.framing.framing, &target)?;
+    let target = args.parts.target(args.address.as_ref());
+    let target = target.map_err(|error| match (&args.address, &args.services.exec) {
+        (None, Some(_)) if !args.parts.is_given() => {
+            error.with_hint("--exec takes the rest of the line: write the address before it")
+        }
+        _ => error,
+    })?;
+    check_services(&args.services, args.framing.given(), &target)?;
     let rule = Rule {
         framing: args
             .framing
             .framing
             .map_or(Framing::Chunk, FramingArg::framing),
-        max_message: args.framing.max_message,
+        max_message: args.framing.max_message(),
     };
     let ServiceArgs {
         echo: _,
@@ -140,10 +146,10 @@ fn on_request(register: Register, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-/// At most one service, and a framing only where messages are answered.
+/// At most one service, and what is about messages only where they are answered.
 fn check_services(
     services: &ServiceArgs,
-    framing: Option<FramingArg>,
+    about_messages: Option<&str>,
     target: &Target,
 ) -> Result<()> {
     let ServiceArgs {
@@ -170,9 +176,9 @@ fn check_services(
             given.join(" and ")
         ));
     }
-    match framing {
-        Some(_) if send.is_some() || exec.is_some() => {
-            usage(format!("{} has no messages, so no --framing", given[0]))
+    match about_messages {
+        Some(option) if *discard || send.is_some() || exec.is_some() => {
+            usage(format!("{} has no messages, so no {option}", given[0]))
         }
         _ => Ok(()),
     }

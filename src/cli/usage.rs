@@ -40,10 +40,21 @@ pub(super) fn refuse(error: &clap::Error) -> ! {
         |command| format!("see 'sok {command} --help'"),
     );
     let has_usage = error.get(ContextKind::Usage).is_some();
-    let cause = cause(&error.render().to_string(), has_usage);
+    let cause = match error.kind() {
+        ErrorKind::MissingSubcommand => format!("a command is needed: {}", commands().join(", ")),
+        _ => cause(&error.render().to_string(), has_usage),
+    };
     let error = Error::because("usage", "", Kind::Usage, cause).with_hint(help);
     Ui::new(&talk, false).failed(&error);
     Exit::from(&error).leave()
+}
+
+fn commands() -> Vec<String> {
+    let cli = Cli::command();
+    let shown = cli
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
 }
 
 /// What is wrong, and the tips, out of a message that may go on with the usage.
@@ -58,6 +69,15 @@ fn cause(message: &str, has_usage: bool) -> String {
         let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
         lines.join(" ").trim().to_owned()
     });
-    let told: Vec<String> = paragraphs.filter(|text| !text.is_empty()).collect();
+    // Behind a -- it would be an address or a message, which it is not meant to be.
+    let as_value = |text: String| match text.starts_with("tip: to pass '") {
+        true if text.starts_with("tip: to pass '--") => None,
+        true => Some("a value that begins with - is written --OPTION=VALUE".to_owned()),
+        false => Some(text),
+    };
+    let told: Vec<String> = paragraphs
+        .filter(|text| !text.is_empty())
+        .filter_map(as_value)
+        .collect();
     told.join("; ")
 }

@@ -27,6 +27,10 @@ pub(super) fn lesson(text: &str) -> Result<Lesson, String> {
 const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    // Who writes it means a minute, and would wait for a month.
+    if text.contains('M') {
+        return Err("M would be a month; write 1m for a minute".to_owned());
+    }
     let duration = humantime::parse_duration(text);
     let duration = duration.map_err(|error| format!("{error}; write 500ms, 2s or 1m"))?;
     // What the clock cannot count would end in a panic.
@@ -50,7 +54,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(size.as_u64())
         .ok()
         .filter(|size| *size > 0)
-        .ok_or_else(|| "out of range".to_owned())
+        .ok_or_else(|| "1 byte at least is needed".to_owned())
+}
+
+/// As many bytes of a stream.
+pub(super) fn count_of_bytes(text: &str) -> Result<u64, String> {
+    size(text).map(|size| size as u64)
 }
 
 /// A message that a measurement holds in memory, once for each connection.

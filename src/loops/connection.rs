@@ -249,7 +249,10 @@ impl Connections {
         self.served.cut = cut;
         self.served.first_failure.get_or_insert_with(|| {
             let (what, cause) = (
-                format!("{cut} connections"),
+                match cut {
+                    1 => "1 connection".to_owned(),
+                    _ => format!("{cut} connections"),
+                },
                 "cut off at the end of the grace",
             );
             Error::because("serve", what, Kind::Broken, cause)

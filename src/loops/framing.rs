@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
+use bytesize::ByteSize;
 use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder, LengthDelimitedCodec};
 
 /// How messages are told apart in a stream of bytes.
@@ -184,7 +185,10 @@ impl Inbox {
             0 => Ok(()),
             count => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                format!("the peer ended in the middle of a message, {count} bytes into it"),
+                format!(
+                    "the peer ended in the middle of a message, {} into it",
+                    ByteSize(count as u64)
+                ),
             )),
         }
     }
@@ -199,8 +203,8 @@ impl Inbox {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!(
-                "a message is larger than the limit of {} bytes",
-                self.rule.max_message
+                "a message is larger than the limit of {}",
+                ByteSize(self.rule.max_message as u64)
             ),
         )
     }

@@ -19,6 +19,7 @@ impl Socket {
     /// As [`Stream::connect`](super::Stream::connect); [`Kind::TimedOut`] after `limit`.
     pub fn connect_blocking(address: &Address, limit: Duration) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
+        // It keeps the system's congestion control on loopback too: what that costs is measured.
         let socket = Self::open(address.family()).map_err(failed)?;
         let name = encode(address).map_err(failed)?;
         socket.set_blocking().map_err(failed)?;

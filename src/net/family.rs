@@ -22,7 +22,7 @@ use super::peer::Credentials;
 use super::sockaddr::{decode, encode};
 use super::socket::{Received, Socket};
 use super::socket_file::{Refusal, SocketFile, foreign, in_use};
-use crate::address::{Address, Family, UnixName};
+use crate::address::{Address, Family, Purpose, UnixName};
 use crate::error::{Error, Kind};
 
 /// The kernel's number of a family.
@@ -61,7 +61,7 @@ pub(super) fn listen(
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
     if !options.pace_loopback {
-        unpace(socket, address);
+        unpace(socket, address, Purpose::Listen);
     }
     let name = match address {
         // Autobind: the kernel chooses an abstract name, see unix(7).

@@ -340,7 +340,7 @@ impl Watch {
     pub(super) fn refused(&self, error: &io::Error, arguments: impl FnOnce() -> String) {
         let Some(started) = self.started else { return };
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.report(micros, &arguments(), &format!("-1 {error}"));
+        self.report(micros, &arguments(), &failure(error));
     }
 
     fn report(&self, micros: u64, arguments: &str, result: &str) {

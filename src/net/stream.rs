@@ -20,7 +20,7 @@ use super::room::{Room, poll_writing, registered};
 use super::sockaddr::{decode, encode};
 use super::socket::{Received, Socket, Watch};
 use super::socket_file::SocketFile;
-use crate::address::{Address, Family};
+use crate::address::{Address, Family, Purpose};
 use crate::error::{Error, Kind, Result};
 
 /// How a client connects.
@@ -49,8 +49,9 @@ const REFUSAL: Duration = Duration::from_secs(1);
 impl Stream {
     /// Connects to `address`, see `connect(2)`.
     ///
-    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there. TCP is not paced
-    /// on loopback, see [`ListenOptions::pace_loopback`](super::ListenOptions::pace_loopback).
+    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there. TCP to a
+    /// loopback address is not paced, see
+    /// [`ListenOptions::pace_loopback`](super::ListenOptions::pace_loopback).
     ///
     /// # Errors
     /// [`Kind::NobodyThere`], [`Kind::Denied`], [`Kind::TimedOut`], or what else the kernel tells.
@@ -60,7 +61,7 @@ impl Stream {
     pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
         let socket = Socket::open(address.family()).map_err(failed)?;
-        family::unpace(&socket, address);
+        family::unpace(&socket, address, Purpose::Connect);
         let file = match &options.bind {
             Some(own) => family::bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
             None => None,

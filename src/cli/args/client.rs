@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs};
 use crate::cli::address::AddressParts;
-use crate::cli::values::{at_least_one, duration, some_time};
+use crate::cli::values::{at_least_one, count_of_bytes, duration, some_time};
 
 const CONVERSATION: &str = "A conversation";
 const WAIT: &str = "The wait";
@@ -120,7 +120,7 @@ pub(crate) struct CallArgs {
     pub(crate) lines: Option<u64>,
 
     /// The reply is N bytes
-    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = REPLY)]
+    #[arg(long, value_name = "N", value_parser = count_of_bytes, help_heading = REPLY)]
     pub(crate) bytes: Option<u64>,
 
     #[command(flatten)]

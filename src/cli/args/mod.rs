@@ -142,9 +142,30 @@ pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
     #[arg(long, value_enum)]
     pub(crate) framing: Option<F>,
 
-    /// The largest message, such as 64KiB; a larger one is an error
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
-    pub(crate) max_message: usize,
+    /// The largest message, such as 64KiB; a larger one is an error [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_message: Option<usize>,
+}
+
+impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
+    /// The largest message.
+    pub(crate) fn max_message(&self) -> usize {
+        self.max_message.unwrap_or(1 << 20)
+    }
+
+    /// The option that is about messages, if there is one.
+    pub(crate) const fn given(&self) -> Option<&'static str> {
+        match (&self.framing, self.max_message) {
+            (Some(_), _) => Some("--framing"),
+            (None, Some(_)) => Some("--max-message"),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether there is a limit that was asked for.
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.max_message.is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
