@@ -1,6 +1,5 @@
 //! `sok call`: one request, one reply.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use humantime::format_duration;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::args::{CallArgs, CallFramingArg};
@@ -92,31 +92,45 @@ async fn limited(
     kind: Call,
     timeout: Option<Duration>,
 ) -> Result<usize> {
-    let late = Cell::new("standard input did not end");
-    let whole = async {
-        let message = match message {
-            Some(message) => message.into_vec(),
-            None => read_stdin().await?,
-        };
-        if message.is_empty() && !finish && kind.rule.framing == Framing::Chunk {
-            let cause = "an empty message has no chunk to send";
-            let error = Error::because("call", target, Kind::Usage, cause);
-            return Err(error.with_hint("use --framing line"));
-        }
-        let request = Request { message, finish };
-        late.set("the server did not take the connection");
-        let (stream, address) = connect(target, plan).await?;
-        info!(%address, "connected");
-        late.set("the reply was not complete");
-        call(&stream, &address, request, kind, &mut ui::stdout()?).await
+    let deadline = timeout.map(|limit| Instant::now() + limit);
+    let late = |what: &str| {
+        let limit = format_duration(timeout.unwrap_or_default());
+        let cause = format!("{what} within {limit}");
+        Err(Error::because("call", target, Kind::TimedOut, cause))
     };
-    let Some(limit) = timeout else {
-        return whole.await;
+    let message = match message {
+        Some(message) => message.into_vec(),
+        None => match until(deadline, read_stdin()).await {
+            Some(read) => read?,
+            None => return late("standard input did not end"),
+        },
     };
-    tokio::time::timeout(limit, whole)
-        .await
-        .unwrap_or_else(|_| {
-            let cause = format!("{} within {}", late.get(), format_duration(limit));
-            Err(Error::because("call", target, Kind::TimedOut, cause))
-        })
+    if message.is_empty() && !finish && kind.rule.framing == Framing::Chunk {
+        let cause = "an empty message has no chunk to send";
+        let error = Error::because("call", target, Kind::Usage, cause);
+        return Err(error.with_hint("use --framing line"));
+    }
+    let mut plan = plan.clone();
+    // It tells by itself why there was no connection in time.
+    if let Some(left) = deadline.map(|end| end.saturating_duration_since(Instant::now())) {
+        plan.timeout = Some(left);
+        plan.retry_for = plan.retry_for.map(|limit| limit.min(left));
+    }
+    let (stream, address) = connect(target, &plan).await?;
+    info!(%address, "connected");
+    let request = Request { message, finish };
+    let mut output = ui::stdout()?;
+    let replied = call(&stream, &address, request, kind, &mut output);
+    match until(deadline, replied).await {
+        Some(replied) => replied,
+        None => late("the reply was not complete"),
+    }
+}
+
+/// What `work` gives; `None` if it does not by the deadline.
+async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
 }
