@@ -272,7 +272,7 @@ families!(
         assert_eq!(done.code, 1, "{}", done.stderr);
         assert_one_line(&done.stderr, listener.address());
         assert!(
-            done.stderr.contains("1.0 KiB; raise --max-message"),
+            done.stderr.contains("1024 bytes; raise --max-message"),
             "{}",
             done.stderr
         );

@@ -184,14 +184,14 @@ families!(an_oversized_message_ends_its_connection_alone, |place| {
     let long = [b'x'; 1025];
     for framing in FRAMINGS {
         let broken = framed(framing, &long);
-        let told = "larger than the limit of 1.0 KiB";
+        let told = "larger than the limit of 1024 bytes";
         assert_ends_alone(place, &["--max-message", "1KiB"], framing, &broken, told);
     }
 });
 
 families!(a_message_without_end_ends_its_connection_alone, |place| {
     for framing in ["line", "null"] {
-        let told = "larger than the limit of 1.0 KiB";
+        let told = "larger than the limit of 1024 bytes";
         assert_ends_alone(
             place,
             &["--max-message", "1KiB"],
@@ -217,7 +217,7 @@ families!(a_message_of_the_size_of_the_limit_passes, |place| {
 
 families!(a_length_of_2_gib_ends_its_connection_alone, |place| {
     for length in [2_u32 << 30, u32::MAX, (1 << 20) + 1] {
-        let told = "larger than the limit of 1.0 MiB";
+        let told = "larger than the limit of 1048576 bytes";
         assert_ends_alone(place, &[], "length", &length.to_be_bytes(), told);
     }
 });
@@ -237,7 +237,7 @@ families!(a_truncated_message_ends_its_connection_alone, |place| {
         // What was whole is answered.
         let rest = client.cut();
         assert!(broken.starts_with(&rest), "{rest:?}");
-        let told = format!("in the middle of a message, {count} B into it");
+        let told = format!("in the middle of a message, {count} byte");
         server.stderr().wait_for(&told);
         let ping = framed(framing, b"ping");
         other.send(&ping);

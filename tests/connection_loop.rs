@@ -194,7 +194,7 @@ families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
     line_with(&server, ["failed", "connection=2"]);
     line_with(
         &server,
-        ["in the middle of a message, 4 B into it", "warning"],
+        ["in the middle of a message, 4 bytes into it", "warning"],
     );
     round_trip(&mut other);
     assert_eq!(

@@ -428,6 +428,13 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
             "serve",
         ),
         (
+            &["call", "@s", "--timeout", "-1s"],
+            "--OPTION=VALUE",
+            "call",
+        ),
+        (&["call", "@s", "-5"], "write -- before the address", "call"),
+        (&["wait", "@s", "ls", "-l"], "write -- before that", "wait"),
+        (
             &["wait", "@s", "--timeout", "1M"],
             "write 1m for a minute",
             "wait",

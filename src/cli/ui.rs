@@ -2,12 +2,14 @@
 #![allow(clippy::print_stderr)]
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IsTerminal, Read, StderrLock, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
@@ -53,7 +55,8 @@ impl Ui {
         };
         if warnings {
             // Only the first set-up in one process holds, of the reports too.
-            let _ = SERVER.set(ui);
+            let unblocked = OnceLock::new();
+            let _ = SERVER.set(Server { ui, unblocked });
         }
         if level != LevelFilter::OFF || talk.trace {
             let targets = Targets::new()
@@ -229,29 +232,70 @@ fn describe(connection: &Connection) -> serde_json::Value {
 
 /// How a server talks. It leaves out what nobody reads, in place of waiting until somebody does: it
 /// would stop serving meanwhile, and hear no signal.
-static SERVER: OnceLock<Ui> = OnceLock::new();
+#[derive(Debug)]
+struct Server {
+    ui: Ui,
+    /// Standard error, if a write to it need not wait. It is opened with the first line: a server
+    /// may first close what it has inherited.
+    unblocked: OnceLock<Option<File>>,
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
 /// The lines that were left out and not yet told of.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+/// Whether the last line was left out in its midst.
+static CUT: AtomicBool = AtomicBool::new(false);
 
-/// One line to standard error; a terminal that is gone is no reason to fail.
-pub(super) fn talk(mut line: String) {
+/// One line to standard error, in one write, as others may share what that is; a terminal that is
+/// gone is no reason to fail.
+pub(super) fn talk(line: String) {
     let mut stderr = io::stderr().lock();
-    if let Some(ui) = SERVER.get() {
+    let Some(server) = SERVER.get() else {
+        let _ = stderr.write_all((line + "\n").as_bytes());
+        return;
+    };
+    let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
+    let mut text = String::new();
+    if CUT.swap(false, Ordering::Relaxed) {
+        text.push('\n');
+    }
+    if left_out > 0 {
+        let note = format!("lines left out, as nobody read them: {left_out}");
+        text += &(server.ui.noted(&note) + "\n");
+    }
+    text += &(line + "\n");
+    if !server.write(&mut stderr, text.as_bytes()) {
+        LEFT_OUT.fetch_add(left_out + 1, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// Writes all of it, or says that somebody would have to read first.
+    fn write(&self, stderr: &mut StderrLock<'_>, bytes: &[u8]) -> bool {
+        let anew = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
+        if let Some(mut output) = anew.as_ref() {
+            let count = output.write(bytes).unwrap_or_default();
+            CUT.store((1..bytes.len()).contains(&count), Ordering::Relaxed);
+            return count == bytes.len();
+        }
         // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
         let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-        if poll(&mut room, PollTimeout::ZERO) == Ok(0) {
-            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
-        if left_out > 0 {
-            let note = format!("lines left out, as nobody read them: {left_out}");
-            line.insert_str(0, &format!("{}\n", ui.noted(&note)));
-        }
+        let has_room = poll(&mut room, PollTimeout::ZERO) != Ok(0);
+        has_room && stderr.write_all(bytes).is_ok()
     }
-    line.push('\n');
-    // In one write: others may share what standard error is.
-    let _ = stderr.write_all(line.as_bytes());
+}
+
+/// A terminal or a pipe, opened anew so that a write to it need not wait. A terminal that has room
+/// for a little would else wait for the rest; and the flag is not set for all who share it.
+pub(super) fn unblocked(output: &impl AsFd) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", output.as_fd().as_raw_fd());
+    let kind = std::fs::metadata(&path).ok()?.file_type();
+    if !kind.is_char_device() && !kind.is_fifo() {
+        return None;
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut options = File::options();
+    options.write(true).custom_flags(flags).open(path).ok()
 }
 
 /// Tells a person at the prompt something.
@@ -271,8 +315,8 @@ pub(crate) fn stdout() -> crate::error::Result<Standard> {
 }
 
 /// Standard error, for what comes in pieces.
-pub(crate) fn stderr() -> crate::error::Result<Standard> {
-    Standard::of("standard error", io::stderr())
+pub(crate) fn stderr() -> crate::error::Result<File> {
+    Standard::of("standard error", io::stderr()).map(|standard| standard.0)
 }
 
 /// Writes to standard error with no line of talk in between.

@@ -1,9 +1,10 @@
 //! A command line that cannot be read: one line to a person, or an object.
 
 use std::env;
+use std::ffi::OsString;
 
 use clap::CommandFactory;
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::{Cli, Talk};
 use super::exit::Exit;
@@ -42,11 +43,40 @@ pub(super) fn refuse(error: &clap::Error) -> ! {
     let has_usage = error.get(ContextKind::Usage).is_some();
     let cause = match error.kind() {
         ErrorKind::MissingSubcommand => format!("a command is needed: {}", commands().join(", ")),
-        _ => cause(&error.render().to_string(), has_usage),
+        _ => cause(
+            &error.render().to_string(),
+            has_usage,
+            as_value(error, command, &words),
+        ),
     };
     let error = Error::because("usage", "", Kind::Usage, cause).with_hint(help);
     Ui::new(&talk, false).failed(&error);
     Exit::from(&error).leave()
+}
+
+/// What may have been meant with a word that is taken for an option, and is none.
+fn as_value(
+    error: &clap::Error,
+    command: Option<&str>,
+    words: &[OsString],
+) -> Option<&'static str> {
+    let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let is_it = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with(argument));
+    let at = words.iter().position(is_it)?;
+    let before = words.get(at.checked_sub(1)?)?.to_str()?;
+    match command {
+        _ if before.starts_with("--") => {
+            Some("a value that begins with - is written --OPTION=VALUE")
+        }
+        Some("wait") => Some("if it is of a command to run, write -- before that"),
+        Some("call") => Some("if it is the message, write -- before the address"),
+        _ => None,
+    }
 }
 
 fn commands() -> Vec<String> {
@@ -58,7 +88,7 @@ fn commands() -> Vec<String> {
 }
 
 /// What is wrong, and the tips, out of a message that may go on with the usage.
-fn cause(message: &str, has_usage: bool) -> String {
+fn cause(message: &str, has_usage: bool, as_value: Option<&str>) -> String {
     let mut rest = message.strip_prefix("error: ").unwrap_or(message);
     // From the last one on, as a part of the command line is quoted before.
     let ends = ["\n\nFor more information", "\n\nUsage: "];
@@ -69,15 +99,9 @@ fn cause(message: &str, has_usage: bool) -> String {
         let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
         lines.join(" ").trim().to_owned()
     });
-    // Behind a -- it would be an address or a message, which it is not meant to be.
-    let as_value = |text: String| match text.starts_with("tip: to pass '") {
-        true if text.starts_with("tip: to pass '--") => None,
-        true => Some("a value that begins with - is written --OPTION=VALUE".to_owned()),
-        false => Some(text),
-    };
-    let told: Vec<String> = paragraphs
-        .filter(|text| !text.is_empty())
-        .filter_map(as_value)
+    let mut told: Vec<String> = paragraphs
+        .filter(|text| !text.is_empty() && !text.starts_with("tip: to pass '"))
         .collect();
+    told.extend(as_value.map(str::to_owned));
     told.join("; ")
 }

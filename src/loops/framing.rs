@@ -3,7 +3,6 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use bytesize::ByteSize;
 use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder, LengthDelimitedCodec};
 
 /// How messages are told apart in a stream of bytes.
@@ -187,7 +186,7 @@ impl Inbox {
                 io::ErrorKind::UnexpectedEof,
                 format!(
                     "the peer ended in the middle of a message, {} into it",
-                    ByteSize(count as u64)
+                    bytes(count)
                 ),
             )),
         }
@@ -204,8 +203,15 @@ impl Inbox {
             io::ErrorKind::InvalidData,
             format!(
                 "a message is larger than the limit of {}",
-                ByteSize(self.rule.max_message as u64)
+                bytes(self.rule.max_message)
             ),
         )
+    }
+}
+
+fn bytes(count: usize) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        _ => format!("{count} bytes"),
     }
 }

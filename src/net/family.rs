@@ -16,7 +16,7 @@ use tokio::io::Interest;
 pub(super) use self::bulk::{expect_bulk, splices_well, unpace};
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
-use super::holder::holder;
+use super::holder::holders;
 use super::listener::ListenOptions;
 use super::peer::Credentials;
 use super::sockaddr::{decode, encode};
@@ -94,7 +94,7 @@ pub(super) fn bind_client(
 /// Who holds an address that `bind(2)` found in use, and the other known causes of its errors.
 fn taken(error: io::Error, address: &Address) -> Refusal {
     let hint = match (error.kind(), address) {
-        (io::ErrorKind::AddrInUse, Address::Unix(name)) => return in_use(holder(name)),
+        (io::ErrorKind::AddrInUse, Address::Unix(name)) => return in_use(&holders(name)),
         (io::ErrorKind::AddrInUse, Address::Inet(_) | Address::Inet6(_)) => {
             "stop who listens there, or take port 0 to get a free one"
         }

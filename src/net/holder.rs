@@ -14,26 +14,28 @@ use nix::sys::stat::{major, minor};
 
 use crate::address::UnixName;
 
-/// The process that listens on `name`, if we may see it.
-pub(super) fn holder(name: &UnixName) -> Option<i32> {
+/// The processes that have the stream socket which listens on `name`, of those that we may see.
+pub(super) fn holders(name: &UnixName) -> Vec<i32> {
     let is_it: &dyn Fn(&Listening) -> bool = match name {
         UnixName::Path(path) => {
-            let file = fs::symlink_metadata(path).ok()?;
+            let Ok(file) = fs::symlink_metadata(path) else {
+                return Vec::new();
+            };
             &move |one| one.file.as_ref().is_some_and(|id| *id == file_id(&file))
         }
         // The kernel writes a NUL before it.
         UnixName::Abstract(name) => {
             &move |one| one.name.split_first() == Some((&0, name.as_slice()))
         }
-        UnixName::Unnamed => return None,
+        UnixName::Unnamed => return Vec::new(),
     };
-    let all = listening().ok()?;
+    let all = listening().unwrap_or_default();
     let inodes: Vec<u64> = all
         .iter()
         .filter(|one| is_it(one))
         .map(|one| one.inode)
         .collect();
-    processes_with(&inodes).into_iter().next()
+    processes_with(&inodes)
 }
 
 /// The processes that have one of these sockets open, by the sockets' inode numbers, of those
@@ -168,6 +170,9 @@ fn next_part<'a>(
 /// What one message tells of a socket.
 fn listening_of(message: &[u8]) -> Option<Listening> {
     // Family, type, state, padding, inode, cookie, and attributes.
+    if i32::from(*message.get(1)?) != libc::SOCK_STREAM {
+        return None;
+    }
     let inode = u32_at(message, 4)?.into();
     let mut one = Listening {
         inode,

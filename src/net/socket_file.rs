@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
-use super::holder::holder;
+use super::holder::holders;
 use super::listener::ListenOptions;
 use super::sockaddr::encode_path;
 use super::socket::Socket;
@@ -37,7 +37,7 @@ enum Found {
     /// A socket that nobody listens on, with its inode.
     Dead(u64),
     /// A socket in use, and by whom where the kernel tells.
-    Live(Option<i32>),
+    Live(Vec<i32>),
     /// Something else, in words.
     Foreign(&'static str),
 }
@@ -196,7 +196,7 @@ impl Found {
     fn free(self) -> Result<Self, Refusal> {
         match self {
             Self::Nothing | Self::Dead(_) => Ok(self),
-            Self::Live(holder) => Err(in_use(holder)),
+            Self::Live(holders) => Err(in_use(&holders)),
             Self::Foreign(what) => Err(Refusal {
                 source: io::Error::other(format!(
                     "this is {what}, not a socket; it stays as it is"
@@ -209,8 +209,13 @@ impl Found {
 }
 
 /// What an address held by somebody else is refused with.
-pub(super) fn in_use(holder: Option<i32>) -> Refusal {
-    let by = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+pub(super) fn in_use(holders: &[i32]) -> Refusal {
+    let pids: Vec<String> = holders.iter().map(i32::to_string).collect();
+    let by = match &pids[..] {
+        // Another user's, or of another container.
+        [] => String::new(),
+        pids => format!(" (pid {})", pids.join(", ")),
+    };
     Refusal {
         source: io::Error::other(format!("a live server{by} listens here")),
         kind: Some(Kind::InUse),
@@ -221,7 +226,7 @@ pub(super) fn in_use(holder: Option<i32>) -> Refusal {
 fn taken_meanwhile(path: &Path) -> Refusal {
     match probe(path).map(Found::free) {
         Ok(Err(refusal)) => refusal,
-        Ok(Ok(_)) | Err(_) => in_use(None),
+        Ok(Ok(_)) | Err(_) => in_use(&[]),
     }
 }
 
@@ -293,7 +298,7 @@ fn probe(path: &Path) -> Result<Found, Refusal> {
     }
     let name = encode_path(path)?;
     match family::question(Family::Unix)?.connect(&name.name) {
-        Ok(()) => Ok(Found::Live(None)),
+        Ok(()) => Ok(Found::Live(Vec::new())),
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Ok(Found::Dead(metadata.ino())),
             io::ErrorKind::NotFound => Ok(Found::Nothing),
@@ -303,7 +308,7 @@ fn probe(path: &Path) -> Result<Found, Refusal> {
                 Err(Refusal::hinted(error, hint))
             }
             // EPROTOTYPE: a live socket of another type, as a stream socket is.
-            _ => Ok(Found::Live(holder(&UnixName::Path(path.to_owned())))),
+            _ => Ok(Found::Live(holders(&UnixName::Path(path.to_owned())))),
         },
     }
 }

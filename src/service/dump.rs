@@ -59,10 +59,6 @@ impl Dump {
             DumpStyle::Text => escaped(&mut text, arrow, bytes),
         }
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if sink.failed {
-            // The last piece may have been cut in a line.
-            text.insert(0, '\n');
-        }
         // A full disk must not end the connections that are watched. It is told of once, and again
         // after it took something.
         let written = sink.write.write_all(text.as_bytes());

@@ -119,8 +119,8 @@ pub(crate) struct CallArgs {
     #[arg(conflicts_with_all = ["bytes", "framing"])]
     pub(crate) lines: Option<u64>,
 
-    /// The reply is N bytes
-    #[arg(long, value_name = "N", value_parser = count_of_bytes, help_heading = REPLY)]
+    /// The reply is so many bytes, such as 512 or 64KiB
+    #[arg(long, value_name = "SIZE", value_parser = count_of_bytes, help_heading = REPLY)]
     pub(crate) bytes: Option<u64>,
 
     #[command(flatten)]
