@@ -67,47 +67,31 @@ impl Stream {
 /// When a stream gives its processor away.
 ///
 /// A peer that streams has more, or more room, at once, if only it may run: to yield and look again
-/// costs less than to sleep and be woken. With a peer that is slow it is lost time for all others
-/// that the thread serves, as it is where others want the processor. So each yield in vain doubles
-/// for how often none is tried.
+/// costs less than to sleep and be woken. Where other programs want the processor, it is lost time
+/// for all that the thread serves. So each yield that took long doubles for how often none is tried.
 #[derive(Debug, Default)]
 pub struct Yielding {
-    in_vain: u8,
+    long: u8,
     left_out: u8,
 }
 
 /// A yield that takes longer gave the processor to somebody who had other work.
 const TURN_MAX: Duration = Duration::from_millis(1);
-/// So many yields in vain still make the pause longer.
-const IN_VAIN_MAX: u8 = 7;
+/// So many long yields in a row still make the pause longer.
+const LONG_MAX: u8 = 7;
 
 impl Yielding {
-    /// That of a stream of which nothing is known yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            in_vain: 0,
-            left_out: 0,
-        }
-    }
-
     fn splice(&mut self, splice: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
-        let is_blocked = |done: &io::Result<usize>| {
-            let error = done.as_ref().err();
-            error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-        };
         let done = splice();
-        if !is_blocked(&done) {
-            return done;
-        }
-        if !self.tries() {
+        let error = done.as_ref().err();
+        let is_blocked = error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if !is_blocked || !self.tries() {
             return done;
         }
         let began = Instant::now();
         thread::yield_now();
-        let done = splice();
-        self.tried(!is_blocked(&done) && began.elapsed() <= TURN_MAX);
-        done
+        self.took(began.elapsed());
+        splice()
     }
 
     /// Whether it is time for a yield.
@@ -119,12 +103,12 @@ impl Yielding {
         left.is_none()
     }
 
-    fn tried(&mut self, has_helped: bool) {
-        self.in_vain = match has_helped {
-            true => 0,
-            false => IN_VAIN_MAX.min(self.in_vain + 1),
+    fn took(&mut self, time: Duration) {
+        self.long = match time > TURN_MAX {
+            true => LONG_MAX.min(self.long + 1),
+            false => 0,
         };
-        self.left_out = (1 << self.in_vain) - 1;
+        self.left_out = (1 << self.long) - 1;
     }
 }
 
@@ -132,13 +116,16 @@ impl Yielding {
 mod tests {
     use super::*;
 
-    /// How many yields there are in a thousand chances, all of which help or none.
-    fn yields(help: bool) -> usize {
-        let mut yielding = Yielding::new();
+    const SHORT: Duration = Duration::from_micros(50);
+    const LONG: Duration = Duration::from_millis(4);
+
+    /// How many yields there are in a thousand chances, each of which takes that long.
+    fn yields(time: Duration) -> usize {
+        let mut yielding = Yielding::default();
         let tries = |_: &usize| {
             let tries = yielding.tries();
             if tries {
-                yielding.tried(help);
+                yielding.took(time);
             }
             tries
         };
@@ -146,19 +133,19 @@ mod tests {
     }
 
     #[test]
-    fn a_yield_in_vain_makes_the_next_ones_rare() {
-        assert_eq!(yields(true), 1000);
-        assert!(yields(false) < 20, "{}", yields(false));
+    fn yields_that_take_long_become_rare() {
+        assert_eq!(yields(SHORT), 1000);
+        assert!(yields(LONG) < 20, "{}", yields(LONG));
     }
 
     #[test]
-    fn a_yield_that_helps_ends_the_pause() {
-        let mut yielding = Yielding::new();
+    fn a_short_yield_ends_the_pause() {
+        let mut yielding = Yielding::default();
         for _ in 0..100 {
-            yielding.tried(false);
+            yielding.took(LONG);
         }
         while !yielding.tries() {}
-        yielding.tried(true);
+        yielding.took(SHORT);
         assert!(yielding.tries());
     }
 }

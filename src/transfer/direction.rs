@@ -74,7 +74,7 @@ pub(super) struct Direction<'a> {
 }
 
 impl<'a> Direction<'a> {
-    pub(super) const fn new(engine: Engine, tap: Option<(End, Tap<'a>)>) -> Self {
+    pub(super) fn new(engine: Engine, tap: Option<(End, Tap<'a>)>) -> Self {
         let state = State::Running;
         Self {
             state,
@@ -84,7 +84,7 @@ impl<'a> Direction<'a> {
             streak: 0,
             unsent: Vec::new(),
             pipe: None,
-            yielding: (Yielding::new(), Yielding::new()),
+            yielding: <(Yielding, Yielding)>::default(),
             tap,
         }
     }
