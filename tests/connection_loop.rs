@@ -587,3 +587,23 @@ families!(each_line_of_talk_is_one_write, |place| {
     }
     assert!(server.wait().unwrap().success());
 });
+
+families!(a_server_on_a_stopped_terminal_goes_on, |place| {
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = Command::new(Process::PROGRAM);
+    command.args(["serve", &place.word(), "-v"]);
+    command.stderr(terminal.slave);
+    let mut server = command.spawn().unwrap();
+    drop(command);
+    let mut ready = String::new();
+    let mut screen = std::io::BufReader::new(std::fs::File::from(terminal.master));
+    std::io::BufRead::read_line(&mut screen, &mut ready).unwrap();
+    let address = ready.strip_prefix("listening on ").unwrap().trim_end();
+    // More than a terminal holds; nothing of it is read.
+    for _ in 0..600 {
+        assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(server.id()).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    assert!(server.wait().unwrap().success());
+});
