@@ -1,7 +1,13 @@
 //! TCP on loopback, on a machine whose congestion control paces: in a network where there is nobody
 //! else to have the ports.
 
-use crate::support::{in_own_network, require_peer, required};
+use crate::support::{Done, in_own_network, require_peer, required};
+
+/// Runs a script where TCP paces, if that is to be had.
+fn in_bbr_network(script: &str) -> Option<Done> {
+    let bbr = "echo bbr > /proc/sys/net/ipv4/tcp_congestion_control";
+    in_own_network(&format!("ip link set lo up && {bbr} || exit 99; {script}"))
+}
 
 #[test]
 fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
@@ -10,7 +16,6 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
     }
     // The program that serves the connection prints what the kernel knows of each.
     let script = r#"
-        ip link set lo up && echo bbr > /proc/sys/net/ipv4/tcp_congestion_control || exit 99
         "$SOK" serve inet:127.0.0.1:2 --exec ss -tinHO & server=$!
         "$SOK" relay inet6:[::1]:1 inet:127.0.0.1:2 & relay=$!
         "$SOK" wait --timeout 60s inet6:[::1]:1 inet:127.0.0.1:2 &&
@@ -18,7 +23,7 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
         code=$?
         kill $server $relay
         exit $code"#;
-    let done = in_own_network(script);
+    let done = in_bbr_network(script);
     if !required("a network with BBR", done.is_some()) {
         return;
     }
@@ -40,7 +45,6 @@ fn what_bench_measures_is_as_the_system_has_it() {
         return;
     }
     let script = r#"
-        ip link set lo up && echo bbr > /proc/sys/net/ipv4/tcp_congestion_control || exit 99
         d=$(mktemp -d) && mkfifo "$d/in" "$d/talk" "$d/input" "$d/told"
         "$SOK" bench-server --family inet --role echo < "$d/in" 2> "$d/talk" &
         exec 3> "$d/in" 4< "$d/talk" && read -r line <&4
@@ -51,7 +55,7 @@ fn what_bench_measures_is_as_the_system_has_it() {
         exec 5>&- 3>&-
         wait
         rm -r "$d""#;
-    let done = in_own_network(script);
+    let done = in_bbr_network(script);
     if !required("a network with BBR", done.is_some()) {
         return;
     }

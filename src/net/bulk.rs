@@ -47,8 +47,8 @@ impl Stream {
         count: usize,
         yielding: &mut Yielding,
     ) -> Poll<io::Result<usize>> {
-        let mut splice = |socket: &Socket| yielding.splice(|| socket.splice_from(pipe, count));
-        self.poll_write_with(cx, &mut splice)
+        let splice = |socket: &Socket| yielding.splice(|| socket.splice_from(pipe, count));
+        self.poll_write_with(cx, splice)
     }
 
     /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.

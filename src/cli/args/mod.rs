@@ -15,7 +15,7 @@ pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
 pub(crate) use self::tour::TourArgs;
 use super::values::size;
-use crate::loops::Framing;
+use crate::loops::{Framing, Rule};
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
@@ -150,7 +150,8 @@ pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
 impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
     /// The largest message.
     pub(crate) fn max_message(&self) -> usize {
-        self.max_message.unwrap_or(1 << 20)
+        self.max_message
+            .unwrap_or_else(|| Rule::default().max_message)
     }
 
     /// The option that is about messages, if there is one.
