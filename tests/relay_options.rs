@@ -1,11 +1,14 @@
 //! The options of `sok relay`: its limits of time, its own end, how it stops, what it refuses.
 
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
     Kind, Place, Process, RawListener, RawStream, Server, assert_same, noise, run, sok,
+    sok_without_rights,
 };
 
 /// A relay from a fresh address of `place` to `target`.
@@ -285,7 +288,7 @@ families!(
         let echo = Server::start(place, &[]);
         let relay = relay(place, echo.address(), &options);
         assert_eq!(RawStream::connect(relay.address()).exchange(b"a"), b"a");
-        let shown = std::fs::read_to_string(&file).unwrap();
+        let shown = fs::read_to_string(&file).unwrap();
         assert!(shown.starts_with("what was shown before\n"), "{shown}");
         assert!(shown.contains("> 00000000  61"), "{shown}");
     }
@@ -296,7 +299,7 @@ families!(a_new_dump_is_for_its_owner_alone, |place| {
     let file = place.path("dump");
     let options = ["--dump", file.to_str().unwrap()];
     let _relay = relay(place, "unix:@nobody", &options);
-    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 });
 
@@ -322,7 +325,7 @@ families!(a_dump_that_nobody_reads_holds_up_no_relay, |place| {
     let fifo = place.path("dump");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     // So it can be opened to be written to, and is never read.
-    let reader = std::fs::File::options()
+    let reader = fs::File::options()
         .read(true)
         .write(true)
         .open(&fifo)
@@ -350,6 +353,17 @@ families!(a_dump_that_cannot_be_opened_tells_the_way_out, |place| {
     for part in [directory, "give --dump a file"] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
+});
+
+families!(a_dump_that_one_may_not_write_is_4, |place| {
+    let file = place.file("dump", "");
+    let rights = |mode| Permissions::from_mode(mode);
+    fs::set_permissions(&file, rights(0o400)).unwrap();
+    let shown = file.to_str().unwrap();
+    let words = ["relay", &place.word(), "@nobody", "--dump", shown];
+    let done = sok_without_rights(place, &words);
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    assert!(done.stderr.contains(shown), "{}", done.stderr);
 });
 
 families!(a_dump_among_json_needs_a_file, |place| {
