@@ -84,8 +84,8 @@ impl Error {
             operation,
             address: address.to_string(),
             kind: Kind::of(&source),
+            hint: limit_hint(&source).map(str::to_owned),
             source,
-            hint: None,
         }))
     }
 
@@ -154,6 +154,15 @@ impl Error {
     }
 }
 
+/// The limit to raise, where `source` says that one was reached, whatever was being done.
+fn limit_hint(source: &io::Error) -> Option<&'static str> {
+    match source.raw_os_error().map(nix::Error::from_raw) {
+        Some(nix::Error::EMFILE) => Some("raise the limit of open files (ulimit -n)"),
+        Some(nix::Error::ENFILE) => Some("raise the system's limit of open files (fs.file-max)"),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = OneLine(f);
@@ -197,5 +206,57 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::Error as E;
+
+    use super::*;
+
+    #[test]
+    fn the_kind_of_a_failure_follows_from_its_number() {
+        for (errno, kind) in [
+            (E::ECONNREFUSED, Kind::NobodyThere),
+            (E::ENOENT, Kind::NobodyThere),
+            (E::EACCES, Kind::Denied),
+            (E::EPERM, Kind::Denied),
+            (E::EADDRINUSE, Kind::InUse),
+            (E::ECONNRESET, Kind::Broken),
+            (E::ECONNABORTED, Kind::Broken),
+            (E::EPIPE, Kind::Broken),
+            (E::ETIMEDOUT, Kind::TimedOut),
+            // The kernel's word for an argument is no word for what the user typed.
+            (E::EINVAL, Kind::Other),
+            (E::EMFILE, Kind::Other),
+            (E::ENOMEM, Kind::Other),
+            (E::EAGAIN, Kind::Other),
+            (E::EHOSTUNREACH, Kind::Other),
+            (E::ENETUNREACH, Kind::Other),
+            (E::EADDRNOTAVAIL, Kind::Other),
+            (E::ENOTCONN, Kind::Other),
+        ] {
+            assert_eq!(Kind::of(&errno.into()), kind, "{errno}");
+        }
+        for (found, kind) in [
+            (io::ErrorKind::UnexpectedEof, Kind::Broken),
+            (io::ErrorKind::InvalidInput, Kind::Usage),
+            (io::ErrorKind::InvalidData, Kind::Other),
+        ] {
+            assert_eq!(Kind::of(&found.into()), kind, "{found}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_was_reached_is_named() {
+        let shown = |errno: E| Error::new("connect", "inet:127.0.0.1:1", errno).to_string();
+        assert_eq!(
+            shown(E::EMFILE),
+            "connect inet:127.0.0.1:1: Too many open files; \
+             raise the limit of open files (ulimit -n)"
+        );
+        assert!(shown(E::ENFILE).ends_with("(fs.file-max)"));
+        assert!(!shown(E::EIO).contains(';'));
     }
 }

@@ -45,6 +45,7 @@ pub mod error;
 pub mod loops;
 pub mod measure;
 pub mod net;
+mod offload;
 pub mod service;
 pub mod tour;
 pub mod transfer;

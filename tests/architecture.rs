@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["transfer"],
     &["net"],
     &["address"],
+    &["offload"],
     &["error"],
 ];
 

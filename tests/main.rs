@@ -24,6 +24,7 @@ mod dual_stack;
 mod errors;
 mod exec;
 mod harness;
+mod limits;
 mod peers;
 mod readme;
 mod relay;

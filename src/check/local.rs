@@ -6,10 +6,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use nix::unistd::{Uid, geteuid, setfsuid};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::basics::exchange;
@@ -17,6 +15,7 @@ use super::scene::{Scene, Tried, broken, unexpected};
 use crate::address::{Address, SUN_PATH_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::net::{ConnectOptions, ListenOptions, Listener, Stream};
+use crate::offload::offload;
 
 /// Each end learns that the other is this process.
 pub(super) async fn credentials(scene: &Scene) -> Result<Tried> {
@@ -143,17 +142,12 @@ impl Question {
     /// Tries it on a thread that acts on files as another user, see `setfsuid(2)`: that is a
     /// property of the thread, which gives up root's rights over files with it.
     async fn ask_as(self, user: u32) -> Result<Asked> {
-        let failed = |error: io::Error| Error::new("start", "a thread", error);
-        let (answer, answered) = oneshot::channel();
+        let open = self.open.clone();
         let asking = move || {
             setfsuid(Uid::from_raw(user));
-            // Whoever asked may have given up.
-            let _ = answer.send(self.ask());
+            self.ask()
         };
-        thread::Builder::new().spawn(asking).map_err(failed)?;
-        answered
-            .await
-            .map_err(|error| failed(io::Error::other(error)))?
+        offload("connect", open, asking).await?
     }
 
     fn ask(self) -> Result<Asked> {

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::measure::{
     Job, Measure, OwnServer, Plan, Report, ServerEnd, allowed_cpus, run as measure, write_hdr_log,
 };
+use crate::offload::offload;
 
 pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     let (measures, target) = what_and_where(&args)?;
@@ -49,15 +50,13 @@ pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
                 ui,
             )?,
         };
-        let measuring = tokio::task::spawn_blocking(move || {
+        let measuring = offload("start", "the measurement", move || {
             let mut shown = ui.progress();
             let report = measure(&plan, &jobs, |now| shown.show(now));
             shown.clear();
             report
         });
-        let mut report = measuring
-            .await
-            .map_err(|error| Error::new("measure", "", error))??;
+        let mut report = measuring.await??;
         drop(servers);
         for warning in &report.warnings {
             ui.note(warning);

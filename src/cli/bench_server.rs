@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::loops::Stop;
 use crate::measure::{pin, serve};
 use crate::net::{ListenOptions, Listener};
+use crate::offload::no_thread;
 
 /// Serves until the standard input ends, which it does with whoever measures.
 pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
@@ -37,11 +38,13 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
         let stop = Stop::new();
         let ended = stop.clone();
         let mut stdin = ui::stdin()?;
-        thread::spawn(move || {
+        let wait_for_end = move || {
             // However it ends, nobody is there any more.
             let _ = io::copy(&mut stdin, &mut io::sink());
             ended.request();
-        });
+        };
+        let started = thread::Builder::new().spawn(wait_for_end);
+        started.map_err(|error| no_thread("read", "standard input", error))?;
         serve(listener, args.role, args.spin, stop).await?;
         Ok(Exit::Done)
     }))

@@ -19,6 +19,7 @@ use crate::address::Target;
 use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Rule};
+use crate::offload::offload;
 
 pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     if args.parts.is_given() && args.message.is_none() {
@@ -74,14 +75,11 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
 async fn read_stdin() -> Result<Vec<u8>> {
     let failed = |error| Error::new("read", "standard input", error);
     let mut stdin = ui::stdin()?;
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = offload("read", "standard input", move || {
         let mut message = Vec::new();
         stdin.read_to_end(&mut message).map(|_| message)
     });
-    reading
-        .await
-        .map_err(|error| failed(error.into()))?
-        .map_err(failed)
+    reading.await?.map_err(failed)
 }
 
 async fn limited(

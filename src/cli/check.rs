@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::args::CheckArgs;
+use super::descriptors::{self, need};
 use super::exit::Exit;
 use super::table::table;
 use super::ui::Ui;
@@ -12,6 +13,10 @@ use crate::check::{Answer, Cell, Column, HostReport, Outcome, Served, check_addr
 use crate::error::Result;
 
 pub(super) fn run(args: &CheckArgs, ui: Ui) -> Result<Exit> {
+    if args.address.is_none() {
+        // Without them a family would be said not to work.
+        need(descriptors::CHECK, "check", "this host")?;
+    }
     block_on(until_signal(async {
         match &args.address {
             Some(word) => address(&Target::parse(word)?, args, ui).await,

@@ -99,9 +99,7 @@ fn affordable(mut limits: Limits, own: usize, each: usize, ui: Ui) -> Limits {
     let most = usize::try_from(left).unwrap_or(usize::MAX) / each;
     let most = most.max(1);
     if limits.max_connections > most {
-        let why = format!(
-            "connections at once, for want of descriptors (ulimit -n is {descriptors}): {most}"
-        );
+        let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
         ui.note(&why);
         limits.max_connections = most;
     }

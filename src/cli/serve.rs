@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use super::block_on;
+use super::descriptors::{FIRST_CONNECTION, need};
 use super::exit::Exit;
 use super::listening::listen_options;
 use super::program::check_program;
@@ -117,6 +118,7 @@ impl Server {
         let mut listeners = Vec::new();
         for target in &self.targets {
             listeners.extend(Listener::bind_all(target, &self.options)?);
+            need(FIRST_CONNECTION, "serve", target)?;
         }
         for listener in &listeners {
             self.ui.listening(listener);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
 
 use super::args::TourArgs;
+use super::descriptors::{self, need};
 use super::exit::Exit;
 use super::table::table;
 use super::ui::{self, Standard, Ui};
@@ -11,6 +12,7 @@ use super::{block_on, until_signal};
 use crate::address::Family;
 use crate::client::output_error;
 use crate::error::{Error, Result};
+use crate::offload::offload;
 use crate::tour::{Audience, Event, Figure, Lesson, Plan, Report, Statement, Step, run as take};
 
 pub(super) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
@@ -19,6 +21,7 @@ pub(super) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
         families,
         pause,
     } = args;
+    need(descriptors::TOUR, "begin", "the tour")?;
     let whole = Plan::default();
     let plan = Plan {
         lessons: if lessons.is_empty() {
@@ -89,14 +92,11 @@ impl Reader {
         };
         ui::prompt("-- Enter --");
         let failed = |error: io::Error| Error::new("read", "standard input", error);
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = offload("read", "standard input", move || {
             let count = keys.skip_until(b'\n')?;
             Ok((count > 0).then_some(keys))
         });
-        self.keys = reading
-            .await
-            .map_err(|error| failed(error.into()))?
-            .map_err(failed)?;
+        self.keys = reading.await?.map_err(failed)?;
         Ok(())
     }
 }

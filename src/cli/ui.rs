@@ -380,6 +380,12 @@ impl AsFd for Standard {
     }
 }
 
+/// An open descriptor, whatever it is of: the standard library opens the standard streams that a
+/// process was started without.
+pub(super) fn any_descriptor() -> impl AsFd {
+    io::stderr()
+}
+
 /// Whether the standard output is a terminal.
 pub(crate) fn shows_output() -> bool {
     io::stdout().is_terminal()

@@ -8,6 +8,7 @@ use super::retry::Retry;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, Kind, Result};
 use crate::net::{ConnectOptions, Stream};
+use crate::offload::offload;
 
 /// The longest wait before a connection is tried again.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -88,18 +89,17 @@ pub(crate) async fn resolve(target: &Target, deadline: Option<Instant>) -> Resul
         return target.resolve(Purpose::Connect);
     }
     let name = target.clone();
-    let looking_up = tokio::task::spawn_blocking(move || name.resolve(Purpose::Connect));
-    let looked_up = match deadline {
-        None => looking_up.await,
+    let looking_up = offload("resolve", target, move || name.resolve(Purpose::Connect));
+    match deadline {
+        None => looking_up.await?,
         Some(deadline) => match timeout_at(deadline, looking_up).await {
-            Ok(looked_up) => looked_up,
+            Ok(looked_up) => looked_up?,
             Err(_) => {
                 let cause = "no name server answered within the time limit";
-                return Err(Error::because("resolve", target, Kind::TimedOut, cause));
+                Err(Error::because("resolve", target, Kind::TimedOut, cause))
             }
         },
-    };
-    looked_up.unwrap_or_else(|error| Err(Error::new("resolve", target, error)))
+    }
 }
 
 /// One failure as it is, several as one that names each.

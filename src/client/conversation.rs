@@ -15,6 +15,7 @@ use crate::client::{QUIET, output_error};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
 use crate::net::Stream;
+use crate::offload::no_thread;
 
 const RECEIVE: usize = 64 * 1024;
 
@@ -181,7 +182,7 @@ impl Conversation {
             }
         };
         let started = thread::Builder::new().name("lines".to_owned()).spawn(read);
-        started.map_err(|error| Error::new("start", "the thread that reads lines", error))?;
+        started.map_err(|error| no_thread("read", "lines", error))?;
         Ok((typed, next))
     }
 

@@ -18,6 +18,7 @@ use crate::client::{QUIET, output_error};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
 use crate::net::{Socket, Stream};
+use crate::offload::no_thread;
 
 /// How much is copied at once, each way: half of what a pipe holds, so that its other end works
 /// on one half while we fill the other.
@@ -139,7 +140,7 @@ fn spawn(
     });
     started
         .map(drop)
-        .map_err(|error| Error::new("start", format!("the {name} thread"), error))
+        .map_err(|error| no_thread("start", format!("the {name} thread"), error))
 }
 
 /// What the two threads and the one that waits for them share.

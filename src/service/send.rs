@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service};
 use crate::net::Stream;
+use crate::offload::offload;
 
 /// The largest piece of one `sendfile(2)`: between two pieces other connections have their turn.
 const PIECE: usize = 1 << 20;
@@ -57,9 +58,7 @@ impl SendFile {
             return self.open();
         }
         let service = self.clone();
-        tokio::task::spawn_blocking(move || service.open())
-            .await
-            .map_err(|error| self.failed("open", error.into()))?
+        offload("open", self.path.display(), move || service.open()).await?
     }
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
@@ -113,14 +112,12 @@ impl SendFile {
     async fn copy(&self, mut file: File, stream: &Stream, connection: &Connection) -> Result<File> {
         let mut buffer = vec![0; COPY_BUFFER];
         loop {
-            let read = tokio::task::spawn_blocking(move || {
+            let read = offload("read", self.path.display(), move || {
                 let count = file.read(&mut buffer);
                 (file, buffer, count)
             });
             let count;
-            (file, buffer, count) = read
-                .await
-                .map_err(|error| self.failed("read", error.into()))?;
+            (file, buffer, count) = read.await?;
             let count = count.map_err(|error| self.failed("read", error))?;
             if count == 0 {
                 return Ok(file);

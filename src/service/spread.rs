@@ -1,9 +1,10 @@
 //! Spreads the connections over several threads.
 
 use std::future::pending;
+use std::io;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
@@ -12,6 +13,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::error::{Error, Result};
 use crate::loops::{Connection, Service};
 use crate::net::Stream;
+use crate::offload::no_thread;
 
 /// Gives each connection to the thread that has the fewest, where it stays: the connections of a
 /// thread share its buffers, and none waits for another thread to wake up. One connection alone
@@ -35,6 +37,29 @@ impl Thread {
     const fn of(runtime: Option<Handle>) -> Self {
         let open = AtomicUsize::new(0);
         Self { runtime, open }
+    }
+
+    /// Starts one with an event loop, which it builds itself: an event loop must not be dropped on
+    /// a thread that runs another one, as it would be if there were no thread for it.
+    fn start(number: usize) -> Result<Self> {
+        const WHAT: &str = "a thread that serves";
+        let (report, started) = mpsc::channel();
+        let run = move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
+            // Whoever started this thread waits for the answer.
+            let _ = report.send(handle.map_err(|error| io::Error::from(error.kind())));
+            if let Ok(runtime) = runtime {
+                runtime.block_on(pending::<()>());
+            }
+        };
+        let named = thread::Builder::new().name(format!("serve-{number}"));
+        named
+            .spawn(run)
+            .map_err(|error| no_thread("start", WHAT, error))?;
+        let handle = started.recv().map_err(io::Error::other).flatten();
+        let handle = handle.map_err(|error| Error::new("start", WHAT, error))?;
+        Ok(Self::of(Some(handle)))
     }
 }
 
@@ -61,20 +86,11 @@ impl<S: Service> Spread<S> {
     /// # Errors
     /// If a thread or its event loop cannot be started.
     pub fn new(service: S, threads: usize) -> Result<Self> {
-        let failed = |error| Error::new("start", "a thread that serves", error);
-        let start = |number| {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let handle = runtime.handle().clone();
-            thread::Builder::new()
-                .name(format!("serve-{number}"))
-                .spawn(move || runtime.block_on(pending::<()>()))?;
-            Ok(Thread::of(Some(handle)))
-        };
         let own = std::iter::once(Ok(Thread::of(None)));
-        let all = own.chain((2..=threads).map(start));
+        let all = own.chain((2..=threads).map(Thread::start));
         Ok(Self {
             service: Arc::new(service),
-            threads: all.collect::<std::io::Result<_>>().map_err(failed)?,
+            threads: all.collect::<Result<_>>()?,
             elsewhere: TaskTracker::new(),
         })
     }

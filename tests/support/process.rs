@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -57,10 +58,12 @@ pub(crate) fn sok_with(arguments: &[&str], input: &[u8]) -> Done {
     Process::sok(arguments).feed(input)
 }
 
-/// Runs the program as somebody without rights: a copy of it in `place`, which anybody can reach
-/// wherever it was built.
-pub(crate) fn sok_without_rights(place: &Place, arguments: &[&str]) -> Done {
+/// A copy of the program in `place`, which anybody can reach wherever it was built.
+pub(crate) fn sok_for_anybody(place: &Place) -> PathBuf {
     let program = place.path("sok");
+    if program.exists() {
+        return program;
+    }
     // Not by this process: while it held the copy open to write, a test in another thread might
     // start a program, which would hold it too, and what is open to be written cannot be run.
     let installed = Command::new("install")
@@ -69,6 +72,12 @@ pub(crate) fn sok_without_rights(place: &Place, arguments: &[&str]) -> Done {
         .status();
     assert!(installed.unwrap().success());
     fs::set_permissions(place.directory(), Permissions::from_mode(0o777)).unwrap();
+    program
+}
+
+/// Runs the program as somebody without rights.
+pub(crate) fn sok_without_rights(place: &Place, arguments: &[&str]) -> Done {
+    let program = sok_for_anybody(place);
     let mut command = Command::new(&program);
     command.args(arguments);
     if nix::unistd::geteuid().is_root() {

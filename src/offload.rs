@@ -1,0 +1,51 @@
+//! Blocking work on a thread of its own, where no thread is a failure like any other.
+
+use std::io;
+use std::thread;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::error::{Error, Kind, Result};
+
+/// How many threads may block at once; more work waits for one of them to end. A name server that
+/// never answers holds a thread for each lookup, also after its client has given up.
+static THREADS: Semaphore = Semaphore::const_new(512);
+
+/// Runs `work` on a new thread and gives what it returns; `operation` on `address` is what it is
+/// for. When the future is dropped the thread is left to end by itself.
+///
+/// The runtime's own pool, `spawn_blocking`, panics when it cannot start its first thread.
+///
+/// # Errors
+/// That no thread can be started, or that `work` panicked.
+pub(crate) async fn offload<T: Send + 'static>(
+    operation: &'static str,
+    address: impl std::fmt::Display,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let place = THREADS.acquire().await;
+    let (done, result) = oneshot::channel();
+    let run = move || {
+        // Nobody waits for it any more when the future was dropped.
+        let _ = done.send(work());
+        drop(place);
+    };
+    let started = thread::Builder::new()
+        .name("blocking".to_owned())
+        .spawn(run);
+    started.map_err(|error| no_thread(operation, &address, error))?;
+    let ended = result.await;
+    ended.map_err(|_| Error::because(operation, &address, Kind::Other, "the thread panicked"))
+}
+
+/// The failure to start a thread for `operation` on `address`.
+pub(crate) fn no_thread(
+    operation: &'static str,
+    address: impl std::fmt::Display,
+    error: io::Error,
+) -> Error {
+    let cause = Error::new(operation, "", error).cause();
+    let cause = format!("cannot start a thread: {cause}");
+    Error::because(operation, address, Kind::Other, cause)
+        .with_hint("raise the limit of processes (ulimit -u, pids.max) or of memory (ulimit -v)")
+}
