@@ -133,6 +133,7 @@ async fn accept(listeners: &[Listener], turn: u64) -> (&Listener, io::Result<(St
 }
 
 /// What an error of `accept(2)` is about.
+#[derive(Debug, PartialEq, Eq)]
 enum AcceptFault {
     /// The connection that was to be accepted: the next one may be well.
     Peer,
@@ -259,5 +260,47 @@ impl Connections {
         });
         warn!(connections = cut, "cut off at the end of the grace");
         self.under_way.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::Error as E;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_accept_is_of_the_peer_of_the_machine_or_of_the_listener() {
+        use AcceptFault as F;
+        for (errno, fault) in [
+            (E::ECONNABORTED, F::Peer),
+            (E::ECONNRESET, F::Peer),
+            (E::EPROTO, F::Peer),
+            (E::ENOPROTOOPT, F::Peer),
+            (E::EHOSTDOWN, F::Peer),
+            (E::EHOSTUNREACH, F::Peer),
+            (E::ENETDOWN, F::Peer),
+            (E::ENETUNREACH, F::Peer),
+            (E::ENONET, F::Peer),
+            (E::ETIMEDOUT, F::Peer),
+            // A firewall's rule, see accept(2).
+            (E::EPERM, F::Peer),
+            (E::EINTR, F::Peer),
+            (E::EMFILE, F::Exhausted),
+            (E::ENFILE, F::Exhausted),
+            (E::ENOBUFS, F::Exhausted),
+            (E::ENOMEM, F::Exhausted),
+            (E::ENOSPC, F::Exhausted),
+            (E::EBADF, F::Listener),
+            (E::EINVAL, F::Listener),
+            (E::ENOTSOCK, F::Listener),
+            (E::EOPNOTSUPP, F::Listener),
+        ] {
+            assert_eq!(AcceptFault::of(&errno.into()), fault, "{errno}");
+        }
+        // So an accepted connection is reported that was gone before it could be served.
+        let gone = io::Error::from(io::ErrorKind::ConnectionAborted);
+        assert_eq!(AcceptFault::of(&gone), F::Peer);
+        assert_eq!(AcceptFault::of(&io::Error::other("?")), F::Listener);
     }
 }
