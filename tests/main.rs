@@ -33,6 +33,7 @@ mod relay_options;
 mod relay_peers;
 mod send;
 mod socket_file;
+mod splice_refused;
 mod tour;
 mod trace;
 mod transfer;

@@ -187,6 +187,17 @@ impl<'a> Direction<'a> {
         Poll::Ready(Ok(count > 0))
     }
 
+    /// Copies one piece, and whatever comes after it.
+    fn poll_copy_instead(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Stream,
+        to: &Stream,
+    ) -> Poll<Result<bool, Fault>> {
+        (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
+        self.poll_copy(cx, from, to)
+    }
+
     /// Moves one piece through a pipe; false at the end.
     fn poll_splice(
         &mut self,
@@ -196,14 +207,12 @@ impl<'a> Direction<'a> {
     ) -> Poll<Result<bool, Fault>> {
         let Ok(mut pipe) = self.pipe.take().map_or_else(Pipe::take, Ok) else {
             // No pipe to be had is no fault: this stream is copied.
-            (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
-            return self.poll_copy(cx, from, to);
+            return self.poll_copy_instead(cx, from, to);
         };
         if pipe.held() == 0 && from.is_urgent() {
             // A splice would stop for good where the urgent data was.
             pipe.give_back();
-            (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
-            return self.poll_copy(cx, from, to);
+            return self.poll_copy_instead(cx, from, to);
         }
         // What blocked before is the rest of a piece, and tells nothing of the flow.
         let mut whole = None;
@@ -215,7 +224,13 @@ impl<'a> Direction<'a> {
                 pipe.give_back();
                 return Poll::Pending;
             };
-            let count = filled.map_err(|error| (End::Near, "receive", error))?;
+            let count = match filled {
+                Err(error) if is_refusal(&error) => {
+                    pipe.give_back();
+                    return self.poll_copy_instead(cx, from, to);
+                }
+                filled => filled.map_err(|error| (End::Near, "receive", error))?,
+            };
             pipe.filled(count);
             whole = Some(count);
         }
@@ -225,6 +240,12 @@ impl<'a> Direction<'a> {
                 Poll::Pending => {
                     self.pipe = Some(pipe);
                     return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) if is_refusal(&error) => {
+                    let taken = pipe.take_out(&mut self.unsent);
+                    taken.map_err(|error| (End::Near, "receive", error))?;
+                    pipe.give_back();
+                    return self.poll_copy_instead(cx, from, to);
                 }
                 Poll::Ready(moved) => {
                     let count = moved.map_err(|error| (End::Far, "send", error))?;
@@ -241,5 +262,93 @@ impl<'a> Direction<'a> {
             None => {}
         }
         Poll::Ready(Ok(true))
+    }
+}
+
+/// Whether `splice(2)` is not allowed, or not available, for this socket: a seccomp filter or a
+/// security module refuses it, or the kernel or a sandbox lacks it. Then it has moved nothing. An
+/// error of the connection is not among these: the kernel reports such an error once, and a
+/// receive after it would see a clean end.
+fn is_refusal(error: &io::Error) -> bool {
+    use nix::Error as E;
+    let refusal = error.raw_os_error().map(E::from_raw);
+    matches!(
+        refusal,
+        Some(E::EPERM | E::EACCES | E::ENOSYS | E::EINVAL | E::EOPNOTSUPP)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpStream};
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+    use crate::address::Address;
+    use crate::net::{ListenOptions, Listener};
+
+    #[tokio::test]
+    async fn a_stream_becomes_messages_after_four_small_pieces_in_a_row() -> io::Result<()> {
+        let ((from, _client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
+        let mut direction = Direction::new(Engine::Adaptive, None);
+        let mut flow_after = |count, pieces| {
+            (0..pieces).for_each(|_| direction.see(count, &from, &to));
+            direction.flow
+        };
+        for _ in 0..2 {
+            assert_eq!(flow_after(PIECE, 2), Flow::Messages);
+            assert_eq!(flow_after(PIECE - 1, 1), Flow::Messages);
+            assert_eq!(flow_after(PIECE, 2), Flow::Messages);
+            assert_eq!(flow_after(PIECE, 1), Flow::SplicedStream);
+            assert_eq!(flow_after(SMALL_PIECE - 1, 3), Flow::SplicedStream);
+            assert_eq!(flow_after(SMALL_PIECE, 1), Flow::SplicedStream);
+            assert_eq!(flow_after(SMALL_PIECE - 1, 3), Flow::SplicedStream);
+            assert_eq!(flow_after(SMALL_PIECE - 1, 1), Flow::Messages);
+        }
+        Ok(())
+    }
+
+    /// A peer whose socket is not the runtime's, and our end of the connection; `None` where this
+    /// machine lacks the family.
+    async fn connected_to(address: &str) -> io::Result<Option<(TcpStream, Stream)>> {
+        let address: Address = address.parse().expect("it is an address");
+        let Ok(listener) = Listener::bind(&address, &ListenOptions::default()) else {
+            return Ok(None);
+        };
+        let peer = TcpStream::connect(listener.local().as_ip().expect("an IP address"))?;
+        Ok(Some((peer, listener.accept().await?.0)))
+    }
+
+    #[tokio::test]
+    async fn a_splice_that_moves_nothing_at_urgent_data_is_not_the_end() -> io::Result<()> {
+        for address in ["inet:127.0.0.1:0", "inet6:[::1]:0"] {
+            let Some((mut client, from)) = connected_to(address).await? else {
+                continue;
+            };
+            let (to, server) = Stream::pair()?;
+            client.write_all(b"before")?;
+            assert_eq!(from.arrived(6).await?, 6);
+            // From here on the runtime looks at no socket until the direction has been polled: it
+            // knows that something came, and does not know of the urgent data.
+            socket2::SockRef::from(&client).send_out_of_band(b"!")?;
+            client.write_all(b"after")?;
+            client.shutdown(Shutdown::Write)?;
+            let ended = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+            for flags in [PollFlags::POLLPRI, ended] {
+                poll(&mut [PollFd::new(from.as_fd(), flags)], PollTimeout::NONE)?;
+            }
+            let mut direction = Direction::new(Engine::Adaptive, None);
+            direction.flow = Flow::SplicedStream;
+            let moved = poll_fn(|cx| direction.poll(cx, &from, &to)).await;
+            moved.map_err(|(_, _, error)| error)?;
+            let mut received = [0; 64];
+            let count = server.receive(&mut received).await?;
+            assert_eq!(&received[..count], b"beforeafter", "{address}");
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The pipes that streams are spliced through, and the pool that they go back to when empty.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -29,7 +29,7 @@ thread_local! {
 /// A pipe, and what it holds.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    exit: OwnedFd,
+    exit: PipeReader,
     entry: OwnedFd,
     room: usize,
     held: usize,
@@ -65,7 +65,7 @@ impl Pipe {
             return Err(nix::Error::EPERM.into());
         }
         Ok(Self {
-            exit,
+            exit: exit.into(),
             entry,
             room,
             held: 0,
@@ -102,6 +102,19 @@ impl Pipe {
 
     pub(super) const fn filled(&mut self, count: usize) {
         self.held += count;
+    }
+
+    /// Moves what it holds to the end of `bytes`.
+    ///
+    /// # Errors
+    /// What `read(2)` reports, and `UnexpectedEof` if it held less.
+    pub(super) fn take_out(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let read = (&self.exit).take(self.held as u64).read_to_end(bytes)?;
+        if read < self.held {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.held = 0;
+        Ok(())
     }
 
     pub(super) const fn drained(&mut self, count: usize) {

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod facts;
+mod faults;
 mod log;
 mod namespace;
 mod place;
@@ -16,6 +17,7 @@ mod server;
 use std::time::Duration;
 
 pub(crate) use self::facts::{assert_same, is_root, noise, processor_time, resident_kib};
+pub(crate) use self::faults::{can_inject, sok_with_fault};
 pub(crate) use self::log::Log;
 pub(crate) use self::namespace::{in_own_mounts, in_own_network};
 pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved, run};

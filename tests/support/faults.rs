@@ -1,0 +1,28 @@
+//! System calls that fail, as a sandbox makes them fail.
+
+use std::process::Command;
+
+use super::{Process, require_peer, required};
+
+/// Whether system calls can be made to fail here: it takes strace(1) and the right to trace.
+pub(crate) fn can_inject() -> bool {
+    let traced = || {
+        let mut command = Command::new("strace");
+        command.args(["-o", "/dev/null", "true"]);
+        command.output().is_ok_and(|done| done.status.success())
+    };
+    require_peer("strace") && required("ptrace", traced())
+}
+
+/// Starts the program with a fault in each call that `injection` names, such as
+/// `splice:error=EPERM:when=2+`, where the calls of each thread are counted.
+pub(crate) fn sok_with_fault(injection: &str, arguments: &[&str]) -> Process {
+    let (calls, _) = injection.split_once(':').expect("CALL:FAULT");
+    let mut command = Command::new("strace");
+    // As a grandchild, strace(1) leaves the place of our own child to the program.
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null"]);
+    command.args(["-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={injection}")]);
+    command.arg(Process::PROGRAM).args(arguments);
+    Process::spawn(command)
+}
