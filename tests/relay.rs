@@ -211,7 +211,7 @@ families!(a_relay_to_itself_is_refused, |place| {
 #[test]
 fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
     for (listen, target) in [
-        (":8082", "localhost:8082"),
+        (":8082", "inet:127.0.0.1:8082"),
         ("inet:0.0.0.0:8082", "inet:127.0.0.2:8082"),
         ("./relay.sock", "unix:../tmp/relay.sock"),
     ] {

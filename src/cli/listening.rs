@@ -1,11 +1,14 @@
 //! How to listen, as the options of every server say.
 
 use nix::unistd::{Group, User};
+use tracing::info;
 
 use super::args::ListenArgs;
-use crate::address::{Address, Target};
+use super::descriptors::{FIRST_CONNECTION, need};
+use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, Kind, Result};
-use crate::net::{ListenOptions, Owner};
+use crate::net::{ListenOptions, Listener, Owner};
+use crate::offload::offload;
 
 /// How to listen on `targets`. What would protect none of them is refused, not passed over.
 pub(super) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<ListenOptions> {
@@ -28,6 +31,25 @@ pub(super) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
         owner,
         ..default
     })
+}
+
+/// Listens on all of `targets`. A name is looked up on another thread: that may take long, and
+/// meanwhile this one hears signals.
+pub(super) async fn listen(targets: &[Target], options: &ListenOptions) -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for target in targets {
+        let addresses = match target.is_name() {
+            true => {
+                info!(name = %target, "looking up");
+                let name = target.clone();
+                offload("resolve", target, move || name.resolve(Purpose::Listen)).await?
+            }
+            false => target.resolve(Purpose::Listen),
+        };
+        listeners.extend(Listener::bind_resolved(target, addresses?, options)?);
+        need(FIRST_CONNECTION, "serve", target)?;
+    }
+    Ok(listeners)
 }
 
 fn is_file(target: &Target) -> bool {

@@ -34,10 +34,12 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         bind: args.source.as_ref().map(own_address).transpose()?,
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
+        ..ConnectPlan::default()
     };
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);
     let listens = check_listens(&targets, source, v6only)?;
     check_target(&target, &listens, source, v6only)?;
+    let may_loop = target.is_name() || targets.iter().any(Target::is_name);
     let threads = args.limits.threads.unwrap_or_else(processors);
     let own = OWN_DESCRIPTORS + THREAD_DESCRIPTORS * (threads - 1) + targets.len();
     // A client that waits for its target has a watch on the target's socket file, see inotify(7).
@@ -76,6 +78,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                 Ok(Forward {
                     target,
                     plan,
+                    may_loop,
                     engine,
                     idle_timeout,
                     dump,
@@ -106,15 +109,15 @@ fn affordable(mut limits: Limits, own: usize, each: usize, ui: Ui) -> Limits {
     limits
 }
 
-/// The addresses to listen on, and what was typed for each. Refuses one that another one of them, or
-/// our own end towards the target, takes already.
+/// The addresses to listen on that are not names. Refuses one that another one of them, or our own
+/// end towards the target, takes already. What a name stands for `bind(2)` knows.
 fn check_listens<'a>(
     listens: &'a [Target],
     source: Option<&Address>,
     v6only: bool,
 ) -> Result<Vec<(Address, &'a Target)>> {
     let mut all: Vec<(Address, &Target)> = Vec::new();
-    for listen in listens {
+    for listen in listens.iter().filter(|listen| !listen.is_name()) {
         let usage = |cause| Err(Error::because("relay", listen, Kind::Usage, cause));
         let own = listen.resolve(Purpose::Listen)?;
         for one in &own {
@@ -132,7 +135,8 @@ fn check_listens<'a>(
     Ok(all)
 }
 
-/// Refuses a target that no client could ever be served from.
+/// Refuses a target that no client could ever be served from. A name is not looked up: what it
+/// stands for is known only when a client comes, and a silent name server would delay the start.
 fn check_target(
     target: &Target,
     listens: &[(Address, &Target)],
@@ -140,16 +144,11 @@ fn check_target(
     v6only: bool,
 ) -> Result<()> {
     target.refuse_port_0()?;
-    let to = match target.resolve(Purpose::Connect) {
-        Err(error) if error.kind() == Kind::Usage => return Err(error),
-        // A target that does not resolve now may do so later.
-        Err(_) => return Ok(()),
-        Ok(to) => to,
-    };
-    // One that may be reached is enough: all are tried.
-    if let Some(Err(error)) = to.iter().map(refuse_unreachable).min_by_key(Result::is_err) {
-        return Err(error);
+    if target.is_name() {
+        return Ok(());
     }
+    let to = target.resolve(Purpose::Connect)?;
+    to.iter().try_for_each(refuse_unreachable)?;
     let usage = |cause: String| Err(Error::because("relay", target, Kind::Usage, cause));
     if let Some(source) = source
         && to.iter().all(|to| to.family() != source.family())

@@ -10,15 +10,14 @@ use tokio::time::timeout;
 
 use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use super::block_on;
-use super::descriptors::{FIRST_CONNECTION, need};
 use super::exit::Exit;
-use super::listening::listen_options;
+use super::listening::{listen, listen_options};
 use super::program::check_program;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Limits, Rule, Stop, connection_loop};
-use crate::net::{ListenOptions, Listener};
+use crate::net::ListenOptions;
 use crate::service::{
     Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
 };
@@ -115,11 +114,11 @@ impl Server {
         on_request(register.clone(), self.ui)?;
         let service = Spread::new(service(stop.clone())?, self.threads)?;
         let elsewhere = service.elsewhere();
-        let mut listeners = Vec::new();
-        for target in &self.targets {
-            listeners.extend(Listener::bind_all(target, &self.options)?);
-            need(FIRST_CONNECTION, "serve", target)?;
-        }
+        let listeners = tokio::select! {
+            biased;
+            listeners = listen(&self.targets, &self.options) => listeners?,
+            () = stop.requested() => return Ok(Exit::Done),
+        };
         for listener in &listeners {
             self.ui.listening(listener);
         }

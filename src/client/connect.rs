@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::retry::Retry;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, Kind, Result};
-use crate::net::{ConnectOptions, Stream};
+use crate::net::{ConnectOptions, Stream, reaches};
 use crate::offload::offload;
 
 /// The longest wait before a connection is tried again.
@@ -18,6 +18,9 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
 pub struct ConnectPlan {
     /// The client's own end; it also chooses the family.
     pub bind: Option<Address>,
+    /// An address that the target must not stand for: that of a server, which would connect to
+    /// itself for ever.
+    pub avoid: Option<Address>,
     /// How long one round may take: to resolve the name, and to try all its addresses.
     pub timeout: Option<Duration>,
     /// For how long to try again while nobody is there.
@@ -61,6 +64,14 @@ async fn one_round(
             let cause = format!("it has no address of the family of {own}");
             return Err(Error::because("connect", target, Kind::Usage, cause));
         }
+    }
+    // One of several is enough: the next round could take another one of them, and loop.
+    if let Some(own) = &plan.avoid
+        && addresses.iter().any(|address| reaches(own, address, false))
+    {
+        let cause = format!("it would connect to itself, as {target} is {own}");
+        return Err(Error::because("connect", target, Kind::Usage, cause)
+            .with_hint("give the name of another server, or check what this one stands for"));
     }
     let mut failures = Vec::new();
     for (tried, address) in addresses.iter().enumerate() {

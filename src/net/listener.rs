@@ -105,9 +105,18 @@ impl Listener {
     /// As [`Listener::bind`]. An address that this machine does not have is passed over as long
     /// as another one serves.
     pub fn bind_all(target: &Target, options: &ListenOptions) -> Result<Vec<Self>> {
+        Self::bind_resolved(target, target.resolve(Purpose::Listen)?, options)
+    }
+
+    /// The same with the addresses that `target` was found to stand for.
+    pub(crate) fn bind_resolved(
+        target: &Target,
+        addresses: Vec<Address>,
+        options: &ListenOptions,
+    ) -> Result<Vec<Self>> {
         let mut listeners: Vec<Self> = Vec::new();
         let mut missing = None;
-        for mut address in target.resolve(Purpose::Listen)? {
+        for mut address in addresses {
             if let Some((_, port)) = listeners.first().and_then(|first| first.local().as_ip()) {
                 address = address.with_port(port);
             }

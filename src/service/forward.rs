@@ -23,6 +23,10 @@ pub struct Forward {
     pub target: Target,
     /// How it is connected to.
     pub plan: ConnectPlan,
+    /// Whether the target may turn out to be the address that a connection came to, which is then
+    /// refused: it would go round for ever. It costs a system call for each connection, and is for a
+    /// name, which may stand for any address.
+    pub may_loop: bool,
     /// How bytes are moved.
     pub engine: Engine,
     /// After how long without a byte, either way, a connection is given up.
@@ -76,9 +80,15 @@ impl Forward {
         near: &Stream,
         connection: &Connection,
     ) -> Result<(Stream, Address)> {
+        let mut plan = self.plan.clone();
+        if self.may_loop {
+            let local = near.local();
+            let local = local.map_err(|error| Error::new("accept", connection.peer(), error))?;
+            plan.avoid = Some(local);
+        }
         tokio::select! {
             biased;
-            connected = connect(&self.target, &self.plan) => connected,
+            connected = connect(&self.target, &plan) => connected,
             reset = near.reset_by_peer() => Err(Error::new("receive", connection.peer(), reset)),
         }
     }
