@@ -21,6 +21,7 @@ mod connect;
 mod connection_loop;
 mod conversation;
 mod dual_stack;
+mod dump;
 mod errors;
 mod exec;
 mod harness;

@@ -241,39 +241,6 @@ families!(usr1_may_come_as_soon_as_clients_may, |place| {
     }
 });
 
-families!(
-    a_dump_shows_both_directions_with_their_connection,
-    |place| {
-        let echo = Server::start(place, &["--suffix", "!"]);
-        let relay = relay(place, echo.address(), &["--dump", "text"]);
-        relay.stderr().wait_for("copied");
-        assert_eq!(
-            RawStream::connect(relay.address()).exchange(b"hello"),
-            b"hello!"
-        );
-        let shown = relay.stderr().wait_for("< hello!\n");
-        for piece in [
-            "connection=1 > 5 bytes\n> hello\n",
-            "connection=1 < 6 bytes\n",
-        ] {
-            assert!(shown.contains(piece), "{shown}");
-        }
-    }
-);
-
-families!(a_dump_into_a_file_is_hexadecimal, |place| {
-    let echo = Server::start(place, &[]);
-    let file = place.path("dump");
-    let relay = relay(place, echo.address(), &["--dump", file.to_str().unwrap()]);
-    assert_eq!(
-        RawStream::connect(relay.address()).exchange(b"hello"),
-        b"hello"
-    );
-    let shown = std::fs::read_to_string(&file).unwrap();
-    assert!(shown.contains("> 00000000  68 65 6c 6c 6f"), "{shown}");
-    assert!(shown.contains("< 00000000  68 65 6c 6c 6f"), "{shown}");
-});
-
 families!(usr1_shows_the_totals_and_the_open_connections, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v"]);

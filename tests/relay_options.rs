@@ -1,15 +1,10 @@
 //! The options of `sok relay`: its limits of time, its own end, how it stops, what it refuses.
 
-use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{
-    Kind, Place, Process, RawListener, RawStream, Server, assert_same, noise, run, sok,
-    sok_without_rights,
-};
+use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, run, sok};
 
 /// A relay from a fresh address of `place` to `target`.
 fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
@@ -274,103 +269,5 @@ families!(an_address_in_use_is_5, |place| {
         let done = sok(&[&["relay"], on].concat());
         assert_eq!(done.code, 5, "{}", done.stderr);
         assert!(done.stderr.contains(holder.address()), "{}", done.stderr);
-    }
-});
-
-families!(
-    a_relay_that_cannot_start_leaves_the_dump_as_it_was,
-    |place| {
-        let taken = Server::start(place, &[]);
-        let file = place.file("dump", "what was shown before\n");
-        let options = ["--dump", file.to_str().unwrap()];
-        let second = sok(&[&["relay", taken.address(), "unix:@nobody"], &options[..]].concat());
-        assert_eq!(second.code, 5, "{}", second.stderr);
-        let echo = Server::start(place, &[]);
-        let relay = relay(place, echo.address(), &options);
-        assert_eq!(RawStream::connect(relay.address()).exchange(b"a"), b"a");
-        let shown = fs::read_to_string(&file).unwrap();
-        assert!(shown.starts_with("what was shown before\n"), "{shown}");
-        assert!(shown.contains("> 00000000  61"), "{shown}");
-    }
-);
-
-families!(a_new_dump_is_for_its_owner_alone, |place| {
-    use std::os::unix::fs::PermissionsExt;
-    let file = place.path("dump");
-    let options = ["--dump", file.to_str().unwrap()];
-    let _relay = relay(place, "unix:@nobody", &options);
-    let mode = fs::metadata(&file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-});
-
-families!(a_dump_that_cannot_be_written_is_told_once, |place| {
-    let echo = Server::start(place, &[]);
-    let options = ["--dump", "/dev/full", "--once"];
-    let relay = relay(place, echo.address(), &options);
-    let mut client = RawStream::connect(relay.address());
-    for _ in 0..3 {
-        client.send(b"hello");
-        assert_eq!(client.take(5), b"hello");
-    }
-    drop(client);
-    assert_eq!(relay.wait(), 0);
-    let said = relay.said();
-    let told: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
-    assert_eq!(told.len(), 1, "{said}");
-    assert!(told[0].contains("No space left"), "{said}");
-});
-
-families!(a_dump_that_nobody_reads_holds_up_no_relay, |place| {
-    let echo = Server::start(place, &[]);
-    let fifo = place.path("dump");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // So it can be opened to be written to, and is never read.
-    let reader = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(&fifo)
-        .unwrap();
-    let relay = relay(place, echo.address(), &["--dump", fifo.to_str().unwrap()]);
-    // Shown it is more than a pipe holds.
-    let bytes = noise(100_000);
-    let mut client = RawStream::connect(relay.address());
-    client.send(&bytes[..50_000]);
-    assert_same(&client.take(50_000), &bytes[..50_000]);
-    client.send(&bytes[50_000..]);
-    assert_same(&client.take(50_000), &bytes[50_000..]);
-    relay.terminate();
-    drop(client);
-    assert_eq!(relay.wait(), 0);
-    let said = relay.said();
-    assert_eq!(said.matches("nobody reads it").count(), 1, "{said}");
-    drop(reader);
-});
-
-families!(a_dump_that_cannot_be_opened_tells_the_way_out, |place| {
-    let directory = place.directory().to_str().unwrap();
-    let done = sok(&["relay", &place.word(), "@nobody", "--dump", directory]);
-    assert_eq!(done.code, 1, "{}", done.stderr);
-    for part in [directory, "give --dump a file"] {
-        assert!(done.stderr.contains(part), "{}", done.stderr);
-    }
-});
-
-families!(a_dump_that_one_may_not_write_is_4, |place| {
-    let file = place.file("dump", "");
-    let rights = |mode| Permissions::from_mode(mode);
-    fs::set_permissions(&file, rights(0o400)).unwrap();
-    let shown = file.to_str().unwrap();
-    let words = ["relay", &place.word(), "@nobody", "--dump", shown];
-    let done = sok_without_rights(place, &words);
-    assert_eq!(done.code, 4, "{}", done.stderr);
-    assert!(done.stderr.contains(shown), "{}", done.stderr);
-});
-
-families!(a_dump_among_json_needs_a_file, |place| {
-    let word = place.word();
-    for style in ["hex", "text"] {
-        let done = sok(&["relay", &word, "unix:@nobody", "--json", "--dump", style]);
-        assert_eq!(done.code, 2, "{}", done.stderr);
-        assert!(done.stderr.contains("FILE"), "{}", done.stderr);
     }
 });

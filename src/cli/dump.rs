@@ -5,27 +5,31 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 use nix::libc::PIPE_BUF;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::ui::{self, Ui};
 use crate::error::{Error, Kind, Result};
-use crate::service::{Dump, DumpStyle};
+use crate::service::{Dump, DumpSink, DumpStyle};
 
-/// How long whoever reads the dump may hold up a piece of what passes.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Whether `word` is a file, and no style.
+pub(super) fn is_file(word: &OsStr) -> bool {
+    style(word).is_none()
+}
 
-/// The dump that `word` asks for: a style, or a file.
-pub(super) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
-    let style = match word.to_str() {
+fn style(word: &OsStr) -> Option<DumpStyle> {
+    match word.to_str() {
         Some("hex") => Some(DumpStyle::Hex),
         Some("text") => Some(DumpStyle::Text),
         _ => None,
-    };
-    let dump = match style {
+    }
+}
+
+/// The dump that `word` asks for.
+pub(super) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
+    let dump = match style(word) {
         Some(_) if talks_json => {
             let cause = "with --json each line on standard error is an object";
             return Err(Error::because("dump", word.display(), Kind::Usage, cause)
@@ -33,15 +37,12 @@ pub(super) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
         }
         Some(style) => {
             let name = "standard error".to_owned();
-            Dump::new(style, name, Watched::new(ui::stderr()?))
+            Dump::start(style, name, AmongTalk::new(ui::stderr()?))
         }
         None => {
-            let name = Path::new(word).display().to_string();
-            // What an earlier relay has shown stays.
-            let mut options = OpenOptions::new();
-            // What passes is for nobody else, as the socket file is not.
-            let opened = options.append(true).create(true).mode(0o600).open(word);
-            let opened = opened.map_err(|error| {
+            let path = PathBuf::from(word);
+            let name = path.display().to_string();
+            let file = open(&path).map_err(|error| {
                 let kind = match error.kind() {
                     io::ErrorKind::PermissionDenied => Kind::Denied,
                     _ => Kind::Other,
@@ -50,100 +51,98 @@ pub(super) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
                     .with_kind(kind)
                     .with_hint("give --dump a file that may be written to, or hex, or text")
             })?;
-            Dump::new(DumpStyle::Hex, name, Watched::new(opened))
+            Dump::start(DumpStyle::Hex, name, DumpFile { path, file })
         }
-    };
+    }?;
     ui.note("the traffic is shown, so all of it is copied");
     Ok(dump)
 }
 
-/// What somebody may read while it is written. Who takes no whole piece within [`PATIENCE`] misses
-/// what comes until he reads again: the relay would stop meanwhile, and hear no signal.
-struct Watched {
-    output: File,
-    /// How much it takes without a wait once it has room.
-    takes: usize,
-    is_stalled: bool,
-    /// Whether the last piece was left out in its midst.
-    is_cut: bool,
+/// What an earlier relay has shown stays, and what passes is for nobody else, as the socket file is
+/// not.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
 }
 
-impl Watched {
-    fn new(output: File) -> Self {
-        let unblocked = ui::unblocked(&output);
-        let is_file = output.metadata().is_ok_and(|output| output.is_file());
-        let takes = match is_file || unblocked.is_some() {
-            true => usize::MAX,
-            // As a pipe does, see pipe(7).
-            false => PIPE_BUF,
-        };
-        Self {
-            output: unblocked.unwrap_or(output),
-            takes,
-            is_stalled: false,
-            is_cut: false,
-        }
+/// A file, or a pipe that has a name.
+struct DumpFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl Write for DumpFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
     }
 
-    fn write_by(&mut self, deadline: Instant, bytes: &[u8]) -> io::Result<usize> {
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
-        let mut room = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
-        let has_room = poll(&mut room, patience)? > 0;
-        let written = match has_room {
-            true => self.output.write(&bytes[..bytes.len().min(self.takes)]),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        };
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.is_stalled = true;
-                Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it"))
-            }
-            written => written,
-        }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
+}
 
-    fn write_piece(&mut self, piece: &[u8]) -> io::Result<()> {
-        let began = Instant::now();
-        // Who has not read the last piece must have made room for the next one.
-        let mut deadline = match self.is_stalled {
-            true => began,
-            false => began + PATIENCE,
-        };
-        let mut rest = piece;
-        while !rest.is_empty() {
-            match self.write_by(deadline, rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => (rest, deadline) = (&rest[count..], began + PATIENCE),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.is_cut |= rest.len() < piece.len();
-                    return Err(error);
-                }
-            }
-        }
+impl DumpSink for DumpFile {
+    fn reopen(&mut self) -> io::Result<()> {
+        self.file = open(&self.path)?;
         Ok(())
     }
 }
 
-impl Write for Watched {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
+/// Standard error, to which the program talks too. It is held only while a write does not wait: the
+/// threads that serve talk as well.
+struct AmongTalk {
+    output: File,
+    /// How much it takes at once, and without a wait once it has room.
+    takes: usize,
+}
+
+impl AmongTalk {
+    fn new(output: File) -> Self {
+        let unblocked = ui::unblocked(&output);
+        let is_file = output.metadata().is_ok_and(|output| output.is_file());
+        // As a pipe does, see pipe(7).
+        let takes = if is_file { usize::MAX } else { PIPE_BUF };
+        Self {
+            output: unblocked.unwrap_or(output),
+            takes,
+        }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        ui::alone(|| {
-            if self.is_cut {
-                self.write_piece(b"\n")?;
-                self.is_cut = false;
+    fn has_room(&self, patience: PollTimeout) -> io::Result<bool> {
+        let mut room = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
+        Ok(poll(&mut room, patience)? > 0)
+    }
+}
+
+impl Write for AmongTalk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut takes = bytes.len().min(self.takes);
+        if takes < bytes.len() {
+            // Whole lines, as talk may come in between.
+            let newline = bytes[..takes].iter().rposition(|byte| *byte == b'\n');
+            takes = newline.map_or(takes, |at| at + 1);
+        }
+        loop {
+            let written = ui::alone(|| match self.has_room(PollTimeout::ZERO)? {
+                true => self.output.write(&bytes[..takes]),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.has_room(PollTimeout::NONE)?;
+                }
+                written => return written,
             }
-            self.write_piece(bytes)?;
-            self.is_stalled = false;
-            Ok(())
-        })
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
+    }
+}
+
+impl DumpSink for AmongTalk {
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use super::args::RelayArgs;
 use super::block_on;
 use super::connect::own_address;
-use super::dump::dump;
+use super::dump::{dump, is_file};
 use super::exit::Exit;
 use super::listening::listen_options;
 use super::serve::{Server, limits, raise_descriptor_limit};
@@ -15,7 +15,7 @@ use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
-use crate::loops::Limits;
+use crate::loops::{Limits, OnHangup};
 use crate::net::{SPARE_SHARE, reaches, refuse_unreachable};
 use crate::service::Forward;
 use crate::transfer::Engine;
@@ -53,13 +53,6 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         ));
         limits.max_connections = 1;
     }
-    let server = Server {
-        targets,
-        options,
-        limits,
-        threads,
-        ui,
-    };
     let engine = if args.copy {
         Engine::Copy
     } else {
@@ -71,7 +64,21 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .map(|word| dump(word, ui.is_json(), ui))
         .transpose()?
         .map(Arc::new);
-    block_on(async {
+    // A file that logrotate(8) has renamed is opened anew.
+    let dumped = dump.clone();
+    let reopened = dumped
+        .clone()
+        .filter(|_| args.dump.as_deref().is_some_and(is_file));
+    let on_hangup = reopened.map(|dump| Box::new(move || dump.reopen()) as OnHangup);
+    let server = Server {
+        targets,
+        options,
+        limits,
+        threads,
+        on_hangup,
+        ui,
+    };
+    let served = block_on(async {
         let idle_timeout = args.idle_timeout;
         server
             .run(|_| {
@@ -85,7 +92,11 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                 })
             })
             .await
-    })
+    });
+    if let Some(dump) = dumped {
+        dump.finish();
+    }
+    served
 }
 
 /// How many threads relay: two streams should not wait for each other while a processor is idle.

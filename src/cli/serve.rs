@@ -16,7 +16,7 @@ use super::program::check_program;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Framing, Limits, Rule, Stop, connection_loop};
+use crate::loops::{Framing, Limits, OnHangup, Rule, Stop, connection_loop};
 use crate::net::ListenOptions;
 use crate::service::{
     Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
@@ -51,6 +51,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         targets,
         limits: limits(&args.limits),
         threads: args.limits.threads.unwrap_or(1),
+        on_hangup: None,
         ui,
     };
     match &exec {
@@ -100,6 +101,7 @@ pub(super) struct Server {
     pub(super) options: ListenOptions,
     pub(super) limits: Limits,
     pub(super) threads: usize,
+    pub(super) on_hangup: Option<OnHangup>,
     pub(super) ui: Ui,
 }
 
@@ -109,7 +111,8 @@ impl Server {
         self,
         service: impl FnOnce(Stop) -> Result<S>,
     ) -> Result<Exit> {
-        let stop = Stop::on_signals().map_err(|error| Error::new("watch", "signals", error))?;
+        let stop = Stop::on_signals(self.on_hangup)
+            .map_err(|error| Error::new("watch", "signals", error))?;
         let register = Register::default();
         on_request(register.clone(), self.ui)?;
         let service = Spread::new(service(stop.clone())?, self.threads)?;

@@ -11,5 +11,5 @@ pub use self::communication::{Answer, Reply, communication_loop};
 pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
 pub use self::service::{Connection, Service, Traffic};
-pub use self::stop::Stop;
 pub(crate) use self::stop::ignores_hangup;
+pub use self::stop::{OnHangup, Stop};

@@ -12,6 +12,9 @@ pub struct Stop {
     giving_up: CancellationToken,
 }
 
+/// What SIGHUP does in place of a stop.
+pub type OnHangup = Box<dyn Fn() + Send>;
+
 impl Stop {
     /// One that nobody has requested yet.
     #[must_use]
@@ -19,15 +22,15 @@ impl Stop {
         Self::default()
     }
 
-    /// One that SIGTERM or SIGINT requests, and SIGHUP unless it is ignored as under `nohup(1)`;
-    /// a second signal ends the draining.
+    /// One that SIGTERM or SIGINT requests; a second signal ends the draining. SIGHUP requests it
+    /// too, or does `on_hangup` in its place, unless it is ignored as under `nohup(1)`.
     ///
     /// # Errors
     /// What `sigaction(2)` reports.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
-    pub fn on_signals() -> io::Result<Self> {
+    pub fn on_signals(on_hangup: Option<OnHangup>) -> io::Result<Self> {
         let stop = Self::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -41,7 +44,10 @@ impl Stop {
                 tokio::select! {
                     _ = terminate.recv() => signalled.request(),
                     _ = interrupt.recv() => signalled.request(),
-                    Some(_) = async { hangup.as_mut()?.recv().await } => signalled.request(),
+                    Some(_) = async { hangup.as_mut()?.recv().await } => match &on_hangup {
+                        Some(act) => act(),
+                        None => signalled.request(),
+                    },
                 }
             }
         });

@@ -1,13 +1,24 @@
 //! Shows the traffic of relayed connections, piece by piece.
 
-use std::fmt::Write as _;
-use std::io::Write;
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
-use tracing::warn;
+use tracing::{info, warn};
 
+use crate::error::Result;
+use crate::offload::no_thread;
 use crate::transfer::End;
+
+/// How much traffic may wait to be written; what comes beyond it is left out, until half of it has
+/// been written.
+pub const DUMP_QUEUE: usize = 16 << 20;
+/// What a piece takes beside its bytes.
+const PIECE_SIZE: usize = size_of::<Item>();
+/// How long the end of a dump waits for what is still to be written.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// How a piece of traffic is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,84 +29,324 @@ pub enum DumpStyle {
     Text,
 }
 
-/// Writes each piece of traffic with its time, its connection and its direction: `>` from the
-/// client to the target, `<` back.
-pub struct Dump {
-    style: DumpStyle,
-    name: String,
-    sink: Mutex<Sink>,
+/// Where a dump is written to. A write may block: it has a thread of its own.
+pub trait DumpSink: Write + Send + 'static {
+    /// Opens it anew, as its file may have been renamed.
+    ///
+    /// # Errors
+    /// What opening it reports; then what was open stays so.
+    fn reopen(&mut self) -> io::Result<()>;
 }
 
-struct Sink {
-    write: Box<dyn Write + Send>,
-    /// Whether the last piece was not written.
-    failed: bool,
+/// Writes each piece of traffic with its time, its connection and its direction: `>` from the
+/// client to the target, `<` back.
+///
+/// A thread writes, so that a slow reader does not delay the traffic. Up to [`DUMP_QUEUE`] bytes
+/// wait for it; a line in the dump says how much is left out at that place, and
+/// [`finish`](Self::finish) how much in all.
+pub struct Dump {
+    name: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// How much may wait.
+    room: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Item>,
+    /// What waits, in the queue or in the hands of the thread.
+    waiting: Amount,
+    /// Whether the queue was full, and is not half empty again.
+    is_full: bool,
+    left_out: Amount,
+    is_ending: bool,
+    has_ended: bool,
+}
+
+enum Item {
+    Piece(Piece),
+    LeftOut(Amount),
+    Reopen,
+}
+
+struct Piece {
+    time: SystemTime,
+    connection: u64,
+    from: End,
+    bytes: Box<[u8]>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Amount {
+    pieces: usize,
+    bytes: usize,
+}
+
+impl Amount {
+    const fn add(&mut self, bytes: usize) {
+        self.pieces += 1;
+        self.bytes += bytes;
+    }
+
+    const fn remove(&mut self, bytes: usize) {
+        self.pieces -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// The memory that so many pieces take.
+    const fn memory(self) -> usize {
+        self.bytes + self.pieces * PIECE_SIZE
+    }
 }
 
 impl Dump {
-    /// One that writes to `sink`, piece after piece whole; `name` tells which it is.
-    pub fn new(style: DumpStyle, name: String, sink: impl Write + Send + 'static) -> Self {
-        let (write, failed) = (Box::new(sink), false);
-        Self {
+    /// One that writes to `sink`, whose name is for messages.
+    ///
+    /// # Errors
+    /// If its thread cannot be started.
+    pub fn start(style: DumpStyle, name: String, sink: impl DumpSink) -> Result<Self> {
+        Self::with_room(DUMP_QUEUE, style, name, sink)
+    }
+
+    fn with_room(room: usize, style: DumpStyle, name: String, sink: impl DumpSink) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            room,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let writer = Writer {
             style,
-            name,
-            sink: Mutex::new(Sink { write, failed }),
-        }
+            name: name.clone(),
+            sink,
+            text: Vec::new(),
+            is_cut: false,
+            has_failed: false,
+        };
+        let queue = Arc::clone(&shared);
+        let started = thread::Builder::new()
+            .name("dump".to_owned())
+            .spawn(move || writer.run(&queue));
+        started.map_err(|error| no_thread("dump", &name, error))?;
+        Ok(Self { name, shared })
     }
 
     /// Shows what was received from `from` on a connection.
     pub fn show(&self, connection: u64, from: End, bytes: &[u8]) {
-        let arrow = match from {
-            End::Near => '>',
-            End::Far => '<',
+        let mut state = self.shared.lock();
+        let was_full = state.is_full;
+        let room = if was_full {
+            self.shared.room / 2
+        } else {
+            self.shared.room
         };
-        let time = humantime::format_rfc3339_micros(SystemTime::now());
-        let mut text = format!(
-            "{time} connection={connection} {arrow} {} bytes\n",
-            bytes.len()
-        );
-        match self.style {
-            DumpStyle::Hex => hex(&mut text, arrow, bytes),
-            DumpStyle::Text => escaped(&mut text, arrow, bytes),
+        state.is_full = state.waiting.memory() + bytes.len() > room;
+        if state.is_full {
+            state.left_out.add(bytes.len());
+            match state.queue.back_mut() {
+                Some(Item::LeftOut(amount)) => amount.add(bytes.len()),
+                _ => {
+                    let mut amount = Amount::default();
+                    amount.add(bytes.len());
+                    state.queue.push_back(Item::LeftOut(amount));
+                }
+            }
+        } else {
+            state.waiting.add(bytes.len());
+            state.queue.push_back(Item::Piece(Piece {
+                time: SystemTime::now(),
+                connection,
+                from,
+                bytes: bytes.into(),
+            }));
         }
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not end the connections that are watched. It is told of once, and again
-        // after it took something.
-        let written = sink.write.write_all(text.as_bytes());
-        let failed_before = std::mem::replace(&mut sink.failed, written.is_err());
-        drop(sink);
-        if let Err(error) = written
-            && !failed_before
-        {
-            warn!(dump = %self.name, %error, "what passes is not all shown");
+        let fills = state.is_full && !was_full;
+        drop(state);
+        self.shared.changed.notify_all();
+        if fills {
+            warn!(dump = %self.name, "the dump is read too slowly, and traffic is left out");
+        }
+    }
+
+    /// Has the sink opened anew after what was shown until now.
+    pub fn reopen(&self) {
+        self.shared.lock().queue.push_back(Item::Reopen);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until all is written, for a moment at most, and reports what was not.
+    pub fn finish(&self) {
+        let mut state = self.shared.lock();
+        state.is_ending = true;
+        self.shared.changed.notify_all();
+        let (state, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, FLUSH, |state| !state.has_ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        let pieces = state.left_out.pieces + state.waiting.pieces;
+        let bytes = state.left_out.bytes + state.waiting.bytes;
+        drop(state);
+        if pieces > 0 {
+            warn!(dump = %self.name, pieces, bytes, "the dump is incomplete, and this was left out");
         }
     }
 }
 
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that waits; `None` at the end.
+    fn take(&self) -> Option<VecDeque<Item>> {
+        let idle = |state: &mut State| state.queue.is_empty() && !state.is_ending;
+        let waited = self.changed.wait_while(self.lock(), idle);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.queue.is_empty() {
+            state.has_ended = true;
+            self.changed.notify_all();
+            return None;
+        }
+        Some(std::mem::take(&mut state.queue))
+    }
+}
+
+/// What the thread of a dump has.
+struct Writer<S> {
+    style: DumpStyle,
+    name: String,
+    sink: S,
+    text: Vec<u8>,
+    /// Whether the last text was written in part.
+    is_cut: bool,
+    /// Whether the last text was not written.
+    has_failed: bool,
+}
+
+impl<S: DumpSink> Writer<S> {
+    fn run(mut self, shared: &Shared) {
+        while let Some(items) = shared.take() {
+            for item in items {
+                match item {
+                    Item::Piece(piece) => {
+                        let is_written = self.show(&piece);
+                        let mut state = shared.lock();
+                        state.waiting.remove(piece.bytes.len());
+                        if !is_written {
+                            state.left_out.add(piece.bytes.len());
+                        }
+                        drop(state);
+                        shared.changed.notify_all();
+                    }
+                    Item::LeftOut(Amount { pieces, bytes }) => {
+                        self.text.clear();
+                        let time = humantime::format_rfc3339_micros(SystemTime::now());
+                        // A Vec takes whatever is written to it.
+                        let _ =
+                            writeln!(self.text, "{time} left out pieces={pieces} bytes={bytes}");
+                        self.write();
+                    }
+                    Item::Reopen => match self.sink.reopen() {
+                        Ok(()) => {
+                            self.is_cut = false;
+                            info!(dump = %self.name, "reopened");
+                        }
+                        Err(error) => warn!(dump = %self.name, %error, "the dump is not reopened"),
+                    },
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, piece: &Piece) -> bool {
+        let Piece {
+            time,
+            connection,
+            from,
+            bytes,
+        } = piece;
+        let arrow = match from {
+            End::Near => '>',
+            End::Far => '<',
+        };
+        let (time, count) = (humantime::format_rfc3339_micros(*time), bytes.len());
+        self.text.clear();
+        let _ = writeln!(
+            self.text,
+            "{time} connection={connection} {arrow} {count} bytes"
+        );
+        match self.style {
+            DumpStyle::Hex => hex(&mut self.text, arrow, bytes),
+            DumpStyle::Text => escaped(&mut self.text, arrow, bytes),
+        }
+        self.write()
+    }
+
+    /// Writes the text, or reports that it cannot: once, and again after something was written.
+    fn write(&mut self) -> bool {
+        let written = self.try_write();
+        let failed_before = std::mem::replace(&mut self.has_failed, written.is_err());
+        if let Err(error) = &written
+            && !failed_before
+        {
+            warn!(dump = %self.name, %error, "the dump cannot be written, and traffic is left out");
+        }
+        written.is_ok()
+    }
+
+    fn try_write(&mut self) -> io::Result<()> {
+        if self.is_cut {
+            self.text.insert(0, b'\n');
+        }
+        let mut rest = self.text.as_slice();
+        while !rest.is_empty() {
+            match self.sink.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    self.is_cut = !rest.is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
 impl std::fmt::Debug for Dump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = &self.name;
         f.debug_struct("Dump")
-            .field("style", &self.style)
-            .field("name", &self.name)
+            .field("name", name)
             .finish_non_exhaustive()
     }
 }
 
 /// `> 00000000  68 65 6c 6c 6f …  hello`
-fn hex(text: &mut String, arrow: char, bytes: &[u8]) {
+fn hex(text: &mut Vec<u8>, arrow: char, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (line, bytes) in bytes.chunks(16).enumerate() {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x} ")).collect();
-        let printable = |byte: &u8| match byte {
-            b' '..=b'~' => char::from(*byte),
-            _ => '.',
-        };
-        let plain: String = bytes.iter().map(printable).collect();
-        // A String takes whatever is written to it.
-        let _ = writeln!(text, "{arrow} {:08x}  {digits:<48} {plain}", line * 16);
+        // A Vec takes whatever is written to it.
+        let _ = write!(text, "{arrow} {:08x}  ", line * 16);
+        for byte in bytes {
+            let (high, low) = (byte >> 4, byte & 15);
+            text.extend([DIGITS[usize::from(high)], DIGITS[usize::from(low)], b' ']);
+        }
+        text.extend(std::iter::repeat_n(b' ', 3 * (16 - bytes.len()) + 1));
+        text.extend(bytes.iter().map(|byte| match byte {
+            b' '..=b'~' => *byte,
+            _ => b'.',
+        }));
+        text.push(b'\n');
     }
 }
 
-fn escaped(text: &mut String, arrow: char, bytes: &[u8]) {
+fn escaped(text: &mut Vec<u8>, arrow: char, bytes: &[u8]) {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let _ = writeln!(text, "{arrow} {}", line.escape_ascii());
     }
@@ -103,14 +354,16 @@ fn escaped(text: &mut String, arrow: char, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
     use super::*;
 
     #[test]
     fn hex_shows_offset_bytes_and_text() {
-        let mut text = String::new();
+        let mut text = Vec::new();
         hex(&mut text, '>', b"hello, world\r\n\x00\xffmore");
         assert_eq!(
-            text,
+            String::from_utf8_lossy(&text),
             "> 00000000  68 65 6c 6c 6f 2c 20 77 6f 72 6c 64 0d 0a 00 ff  hello, world....\n\
              > 00000010  6d 6f 72 65                                      more\n"
         );
@@ -118,8 +371,80 @@ mod tests {
 
     #[test]
     fn text_shows_lines_with_what_is_not_printable_escaped() {
-        let mut text = String::new();
+        let mut text = Vec::new();
         escaped(&mut text, '<', b"one\r\ntwo\x00");
-        assert_eq!(text, "< one\\r\\n\n< two\\x00\n");
+        assert_eq!(String::from_utf8_lossy(&text), "< one\\r\\n\n< two\\x00\n");
+    }
+
+    /// What was written, by writes that each wait for leave.
+    struct Gated {
+        leave: Receiver<()>,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.leave.recv();
+            self.written.lock().expect("nobody fails").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl DumpSink for Gated {
+        fn reopen(&mut self) -> io::Result<()> {
+            self.written
+                .lock()
+                .expect("nobody fails")
+                .extend(b"(reopened)");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_queue_leaves_out_is_counted_in_its_place() -> Result<()> {
+        let (gate, leave) = channel();
+        let written = Arc::default();
+        let sink = Gated {
+            leave,
+            written: Arc::clone(&written),
+        };
+        // Room for four of these pieces, and again for one when two are left.
+        let piece = [b'x'; 1000];
+        let room = 4 * (piece.len() + PIECE_SIZE);
+        let dump = Dump::with_room(room, DumpStyle::Text, "test".to_owned(), sink)?;
+        let show = |from, count| (0..count).for_each(|_| dump.show(1, from, &piece));
+        show(End::Near, 7);
+        dump.reopen();
+        let waits_for = |pieces| {
+            let state = dump.shared.lock();
+            let more = |state: &mut State| state.waiting.pieces > pieces;
+            drop(dump.shared.changed.wait_while(state, more));
+        };
+        (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
+        waits_for(2);
+        show(End::Far, 1);
+        (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
+        waits_for(0);
+        show(End::Far, 1);
+        drop(gate);
+        dump.finish();
+        let text = String::from_utf8_lossy(&written.lock().expect("nobody fails")).into_owned();
+        let ends = text.lines().map(|line| {
+            let line = line.split_once(' ').map_or(line, |(_, line)| line);
+            line.trim_end_matches('x').to_owned()
+        });
+        let piece = |arrow| [format!("connection=1 {arrow} 1000 bytes"), String::new()];
+        let mut expected = [piece('>'), piece('>'), piece('>'), piece('>')].concat();
+        expected.push("left out pieces=3 bytes=3000".to_owned());
+        expected.push("left out pieces=1 bytes=1000".to_owned());
+        expected.extend(piece('<'));
+        assert_eq!(ends.collect::<Vec<_>>(), expected);
+        assert!(text.contains("(reopened)"), "{text}");
+        assert_eq!(dump.shared.lock().left_out.pieces, 4);
+        Ok(())
     }
 }

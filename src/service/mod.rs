@@ -9,7 +9,7 @@ mod send;
 mod spread;
 
 pub use self::converse::{Converse, discard, echo, suffix};
-pub use self::dump::{Dump, DumpStyle};
+pub use self::dump::{DUMP_QUEUE, Dump, DumpSink, DumpStyle};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
 pub use self::registered::{Register, Registered, Totals};

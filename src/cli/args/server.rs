@@ -138,8 +138,9 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "ADDRESS", help_heading = CONNECTION)]
     pub(crate) source: Option<OsString>,
 
-    /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE; it is then
-    /// copied. Who reads it and pauses for a second misses what passes meanwhile
+    /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE, which SIGHUP
+    /// opens anew; it is then copied. A reader that falls more than 16 MiB behind misses traffic,
+    /// and the dump says how much
     #[arg(long, value_name = "hex|text|FILE", help_heading = EXCHANGE)]
     pub(crate) dump: Option<OsString>,
 
