@@ -16,7 +16,7 @@ use super::program::check_program;
 use super::ui::Ui;
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Framing, Limits, OnHangup, Rule, Stop, connection_loop};
+use crate::loops::{Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop};
 use crate::net::ListenOptions;
 use crate::service::{
     Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
@@ -30,7 +30,9 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         }
         _ => error,
     })?;
-    check_services(&args.services, args.framing.given(), &target)?;
+    let about_messages = args.framing.given();
+    let about_messages = about_messages.or(args.max_memory.map(|_| "--max-memory"));
+    check_services(&args.services, about_messages, &target)?;
     let rule = Rule {
         framing: args
             .framing
@@ -38,6 +40,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             .map_or(Framing::Chunk, FramingArg::framing),
         max_message: args.framing.max_message(),
     };
+    let memory = args.max_memory.unwrap_or_else(|| max_memory(rule));
     let ServiceArgs {
         echo: _,
         suffix: text,
@@ -80,16 +83,33 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         if let Some(path) = send {
             return server.run(|_| SendFile::new(path)).await;
         }
+        let memory = MemoryLimit::new(memory);
         if let Some(text) = text {
-            return server
-                .run(|_| Ok(Converse::new(rule, suffix(text.into_vec()))))
-                .await;
+            let answer = suffix(text.into_vec());
+            return server.run(|_| Ok(messages(rule, answer, memory))).await;
         }
         if quiet {
-            return server.run(|_| Ok(Converse::new(rule, discard))).await;
+            return server.run(|_| Ok(messages(rule, discard, memory))).await;
         }
-        server.run(|_| Ok(Converse::new(rule, echo))).await
+        server.run(|_| Ok(messages(rule, echo, memory))).await
     })
+}
+
+fn messages<A: Answer>(rule: Rule, answer: A, memory: MemoryLimit) -> Converse<A> {
+    Converse {
+        memory,
+        ..Converse::new(rule, answer)
+    }
+}
+
+/// What all connections may keep together unless told otherwise: room for two of the largest
+/// messages at least, but not so much that the rest of the process goes short.
+fn max_memory(rule: Rule) -> usize {
+    let limits = [Resource::RLIMIT_AS, Resource::RLIMIT_DATA];
+    let limits = limits.into_iter().filter_map(|limit| getrlimit(limit).ok());
+    let least = limits.map(|(soft, _)| soft).min().unwrap_or(u64::MAX);
+    let wanted = MemoryLimit::DEFAULT.max(rule.max_message.saturating_mul(2));
+    wanted.min(usize::try_from(least / 4).unwrap_or(usize::MAX))
 }
 
 /// How long the end of the process waits for another thread that does not come to its turn.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use crate::address::Address;
 use crate::client::output_error;
 use crate::error::{Error, Result};
-use crate::loops::{Framing, Inbox, Rule};
+use crate::loops::{Framing, Inbox, MemoryLimit, Rule};
 use crate::net::Stream;
 
 /// What one receive takes at first: most replies are short, and to touch new memory is most of
@@ -161,7 +161,7 @@ impl ReplyReader {
         Self {
             until: call.until,
             framing: call.rule.framing,
-            inbox: Inbox::new(call.rule),
+            inbox: Inbox::new(call.rule, MemoryLimit::new(usize::MAX)),
             surplus: 0,
         }
     }
@@ -192,16 +192,16 @@ impl ReplyReader {
                 Ok(*left == 0)
             }
             Until::Messages(left) => {
-                self.inbox.push(bytes);
+                let mut received = bytes;
                 // Written at once: whoever reads a line gets it whole.
                 let mut whole = Vec::new();
                 let taken = loop {
                     if *left == 0 {
-                        self.surplus = self.inbox.unfinished().len();
+                        self.surplus = received.len();
                         break Ok(true);
                     }
-                    match self.inbox.next_message() {
-                        Ok(Some(message)) => whole.extend_from_slice(&message),
+                    match self.inbox.next_message(&mut received) {
+                        Ok(Some(message)) => whole.extend_from_slice(message),
                         Ok(None) => break Ok(false),
                         Err(error) => break Err(TakeError::Reply(error)),
                     }

@@ -3,15 +3,20 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
-use super::framing::{Framing, Inbox, Rule};
+use super::framing::{Inbox, Rule};
+use super::memory::{Kept, MemoryLimit};
 use super::service::Connection;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::net::Stream;
 
 /// What one receive takes at most, and what is answered before it is sent.
 const SCRATCH: usize = 64 * 1024;
+/// What an answer may be longer than its message, besides its frame, and never be short of memory.
+const ANSWER_ROOM: usize = 128 * 1024;
+/// The room that the replies keep: enough for all but large messages.
+const REPLIES: usize = 2 * SCRATCH + ANSWER_ROOM;
 
 /// Whether a message is replied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,46 +51,61 @@ impl<F: Fn(&[u8], &mut Vec<u8>) -> Reply + Send + Sync + 'static> Answer for F {
 
 /// Receives messages, sends the answer to each, and ends when the peer ends.
 ///
-/// A peer that does not read its replies is not read from either, so that a connection holds at
-/// most one unfinished message and the replies to one receive. While it is idle it holds no
-/// buffer: all connections of a thread share one.
+/// A peer that does not read its replies is not read from either, so that a connection keeps at
+/// most one unfinished message and the replies to one receive, which count in `memory`. While it is
+/// idle it holds no buffer: all connections of a thread share two.
 ///
 /// # Errors
-/// [`Kind::Broken`] if the peer resets the connection, or ends in the middle of a message;
-/// [`Kind::Other`] for a message above the bound. The peer then sees a reset, where its family
-/// has one.
+/// [`Broken`](crate::Kind::Broken) if the peer resets the connection, or ends in the middle of a message;
+/// [`Other`](crate::Kind::Other) for a message above the bound, and where there is no memory to keep one. The
+/// peer then sees a reset, where its family has one.
 pub async fn communication_loop(
     stream: Stream,
     connection: &Connection,
     rule: Rule,
+    memory: &MemoryLimit,
     answer: &impl Answer,
 ) -> Result<()> {
     stream.reset_unless_done();
-    let ended = Exchange::new(&stream, connection, rule, answer).run().await;
-    match ended {
+    let mut exchange = Exchange {
+        stream: &stream,
+        connection,
+        rule,
+        answer,
+        inbox: Inbox::new(rule, memory.clone()),
+        unsent: Kept::new(memory.clone()),
+    };
+    match exchange.run().await {
         Ok(()) => {
             stream.done();
             Ok(())
         }
         Err((operation, source)) => {
+            let hint = match source.kind() {
+                io::ErrorKind::InvalidData => Some("raise --max-message, or mend the client"),
+                io::ErrorKind::QuotaExceeded => Some("raise --max-memory"),
+                _ => None,
+            };
             let error = Error::new(operation, connection.peer(), source);
-            Err(match error.kind() {
-                Kind::Other => error.with_hint("raise --max-message, or mend the client"),
-                _ => error,
+            Err(match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
             })
         }
     }
 }
 
-/// The two buffers of a thread: what one receive brought, and the replies to it.
-struct Scratch {
+/// What the connections of a thread share: room for one receive, and for the replies to it.
+struct Buffers {
     received: Vec<u8>,
     replies: Vec<u8>,
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Scratch> =
-        RefCell::new(Scratch { received: vec![0; SCRATCH], replies: Vec::new() });
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        received: vec![0; SCRATCH],
+        replies: Vec::new(),
+    });
 }
 
 /// One connection's loop with what it keeps between two receives.
@@ -95,105 +115,116 @@ struct Exchange<'a, A> {
     rule: Rule,
     answer: &'a A,
     inbox: Inbox,
-    unsent: Vec<u8>,
+    unsent: Kept,
 }
 
+/// The operation that failed, and why.
 type Fault = (&'static str, io::Error);
 
-impl<'a, A: Answer> Exchange<'a, A> {
-    fn new(stream: &'a Stream, connection: &'a Connection, rule: Rule, answer: &'a A) -> Self {
-        let inbox = Inbox::new(rule);
-        Self {
-            stream,
-            connection,
-            rule,
-            answer,
-            inbox,
-            unsent: Vec::new(),
-        }
-    }
-
+impl<A: Answer> Exchange<'_, A> {
     async fn run(&mut self) -> std::result::Result<(), Fault> {
         while self.receive_and_answer().await? {
             while !self.unsent.is_empty() {
-                let unsent = std::mem::take(&mut self.unsent);
-                self.stream
-                    .send_all(&unsent)
-                    .await
-                    .map_err(|error| ("send", error))?;
-                self.connection.count_sent(unsent.len());
+                self.send_kept().await?;
                 // More messages may have come with those that were just answered.
-                BUFFERS.with_borrow_mut(|buffers| self.answer_framed(&mut buffers.replies))?;
+                BUFFERS.with_borrow_mut(|buffers| self.answer_all(&[], &mut buffers.replies))?;
             }
         }
-        self.inbox.finish().map_err(|error| ("receive", error))
+        self.inbox.finish().map_err(receiving)
     }
 
-    /// One receive and the answers to it in one step, which leaves no buffer behind; `false` at
-    /// the end.
+    /// One receive and the answers to it, without a wait in between, so that the buffers are free
+    /// for the next connection; `false` at the end.
     async fn receive_and_answer(&mut self) -> std::result::Result<bool, Fault> {
         poll_fn(|cx| {
-            BUFFERS.with_borrow_mut(|Scratch { received, replies }| {
-                let count = ready!(self.stream.poll_receive(cx, received))
-                    .map_err(|error| ("receive", error))?;
-                let bytes = &received[..count];
-                self.connection.count_received(count);
-                if self.rule.framing == Framing::Chunk && count > 0 {
-                    replies.clear();
-                    self.answer_one(bytes, replies)?;
-                    self.send_now(replies)?;
-                } else {
-                    self.inbox.push(bytes);
-                    self.answer_framed(replies)?;
-                }
-                Poll::Ready(Ok(count > 0))
+            BUFFERS.with_borrow_mut(|Buffers { received, replies }| {
+                let received = ready!(self.poll_receive(cx, received))?;
+                self.answer_all(received, replies)?;
+                Poll::Ready(Ok(!received.is_empty()))
             })
         })
         .await
     }
 
-    /// Answers the whole messages of the inbox until it is empty or the peer takes no more.
-    fn answer_framed(&mut self, replies: &mut Vec<u8>) -> std::result::Result<(), Fault> {
-        let mut more = true;
-        while more && self.unsent.is_empty() {
-            replies.clear();
-            while more && replies.len() < SCRATCH {
-                match self.inbox.next_message() {
-                    Ok(Some(message)) => self.answer_one(&message, replies)?,
-                    Ok(None) => more = false,
-                    Err(error) => {
-                        // What was said before is answered, however it came in.
-                        self.send_now(replies)?;
-                        return Err(("receive", error));
-                    }
-                }
+    fn poll_receive<'b>(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &'b mut [u8],
+    ) -> Poll<std::result::Result<&'b [u8], Fault>> {
+        let count = ready!(self.stream.poll_receive(cx, buffer)).map_err(receiving)?;
+        self.connection.count_received(count);
+        Poll::Ready(Ok(&buffer[..count]))
+    }
+
+    /// Answers each whole message, until none is left or the peer takes no more.
+    fn answer_all(
+        &mut self,
+        mut received: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> std::result::Result<(), Fault> {
+        loop {
+            let answered = self.answer_some(&mut received, replies);
+            // What was said before a broken message is answered, however it came in.
+            self.send(replies)?;
+            replies.shrink_to(REPLIES);
+            if !answered? {
+                return Ok(());
             }
-            self.send_now(replies)?;
-            replies.shrink_to(SCRATCH);
+            if !self.unsent.is_empty() {
+                return self.inbox.keep(&mut received).map_err(receiving);
+            }
         }
-        Ok(())
     }
 
-    fn answer_one(&self, message: &[u8], replies: &mut Vec<u8>) -> std::result::Result<(), Fault> {
-        let enclosed =
-            self.rule
-                .enclose(replies, |reply| match self.answer.answer(message, reply) {
-                    Reply::Send => Some(()),
-                    Reply::Nothing => None,
-                });
-        enclosed.map(drop).map_err(|error| ("send", error))
+    /// Puts the answers to some messages into `replies`; `false` if no whole message is left.
+    fn answer_some(
+        &mut self,
+        received: &mut &[u8],
+        replies: &mut Vec<u8>,
+    ) -> std::result::Result<bool, Fault> {
+        replies.clear();
+        while replies.len() < SCRATCH {
+            let Some(message) = self.inbox.next_message(received).map_err(receiving)? else {
+                return Ok(false);
+            };
+            let room = message.len() + ANSWER_ROOM;
+            replies.try_reserve(room).map_err(|e| sending(e.into()))?;
+            let write = |reply: &mut Vec<u8>| match self.answer.answer(message, reply) {
+                Reply::Send => Some(()),
+                Reply::Nothing => None,
+            };
+            self.rule.enclose(replies, write).map_err(sending)?;
+        }
+        self.inbox.drop_taken();
+        Ok(true)
     }
 
-    /// Sends what the peer takes at once, and keeps the rest.
-    fn send_now(&mut self, replies: &[u8]) -> std::result::Result<(), Fault> {
-        if !replies.is_empty() {
-            let sent = self
-                .stream
-                .try_send(replies)
-                .map_err(|error| ("send", error))?;
+    /// Sends what the peer takes of `replies` at once, and keeps the rest.
+    fn send(&mut self, replies: &[u8]) -> std::result::Result<(), Fault> {
+        if replies.is_empty() {
+            return Ok(());
+        }
+        let sent = self.stream.try_send(replies).map_err(sending)?;
+        self.connection.count_sent(sent);
+        self.unsent.push(&replies[sent..], 0).map_err(sending)
+    }
+
+    /// Sends what was kept.
+    async fn send_kept(&mut self) -> std::result::Result<(), Fault> {
+        while !self.unsent.is_empty() {
+            let sent = poll_fn(|cx| self.stream.poll_send(cx, &self.unsent)).await;
+            let sent = sent.map_err(sending)?;
             self.connection.count_sent(sent);
-            self.unsent.extend_from_slice(&replies[sent..]);
+            self.unsent.consume(sent);
         }
         Ok(())
     }
+}
+
+fn receiving(error: io::Error) -> Fault {
+    ("receive", error)
+}
+
+fn sending(error: io::Error) -> Fault {
+    ("send", error)
 }

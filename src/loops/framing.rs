@@ -1,9 +1,11 @@
 //! What a message is: a stream has none, so both ends agree on where one ends.
 
 use std::io;
+use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
-use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder, LengthDelimitedCodec};
+use memchr::memchr;
+
+use super::memory::{Kept, MemoryLimit};
 
 /// How messages are told apart in a stream of bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,88 +93,107 @@ impl Rule {
     }
 }
 
-/// The bytes received so far, taken out message by message. It holds no memory while it is empty.
+/// Takes the messages out of what is received. A message that came whole is not copied; what has
+/// come of an unfinished one is kept, and no memory is held otherwise.
 #[derive(Debug)]
 pub struct Inbox {
-    codec: Codec,
-    pending: BytesMut,
     rule: Rule,
-    // What has come since the end of the last whole message; a length that was read counts too.
-    unfinished: usize,
+    pending: Kept,
+    /// How much of what is pending was handed out, and goes before the next message.
+    taken: usize,
+    /// How much of what is pending was searched for a delimiter.
+    searched: usize,
 }
 
-#[derive(Debug)]
-enum Codec {
-    Chunk,
-    Delimited(Box<AnyDelimiterCodec>),
-    Length(Box<LengthDelimitedCodec>),
+/// Where the first message is in some bytes.
+enum Found {
+    Whole {
+        message: Range<usize>,
+        frame: usize,
+    },
+    /// It is not whole, and has so many bytes more at most, or just as many if its length is known.
+    Part {
+        missing: usize,
+    },
 }
 
 impl Inbox {
-    /// An empty one for messages as `rule` has them.
+    /// An empty one for messages as `rule` has them; what it keeps counts in `limit`.
     #[must_use]
-    pub fn new(rule: Rule) -> Self {
-        let Rule {
-            framing,
-            max_message,
-        } = rule;
-        let delimited = |delimiter: u8| {
-            let codec = AnyDelimiterCodec::new_with_max_length(
-                vec![delimiter],
-                vec![delimiter],
-                max_message,
-            );
-            Codec::Delimited(Box::new(codec))
-        };
-        let codec = match framing {
-            Framing::Chunk => Codec::Chunk,
-            Framing::Line => delimited(b'\n'),
-            Framing::Null => delimited(0),
-            Framing::Length => Codec::Length(Box::new(
-                LengthDelimitedCodec::builder()
-                    .length_field_type::<u32>()
-                    .max_frame_length(max_message)
-                    .new_codec(),
-            )),
-        };
+    pub const fn new(rule: Rule, limit: MemoryLimit) -> Self {
         Self {
-            codec,
-            pending: BytesMut::new(),
             rule,
-            unfinished: 0,
+            pending: Kept::new(limit),
+            taken: 0,
+            searched: 0,
         }
     }
 
-    /// Puts in what was received.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.unfinished += bytes.len();
-        self.pending.extend_from_slice(bytes);
-    }
-
-    /// The next whole message, without its frame.
+    /// The next whole message, without its frame. It begins with what was kept and goes on in
+    /// `received`, which is left with what comes after it. If there is none, all is kept that was
+    /// received.
     ///
     /// # Errors
-    /// `InvalidData` for a message above the bound; nothing after it can be read.
-    pub fn next_message(&mut self) -> io::Result<Option<Bytes>> {
-        let message = match &mut self.codec {
-            Codec::Chunk if self.pending.is_empty() => None,
-            Codec::Chunk => Some(self.pending.split().freeze()),
-            Codec::Delimited(codec) => match codec.decode(&mut self.pending) {
-                Ok(message) => message,
-                Err(AnyDelimiterCodecError::MaxChunkLengthExceeded) => return Err(self.oversized()),
-                Err(AnyDelimiterCodecError::Io(error)) => return Err(error),
-            },
-            Codec::Length(codec) => match codec.decode(&mut self.pending) {
-                Ok(message) => message.map(BytesMut::freeze),
-                Err(_) => return Err(self.oversized()),
-            },
-        };
-        match &message {
-            Some(message) => self.unfinished -= message.len() + self.rule.framing.overhead(),
-            None if self.pending.is_empty() => self.pending = BytesMut::new(),
-            None => {}
+    /// `InvalidData` for a message above the bound, and where the memory to keep it cannot be had;
+    /// nothing after it can be read.
+    pub fn next_message<'a, 'r: 'a>(
+        &'a mut self,
+        received: &mut &'r [u8],
+    ) -> io::Result<Option<&'a [u8]>> {
+        self.drop_taken();
+        if self.pending.is_empty() {
+            return match self.rule.find(received, 0)? {
+                Found::Whole { message, frame } => {
+                    let (whole, rest) = received.split_at(frame);
+                    *received = rest;
+                    Ok(Some(&whole[message]))
+                }
+                Found::Part { .. } => {
+                    self.keep(received)?;
+                    Ok(None)
+                }
+            };
         }
-        Ok(message)
+        loop {
+            match self.rule.find(&self.pending, self.searched)? {
+                Found::Whole { message, frame } => {
+                    self.taken = frame;
+                    return Ok(Some(&self.pending[message]));
+                }
+                Found::Part { .. } if received.is_empty() => {
+                    self.searched = self.pending.len();
+                    return Ok(None);
+                }
+                Found::Part { missing } => {
+                    self.searched = self.pending.len();
+                    let near = &received[..missing.min(received.len())];
+                    let end = self.rule.delimiter_in(near).map(|at| at + 1);
+                    let (more, rest) = received.split_at(end.unwrap_or(near.len()));
+                    self.pending.push(more, self.rule.max_frame())?;
+                    *received = rest;
+                }
+            }
+        }
+    }
+
+    /// Keeps all that is left of `received` for later.
+    ///
+    /// # Errors
+    /// Where the memory cannot be had.
+    pub fn keep(&mut self, received: &mut &[u8]) -> io::Result<()> {
+        self.drop_taken();
+        self.pending.push(received, self.rule.max_frame())?;
+        *received = &[];
+        Ok(())
+    }
+
+    /// Drops the message that was handed out last, which the next call does otherwise.
+    pub(super) fn drop_taken(&mut self) {
+        if self.taken > 0 {
+            self.pending.consume(self.taken);
+            self.taken = 0;
+            self.searched = 0;
+        }
     }
 
     /// Says that the peer ended.
@@ -180,7 +201,7 @@ impl Inbox {
     /// # Errors
     /// `UnexpectedEof` if it ended in the middle of a message.
     pub fn finish(&self) -> io::Result<()> {
-        match self.unfinished {
+        match self.pending.len() - self.taken {
             0 => Ok(()),
             count => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -192,10 +213,57 @@ impl Inbox {
         }
     }
 
-    /// What has come of a message that is not whole.
+    /// What has come of a message that is not whole, without the length before it.
     #[must_use]
     pub fn unfinished(&self) -> &[u8] {
-        &self.pending
+        let frame = &self.pending[self.taken..];
+        frame.get(self.rule.framing.header()..).unwrap_or_default()
+    }
+}
+
+impl Rule {
+    /// Where the first message is in `bytes`, of which the first `searched` hold no delimiter.
+    fn find(&self, bytes: &[u8], searched: usize) -> io::Result<Found> {
+        let header = self.framing.header();
+        let length = match self.framing {
+            Framing::Chunk => match bytes.len() {
+                0 => None,
+                length => Some(length),
+            },
+            Framing::Line | Framing::Null => self
+                .delimiter_in(&bytes[searched..])
+                .map(|at| searched + at),
+            Framing::Length => bytes
+                .first_chunk()
+                .map(|length| usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX)),
+        };
+        // What has come for sure.
+        let least = length.unwrap_or_else(|| bytes.len().saturating_sub(header));
+        if self.framing != Framing::Chunk && least > self.max_message {
+            return Err(self.oversized());
+        }
+        let frame = match length {
+            Some(length) => length.saturating_add(self.framing.overhead()),
+            None if header > 0 => header,
+            None => self.max_frame(),
+        };
+        Ok(match (length, frame.saturating_sub(bytes.len())) {
+            (Some(length), 0) => Found::Whole {
+                message: header..header + length,
+                frame,
+            },
+            (_, missing) => Found::Part { missing },
+        })
+    }
+
+    fn delimiter_in(&self, bytes: &[u8]) -> Option<usize> {
+        let delimiter = self.framing.delimiter().first()?;
+        memchr(*delimiter, bytes)
+    }
+
+    /// The largest frame.
+    const fn max_frame(&self) -> usize {
+        self.max_message.saturating_add(self.framing.overhead())
     }
 
     fn oversized(&self) -> io::Error {
@@ -203,7 +271,7 @@ impl Inbox {
             io::ErrorKind::InvalidData,
             format!(
                 "a message is larger than the limit of {}",
-                bytes(self.rule.max_message)
+                bytes(self.max_message)
             ),
         )
     }

@@ -4,12 +4,14 @@
 mod communication;
 mod connection;
 mod framing;
+mod memory;
 mod service;
 mod stop;
 
 pub use self::communication::{Answer, Reply, communication_loop};
 pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
+pub use self::memory::MemoryLimit;
 pub use self::service::{Connection, Service, Traffic};
 pub(crate) use self::stop::ignores_hangup;
 pub use self::stop::{OnHangup, Stop};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::loops::{Answer, Connection, Reply, Rule, Service, communication_loop};
+use crate::loops::{Answer, Connection, MemoryLimit, Reply, Rule, Service, communication_loop};
 use crate::net::Stream;
 
 /// Runs the communication loop on each connection.
@@ -13,19 +13,26 @@ pub struct Converse<A> {
     pub rule: Rule,
     /// What is said to it.
     pub answer: A,
+    /// What all its connections may keep together.
+    pub memory: MemoryLimit,
 }
 
 impl<A: Answer> Converse<A> {
     /// Answers each message, as `rule` tells them apart, with `answer`.
     #[must_use]
-    pub const fn new(rule: Rule, answer: A) -> Self {
-        Self { rule, answer }
+    pub fn new(rule: Rule, answer: A) -> Self {
+        let memory = MemoryLimit::default();
+        Self {
+            rule,
+            answer,
+            memory,
+        }
     }
 }
 
 impl<A: Answer> Service for Converse<A> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        communication_loop(stream, connection, self.rule, &self.answer).await
+        communication_loop(stream, connection, self.rule, &self.memory, &self.answer).await
     }
 }
 

@@ -19,6 +19,7 @@ use crate::loops::{Framing, Rule};
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
+const MESSAGES: &str = "The messages";
 
 const ADDRESSES: &str = "\
 ADDRESS is the same word in every command:
@@ -136,7 +137,7 @@ pub(crate) struct Talk {
 
 /// What a message is, one of the framings `F`.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The messages")]
+#[command(next_help_heading = MESSAGES)]
 pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
     /// What a message is [default: chunk to answer, line to call]
     #[arg(long, value_enum)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES};
 use crate::cli::address::AddressParts;
-use crate::cli::values::{at_least_one, duration, mode, some_time, threads};
+use crate::cli::values::{at_least_one, duration, mode, size, some_time, threads};
 
 const LISTENING: &str = "The listening socket";
 
@@ -27,6 +27,12 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) framing: FramingArgs<FramingArg>,
+
+    /// Memory for the unfinished messages and unsent replies of all clients together; a client that
+    /// needs more is cut off [default: 256MiB, or two of the largest message; a quarter of
+    /// ulimit -v at most]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = MESSAGES)]
+    pub(crate) max_memory: Option<usize>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -1,0 +1,172 @@
+//! What a server keeps for its clients: bounded for each, and in sum for all.
+
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A bound on what all connections keep together: unfinished messages, and replies that their
+/// peers have not taken yet. Its clones share the bound.
+#[derive(Debug, Clone)]
+pub struct MemoryLimit(Arc<Sum>);
+
+#[derive(Debug)]
+struct Sum {
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+impl MemoryLimit {
+    /// As much as fits all the connections that the library serves by default, if each keeps what
+    /// one receive brings.
+    pub const DEFAULT: usize = 256 << 20;
+
+    /// A bound of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let taken = AtomicUsize::new(0);
+        Self(Arc::new(Sum { limit, taken }))
+    }
+
+    /// The bytes taken now.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, count: usize) -> io::Result<()> {
+        let within = |taken: usize| taken.checked_add(count).filter(|sum| *sum <= self.0.limit);
+        let taken = &self.0.taken;
+        match taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                format!(
+                    "what is kept for all clients together has reached its limit of {} bytes",
+                    self.0.limit
+                ),
+            )),
+        }
+    }
+
+    fn give_back(&self, count: usize) {
+        self.0.taken.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+impl Default for MemoryLimit {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT)
+    }
+}
+
+/// Bytes kept for one connection, which count as long as they are kept. It holds no memory while
+/// it is empty, and where there is no memory it says so.
+#[derive(Debug)]
+pub(super) struct Kept {
+    bytes: Vec<u8>,
+    /// How many of them are used up.
+    used: usize,
+    /// What counts of the limit.
+    counted: usize,
+    limit: MemoryLimit,
+}
+
+impl Kept {
+    pub(super) const fn new(limit: MemoryLimit) -> Self {
+        Self {
+            bytes: Vec::new(),
+            used: 0,
+            counted: 0,
+            limit,
+        }
+    }
+
+    /// Adds `more` at the end. Room for bytes to come is made ahead as far as `most` in all.
+    pub(super) fn push(&mut self, more: &[u8], most: usize) -> io::Result<()> {
+        let needed = self.len() + more.len();
+        if self.used + needed > self.bytes.capacity() {
+            self.bytes.drain(..self.used);
+            self.used = 0;
+        }
+        if needed > self.bytes.capacity() {
+            let ahead = self.bytes.len() / 2 * 3;
+            let capacity = needed.max(ahead.min(most));
+            self.limit.take(capacity - self.counted)?;
+            // What fails from here on is given back with the rest.
+            self.counted = capacity;
+            self.bytes.try_reserve_exact(capacity - self.bytes.len())?;
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    /// Drops the first `count` bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.used += count;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Drops all, and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.used = 0;
+        self.limit.give_back(std::mem::take(&mut self.counted));
+    }
+}
+
+impl Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_all_that_is_kept_is_bounded_and_given_back() -> io::Result<()> {
+        let limit = MemoryLimit::new(100);
+        let (mut one, mut other) = (Kept::new(limit.clone()), Kept::new(limit.clone()));
+        one.push(&[1; 60], 0)?;
+        let refused = other.push(&[2; 60], 0).map_err(|error| error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::QuotaExceeded));
+        other.push(&[2; 40], 0)?;
+        assert_eq!(limit.taken(), 100);
+        one.consume(60);
+        assert_eq!(limit.taken(), 40);
+        drop(other);
+        assert_eq!(limit.taken(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn memory_follows_what_has_come() -> io::Result<()> {
+        let limit = MemoryLimit::default();
+        let mut kept = Kept::new(limit.clone());
+        for count in 1..=10_000 {
+            kept.push(&[0; 7], 1 << 20)?;
+            assert!(limit.taken() <= count * 7 / 2 * 3 + 7, "{}", limit.taken());
+        }
+        assert_eq!(kept.len(), 70_000);
+        // What is used up makes room for what comes.
+        let taken = limit.taken();
+        for _ in 0..10_000 {
+            kept.consume(7);
+            kept.push(&[0; 7], 1 << 20)?;
+        }
+        assert_eq!((kept.len(), limit.taken()), (70_000, taken));
+        Ok(())
+    }
+}
