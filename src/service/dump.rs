@@ -1,5 +1,7 @@
 //! Shows the traffic of relayed connections, piece by piece.
 
+mod style;
+
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing::{info, warn};
 
+pub use self::style::DumpStyle;
 use crate::error::Result;
 use crate::offload::no_thread;
 use crate::transfer::End;
@@ -19,15 +22,6 @@ pub const DUMP_QUEUE: usize = 16 << 20;
 const PIECE_SIZE: usize = size_of::<Item>();
 /// How long the end of a dump waits for what is still to be written.
 const FLUSH: Duration = Duration::from_secs(1);
-
-/// How a piece of traffic is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DumpStyle {
-    /// Sixteen bytes a line, in hexadecimal and as text.
-    Hex,
-    /// Line by line, with what is not printable escaped.
-    Text,
-}
 
 /// Where a dump is written to. A write may block: it has a thread of its own.
 pub trait DumpSink: Write + Send + 'static {
@@ -280,10 +274,7 @@ impl<S: DumpSink> Writer<S> {
             self.text,
             "{time} connection={connection} {arrow} {count} bytes"
         );
-        match self.style {
-            DumpStyle::Hex => hex(&mut self.text, arrow, bytes),
-            DumpStyle::Text => escaped(&mut self.text, arrow, bytes),
-        }
+        self.style.write(&mut self.text, arrow, bytes);
         self.write()
     }
 
@@ -327,54 +318,11 @@ impl std::fmt::Debug for Dump {
     }
 }
 
-/// `> 00000000  68 65 6c 6c 6f …  hello`
-fn hex(text: &mut Vec<u8>, arrow: char, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (line, bytes) in bytes.chunks(16).enumerate() {
-        // A Vec takes whatever is written to it.
-        let _ = write!(text, "{arrow} {:08x}  ", line * 16);
-        for byte in bytes {
-            let (high, low) = (byte >> 4, byte & 15);
-            text.extend([DIGITS[usize::from(high)], DIGITS[usize::from(low)], b' ']);
-        }
-        text.extend(std::iter::repeat_n(b' ', 3 * (16 - bytes.len()) + 1));
-        text.extend(bytes.iter().map(|byte| match byte {
-            b' '..=b'~' => *byte,
-            _ => b'.',
-        }));
-        text.push(b'\n');
-    }
-}
-
-fn escaped(text: &mut Vec<u8>, arrow: char, bytes: &[u8]) {
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let _ = writeln!(text, "{arrow} {}", line.escape_ascii());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
-
-    #[test]
-    fn hex_shows_offset_bytes_and_text() {
-        let mut text = Vec::new();
-        hex(&mut text, '>', b"hello, world\r\n\x00\xffmore");
-        assert_eq!(
-            String::from_utf8_lossy(&text),
-            "> 00000000  68 65 6c 6c 6f 2c 20 77 6f 72 6c 64 0d 0a 00 ff  hello, world....\n\
-             > 00000010  6d 6f 72 65                                      more\n"
-        );
-    }
-
-    #[test]
-    fn text_shows_lines_with_what_is_not_printable_escaped() {
-        let mut text = Vec::new();
-        escaped(&mut text, '<', b"one\r\ntwo\x00");
-        assert_eq!(String::from_utf8_lossy(&text), "< one\\r\\n\n< two\\x00\n");
-    }
 
     /// What was written, by writes that each wait for leave.
     struct Gated {
