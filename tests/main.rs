@@ -26,6 +26,7 @@ mod errors;
 mod exec;
 mod framing;
 mod harness;
+mod keepalive;
 mod limits;
 mod memory;
 mod peers;

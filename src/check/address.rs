@@ -61,6 +61,7 @@ pub async fn check_address(target: &Target, limit: Duration) -> Result<Served> {
         let options = ConnectOptions {
             bind: None,
             deadline: Some(Instant::now() + limit),
+            ..ConnectOptions::default()
         };
         let began = Instant::now();
         let connected = Stream::connect(&address, &options).await;

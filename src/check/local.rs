@@ -161,6 +161,7 @@ impl Question {
         let options = ConnectOptions {
             bind: None,
             deadline: Some(self.deadline),
+            ..ConnectOptions::default()
         };
         runtime.block_on(async {
             if let Err(error) = Stream::connect(&self.open, &options).await {

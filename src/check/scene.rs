@@ -105,6 +105,7 @@ impl Scene {
         let options = ConnectOptions {
             bind: None,
             deadline: Some(self.deadline()),
+            ..ConnectOptions::default()
         };
         Stream::connect(address, &options).await
     }

@@ -66,6 +66,7 @@ pub(super) fn plan(args: &DialArgs, timeout: Option<Duration>) -> Result<Connect
         bind,
         timeout,
         retry_for: args.retry_for,
+        keepalive: args.keepalive.keepalive(),
         ..ConnectPlan::default()
     })
 }

@@ -34,6 +34,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         bind: args.source.as_ref().map(own_address).transpose()?,
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
+        keepalive: options.keepalive,
         ..ConnectPlan::default()
     };
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::address::Family;
+use crate::net::Keepalive;
 use crate::tour::Lesson;
 
 pub(super) fn family(text: &str) -> Result<Family, String> {
@@ -45,6 +46,18 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     (!time.is_zero())
         .then_some(time)
         .ok_or_else(|| "longer than 0 is needed".to_owned())
+}
+
+/// When a silent peer is asked whether it is still there.
+pub(super) fn keepalive(text: &str) -> Result<Keepalive, String> {
+    if text == "off" {
+        return Ok(Keepalive::OFF);
+    }
+    let idle = duration(text).map_err(|error| format!("{error}, or off"))?;
+    (Keepalive::MIN..=Keepalive::MAX)
+        .contains(&idle)
+        .then(|| Keepalive::after(idle))
+        .ok_or_else(|| "from 1s to 9h, or off".to_owned())
 }
 
 pub(super) fn size(text: &str) -> Result<usize, String> {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::retry::Retry;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, Kind, Result};
-use crate::net::{ConnectOptions, Stream, reaches};
+use crate::net::{ConnectOptions, Keepalive, Stream, reaches};
 use crate::offload::offload;
 
 /// The longest wait before a connection is tried again.
@@ -21,6 +21,8 @@ pub struct ConnectPlan {
     /// An address that the target must not stand for: that of a server, which would connect to
     /// itself for ever.
     pub avoid: Option<Address>,
+    /// When a server that has vanished is noticed.
+    pub keepalive: Keepalive,
     /// How long one round may take: to resolve the name, and to try all its addresses.
     pub timeout: Option<Duration>,
     /// For how long to try again while nobody is there.
@@ -85,6 +87,7 @@ async fn one_round(
         let options = ConnectOptions {
             bind: plan.bind.clone(),
             deadline: share,
+            keepalive: plan.keepalive,
         };
         match Stream::connect(address, &options).await {
             Ok(stream) => return Ok((stream, address.clone())),

@@ -2,6 +2,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod bulk;
+mod keepalive;
 mod ucspi;
 
 use std::io::{self, IoSliceMut, Read};
@@ -14,6 +15,8 @@ use socket2::{Domain, Type};
 use tokio::io::Interest;
 
 pub(super) use self::bulk::{expect_bulk, splices_well, unpace};
+pub use self::keepalive::Keepalive;
+pub(super) use self::keepalive::keep_alive;
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
 use super::holder::holders;
@@ -60,6 +63,7 @@ pub(super) fn listen(
         }
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
+    keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
     if !options.pace_loopback {
         unpace(socket, address, Purpose::Listen);
     }

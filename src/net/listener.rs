@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::family;
+use super::family::{self, Keepalive};
 use super::peer::Peer;
 use super::room::registered;
 use super::sockaddr::decode;
@@ -48,6 +48,8 @@ pub struct ListenOptions {
     /// system does, as BBR. Without it such connections get Reno: loopback is no network to spare,
     /// and a timer for each segment makes bulk several times dearer.
     pub pace_loopback: bool,
+    /// When a client that has vanished is noticed.
+    pub keepalive: Keepalive,
 }
 
 impl Default for ListenOptions {
@@ -60,6 +62,7 @@ impl Default for ListenOptions {
             reuse_address: true,
             remove_file: true,
             pace_loopback: false,
+            keepalive: Keepalive::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ mod stream;
 pub use self::bulk::Yielding;
 pub use self::call::Call;
 pub(crate) use self::family::EXEC_NAMES;
-pub use self::family::{exec_environment, is_left_behind};
+pub use self::family::{Keepalive, exec_environment, is_left_behind};
 pub use self::holder::processes_with;
 pub use self::host::{LinkLocal, Obstacle, bind, create, link_local_addresses, obstacle};
 pub use self::listener::{ListenOptions, Listener, Owner};

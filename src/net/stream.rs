@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
-use super::family;
+use super::family::{self, Keepalive};
 use super::listener::bind_error;
 use super::peer::Credentials;
 use super::room::{Room, poll_writing, registered};
@@ -30,6 +30,8 @@ pub struct ConnectOptions {
     pub bind: Option<Address>,
     /// When to give up; without it the kernel's own limit holds, which AF_UNIX does not have.
     pub deadline: Option<Instant>,
+    /// When a server that has vanished is noticed.
+    pub keepalive: Keepalive,
 }
 
 /// A connected socket of any family.
@@ -62,6 +64,8 @@ impl Stream {
         let failed = |source: io::Error| family::connect_error(address, source);
         let socket = Socket::open(address.family()).map_err(failed)?;
         family::unpace(&socket, address, Purpose::Connect);
+        family::keep_alive(&socket, address, Purpose::Connect, options.keepalive)
+            .map_err(failed)?;
         let file = match &options.bind {
             Some(own) => family::bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
             None => None,

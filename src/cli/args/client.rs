@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs};
+use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, KeepaliveArg};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, count_of_bytes, duration, some_time};
 
@@ -96,6 +96,9 @@ pub(crate) struct DialArgs {
     /// Try again for this time while nobody is there
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) retry_for: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) keepalive: KeepaliveArg,
 }
 
 #[derive(Debug, Args)]

@@ -14,12 +14,30 @@ pub(crate) use self::check::CheckArgs;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
 pub(crate) use self::tour::TourArgs;
-use super::values::size;
+use super::values::{keepalive, size};
 use crate::loops::{Framing, Rule};
+use crate::net::Keepalive;
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
+
+/// When a peer that has vanished is noticed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = CONNECTION)]
+pub(crate) struct KeepaliveArg {
+    /// Ask a TCP peer that was silent for this time whether it is still there; without an answer the
+    /// connection fails after about the same time again. A server on loopback is not asked
+    /// [default: 60s]
+    #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
+    keepalive: Option<Keepalive>,
+}
+
+impl KeepaliveArg {
+    pub(crate) fn keepalive(&self) -> Keepalive {
+        self.keepalive.unwrap_or_default()
+    }
+}
 
 const ADDRESSES: &str = "\
 ADDRESS is the same word in every command:

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, KeepaliveArg, MESSAGES};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, duration, mode, size, some_time, threads};
 
@@ -111,6 +111,9 @@ pub(crate) struct ListenArgs {
     /// The owner of the socket file, by name or number
     #[arg(long, value_name = "USER[:GROUP]")]
     pub(crate) owner: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) keepalive: KeepaliveArg,
 }
 
 #[derive(Debug, Args)]

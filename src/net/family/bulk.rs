@@ -40,15 +40,19 @@ fn paces(socket: &Socket) -> bool {
 /// It is for a socket that no connection was made with: one that began with pacing goes on pacing.
 /// So a listener on all addresses keeps what it has, as it does not know where its clients will be.
 pub(in crate::net) fn unpace(socket: &Socket, address: &Address, purpose: Purpose) {
-    let is_loopback = address.as_ip().is_some_and(|(ip, _)| {
-        let ip = ip.to_canonical();
-        // To connect to no address in particular is to connect to loopback.
-        ip.is_loopback() || (purpose == Purpose::Connect && ip.is_unspecified())
-    });
-    if is_loopback && paces(socket) {
+    if is_loopback(address, purpose) && paces(socket) {
         // Where it is forbidden, the transfer is slower, but right.
         let _ = socket.options().set_tcp_congestion(b"reno");
     }
+}
+
+/// Whether all who may be at the other end are on this machine.
+pub(super) fn is_loopback(address: &Address, purpose: Purpose) -> bool {
+    address.as_ip().is_some_and(|(ip, _)| {
+        let ip = ip.to_canonical();
+        // To connect to no address in particular is to connect to loopback.
+        ip.is_loopback() || (purpose == Purpose::Connect && ip.is_unspecified())
+    })
 }
 
 #[cfg(test)]
