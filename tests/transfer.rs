@@ -19,7 +19,7 @@ fn options(engine: Engine, idle: Option<Duration>) -> Options<'static> {
     Options {
         engine,
         idle,
-        tap: None,
+        ..Options::default()
     }
 }
 

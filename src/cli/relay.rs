@@ -76,11 +76,13 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         options,
         limits,
         threads,
+        // The transfer has a clock of its own, which knows of both ends.
+        idle_timeout: None,
         on_hangup,
         ui,
     };
     let served = block_on(async {
-        let idle_timeout = args.idle_timeout;
+        let (idle_timeout, half_close_timeout) = (args.idle_timeout, args.half_close_timeout);
         server
             .run(|_| {
                 Ok(Forward {
@@ -89,6 +91,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                     may_loop,
                     engine,
                     idle_timeout,
+                    half_close_timeout,
                     dump,
                 })
             })

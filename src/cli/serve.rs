@@ -19,7 +19,8 @@ use crate::error::{Error, Kind, Result};
 use crate::loops::{Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop};
 use crate::net::ListenOptions;
 use crate::service::{
-    Converse, Exec, Register, Registered, SendFile, Service, Spread, discard, echo, suffix,
+    Converse, Exec, IdleLimit, Register, Registered, SendFile, Service, Spread, discard, echo,
+    suffix,
 };
 
 pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
@@ -54,6 +55,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         targets,
         limits: limits(&args.limits),
         threads: args.limits.threads.unwrap_or(1),
+        idle_timeout: args.idle_timeout,
         on_hangup: None,
         ui,
     };
@@ -121,6 +123,7 @@ pub(super) struct Server {
     pub(super) options: ListenOptions,
     pub(super) limits: Limits,
     pub(super) threads: usize,
+    pub(super) idle_timeout: Option<Duration>,
     pub(super) on_hangup: Option<OnHangup>,
     pub(super) ui: Ui,
 }
@@ -135,7 +138,11 @@ impl Server {
             .map_err(|error| Error::new("watch", "signals", error))?;
         let register = Register::default();
         on_request(register.clone(), self.ui)?;
-        let service = Spread::new(service(stop.clone())?, self.threads)?;
+        let service = IdleLimit {
+            limit: self.idle_timeout,
+            service: service(stop.clone())?,
+        };
+        let service = Spread::new(service, self.threads)?;
         let elsewhere = service.elsewhere();
         let listeners = tokio::select! {
             biased;

@@ -204,6 +204,15 @@ pub(super) const fn interest(family: Family) -> Interest {
     }
 }
 
+/// Whether a peer that has closed its socket differs from one that has shut down its sending half:
+/// `EPOLLHUP`, see `epoll_ctl(2)`. TCP sends the same for both.
+pub(super) const fn shows_full_close(family: Family) -> bool {
+    match family {
+        Family::Inet | Family::Inet6 => false,
+        Family::Unix => true,
+    }
+}
+
 /// What a failed `connect(2)` means on a non-blocking socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectFault {

@@ -300,6 +300,28 @@ impl Stream {
         }
     }
 
+    /// Waits until the peer takes nothing more, after its end: it has closed the connection, which not
+    /// every family shows.
+    ///
+    /// # Errors
+    /// That it was a reset, see [`reset_by_peer`](Self::reset_by_peer).
+    pub async fn gone(&self) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            reset = self.reset_by_peer() => Err(reset),
+            () = self.closed_by_peer() => Ok(()),
+        }
+    }
+
+    async fn closed_by_peer(&self) {
+        if !family::shows_full_close(self.family()) {
+            return std::future::pending().await;
+        }
+        // The runtime counts EPOLLHUP, both halves shut, as the end of what is written; room to write
+        // is not waited for here, see `interest`.
+        let _ = self.io.ready(Interest::WRITABLE).await;
+    }
+
     /// Closes the connection so that the peer sees an error, not a clean end, where the family
     /// can tell it so (`SO_LINGER` of 0, see `socket(7)`).
     pub fn reset(self) {

@@ -31,6 +31,8 @@ pub struct Forward {
     pub engine: Engine,
     /// After how long without a byte, either way, a connection is given up.
     pub idle_timeout: Option<Duration>,
+    /// After how long without a byte a connection is given up of which one side has ended.
+    pub half_close_timeout: Option<Duration>,
     /// Where the traffic is shown; then it is copied.
     pub dump: Option<Arc<Dump>>,
 }
@@ -62,6 +64,7 @@ impl Service for Forward {
         let options = Options {
             engine: self.engine,
             idle: self.idle_timeout,
+            half_close: self.half_close_timeout,
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
         };
         let moved = transfer(&near, &far, options, count).await;
@@ -100,6 +103,11 @@ fn told(fault: Fault, peer: &Peer, target: &Address) -> Error {
         Fault::Broken(End::Far, operation, source) => Error::new(operation, target, source),
         Fault::Idle(limit) => {
             let cause = format!("nothing passed, either way, for {}", format_duration(limit));
+            Error::because("forward", target, Kind::TimedOut, cause)
+        }
+        Fault::HalfClosed(limit) => {
+            let limit = format_duration(limit);
+            let cause = format!("one side had ended, and nothing passed for {limit}");
             Error::because("forward", target, Kind::TimedOut, cause)
         }
     }

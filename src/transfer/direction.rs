@@ -94,6 +94,11 @@ impl<'a> Direction<'a> {
         self.passed
     }
 
+    /// Whether there are bytes that the other end has yet to take.
+    pub(super) fn holds_bytes(&self) -> bool {
+        !self.unsent.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
+    }
+
     /// Moves bytes until an end blocks; ready when `to` has been shut down after the end of `from`.
     pub(super) fn poll(
         &mut self,

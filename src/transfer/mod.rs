@@ -2,19 +2,19 @@
 //! messages and splice for streams, back-pressure, and no buffer while nothing passes.
 
 mod direction;
+mod idle;
 mod pipe;
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
-
 use self::direction::Direction;
 pub use self::direction::Engine;
+pub(crate) use self::idle::unless_idle;
 use crate::net::Stream;
 
 /// The bytes that passed, each way.
@@ -42,6 +42,8 @@ pub enum Fault {
     Broken(End, &'static str, io::Error),
     /// Nothing passed, either way, for the idle time.
     Idle(Duration),
+    /// One end had ended, and nothing passed the other way for the time that this may last.
+    HalfClosed(Duration),
 }
 
 /// Sees what was received from an end, before the other end has it.
@@ -54,25 +56,28 @@ pub struct Options<'a> {
     pub engine: Engine,
     /// After how long without a byte, either way, it is given up.
     pub idle: Option<Duration>,
+    /// After how long without a byte it is given up when one end has ended, and the other has not.
+    pub half_close: Option<Duration>,
     /// Who sees the bytes; then they are all copied.
     pub tap: Option<Tap<'a>>,
 }
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { engine, idle, tap } = self;
-        let tapped = tap.is_some();
-        write!(
-            f,
-            "Options {{ engine: {engine:?}, idle: {idle:?}, tapped: {tapped} }}"
-        )
+        f.debug_struct("Options")
+            .field("engine", &self.engine)
+            .field("idle", &self.idle)
+            .field("half_close", &self.half_close)
+            .field("tapped", &self.tap.is_some())
+            .finish()
     }
 }
 
 /// Moves bytes both ways between `near` and `far` until both have ended.
 ///
 /// The end of one side ends the sending half of the other, and the other direction goes on. A
-/// side that does not read is not read for: what is held is one buffer or pipe a direction.
+/// side that does not read is not read for: what is held is one buffer or pipe a direction. A side
+/// that has closed completely, where its family shows that, takes nothing more: then all has ended.
 /// `passed` is told what the other ends have taken so far, at each turn.
 ///
 /// # Errors
@@ -83,17 +88,28 @@ pub async fn transfer(
     options: Options<'_>,
     mut passed: impl FnMut(Passed),
 ) -> Result<(), Fault> {
-    let Options { engine, idle, tap } = options;
+    let Options {
+        engine,
+        idle,
+        half_close,
+        tap,
+    } = options;
     let engine = if tap.is_some() { Engine::Copy } else { engine };
     let mut there = Direction::new(engine, tap.map(|tap| (End::Near, tap)));
     let mut back = Direction::new(engine, tap.map(|tap| (End::Far, tap)));
-    let moved = AtomicU64::new(0);
-    // An end that has ended tells nothing more when it is received from, but it may yet be reset.
-    let mut reset: Option<Pin<Box<dyn Future<Output = io::Error> + Send + '_>>> = None;
-    let mut poll_reset = |cx: &mut Context<'_>, end, stream| {
-        let reset = reset.get_or_insert_with(|| Box::pin(Stream::reset_by_peer(stream)));
-        let broken = |error| Err(Fault::Broken(end, "receive", error));
-        reset.as_mut().poll(cx).map(broken)
+    let (moved, is_half_closed) = (AtomicU64::new(0), AtomicBool::new(false));
+    // An end that has ended says nothing more when it is received from, but it may yet be reset, or
+    // be closed for what is sent to it too.
+    let mut gone: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>>> = None;
+    let mut poll_gone = |cx: &mut Context<'_>, end, stream, holds_bytes| {
+        is_half_closed.store(true, Ordering::Relaxed);
+        let gone = gone.get_or_insert_with(|| Box::pin(Stream::gone(stream)));
+        gone.as_mut().poll(cx).map(|gone| match gone {
+            Err(error) => Err(Fault::Broken(end, "receive", error)),
+            // It left without them.
+            Ok(()) if holds_bytes => Err(Fault::Broken(end, "send", nix::Error::EPIPE.into())),
+            Ok(()) => Ok(()),
+        })
     };
     let both = poll_fn(|cx| {
         let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
@@ -110,39 +126,27 @@ pub async fn transfer(
         passed(now);
         match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            (Poll::Ready(()), Poll::Pending) => poll_reset(cx, End::Near, near),
-            (Poll::Pending, Poll::Ready(())) => poll_reset(cx, End::Far, far),
+            (Poll::Ready(()), Poll::Pending) => poll_gone(cx, End::Near, near, back.holds_bytes()),
+            (Poll::Pending, Poll::Ready(())) => poll_gone(cx, End::Far, far, there.holds_bytes()),
             (Poll::Pending, Poll::Pending) => Poll::Pending,
         }
     });
-    match idle {
-        None => both.await,
-        // On the heap: a transfer without a limit would else have the room of its clock.
-        Some(limit) => Box::pin(unless_idle(both, limit, &moved)).await,
+    if idle.is_none() && half_close.is_none() {
+        return both.await;
     }
-}
-
-/// Runs `both` to its end, or until `moved`, which counts what passed, stays the same for `limit`.
-async fn unless_idle(
-    both: impl Future<Output = Result<(), Fault>>,
-    limit: Duration,
-    moved: &AtomicU64,
-) -> Result<(), Fault> {
-    let mut seen = 0;
-    let mut both = std::pin::pin!(both);
-    let mut clock = std::pin::pin!(sleep_until(Instant::now() + limit));
-    poll_fn(|cx| {
-        if clock.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(Fault::Idle(limit)));
-        }
-        let done = both.as_mut().poll(cx);
-        let now = moved.load(Ordering::Relaxed);
-        if std::mem::replace(&mut seen, now) != now {
-            clock.as_mut().reset(Instant::now() + limit);
-        }
-        done
+    let is_half_closed = || is_half_closed.load(Ordering::Relaxed);
+    let limit = || match half_close.filter(|_| is_half_closed()) {
+        Some(half) => Some(idle.map_or(half, |idle| idle.min(half))),
+        None => idle,
+    };
+    // On the heap: a transfer without a limit would otherwise have the room of its clock.
+    let ended = Box::pin(unless_idle(both, limit, || moved.load(Ordering::Relaxed))).await;
+    ended.unwrap_or_else(|limit| {
+        Err(match idle {
+            Some(idle) if idle == limit => Fault::Idle(limit),
+            _ => Fault::HalfClosed(limit),
+        })
     })
-    .await
 }
 
 impl End {

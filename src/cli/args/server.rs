@@ -37,6 +37,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
+    /// Give up a client when nothing passes, either way, for this time
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
+    pub(crate) idle_timeout: Option<Duration>,
+
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
 }
@@ -141,6 +145,10 @@ pub(crate) struct RelayArgs {
     /// Give up a connection when nothing passes, either way, for this time
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
+
+    /// Give up a connection when one side has ended and nothing passes the other way for this time
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
+    pub(crate) half_close_timeout: Option<Duration>,
 
     /// Our own end towards the target, an address of the same family; with a port or a name there is
     /// one connection at a time

@@ -1,0 +1,53 @@
+//! `sok serve --idle-timeout`: a client on whose connection nothing passes is given up, whatever
+//! serves it.
+
+use std::io::Write;
+
+use crate::support::{Place, RawStream, Server};
+
+/// Asserts that `server` gave its one client up.
+fn assert_given_up(server: &Server) {
+    assert_eq!(server.wait(), 124, "{}", server.said());
+    let said = server.said();
+    assert!(
+        said.contains("nothing passed, either way, for 50ms"),
+        "{said}"
+    );
+}
+
+fn start(place: &Place, service: &[&str]) -> Server {
+    let options = [&["--once", "--idle-timeout", "50ms"], service].concat();
+    Server::start(place, &options)
+}
+
+families!(a_client_that_says_nothing_is_given_up, |place| {
+    let file = place.file("file", "content");
+    for service in [
+        &[][..],
+        &["--discard"],
+        &["--suffix", "!", "--framing", "line"],
+    ] {
+        let server = start(place, service);
+        let mut client = RawStream::connect(server.address());
+        client.send(b"the beginning of a message");
+        client.cut();
+        assert_given_up(&server);
+    }
+    let server = start(place, &["--send", file.to_str().unwrap()]);
+    let mut client = RawStream::connect(server.address());
+    assert_eq!(client.take(7), b"content");
+    // It would wait for our end.
+    client.cut();
+    assert_given_up(&server);
+});
+
+families!(a_client_that_does_not_read_is_given_up, |place| {
+    let server = start(place, &[]);
+    let mut client = RawStream::connect(server.address());
+    while client.write_all(&[b'a'; 65536]).is_ok() {}
+    assert_given_up(&server);
+    let server = start(place, &["--send", "/dev/zero"]);
+    let client = RawStream::connect(server.address());
+    assert_given_up(&server);
+    drop(client);
+});
