@@ -156,12 +156,12 @@ fn the_mode_of_a_socket_file_is_tried_as_somebody_whom_it_binds() {
     assert_works(&own);
     assert_eq!(own["found"], "for this process itself");
     if !is_root() {
-        println!("skipped: root asks as somebody else");
+        crate::support::skipped("root asks as somebody else");
         return;
     }
     let other = mode(&sok(&arguments));
     if other["outcome"] == "untried" {
-        println!("skipped: {other}");
+        crate::support::skipped(&format!("{other}"));
         return;
     }
     assert_works(&other);
@@ -176,7 +176,7 @@ fn a_link_local_address_is_tried_where_there_is_one() {
     let script = "ip link set lo up && ip addr add fe80::5/64 dev lo nodad || exit 99
         exec \"$SOK\" check --json --family inet6";
     let Some(done) = in_own_network(script) else {
-        println!("skipped: an address of our own");
+        crate::support::skipped("an address of our own");
         return;
     };
     let cell = cell(&column(&json(&done), Kind::Inet6), "link-local");
@@ -288,7 +288,7 @@ fn ipv6_switched_off_is_said_with_the_setting_and_is_exit_1() {
         );
         let done = in_own_network(&script);
         if done.is_none() {
-            println!("skipped: a network of our own with IPv6 switched off");
+            crate::support::skipped("a network of our own with IPv6 switched off");
         }
         done
     };
@@ -331,7 +331,7 @@ fn ipv6_switched_off_is_said_with_the_setting_and_is_exit_1() {
 fn a_loopback_interface_that_is_down_is_said() {
     let script = "exec \"$SOK\" check --json";
     let Some(done) = in_own_network(script) else {
-        println!("skipped: a network of our own");
+        crate::support::skipped("a network of our own");
         return;
     };
     assert_eq!(done.code, 1, "{}", done.stderr);
@@ -358,7 +358,7 @@ fn without_ipv4_what_takes_both_is_not_tried() {
     let script = "ip link set lo up && ip -4 addr flush dev lo || exit 99
         exec \"$SOK\" check --json";
     let Some(done) = in_own_network(script) else {
-        println!("skipped: a network of our own");
+        crate::support::skipped("a network of our own");
         return;
     };
     assert_eq!(done.code, 1, "{}", done.stderr);
@@ -398,7 +398,7 @@ os.execv(sys.argv[1], sys.argv[1:])";
     command.args(["-c", filter, Process::PROGRAM, "check", "--json"]);
     let done = Process::spawn(command).done();
     if done.code == 99 || done.stderr.contains("KeyError") {
-        println!("skipped: a filter of system calls");
+        crate::support::skipped("a filter of system calls");
         return;
     }
     assert_eq!(done.code, 1, "{}", done.stderr);

@@ -167,13 +167,13 @@ fn each_address_of_a_name_is_told() {
         let word = format!("two.test:{}", server.port());
         let silent = format!("{silent}:{}", server.port());
         if RawStream::try_connect(&silent).is_ok() {
-            println!("skipped: somebody else serves {silent}");
+            crate::support::skipped(&format!("somebody else serves {silent}"));
             continue;
         }
         let script = r#"exec "$SOK" check --json "$1""#;
         let hosts = hosts.to_str().unwrap();
         let Some(done) = in_own_mounts(hosts, "/etc/hosts", script, &[&word], &[]) else {
-            println!("skipped: a hosts file of its own");
+            crate::support::skipped("a hosts file of its own");
             return;
         };
         assert_eq!(done.code, 0, "{} {}", done.text(), done.stderr);
@@ -211,7 +211,7 @@ fn a_dual_stack_server_is_named_to_both_families() {
 #[test]
 fn a_process_that_we_may_not_see_is_told_by_its_owner() {
     if !is_root() {
-        println!("skipped: a server of another user");
+        crate::support::skipped("a server of another user");
         return;
     }
     run(Kind::Inet, |place| {

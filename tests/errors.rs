@@ -206,7 +206,7 @@ fn a_name_server_that_does_not_answer_holds_up_nobody() {
     );
     match done {
         Some(done) => assert_fails(&done, 124, "slow.test:80", &["no name server answered"]),
-        None => println!("skipped: a network of its own"),
+        None => crate::support::skipped("a network of its own"),
     }
 }
 
@@ -230,7 +230,7 @@ fn each_address_of_a_name_is_tried_and_a_failure_names_each() {
         });
         let word = format!("two.test:{port}");
         let Some(done) = in_own_mounts(hosts, "/etc/hosts", call, &[&word], &[]) else {
-            println!("skipped: a hosts file of its own");
+            crate::support::skipped("a hosts file of its own");
             return;
         };
         assert_eq!(
@@ -581,7 +581,7 @@ fn a_link_local_address_without_its_interface_is_told_so() {
     if RawStream::try_connect("inet6:[::1]:1")
         .is_err_and(|e| e.kind() != ErrorKind::ConnectionRefused)
     {
-        println!("skipped: inet6");
+        crate::support::skipped("inet6");
         return;
     }
     let done = sok(&["connect", "inet6:[fe80::1]:80"]);

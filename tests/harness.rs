@@ -1,5 +1,9 @@
 //! The harness itself: what the other modules rely on.
 
+use std::fs;
+
+use nix::sys::signal::Signal;
+
 use crate::support::{Process, RawListener, RawStream, Server, sok};
 
 families!(a_server_answers_a_raw_client, |place| {
@@ -31,4 +35,25 @@ fn a_command_gives_its_code_and_its_output() {
     assert_eq!(done.code, 0);
     assert!(done.stdout.starts_with(b"sok "));
     assert_eq!(done.stderr, "");
+}
+
+#[test]
+fn no_signal_that_the_tests_send_is_ignored_from_the_start() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:\t"))
+        .unwrap();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+    ] {
+        assert!(
+            ignored & (1 << (signal as i32 - 1)) == 0,
+            "{signal} is ignored, as under nohup; scripts/test resets it"
+        );
+    }
 }

@@ -408,7 +408,7 @@ fn a_reader_that_has_seen_enough_ends_the_tour_quietly() {
 fn a_family_that_the_machine_lacks_is_skipped_with_the_reason() {
     let alone = |program: &str| Process::sh(&format!("exec unshare -rn {program}"), &[]).done();
     if !require_peer("unshare") || alone("true").code != 0 {
-        println!("skipped: no network namespace to be had");
+        crate::support::skipped("no network namespace to be had");
         return;
     }
     let done = alone(r#""$SOK" tour --json --lesson 1"#);

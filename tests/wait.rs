@@ -167,7 +167,7 @@ families!(what_will_never_be_ends_the_wait_at_once, |place| {
 fn a_socket_that_may_not_be_written_ends_the_wait_at_once() {
     if is_root() {
         // Root may write to every file; an ordinary user's run shows it.
-        println!("skipped: the rights of files do not bind root");
+        crate::support::skipped("the rights of files do not bind root");
         return;
     }
     let place = Place::new(Kind::Unix);

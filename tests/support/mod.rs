@@ -20,7 +20,7 @@ pub(crate) use self::facts::{assert_same, is_root, noise, processor_time, reside
 pub(crate) use self::faults::{can_inject, sok_with_fault};
 pub(crate) use self::log::Log;
 pub(crate) use self::namespace::{in_own_mounts, in_own_network};
-pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved, run};
+pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved, run, skipped};
 pub(crate) use self::process::{Done, Process, sok, sok_for_anybody, sok_with, sok_without_rights};
 pub(crate) use self::raw::{RawListener, RawStream};
 pub(crate) use self::server::Server;

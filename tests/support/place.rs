@@ -1,6 +1,8 @@
 //! Where a test's sockets are, and what this machine has for them.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io::Write;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -66,9 +68,21 @@ pub(crate) fn required(name: &str, there: bool) -> bool {
             !wanted.split(',').any(|wanted| wanted.trim() == name),
             "SOK_REQUIRE names {name}, and this machine lacks it"
         );
-        println!("skipped: {name}");
+        skipped(name);
     }
     there
+}
+
+/// Says what a test leaves out: to who reads its output, and in the file of which `scripts/test`
+/// makes a list.
+pub(crate) fn skipped(what: &str) {
+    println!("skipped: {what}");
+    if let Some(list) = std::env::var_os("SOK_SKIPPED") {
+        let list = File::options().append(true).open(list);
+        list.unwrap()
+            .write_all(format!("{what}\n").as_bytes())
+            .unwrap();
+    }
 }
 
 /// A kind of address, with a directory of its own that is removed at the end.
