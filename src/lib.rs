@@ -42,6 +42,9 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod loops;
 pub mod measure;
 pub mod net;

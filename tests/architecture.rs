@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 ///
 const LAYERS: &[&[&str]] = &[
     &["main"],
+    &["fuzzing"],
     &["cli"],
     &["check", "measure", "tour"],
     &["service"],

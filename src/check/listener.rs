@@ -130,6 +130,33 @@ fn named(pid: i32) -> Process {
     }
 }
 
+/// Reads a table of connections: see [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(table: &str) {
+    let written = |(ip, port): End| {
+        let words = |bytes: &[u8]| -> String {
+            let words = bytes.chunks_exact(4).map(|word| word.try_into());
+            words
+                .map(|word| format!("{:08X}", u32::from_ne_bytes(word.unwrap_or_default())))
+                .collect()
+        };
+        match ip {
+            IpAddr::V4(v4) => format!("{}:{port:04X}", words(&v4.octets())),
+            IpAddr::V6(v6) => format!("{}:{port:04X}", words(&v6.octets())),
+        }
+    };
+    let rows: Vec<Row> = rows(table).collect();
+    for row in &rows {
+        assert_eq!(end(&written(row.local)), Some(row.local));
+        let found = listening(&rows, row.local, row.remote).unwrap_or_default();
+        assert!(
+            found
+                .iter()
+                .all(|one| one.listens && one.local.1 == row.local.1)
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,4 +13,6 @@ mod scene;
 pub use self::address::{Answer, Served, check_address};
 pub use self::host::check_host;
 pub use self::listener::Process;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::listener::fuzz as fuzz_proc_rows;
 pub use self::report::{Cell, Column, HostReport, Outcome};

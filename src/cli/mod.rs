@@ -35,6 +35,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::args::{Cli, Command};
 use self::exit::Exit;
 use self::ui::Ui;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::usage::fuzz as fuzz_usage;
 use crate::error::{Error, Result};
 use crate::loops::ignores_hangup;
 

@@ -17,7 +17,7 @@ pub(super) fn command_line() -> Result<Cli, Error> {
     named(&words).map_or_else(Cli::try_parse, Ok)
 }
 
-fn named(words: &[OsString]) -> Option<Cli> {
+pub(super) fn named(words: &[OsString]) -> Option<Cli> {
     match words.first()?.to_str()? {
         "serve" => alone(words, Command::Serve),
         "connect" => alone(words, Command::Connect),

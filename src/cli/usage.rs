@@ -14,11 +14,8 @@ use crate::error::{Error, Kind};
 /// Ends the program because of what its arguments gave: help that was asked for is printed as it
 /// is, and all else is an error like any other.
 pub(super) fn refuse(error: &clap::Error) -> ! {
-    match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-        _ => {}
+    if asks_for_help(error) {
+        error.exit();
     }
     // What comes after is the arguments of another program.
     let words: Vec<_> = env::args_os()
@@ -31,6 +28,23 @@ pub(super) fn refuse(error: &clap::Error) -> ! {
         trace: false,
         json: words.iter().any(|word| word == "--json"),
     };
+    let error = told(error, &words);
+    Ui::new(&talk, false).failed(&error);
+    Exit::from(&error).leave()
+}
+
+/// Whether it is no mistake but help that was asked for.
+fn asks_for_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// What is wrong with `words`, as an error of ours.
+fn told(error: &clap::Error, words: &[OsString]) -> Error {
     let command = words
         .iter()
         .filter_map(|word| word.to_str())
@@ -46,12 +60,10 @@ pub(super) fn refuse(error: &clap::Error) -> ! {
         _ => cause(
             &error.render().to_string(),
             has_usage,
-            as_value(error, command, &words),
+            as_value(error, command, words),
         ),
     };
-    let error = Error::because("usage", "", Kind::Usage, cause).with_hint(help);
-    Ui::new(&talk, false).failed(&error);
-    Exit::from(&error).leave()
+    Error::because("usage", "", Kind::Usage, cause).with_hint(help)
 }
 
 /// What may have been meant with a word that is taken for an option, and is none.
@@ -104,4 +116,31 @@ fn cause(message: &str, has_usage: bool, as_value: Option<&str>) -> String {
         .collect();
     told.extend(as_value.map(str::to_owned));
     told.join("; ")
+}
+
+/// Reads a command line, its words ended by NUL as in `/proc/pid/cmdline`, and the error that it may
+/// be refused with: see [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(line: &[u8]) {
+    use std::os::unix::ffi::OsStrExt;
+
+    use clap::Parser;
+
+    let words: Vec<OsString> = line
+        .split(|byte| *byte == 0)
+        .map(|word| std::ffi::OsStr::from_bytes(word).to_owned())
+        .collect();
+    let alone = super::parse::named(&words);
+    let read = Cli::try_parse_from(std::iter::once("sok".into()).chain(words.iter().cloned()));
+    match (alone, read) {
+        (Some(alone), Ok(read)) => assert_eq!(format!("{alone:?}"), format!("{read:?}")),
+        (Some(alone), Err(error)) => panic!("{alone:?} is refused among all: {error}"),
+        (None, Ok(_)) => {}
+        (None, Err(error)) if asks_for_help(&error) => {}
+        (None, Err(error)) => {
+            let told = told(&error, &words);
+            let cause = told.cause();
+            assert!(!cause.is_empty() && !cause.contains('\n'), "{cause:?}");
+        }
+    }
 }

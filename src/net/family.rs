@@ -135,10 +135,14 @@ pub fn is_left_behind(address: &Address) -> bool {
     let Some((_, port)) = address.as_ip() else {
         return false;
     };
+    is_ending_at(port, &std::fs::read_to_string(table).unwrap_or_default())
+}
+
+/// Whether `connections`, a table of `proc_pid_net(5)`, has one on `port` that this end closed.
+pub(crate) fn is_ending_at(port: u16, connections: &str) -> bool {
     let own = format!(":{port:04X}");
     // FIN_WAIT1, FIN_WAIT2, TIME_WAIT.
     let ending = ["04", "05", "06"];
-    let connections = std::fs::read_to_string(table).unwrap_or_default();
     connections.lines().skip(1).any(|line| {
         // Its number, the local address, the remote one, the state.
         let fields: Vec<&str> = line.split_whitespace().take(4).collect();

@@ -113,18 +113,24 @@ fn listening() -> io::Result<Vec<Listening>> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let count = recv(asked.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let mut rest = &buffer[..count];
-        if rest.is_empty() {
+        // What was told before an error holds.
+        if !read_answer(&buffer[..count], &mut all) {
             return Ok(all);
         }
-        while let Some((kind, body)) = next_part(&mut rest, HEADER, message_header) {
-            if kind != SOCK_DIAG_BY_FAMILY {
-                // The end of the dump, or an error: what was told before it holds.
-                return Ok(all);
-            }
-            all.extend(listening_of(body));
-        }
     }
+}
+
+/// Takes what listens out of a part of the dump; whether another part comes.
+fn read_answer(answer: &[u8], all: &mut Vec<Listening>) -> bool {
+    let mut rest = answer;
+    while let Some((kind, body)) = next_part(&mut rest, HEADER, message_header) {
+        if kind != SOCK_DIAG_BY_FAMILY {
+            // The end of the dump, or an error.
+            return false;
+        }
+        all.extend(listening_of(body));
+    }
+    !answer.is_empty()
 }
 
 fn request() -> Vec<u8> {
@@ -197,4 +203,13 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     let field = bytes.get(at..at + 2)?;
     Some(u16::from_ne_bytes(field.try_into().ok()?))
+}
+
+/// Reads an answer of the kernel: see [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(answer: &[u8]) {
+    let mut all = Vec::new();
+    read_answer(answer, &mut all);
+    let names: usize = all.iter().map(|one| one.name.len()).sum();
+    assert!(names + all.len() * (HEADER + MESSAGE) <= answer.len());
 }

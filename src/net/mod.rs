@@ -21,7 +21,11 @@ mod stream;
 pub use self::bulk::Yielding;
 pub use self::call::Call;
 pub(crate) use self::family::EXEC_NAMES;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::family::is_ending_at;
 pub use self::family::{Keepalive, exec_environment, is_left_behind};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::holder::fuzz as fuzz_sock_diag;
 pub use self::holder::processes_with;
 pub use self::host::{LinkLocal, Obstacle, bind, create, link_local_addresses, obstacle};
 pub use self::listener::{ListenOptions, Listener, Owner};

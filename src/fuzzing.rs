@@ -1,0 +1,206 @@
+//! What `scripts/fuzz` feeds: the parts of the program that read what others write. Each function
+//! takes any bytes, and panics where what it promises does not hold.
+//!
+//! It is here for the tests and the fuzzer, and not a part of the library: what it calls is private.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::address::{self, SUN_PATH_MAX, UnixName};
+use crate::error::Kind;
+use crate::loops::{Framing, Inbox, MemoryLimit, Rule};
+
+/// One of the functions.
+pub type Target = fn(&[u8]);
+
+/// The functions, by the names of their programs in `fuzz/` and of their folders of inputs.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("address", address),
+    ("escapes", escapes),
+    ("frames", frames),
+    ("proc_rows", proc_rows),
+    ("sock_diag", sock_diag),
+    ("usage", usage),
+];
+
+/// An address word: what is printed reads back as the same, and a refusal is a usage error.
+pub fn address(word: &[u8]) {
+    match address::Target::parse(OsStr::from_bytes(word)) {
+        Ok(target) => {
+            let printed = target.to_string();
+            let again = address::Target::parse(&printed);
+            assert_eq!(again.ok(), Some(target), "{printed:?}");
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), Kind::Usage);
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
+    }
+}
+
+/// The name of a local socket: any bytes can be printed on one line, and read back.
+pub fn escapes(name: &[u8]) {
+    let short = &name[..name.len().min(SUN_PATH_MAX)];
+    let names = [
+        UnixName::abstract_name(short),
+        UnixName::path(name),
+        UnixName::from_escaped(name),
+    ];
+    for name in names.into_iter().flatten() {
+        let printed = name.to_string();
+        assert!(!printed.contains(char::is_control), "{printed:?}");
+        assert_eq!(UnixName::from_escaped(printed.as_bytes()), Ok(name));
+    }
+}
+
+/// Messages in a stream: the first byte chooses the framing, the second bounds a message, the third
+/// counts the cuts that follow; the rest is the stream. It gives the same messages and the same
+/// error, however it is cut, and these in their frames are the stream again. What is kept follows
+/// what has come.
+pub fn frames(input: &[u8]) {
+    let [framing, max_message, cuts, rest @ ..] = input else {
+        return;
+    };
+    let framings = [
+        Framing::Chunk,
+        Framing::Line,
+        Framing::Null,
+        Framing::Length,
+    ];
+    let rule = Rule {
+        framing: framings[usize::from(*framing) % framings.len()],
+        max_message: usize::from(*max_message),
+    };
+    let (cuts, stream) = rest.split_at(usize::from(*cuts).min(rest.len()));
+    let whole = read(rule, &[Piece::new(stream, false)]);
+    let cut = read(rule, &pieces(stream, cuts));
+
+    let frames = framed(rule, &whole.messages);
+    assert_eq!(frames, framed(rule, &cut.messages));
+    assert_eq!(whole.failure, cut.failure);
+    assert!(stream.starts_with(&frames));
+    assert_eq!(whole.failure.is_none(), frames == stream);
+    if rule.framing != Framing::Chunk {
+        assert_eq!(whole.messages, cut.messages);
+        let fits = |message: &Vec<u8>| message.len() <= rule.max_message;
+        assert!(whole.messages.iter().all(fits));
+    }
+}
+
+/// What one receive brings; `pauses` if it is kept after each message, as while a peer takes no
+/// reply.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    pauses: bool,
+}
+
+impl<'a> Piece<'a> {
+    const fn new(bytes: &'a [u8], pauses: bool) -> Self {
+        Self { bytes, pauses }
+    }
+}
+
+/// What came out of a stream.
+struct Read {
+    messages: Vec<Vec<u8>>,
+    failure: Option<String>,
+}
+
+fn read(rule: Rule, pieces: &[Piece<'_>]) -> Read {
+    let mut messages = Vec::new();
+    let limit = MemoryLimit::new(usize::MAX);
+    let mut inbox = Inbox::new(rule, limit.clone());
+    let mut take = || {
+        let mut come = 0;
+        for piece in pieces {
+            come += piece.bytes.len();
+            let mut received = piece.bytes;
+            while let Some(message) = inbox.next_message(&mut received)? {
+                messages.push(message.to_vec());
+                if piece.pauses {
+                    inbox.keep(&mut received)?;
+                }
+                assert!(limit.taken() <= 2 * come);
+            }
+            assert!(received.is_empty() && limit.taken() <= 2 * come);
+        }
+        inbox.finish()
+    };
+    let failure = take().err().map(|error| error.to_string());
+    assert!(failure.is_some() || limit.taken() == 0);
+    Read { messages, failure }
+}
+
+/// Cuts a stream: the lower bits are the length of a piece, the highest says that it pauses.
+fn pieces<'a>(mut stream: &'a [u8], cuts: &[u8]) -> Vec<Piece<'a>> {
+    let mut pieces = Vec::new();
+    for cut in cuts {
+        let (bytes, rest) = stream.split_at(usize::from(cut & 0x7f).min(stream.len()));
+        pieces.push(Piece::new(bytes, cut & 0x80 != 0));
+        stream = rest;
+    }
+    pieces.push(Piece::new(stream, false));
+    // A receive of nothing is the end.
+    pieces.retain(|piece| !piece.bytes.is_empty());
+    pieces
+}
+
+fn framed(rule: Rule, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for message in messages {
+        let enclosed = rule.enclose(&mut frames, |out| {
+            out.extend_from_slice(message);
+            Some(())
+        });
+        assert!(matches!(enclosed, Ok(Some(()))));
+    }
+    frames
+}
+
+/// The kernel's tables of connections, `/proc/net/tcp` and `/proc/net/tcp6`.
+pub fn proc_rows(table: &[u8]) {
+    let Ok(table) = std::str::from_utf8(table) else {
+        return;
+    };
+    crate::check::fuzz_proc_rows(table);
+    crate::net::is_ending_at(8082, table);
+}
+
+/// An answer of `sock_diag(7)`.
+pub fn sock_diag(answer: &[u8]) {
+    crate::net::fuzz_sock_diag(answer);
+}
+
+/// A command line, its words ended by NUL as in `/proc/pid/cmdline`.
+pub fn usage(line: &[u8]) {
+    crate::cli::fuzz_usage(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::panic::catch_unwind;
+    use std::path::Path;
+
+    use super::TARGETS;
+
+    #[test]
+    fn the_kept_inputs_break_no_promise() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        for (name, target) in TARGETS {
+            let inputs = fs::read_dir(corpus.join(name)).expect(name);
+            let mut count = 0;
+            for input in inputs {
+                let path = input.unwrap().path();
+                let bytes = fs::read(&path).unwrap();
+                assert!(
+                    catch_unwind(|| target(&bytes)).is_ok(),
+                    "{}",
+                    path.display()
+                );
+                count += 1;
+            }
+            assert!(count > 0, "{name} has no inputs");
+        }
+    }
+}
