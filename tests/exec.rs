@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::process::Command;
 
-use nix::sys::signal::Signal;
-
 use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, noise, sok};
 
 fn sh(script: &str) -> [&str; 4] {
@@ -336,20 +334,5 @@ families!(no_program_outlives_the_grace_on_any_thread, |place| {
     for (client, program) in clients.iter_mut().zip(&programs) {
         // The program holds the socket until it is gone.
         assert_eq!(client.cut(), b"", "{program}");
-    }
-});
-
-families!(what_a_program_receives_is_not_told_as_none, |place| {
-    let server = start(place, &["-v"], "cat");
-    let mut client = RawStream::connect(server.address());
-    client.send(b"hello");
-    assert_eq!(client.take(5), b"hello");
-    server.signal(Signal::SIGUSR1);
-    let open = server.stderr().wait_for("sok: open connection=1");
-    assert_eq!(client.exchange(b""), b"");
-    let said = server.stderr().wait_for(" ended connection=1");
-    for line in [open, said].iter().flat_map(|text| text.lines()) {
-        let is_whole = line.contains("totals");
-        assert!(is_whole || !line.contains("received="), "{line}");
     }
 });

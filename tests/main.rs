@@ -24,6 +24,7 @@ mod dual_stack;
 mod dump;
 mod errors;
 mod exec;
+mod exec_streams;
 mod framing;
 mod harness;
 mod idle;

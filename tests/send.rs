@@ -7,7 +7,8 @@ use std::process::Command;
 use std::thread;
 
 use crate::support::{
-    Kind, Place, Process, RawStream, Server, assert_same, noise, sok, sok_without_rights,
+    Kind, Place, Process, RawStream, Server, assert_same, can_inject, noise, sok, sok_with_fault,
+    sok_without_rights,
 };
 
 families!(a_large_file_arrives_whole_at_each_client, |place| {
@@ -167,3 +168,43 @@ families!(a_file_that_goes_missing_fails_its_client_alone, |place| {
     place.file("data", "again");
     assert_eq!(RawStream::connect(server.address()).exchange(b""), b"again");
 });
+
+families!(a_file_arrives_whole_where_sendfile_is_refused, |place| {
+    if !can_inject() {
+        return;
+    }
+    let data = noise(4 << 20);
+    let file = place.file("data", &data);
+    let file = file.to_string_lossy();
+    for fault in [
+        "sendfile:error=EPERM",
+        "sendfile:error=ENOSYS",
+        "sendfile:error=EINVAL:when=2+",
+    ] {
+        let word = place.word();
+        let arguments = ["serve", &word, "--once", "--send", &file];
+        let server = Server::of(sok_with_fault(fault, &arguments));
+        assert_same(&RawStream::connect(server.address()).exchange(b""), &data);
+        assert_eq!(server.wait(), 0, "{fault}: {}", server.said());
+    }
+});
+
+families!(
+    a_client_sends_its_file_whole_where_sendfile_is_refused,
+    |place| {
+        if !can_inject() {
+            return;
+        }
+        let data = noise(4 << 20);
+        let file = place.file("data", &data);
+        let server = Server::start(place, &[]);
+        for fault in ["error=EPERM", "error=ENOSYS", "error=EINVAL:when=2+"] {
+            let script = r#"exec strace -D -f -qq -o /dev/null -e trace=sendfile \
+            -e "inject=sendfile:$1" "$SOK" connect "$2" <"$3""#;
+            let arguments = [fault, server.address(), &file.to_string_lossy()];
+            let done = Process::sh(script, &arguments).done();
+            assert_eq!(done.code, 0, "{fault}: {}", done.stderr);
+            assert_same(&done.stdout, &data);
+        }
+    }
+);

@@ -7,6 +7,7 @@ use std::thread;
 use super::args::RelayArgs;
 use super::block_on;
 use super::connect::own_address;
+use super::descriptors::{affordable, own_descriptors};
 use super::dump::{dump, is_file};
 use super::exit::Exit;
 use super::listening::listen_options;
@@ -15,15 +16,10 @@ use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
 use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Limits, OnHangup};
-use crate::net::{SPARE_SHARE, reaches, refuse_unreachable};
+use crate::loops::OnHangup;
+use crate::net::{reaches, refuse_unreachable};
 use crate::service::Forward;
 use crate::transfer::Engine;
-
-/// What the process itself takes: standard streams, the first thread, listeners, name look-ups.
-const OWN_DESCRIPTORS: usize = 20;
-/// What each further thread takes: its epoll, the way to wake it, its signals.
-const THREAD_DESCRIPTORS: usize = 4;
 
 pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
@@ -42,10 +38,17 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     check_target(&target, &listens, source, v6only)?;
     let may_loop = target.is_name() || targets.iter().any(Target::is_name);
     let threads = args.limits.threads.unwrap_or_else(processors);
-    let own = OWN_DESCRIPTORS + THREAD_DESCRIPTORS * (threads - 1) + targets.len();
+    let own = own_descriptors(threads, targets.len());
     // A client that waits for its target has a watch on the target's socket file, see inotify(7).
     let each = 2 + usize::from(plan.retry_for.is_some());
-    let mut limits = affordable(limits(&args.limits), own, each, ui);
+    let descriptors = raise_descriptor_limit();
+    let most = affordable(descriptors, own, each);
+    let mut limits = limits(&args.limits);
+    if limits.max_connections > most {
+        let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
+        ui.note(&why);
+        limits.max_connections = most;
+    }
     if let Some(source) = source.filter(|own| own.is_definite())
         && limits.max_connections > 1
     {
@@ -106,22 +109,6 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
 /// How many threads relay: two streams should not wait for each other while a processor is idle.
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-/// The limits with as many connections as there are descriptors for beside the process's `own`, if
-/// each may take so many. A client that was accepted without one left for the target would have to
-/// be refused; in the backlog it waits.
-fn affordable(mut limits: Limits, own: usize, each: usize, ui: Ui) -> Limits {
-    let descriptors = raise_descriptor_limit();
-    let left = descriptors.saturating_sub(own as u64 + descriptors / SPARE_SHARE);
-    let most = usize::try_from(left).unwrap_or(usize::MAX) / each;
-    let most = most.max(1);
-    if limits.max_connections > most {
-        let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
-        ui.note(&why);
-        limits.max_connections = most;
-    }
-    limits
 }
 
 /// The addresses to listen on that are not names. Refuses one that another one of them, or our own

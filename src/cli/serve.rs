@@ -3,13 +3,15 @@
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use close_fds::set_fds_cloexec;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::close;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
+use tracing::info;
 
 use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use super::block_on;
+use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::exit::Exit;
 use super::listening::{listen, listen_options};
 use super::program::check_program;
@@ -50,7 +52,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         exec,
     } = args.services;
     let targets = vec![target];
-    let server = Server {
+    let mut server = Server {
         options: listen_options(&args.listen, &targets)?,
         targets,
         limits: limits(&args.limits),
@@ -62,9 +64,18 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     match &exec {
         Some(command) => {
             check_program(&command[0])?;
-            close_inherited();
+            // What this process inherited beyond the standard streams is not for the program.
+            set_fds_cloexec(FIRST_INHERITED, &[]);
+            // The limit of descriptors is not raised: the program would inherit it, which those that
+            // use select(2) do not bear.
+            let own = own_descriptors(server.threads, server.targets.len());
+            let descriptors = descriptor_limit();
+            let most = affordable(descriptors, own, SERVED_BY_PROGRAM);
+            if server.limits.max_connections > most {
+                info!(descriptors, connections = most, "limited by ulimit -n");
+                server.limits.max_connections = most;
+            }
         }
-        // A child would inherit the raised limit, which programs that use select(2) do not bear.
         None => {
             raise_descriptor_limit();
         }
@@ -72,12 +83,14 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     block_on(async {
         if let Some(mut command) = exec {
             let program = command.remove(0);
+            let grace = server.limits.grace;
             return server
                 .run(|stop| {
                     Ok(Exec {
                         program,
                         arguments: command,
                         stop,
+                        grace,
                     })
                 })
                 .await;
@@ -113,6 +126,9 @@ fn max_memory(rule: Rule) -> usize {
     let wanted = MemoryLimit::DEFAULT.max(rule.max_message.saturating_mul(2));
     wanted.min(usize::try_from(least / 4).unwrap_or(usize::MAX))
 }
+
+/// The first descriptor after the standard streams.
+const FIRST_INHERITED: i32 = 3;
 
 /// How long the end of the process waits for another thread that does not come to its turn.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -228,19 +244,9 @@ pub(super) fn limits(args: &LimitArgs) -> Limits {
     }
 }
 
-/// Closes what this process inherited beyond the standard streams, so that no child does.
-fn close_inherited() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        return;
-    };
-    let open: Vec<i32> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The descriptor of the listing itself is closed already.
-        let _ = close(descriptor);
-    }
+/// How many descriptors this process may have.
+fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
 /// Raises the limit of descriptors, of which each connection takes one, and gives the one in

@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::client::{QUIET, output_error};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
-use crate::net::{Socket, Stream};
+use crate::net::{Socket, Stream, is_refused};
 use crate::offload::no_thread;
 
 /// How much is copied at once, each way: half of what a pipe holds, so that its other end works
@@ -223,15 +223,16 @@ impl Shared {
         }
     }
 
-    /// Sends a regular file without copying it; all else, and what is wrong with the file, is left
-    /// for the reads that follow.
+    /// Sends a regular file without copying it; all else, what is wrong with the file, and a file
+    /// where `sendfile(2)` is refused, is left for the reads that follow.
     fn send_file(&self, file: BorrowedFd<'_>) -> std::result::Result<(), Fault> {
         loop {
             match self.socket.send_file(file, PIECE) {
                 Ok(0) => return Ok(()),
                 Ok(count) => self.passed(&self.sent, count),
                 Err(error) => match error.raw_os_error().map(nix::Error::from_raw) {
-                    Some(nix::Error::EINVAL | nix::Error::EBADF | nix::Error::EIO) => return Ok(()),
+                    Some(nix::Error::EBADF | nix::Error::EIO) => return Ok(()),
+                    _ if is_refused(&error) => return Ok(()),
                     _ => return Err(Fault::Socket(error)),
                 },
             }

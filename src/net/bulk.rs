@@ -64,6 +64,20 @@ impl Stream {
     }
 }
 
+/// Whether `splice(2)` or `sendfile(2)` is not allowed, or not available, for these files: a seccomp
+/// filter or a security module refuses it, or the kernel or a sandbox lacks it. Then it has moved
+/// nothing. An error of the connection is not among these: the kernel reports such an error once,
+/// and a receive after it would see a clean end.
+#[must_use]
+pub fn is_refused(error: &io::Error) -> bool {
+    use nix::Error as E;
+    let refusal = error.raw_os_error().map(E::from_raw);
+    matches!(
+        refusal,
+        Some(E::EPERM | E::EACCES | E::ENOSYS | E::EINVAL | E::EOPNOTSUPP)
+    )
+}
+
 /// When a stream gives its processor away.
 ///
 /// A peer that streams has more, or more room, at once, if only it may run: to yield and look again

@@ -10,6 +10,7 @@ mod holder;
 mod host;
 mod listener;
 mod peer;
+mod program;
 mod reach;
 mod room;
 mod sockaddr;
@@ -18,7 +19,7 @@ mod socket_file;
 mod spare;
 mod stream;
 
-pub use self::bulk::Yielding;
+pub use self::bulk::{Yielding, is_refused};
 pub use self::call::Call;
 pub(crate) use self::family::EXEC_NAMES;
 #[cfg(any(test, fuzzing))]
@@ -30,6 +31,7 @@ pub use self::holder::processes_with;
 pub use self::host::{LinkLocal, Obstacle, bind, create, link_local_addresses, obstacle};
 pub use self::listener::{ListenOptions, Listener, Owner};
 pub use self::peer::{Credentials, Peer};
+pub use self::program::{Fed, ProgramInput, ProgramOutput};
 pub use self::reach::{reaches, refuse_unreachable};
 pub use self::socket::{CALL_TARGET, Socket};
 pub use self::socket_file::SocketFile;

@@ -202,6 +202,17 @@ impl Stream {
         }
     }
 
+    /// Receives what is there, also where the event loop was told that nothing is.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there, or as [`receive`](Self::receive).
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.io.get_ref().receive(buffer)?.count {
+            0 => self.io.get_ref().take_error()?.map_or(Ok(0), Err),
+            count => Ok(count),
+        }
+    }
+
     /// Whether the peer has sent urgent data, see `tcp(7)`, or has ended: the runtime does not tell
     /// one from the other. Receives stop where the urgent data was.
     pub(crate) fn is_urgent(&self) -> bool {

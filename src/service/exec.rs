@@ -1,22 +1,32 @@
-//! Runs a program for each connection, with the socket as its standard input and output.
+//! Runs a program for each connection, with a pipe as its standard input and one as its output.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
 use tracing::info;
 
+use crate::address::Address;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Connection, Service, Stop};
-use crate::net::{EXEC_NAMES, Stream, exec_environment};
+use crate::loops::{Connection, Service, Stop, Traffic};
+use crate::net::{EXEC_NAMES, ProgramInput, ProgramOutput, Stream, exec_environment};
+use crate::transfer::{Passed, ProgramEvent, ProgramTransfer};
 
-/// Runs a program for each connection. It sees the end when the client ends, and may still answer.
-/// Its own end is the client's, and a reset if a signal ended it: what it said may not be all.
+/// Runs a program for each connection. It sees the end of file when the client ends, and may still
+/// answer. The client sees the end when the last process that has the program's output closes it,
+/// and a reset if a signal ended the program: what it said may not be all.
+///
+/// It has two pipes and not the socket: so its close of either is seen at once on every family, what
+/// it wrote arrives whole though it has not read its input, and `SO_PEERCRED` on its input fails
+/// rather than name us.
 ///
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL when the grace is
 /// over. Its environment is described at [`exec_environment`]; a variable of such a name that we
@@ -29,52 +39,72 @@ pub struct Exec {
     pub arguments: Vec<OsString>,
     /// What stops it.
     pub stop: Stop,
+    /// How long a client may take to end after the program and its output have ended. What it still
+    /// sends meanwhile is received and discarded, so that no reset destroys what it has yet to read.
+    pub grace: Duration,
 }
+
+/// While a stop is requested, a client that has the whole reply and sends nothing for so long is not
+/// waited for.
+const QUIET: Duration = Duration::from_millis(500);
 
 impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let failed = |source| Error::new("exec", self.shown(), source).with_kind(Kind::Other);
-        let local = stream.local().map_err(failed)?;
-        connection.leave_uncounted();
+        let local = stream.local().map_err(|source| self.failed(source))?;
         stream.reset_unless_done();
-        let has_reset = stream.family().facts().has_reset;
-        let (socket, _) = stream.into_blocking().map_err(failed)?;
-        let end = || socket.to_descriptor().map(Stdio::from).map_err(failed);
-        let mut command = Command::new(&self.program);
-        for name in EXEC_NAMES {
-            command.env_remove(name);
-        }
-        command
-            .args(&self.arguments)
-            .envs(exec_environment(&local, connection.peer()))
-            .stdin(end()?)
-            .stdout(end()?)
-            // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
-            .process_group(0);
-        let mut child = command.spawn().map_err(failed)?;
-        // The client must see the end when the program ends: the command has descriptors of it too.
-        // Ours is kept until then where it can make that end a reset.
-        drop(command);
-        let socket = has_reset.then_some(socket);
+        let (mut child, input, output) = self.start(&local, connection)?;
         let pid = child.id();
-        let group = Group::of(pid);
-        let (status, stopped) = tokio::select! {
-            status = child.wait() => (status, false),
-            () = self.stop.requested() => {
-                group.signal(Signal::SIGTERM);
-                (child.wait().await, true)
-            }
+        let mut group = Group::of(pid);
+        let mut transfer = ProgramTransfer::new(&stream, input, output);
+        let passed = |Passed { there, back }| {
+            connection.set_traffic(Traffic {
+                received: there,
+                sent: back,
+            });
         };
-        let status = status.map_err(failed)?;
-        if let Some(socket) = socket {
-            socket.set_resets(status.signal().is_some());
+        let broken = |operation, error| Error::new(operation, connection.peer(), error);
+        let (mut status, mut fault, mut finished) = (None, None, false);
+        while status.is_none() || !transfer.output_ended() {
+            tokio::select! {
+                event = transfer.next(passed), if fault.is_none() => match event {
+                    ProgramEvent::PeerEnded | ProgramEvent::OutputEnded => {}
+                    ProgramEvent::Broken(operation, error) => fault = Some(broken(operation, error)),
+                },
+                gone = stream.gone(), if transfer.peer_ended() && !transfer.output_ended() => {
+                    transfer.abandon();
+                    fault = gone.err().map(|error| broken("receive", error));
+                }
+                ended = child.wait(), if status.is_none() => {
+                    let ended = ended.map_err(|source| self.failed(source))?;
+                    info!(connection = connection.id(), pid, status = %ended, "program ended");
+                    status = Some(ended);
+                }
+                () = self.stop.requested(), if !group.is_asked => group.ask_to_end(),
+            }
+            let may_finish = match status {
+                Some(status) => !was_killed(status),
+                // It may be a signal that ends it: its status tells in a moment.
+                None => !is_exiting(pid),
+            };
+            if transfer.output_ended() && fault.is_none() && may_finish && !finished {
+                stream.finish().map_err(|error| broken("shutdown", error))?;
+                finished = true;
+            }
         }
-        info!(connection = connection.id(), pid, %status, "program ended");
-        if stopped {
+        if finished && !transfer.peer_ended() && !status.is_some_and(was_killed) {
+            fault = self.linger(&mut transfer, connection, passed).await;
+        }
+        if group.is_asked {
             group.ended().await;
         }
         group.done();
-        match failure(status) {
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        if !status.is_some_and(was_killed) {
+            stream.done();
+        }
+        match status.and_then(failure) {
             None => Ok(()),
             Some(cause) => Err(Error::because("exec", self.shown(), Kind::Other, cause)),
         }
@@ -82,6 +112,62 @@ impl Service for Exec {
 }
 
 impl Exec {
+    /// Starts the program, and gives our ends of its two pipes.
+    fn start(
+        &self,
+        local: &Address,
+        connection: &Connection,
+    ) -> Result<(Child, ProgramInput, ProgramOutput)> {
+        let failed = |source| self.failed(source);
+        let (input, its_input) = ProgramInput::open().map_err(failed)?;
+        let (output, its_output) = ProgramOutput::open().map_err(failed)?;
+        let mut command = Command::new(&self.program);
+        for name in EXEC_NAMES {
+            command.env_remove(name);
+        }
+        command
+            .args(&self.arguments)
+            .envs(exec_environment(local, connection.peer()))
+            .stdin(its_input)
+            .stdout(its_output)
+            // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
+            .process_group(0);
+        // The command has the program's ends, which are to be closed with the program's own.
+        let child = command.spawn().map_err(failed)?;
+        Ok((child, input, output))
+    }
+
+    /// Receives and discards what the peer still sends, until it ends too or has had its time.
+    async fn linger(
+        &self,
+        transfer: &mut ProgramTransfer<'_>,
+        connection: &Connection,
+        passed: impl FnMut(Passed),
+    ) -> Option<Error> {
+        let quiet = async {
+            self.stop.requested().await;
+            let mut before = None;
+            while before != Some(connection.traffic()) {
+                before = Some(connection.traffic());
+                sleep(QUIET).await;
+            }
+        };
+        tokio::select! {
+            event = transfer.next(passed) => match event {
+                ProgramEvent::PeerEnded | ProgramEvent::OutputEnded => None,
+                ProgramEvent::Broken(operation, error) => {
+                    Some(Error::new(operation, connection.peer(), error))
+                }
+            },
+            () = sleep(self.grace) => None,
+            () = quiet => None,
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::new("exec", self.shown(), source).with_kind(Kind::Other)
+    }
+
     fn shown(&self) -> String {
         self.program.to_string_lossy().into_owned()
     }
@@ -97,37 +183,63 @@ fn failure(status: ExitStatus) -> Option<String> {
     }
 }
 
+/// Whether a signal ended the program.
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal().is_some()
+}
+
+/// Whether a process is just ending: it has closed its files, and has no status yet; see `flags` in
+/// `proc_pid_stat(5)`. Where `/proc` is not mounted it is not.
+fn is_exiting(pid: Option<u32>) -> bool {
+    const PF_EXITING: u32 = 4;
+    let stat = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    // The name, which may have spaces, is in parentheses; the flags are the seventh after it.
+    let flags = stat
+        .as_deref()
+        .and_then(|stat| stat.rsplit_once(") ")?.1.split(' ').nth(6)?.parse().ok());
+    flags.is_some_and(|flags: u32| flags & PF_EXITING != 0)
+}
+
 /// How often a group that was asked to end is looked at.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The process group of a running program, which is killed when this value is dropped.
-struct Group(Option<Pid>);
+struct Group {
+    id: Option<Pid>,
+    is_asked: bool,
+}
 
 impl Group {
     fn of(pid: Option<u32>) -> Self {
-        Self(
-            pid.and_then(|pid| i32::try_from(pid).ok())
-                .map(Pid::from_raw),
-        )
+        let id = pid.and_then(|pid| i32::try_from(pid).ok());
+        Self {
+            id: id.map(Pid::from_raw),
+            is_asked: false,
+        }
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
+        if let Some(group) = self.id {
             // A group that has ended needs no signal.
             let _ = killpg(group, signal);
         }
     }
 
+    fn ask_to_end(&mut self) {
+        self.is_asked = true;
+        self.signal(Signal::SIGTERM);
+    }
+
     /// Waits until the last process of it has ended, which nothing tells of.
     async fn ended(&self) {
-        while self.0.is_some_and(|group| killpg(group, None).is_ok()) {
-            tokio::time::sleep(GROUP_PAUSE).await;
+        while self.id.is_some_and(|group| killpg(group, None).is_ok()) {
+            sleep(GROUP_PAUSE).await;
         }
     }
 
     /// The program has ended: its children may go on, as they do under a shell.
     fn done(mut self) {
-        self.0 = None;
+        self.id = None;
     }
 }
 

@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service};
-use crate::net::Stream;
+use crate::net::{Stream, is_refused};
 use crate::offload::offload;
 
 /// The largest piece of one `sendfile(2)`: between two pieces other connections have their turn.
@@ -81,8 +81,8 @@ impl Service for SendFile {
             match stream.send_file(file.as_fd(), PIECE).await {
                 Ok(0) => break,
                 Ok(count) => connection.count_sent(count),
-                // A pipe or a device: what sendfile cannot map is copied.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                // A device, which sendfile cannot map, or a sandbox that refuses it.
+                Err(error) if is_refused(&error) => {
                     file = self.copy(file, &stream, connection).await?;
                     break;
                 }

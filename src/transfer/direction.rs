@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::pipe::Pipe;
 use super::{End, Tap};
-use crate::net::{Stream, Yielding};
+use crate::net::{Stream, Yielding, is_refused};
 
 /// What one receive of messages takes at most.
 const PIECE: usize = 64 * 1024;
@@ -230,7 +230,7 @@ impl<'a> Direction<'a> {
                 return Poll::Pending;
             };
             let count = match filled {
-                Err(error) if is_refusal(&error) => {
+                Err(error) if is_refused(&error) => {
                     pipe.give_back();
                     return self.poll_copy_instead(cx, from, to);
                 }
@@ -246,7 +246,7 @@ impl<'a> Direction<'a> {
                     self.pipe = Some(pipe);
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) if is_refusal(&error) => {
+                Poll::Ready(Err(error)) if is_refused(&error) => {
                     let taken = pipe.take_out(&mut self.unsent);
                     taken.map_err(|error| (End::Near, "receive", error))?;
                     pipe.give_back();
@@ -268,19 +268,6 @@ impl<'a> Direction<'a> {
         }
         Poll::Ready(Ok(true))
     }
-}
-
-/// Whether `splice(2)` is not allowed, or not available, for this socket: a seccomp filter or a
-/// security module refuses it, or the kernel or a sandbox lacks it. Then it has moved nothing. An
-/// error of the connection is not among these: the kernel reports such an error once, and a
-/// receive after it would see a clean end.
-fn is_refusal(error: &io::Error) -> bool {
-    use nix::Error as E;
-    let refusal = error.raw_os_error().map(E::from_raw);
-    matches!(
-        refusal,
-        Some(E::EPERM | E::EACCES | E::ENOSYS | E::EINVAL | E::EOPNOTSUPP)
-    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod direction;
 mod idle;
 mod pipe;
+mod program;
 
 use std::future::poll_fn;
 use std::io;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use self::direction::Direction;
 pub use self::direction::Engine;
 pub(crate) use self::idle::unless_idle;
+pub use self::program::{ProgramEvent, ProgramTransfer};
 use crate::net::Stream;
 
 /// The bytes that passed, each way.

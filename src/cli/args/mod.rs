@@ -48,6 +48,26 @@ ADDRESS is the same word in every command:
   tcp:localhost:8082, localhost:8082        either, by what the name resolves to
   :8082                                     to listen on every address, dual-stack";
 
+const SERVE_HELP: &str = "\
+The program of --exec has two pipes, its standard input and output, and shares our standard error.
+Its input ends when the client ends, and it may still answer. The client sees the end when the last
+process that has the output closes it, and may then take --grace to end too: what it still sends is
+discarded. A signal that ends the program resets the connection, where the family has a reset.
+The variables of the program, of which those that do not apply are not set:
+  SOK_FAMILY, SOK_LOCAL, SOK_PEER           inet, inet6 or unix; the address of each end
+  PROTO                                     TCP or UNIX
+  TCPLOCALIP, TCPLOCALPORT                  our end, on TCP
+  TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
+  UNIXLOCALPATH, UNIXREMOTEPATH             the socket file of each end, on AF_UNIX
+  UNIXREMOTEPID, UNIXREMOTEEUID,
+  UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
+TCPLOCALHOST and TCPREMOTEHOST are never set: a name server would hold up each client.
+
+Examples:
+  sok serve --family unix --path /tmp/s.sock
+  sok serve inet6:[::1]:8082 --suffix '!' --framing line
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
+
 const CHECK_HELP: &str = "\
 Exit code: 0 when all families that were asked for work, 1 when one does not. With ADDRESS: 0 when
 somebody serves there, else that of the reason: 3 nobody there, 4 permission denied, 7 unresolved,
@@ -74,10 +94,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Accept connections and answer them, on every family alike
-    #[command(after_help = "Examples:
-  sok serve --family unix --path /tmp/s.sock
-  sok serve inet6:[::1]:8082 --suffix '!' --framing line
-  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh")]
+    #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
     /// Connect: standard input to the socket, the socket to standard output
     #[command(after_help = "Examples:

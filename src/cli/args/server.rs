@@ -64,7 +64,8 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) send: Option<PathBuf>,
 
-    /// Run CMD for each client, the socket as its input and output; takes the rest of the line
+    /// Run CMD for each client, a pipe as its input and one as its output; takes the rest of the
+    /// line. See below
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) exec: Option<Vec<OsString>>,
 }

@@ -1,0 +1,230 @@
+//! The two pipes of a program: its standard input and output. Bytes pass between them and a stream
+//! without being copied, see `splice(2)`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{read, write};
+use rustix::io::ioctl_fionread;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::room::registered;
+use super::socket::Socket;
+use super::stream::Stream;
+
+/// What a pipe should hold that carries a stream; the default of 64 KiB puts its two ends to sleep
+/// in turns.
+const BULK_ROOM: i32 = 256 * 1024;
+
+/// The writing end of a program's standard input.
+#[derive(Debug)]
+pub struct ProgramInput(AsyncFd<OwnedFd>);
+
+/// The reading end of a program's standard output.
+#[derive(Debug)]
+pub struct ProgramOutput(AsyncFd<OwnedFd>);
+
+/// What became of bytes for a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fed {
+    /// So many were moved.
+    Bytes(usize),
+    /// The program has closed its input.
+    Closed,
+    /// Nothing can be spliced: the peer has ended, or has sent urgent data. A receive tells which.
+    Stopped,
+}
+
+impl ProgramInput {
+    /// A pipe: the end that is kept, and the program's end.
+    ///
+    /// # Errors
+    /// What `pipe2(2)` reports, mostly that there are too many open files.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub fn open() -> io::Result<(Self, OwnedFd)> {
+        let (exit, entry) = io::pipe()?;
+        let own = kept(entry.into(), Interest::WRITABLE)?;
+        Ok((Self(own), exit.into()))
+    }
+
+    /// Polls to splice what `stream` has received, at most `count` bytes.
+    ///
+    /// # Errors
+    /// What the stream reports, or that splice is refused, see [`is_refused`](super::is_refused).
+    pub fn poll_splice_from(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        count: usize,
+    ) -> Poll<io::Result<Fed>> {
+        loop {
+            // That nothing moves does not tell which side waits: either may go on first.
+            let from = stream.io().poll_read_ready(cx)?;
+            let to = self.0.poll_write_ready(cx)?;
+            if from.is_pending() && to.is_pending() {
+                return Poll::Pending;
+            }
+            let (mut from, mut to) = (ready_guard(from), ready_guard(to));
+            if to.as_ref().is_some_and(|to| to.ready().is_write_closed()) {
+                return Poll::Ready(Ok(Fed::Closed));
+            }
+            if stream.is_urgent() {
+                return Poll::Ready(Ok(Fed::Stopped));
+            }
+            match stream.io().get_ref().splice_into(self.0.as_fd(), count) {
+                Ok(0) => return Poll::Ready(Ok(Fed::Stopped)),
+                Ok(count) => return Poll::Ready(Ok(Fed::Bytes(count))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(from) = &mut from {
+                        from.clear_ready();
+                    }
+                    if let Some(to) = &mut to {
+                        to.clear_ready();
+                    }
+                }
+                // A stream that was reset may say the same.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.is_closed() => {
+                    return Poll::Ready(Ok(Fed::Closed));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Polls to write some of `bytes`.
+    ///
+    /// # Errors
+    /// What `write(2)` reports.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Fed>> {
+        loop {
+            match write(&self.0, bytes) {
+                Ok(count) => return Poll::Ready(Ok(Fed::Bytes(count))),
+                Err(nix::Error::EPIPE) => return Poll::Ready(Ok(Fed::Closed)),
+                Err(nix::Error::EAGAIN) => ready!(self.0.poll_write_ready(cx))?.clear_ready(),
+                Err(nix::Error::EINTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Polls until the program has closed its input.
+    ///
+    /// # Errors
+    /// If the event loop has ended.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut to = ready!(self.0.poll_write_ready(cx))?;
+            if to.ready().is_write_closed() {
+                return Poll::Ready(Ok(()));
+            }
+            // Room is no news here, and who writes tries without being told of it.
+            to.clear_ready();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let done = poll(&mut polled, PollTimeout::ZERO);
+        done.is_ok() && polled[0].any() == Some(true)
+    }
+
+    /// Makes room for large pieces.
+    pub fn expect_bulk(&self) {
+        widen(self.0.as_fd());
+    }
+}
+
+impl ProgramOutput {
+    /// A pipe: the end that is kept, and the program's end.
+    ///
+    /// # Errors
+    /// As [`ProgramInput::open`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub fn open() -> io::Result<(Self, OwnedFd)> {
+        let (exit, entry) = io::pipe()?;
+        let own = kept(exit.into(), Interest::READABLE)?;
+        Ok((Self(own), entry.into()))
+    }
+
+    /// Polls to splice what the program has written to `stream`, at most `count` bytes; 0 when the
+    /// last process that had the pipe has closed it.
+    ///
+    /// # Errors
+    /// What the stream reports, or that splice is refused, see [`is_refused`](super::is_refused).
+    pub fn poll_splice_to(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut from = ready!(self.0.poll_read_ready(cx))?;
+            // None if nothing moved as the pipe is empty, and not as the stream has no room.
+            let splice = |socket: &Socket| {
+                let splice = || socket.splice_from(self.0.as_fd(), count);
+                match splice() {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+                    Err(_) if self.is_empty() => Ok(None),
+                    // The bytes may have come just now; with them there it tells of the stream.
+                    Err(_) => splice().map(Some),
+                    Ok(count) => Ok(Some(count)),
+                }
+            };
+            match ready!(stream.poll_write_with(cx, splice))? {
+                Some(count) => return Poll::Ready(Ok(count)),
+                None => from.clear_ready(),
+            }
+        }
+    }
+
+    /// Polls to read what the program has written; 0 bytes at the end.
+    ///
+    /// # Errors
+    /// What `read(2)` reports.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut from = ready!(self.0.poll_read_ready(cx))?;
+            match read(&self.0, buffer) {
+                Err(nix::Error::EAGAIN) => from.clear_ready(),
+                Err(nix::Error::EINTR) => {}
+                done => return Poll::Ready(Ok(done?)),
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        ioctl_fionread(&self.0).is_ok_and(|count| count == 0)
+    }
+
+    /// Makes room for large pieces.
+    pub fn expect_bulk(&self) {
+        widen(self.0.as_fd());
+    }
+}
+
+/// Registers the end of a pipe that is kept. It does not block; the program's end does, as each of
+/// the two has flags of its own.
+fn kept(end: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    fcntl(&end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    registered(end, interest)
+}
+
+fn ready_guard<T>(ready: Poll<T>) -> Option<T> {
+    match ready {
+        Poll::Ready(guard) => Some(guard),
+        Poll::Pending => None,
+    }
+}
+
+/// Makes a pipe larger. A user who already has many pipes may not: it goes on as it is.
+fn widen(pipe: BorrowedFd<'_>) {
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(BULK_ROOM));
+}

@@ -1,0 +1,281 @@
+//! Bytes between a connection and the two pipes of a program that serves it.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::Passed;
+use crate::net::{Fed, ProgramInput, ProgramOutput, Stream, is_refused};
+
+/// What is copied at once.
+const PIECE: usize = 64 * 1024;
+/// What one splice moves at most, and one turn: then other connections have theirs.
+const TURN: usize = 1 << 20;
+/// What passes one way before its pipe is made larger.
+const BULK: u64 = 256 * 1024;
+
+thread_local! {
+    /// Where bytes are received that are copied or discarded; empty between two polls.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
+}
+
+/// What happens once in a [`ProgramTransfer`].
+#[derive(Debug)]
+pub enum ProgramEvent {
+    /// The peer has ended, and the program sees that.
+    PeerEnded,
+    /// The program's output has ended, and the socket has taken all of it.
+    OutputEnded,
+    /// The connection broke, in what and why. Both pipes are closed.
+    Broken(&'static str, io::Error),
+}
+
+/// Moves bytes between a connection and a program, which has a pipe as its input and one as its
+/// output, and says when each side ends.
+///
+/// A program that has closed its input does not hold up the peer: what still comes is received and
+/// discarded, as bytes that are left unread make the end of a connection a reset.
+#[derive(Debug)]
+pub struct ProgramTransfer<'a> {
+    stream: &'a Stream,
+    /// Until the program has closed it, or the peer has ended.
+    input: Option<ProgramInput>,
+    /// Until it has ended.
+    output: Option<ProgramOutput>,
+    peer_ended: bool,
+    there: Way,
+    back: Way,
+}
+
+/// One way of the bytes.
+#[derive(Debug, Default)]
+struct Way {
+    passed: u64,
+    copies: bool,
+    /// Whether the event loop may not know of bytes that are there: a splice that moved nothing did
+    /// not tell which side waits.
+    is_unsure: bool,
+    is_wide: bool,
+    /// What was read and could not be written at once.
+    unsent: Vec<u8>,
+}
+
+impl Way {
+    /// Whether it has just become a stream.
+    const fn is_bulk_now(&mut self) -> bool {
+        let now = !self.is_wide && self.passed >= BULK;
+        self.is_wide |= now;
+        now
+    }
+
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_unsure {
+            match stream.try_receive(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return Poll::Ready(received),
+            }
+            self.is_unsure = false;
+        }
+        stream.poll_receive(cx, buffer)
+    }
+
+    /// Forgets so many bytes, which were taken; it holds no memory while it is empty.
+    fn taken(&mut self, count: usize) {
+        self.unsent.drain(..count);
+        if self.unsent.is_empty() {
+            self.unsent = Vec::new();
+        }
+    }
+}
+
+impl<'a> ProgramTransfer<'a> {
+    /// Between `stream` and the program that has the other ends of `input` and `output`.
+    #[must_use]
+    pub fn new(stream: &'a Stream, input: ProgramInput, output: ProgramOutput) -> Self {
+        Self {
+            stream,
+            input: Some(input),
+            output: Some(output),
+            peer_ended: false,
+            there: Way::default(),
+            back: Way::default(),
+        }
+    }
+
+    /// Whether the peer has ended.
+    #[must_use]
+    pub const fn peer_ended(&self) -> bool {
+        self.peer_ended
+    }
+
+    /// Whether the program's output has ended.
+    #[must_use]
+    pub const fn output_ended(&self) -> bool {
+        self.output.is_none()
+    }
+
+    /// Moves bytes until something happens; never ready when both sides have ended. `passed` is told
+    /// at each turn what came from the peer and what the socket has taken.
+    pub async fn next(&mut self, mut passed: impl FnMut(Passed)) -> ProgramEvent {
+        poll_fn(|cx| {
+            let event = match self.poll_back(cx) {
+                Poll::Pending => self.poll_there(cx),
+                event => event,
+            };
+            passed(Passed {
+                there: self.there.passed,
+                back: self.back.passed,
+            });
+            event
+        })
+        .await
+    }
+
+    /// Gives up both ways: the program's next write fails, and it has nothing more to read.
+    pub fn abandon(&mut self) {
+        (self.input, self.output) = (None, None);
+        self.peer_ended = true;
+    }
+
+    fn broken(&mut self, operation: &'static str, error: io::Error) -> Poll<ProgramEvent> {
+        self.abandon();
+        Poll::Ready(ProgramEvent::Broken(operation, error))
+    }
+
+    /// From the program to the peer.
+    fn poll_back(&mut self, cx: &mut Context<'_>) -> Poll<ProgramEvent> {
+        let turn_ends = self.back.passed + TURN as u64;
+        while let Some(output) = &self.output {
+            if self.back.passed >= turn_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let moved = match self.back.copies {
+                true => ready!(poll_copy_back(cx, &mut self.back, output, self.stream)),
+                false => ready!(output.poll_splice_to(cx, self.stream, TURN)),
+            };
+            match moved {
+                Ok(0) => {
+                    self.output = None;
+                    return Poll::Ready(ProgramEvent::OutputEnded);
+                }
+                Ok(count) => {
+                    self.back.passed += count as u64;
+                    if self.back.is_bulk_now() {
+                        output.expect_bulk();
+                    }
+                }
+                Err(error) if !self.back.copies && is_refused(&error) => self.back.copies = true,
+                Err(error) => return self.broken("send", error),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// From the peer to the program.
+    fn poll_there(&mut self, cx: &mut Context<'_>) -> Poll<ProgramEvent> {
+        let turn_ends = self.there.passed + TURN as u64;
+        while !self.peer_ended {
+            if self.there.passed >= turn_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let fed = match &self.input {
+                Some(input) if !self.there.copies && self.there.unsent.is_empty() => {
+                    match ready!(input.poll_splice_from(cx, self.stream, TURN)) {
+                        Ok(Fed::Stopped) => {
+                            self.there.is_unsure = true;
+                            ready!(poll_copy_there(cx, &mut self.there, input, self.stream))
+                        }
+                        Err(error) if is_refused(&error) => {
+                            (self.there.copies, self.there.is_unsure) = (true, true);
+                            continue;
+                        }
+                        fed => fed,
+                    }
+                }
+                Some(input) => ready!(poll_copy_there(cx, &mut self.there, input, self.stream)),
+                None => {
+                    let received = BUFFER
+                        .with_borrow_mut(|buffer| self.there.poll_receive(cx, self.stream, buffer));
+                    ready!(received).map(Fed::Bytes)
+                }
+            };
+            match fed {
+                Ok(Fed::Bytes(0)) => {
+                    self.input = None;
+                    self.peer_ended = true;
+                    return Poll::Ready(ProgramEvent::PeerEnded);
+                }
+                Ok(Fed::Bytes(count)) => {
+                    self.there.passed += count as u64;
+                    if self.there.is_bulk_now()
+                        && let Some(input) = &self.input
+                    {
+                        input.expect_bulk();
+                    }
+                }
+                Ok(Fed::Closed | Fed::Stopped) => {
+                    self.input = None;
+                    self.there.is_unsure = true;
+                    self.there.unsent = Vec::new();
+                }
+                Err(error) => return self.broken("receive", error),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Sends what the program has written by way of a buffer; gives how much, 0 at the end.
+fn poll_copy_back(
+    cx: &mut Context<'_>,
+    way: &mut Way,
+    output: &ProgramOutput,
+    stream: &Stream,
+) -> Poll<io::Result<usize>> {
+    if way.unsent.is_empty() {
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            let count = ready!(output.poll_read(cx, buffer))?;
+            way.unsent.extend_from_slice(&buffer[..count]);
+            Poll::Ready(io::Result::Ok(count))
+        });
+        if ready!(read)? == 0 {
+            return Poll::Ready(Ok(0));
+        }
+    }
+    let sent = ready!(stream.poll_send(cx, &way.unsent))?;
+    way.taken(sent);
+    Poll::Ready(Ok(sent))
+}
+
+/// Gives the program what the peer has sent by way of a buffer; gives how much was received, 0 at
+/// the peer's end.
+fn poll_copy_there(
+    cx: &mut Context<'_>,
+    way: &mut Way,
+    input: &ProgramInput,
+    stream: &Stream,
+) -> Poll<io::Result<Fed>> {
+    if input.poll_closed(cx)?.is_ready() {
+        return Poll::Ready(Ok(Fed::Closed));
+    }
+    while !way.unsent.is_empty() {
+        match ready!(input.poll_write(cx, &way.unsent))? {
+            Fed::Bytes(count) => way.taken(count),
+            closed => return Poll::Ready(Ok(closed)),
+        }
+    }
+    let received = BUFFER.with_borrow_mut(|buffer| {
+        let count = ready!(way.poll_receive(cx, stream, buffer))?;
+        way.unsent.extend_from_slice(&buffer[..count]);
+        Poll::Ready(io::Result::Ok(count))
+    });
+    received.map_ok(Fed::Bytes)
+}
