@@ -13,6 +13,7 @@ mod architecture;
 mod bench;
 mod beside_the_stream;
 mod call;
+mod call_replies;
 mod check;
 mod check_address;
 mod communication_loop;

@@ -13,7 +13,7 @@ mod waiting;
 
 use std::time::Duration;
 
-pub use self::call::{Call, Request, Until, call};
+pub use self::call::{Call, Called, Request, Until, call};
 pub use self::connect::ConnectPlan;
 pub(crate) use self::connect::resolve;
 pub use self::conversation::{Conversation, Lines};
