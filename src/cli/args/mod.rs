@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "The messages",
-                &["framing", "max_message", "no_newline", "skip"],
+                &["framing", "max_message", "max_memory", "no_newline", "skip"],
             ),
             ("Where the reply ends", &["lines", "until", "bytes"]),
             (
