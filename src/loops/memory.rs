@@ -1,9 +1,11 @@
 //! What a server keeps for its clients: bounded for each, and in sum for all.
 
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use memmap2::MmapMut;
 
 /// A bound on what all connections keep together: unfinished messages, and replies that their
 /// peers have not taken yet. Its clones share the bound.
@@ -17,8 +19,7 @@ struct Sum {
 }
 
 impl MemoryLimit {
-    /// As much as fits all the connections that the library serves by default, if each keeps what
-    /// one receive brings.
+    /// As much as 4096 peers take that never read what one receive of theirs is answered with.
     pub const DEFAULT: usize = 256 << 20;
 
     /// A bound of `limit` bytes.
@@ -64,9 +65,9 @@ impl Default for MemoryLimit {
 /// it is empty, and where there is no memory it says so.
 #[derive(Debug)]
 pub(super) struct Kept {
-    bytes: Vec<u8>,
-    /// How many of them are used up.
-    used: usize,
+    space: Space,
+    /// Which of it are kept.
+    range: Range<usize>,
     /// What counts of the limit.
     counted: usize,
     limit: MemoryLimit,
@@ -75,8 +76,8 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) const fn new(limit: MemoryLimit) -> Self {
         Self {
-            bytes: Vec::new(),
-            used: 0,
+            space: Space::Heap(Vec::new()),
+            range: 0..0,
             counted: 0,
             limit,
         }
@@ -84,26 +85,30 @@ impl Kept {
 
     /// Adds `more` at the end. Room for bytes to come is made ahead as far as `most` in all.
     pub(super) fn push(&mut self, more: &[u8], most: usize) -> io::Result<()> {
-        let needed = self.len() + more.len();
-        if self.used + needed > self.bytes.capacity() {
-            self.bytes.drain(..self.used);
-            self.used = 0;
-        }
-        if needed > self.bytes.capacity() {
-            let ahead = self.bytes.len() / 2 * 3;
-            let capacity = needed.max(ahead.min(most));
-            self.limit.take(capacity - self.counted)?;
+        let (length, needed) = (self.len(), self.len() + more.len());
+        if needed > self.space.len() {
+            let ahead = length / 2 * 3;
+            let size = needed.max(ahead.min(most));
+            self.limit.take(size - self.counted)?;
             // What fails from here on is given back with the rest.
-            self.counted = capacity;
-            self.bytes.try_reserve_exact(capacity - self.bytes.len())?;
+            self.counted = size;
+            let mut space = Space::of(size)?;
+            space[..length].copy_from_slice(self);
+            self.space = space;
+            self.range = 0..length;
+        } else if self.range.end + more.len() > self.space.len() {
+            self.space.copy_within(self.range.clone(), 0);
+            self.range = 0..length;
         }
-        self.bytes.extend_from_slice(more);
+        let end = self.range.end + more.len();
+        self.space[self.range.end..end].copy_from_slice(more);
+        self.range.end = end;
         Ok(())
     }
 
     /// Drops the first `count` bytes.
     pub(super) fn consume(&mut self, count: usize) {
-        self.used += count;
+        self.range.start += count;
         if self.is_empty() {
             self.clear();
         }
@@ -111,8 +116,8 @@ impl Kept {
 
     /// Drops all, and gives the memory back.
     pub(super) fn clear(&mut self) {
-        self.bytes = Vec::new();
-        self.used = 0;
+        self.space = Space::Heap(Vec::new());
+        self.range = 0..0;
         self.limit.give_back(std::mem::take(&mut self.counted));
     }
 }
@@ -121,13 +126,56 @@ impl Deref for Kept {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[self.used..]
+        &self.space[self.range.clone()]
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// Memory of a fixed size. What is large has pages of its own, which the system gets back at once:
+/// the allocator keeps all that lies below what is still in use.
+#[derive(Debug)]
+enum Space {
+    Heap(Vec<u8>),
+    Pages(MmapMut),
+}
+
+impl Space {
+    /// From here on it has pages of its own.
+    const LARGE: usize = 8 * 1024;
+
+    fn of(size: usize) -> io::Result<Self> {
+        if size >= Self::LARGE {
+            return MmapMut::map_anon(size).map(Self::Pages);
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size)?;
+        bytes.resize(size, 0);
+        Ok(Self::Heap(bytes))
+    }
+}
+
+impl Deref for Space {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Pages(pages) => pages,
+        }
+    }
+}
+
+impl DerefMut for Space {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Pages(pages) => pages,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::room::registered;
 use super::sockaddr::decode;
 use super::socket::Socket;
 use super::socket_file::{Refusal, SocketFile};
-use super::stream::Stream;
+use super::stream::{Stream, ready_to_wait};
 use crate::address::{Address, Family, Purpose, Target};
 use crate::error::{Error, Kind, Result};
 
@@ -94,6 +94,7 @@ impl Listener {
         let file = family::listen(&socket, address, options).map_err(failed)?;
         let local = family::bound_name(&socket, address).map_err(|e| failed(e.into()))?;
         let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;
+        ready_to_wait(address.family()).map_err(|e| failed(e.into()))?;
         Ok(Self {
             file,
             io,

@@ -12,6 +12,7 @@ mod listener;
 mod peer;
 mod program;
 mod reach;
+mod read_write;
 mod room;
 mod sockaddr;
 mod socket;

@@ -1,71 +1,211 @@
 //! When a socket takes bytes again that is registered for receiving alone.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::OnceLock;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::{self, Handle};
 
 use super::socket::Socket;
-use super::spare::Spare;
 
-/// When to try again, where no descriptor is to be had to wait with.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How many sockets that have room again are asked for at once.
+const EVENTS: usize = 64;
 
-/// The wait for room to send, which begins with the first send that finds none.
-///
-/// It has a descriptor of its own, since what a registration waits for cannot be changed. Once
-/// begun it stays, as a stream that found no room is one that sends much.
+/// A socket's wait for room to send, of which it makes use once a send has found none.
 #[derive(Debug, Default)]
 pub(super) struct Room(OnceLock<Box<Wait>>);
 
-#[derive(Debug)]
-struct Wait {
-    io: AsyncFd<OwnedFd>,
-    _spare: Spare,
-}
-
 impl Room {
-    /// Polls to do what says `WouldBlock` while `socket` has no room.
+    /// Polls to do what says `WouldBlock` while `socket` has no room; the last caller alone is
+    /// woken.
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
         socket: &Socket,
         mut send: impl FnMut() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        if let Some(wait) = self.0.get() {
-            return poll_writing(&wait.io, cx, send);
+        if self.0.get().is_some_and(|wait| wait.goes_on(cx.waker())) {
+            return Poll::Pending;
         }
         match send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => return Poll::Ready(done),
         }
-        match Wait::begin(socket) {
-            Ok(wait) => poll_writing(&self.0.get_or_init(|| Box::new(wait)).io, cx, send),
-            Err(_) => {
-                let waker = cx.waker().clone();
-                tokio::spawn(async {
-                    tokio::time::sleep(PAUSE).await;
-                    waker.wake();
-                });
-                Poll::Pending
+        let wait = match self.0.get() {
+            Some(wait) => wait,
+            None => {
+                let wait = Box::new(Wait::new(Waiting::here()?));
+                self.0.get_or_init(|| wait)
             }
-        }
+        };
+        wait.begin(socket, cx.waker())?;
+        Poll::Pending
     }
 }
 
+/// The wait of one socket.
+#[derive(Debug)]
+struct Wait {
+    waiting: Arc<Waiting>,
+    number: u64,
+    is_known: AtomicBool,
+}
+
 impl Wait {
-    fn begin(socket: &Socket) -> io::Result<Self> {
-        let spare = Spare::take(1)?;
-        let own = socket.as_fd().try_clone_to_owned()?;
-        Ok(Self {
-            io: registered(own, Interest::WRITABLE)?,
-            _spare: spare,
-        })
+    fn new(waiting: Arc<Waiting>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            waiting,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            is_known: AtomicBool::new(false),
+        }
     }
+
+    /// Whether the socket still waits; it is then `waker` that is woken.
+    fn goes_on(&self, waker: &Waker) -> bool {
+        let mut wakers = self.waiting.wakers();
+        let Some(waits) = wakers.get_mut(&self.number) else {
+            return false;
+        };
+        let other = match waits.will_wake(waker) {
+            true => None,
+            false => Some(std::mem::replace(waits, waker.clone())),
+        };
+        // A waker may be the last owner of what waits: it is dropped without the lock.
+        drop(wakers);
+        drop(other);
+        true
+    }
+
+    /// Waits once: for room that comes, or that has come since it was looked for.
+    fn begin(&self, socket: &Socket, waker: &Waker) -> io::Result<()> {
+        if self.waiting.has_ended.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the runtime of this stream has ended"));
+        }
+        let _none = self.waiting.wakers().insert(self.number, waker.clone());
+        let flags = EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT;
+        let event = EpollEvent::new(flags, self.number);
+        let epoll = &self.waiting.epoll;
+        let again = |mut event| epoll.modify(socket, &mut event);
+        let begun = match self.is_known.swap(true, Ordering::Relaxed) {
+            true => again(event),
+            false => match epoll.add(socket, event) {
+                // It has waited here before it was registered anew.
+                Err(nix::Error::EEXIST) => again(event),
+                added => added,
+            },
+        };
+        if begun.is_err() {
+            self.end();
+        }
+        Ok(begun?)
+    }
+
+    fn end(&self) {
+        let waker = self.waiting.wakers().remove(&self.number);
+        // Without the lock: it may be the last owner of what waits.
+        drop(waker);
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // The kernel drops its part when the socket is closed.
+        self.end();
+    }
+}
+
+/// The sockets of a runtime that wait for room.
+///
+/// What a registration with the runtime waits for cannot be changed, and one socket cannot be
+/// registered twice. So they wait in an epoll instance of their own, however many they are, and the
+/// runtime waits for that one; see `epoll(7)`.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    epoll: Epoll,
+    wakers: Mutex<BTreeMap<u64, Waker>>,
+    has_ended: AtomicBool,
+}
+
+/// One for each runtime that has needed it.
+static RUNTIMES: Mutex<Vec<(runtime::Id, Weak<Waiting>)>> = Mutex::new(Vec::new());
+
+impl Waiting {
+    /// Those of the runtime that is entered now.
+    pub(super) fn here() -> io::Result<Arc<Self>> {
+        let runtime = Handle::current();
+        let mut all = locked(&RUNTIMES);
+        let found = all.iter().find(|(id, _)| *id == runtime.id());
+        if let Some(waiting) = found.and_then(|(_, waiting)| waiting.upgrade()) {
+            return Ok(waiting);
+        }
+        let waiting = Arc::new(Self {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            wakers: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+        });
+        let registered = registered(Registered(Arc::clone(&waiting)), Interest::READABLE)?;
+        all.retain(|(_, waiting)| waiting.strong_count() > 0);
+        all.push((runtime.id(), Arc::downgrade(&waiting)));
+        drop(all);
+        runtime.spawn(async move {
+            // The end of the runtime ends it.
+            while let Ok(mut ready) = registered.readable().await {
+                if registered.get_ref().0.wake() < EVENTS {
+                    ready.clear_ready();
+                }
+            }
+        });
+        Ok(waiting)
+    }
+
+    /// Wakes those that have room; gives how many there were.
+    fn wake(&self) -> usize {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        // It waits for nothing, so nothing interrupts it.
+        let count = self
+            .epoll
+            .wait(&mut events, EpollTimeout::ZERO)
+            .unwrap_or(0);
+        for event in &events[..count] {
+            let waker = self.wakers().remove(&event.data());
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        count
+    }
+
+    fn wakers(&self) -> MutexGuard<'_, BTreeMap<u64, Waker>> {
+        locked(&self.wakers)
+    }
+}
+
+/// What the runtime waits for.
+struct Registered(Arc<Waiting>);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.has_ended.store(true, Ordering::Relaxed);
+        let wakers = std::mem::take(&mut *self.0.wakers());
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+impl AsRawFd for Registered {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.epoll.0.as_raw_fd()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Polls to do what says `WouldBlock` while `io` cannot be written to.

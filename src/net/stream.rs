@@ -3,20 +3,19 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::family::{self, Keepalive};
 use super::listener::bind_error;
 use super::peer::Credentials;
-use super::room::{Room, poll_writing, registered};
+use super::room::{Room, Waiting, poll_writing, registered};
 use super::sockaddr::{decode, encode};
 use super::socket::{Received, Socket, Watch};
 use super::socket_file::SocketFile;
@@ -39,7 +38,6 @@ pub struct ConnectOptions {
 pub struct Stream {
     // The client's own name, dropped before the socket.
     file: Option<Box<SocketFile>>,
-    // Another descriptor of it, closed first: the connection ends with the last one.
     room: Room,
     io: AsyncFd<Socket>,
     local: Option<Arc<Address>>,
@@ -125,6 +123,7 @@ impl Stream {
 
     /// The same connection, registered with the runtime that is entered now.
     pub(crate) fn moved(self) -> io::Result<Self> {
+        ready_to_wait(self.family())?;
         Ok(Self {
             file: self.file,
             room: Room::default(),
@@ -380,40 +379,19 @@ impl AsFd for Stream {
     }
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let count = ready!(self.poll_receive(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.finish())
-    }
-}
-
 /// Registers the socket of a connection with the runtime.
 pub(super) fn registered_stream(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     let interest = family::interest(socket.family());
     registered(socket, interest)
+}
+
+/// Makes what the connections of a family wait with that find no room to send, while there are
+/// descriptors: one for all of a runtime.
+pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
+    match family::interest(family).is_writable() {
+        true => Ok(()),
+        false => Waiting::here().map(drop),
+    }
 }
 
 /// The failure of a connection that nobody took in time; `full` if the backlog was why.
