@@ -14,12 +14,15 @@ use super::listening::listen_options;
 use super::serve::{Server, limits, raise_descriptor_limit};
 use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
-use crate::client::{ConnectPlan, Waiting};
+use crate::client::ConnectPlan;
 use crate::error::{Error, Kind, Result};
-use crate::loops::OnHangup;
+use crate::loops::{Limits, OnHangup};
 use crate::net::{reaches, refuse_unreachable};
 use crate::service::Forward;
 use crate::transfer::Engine;
+
+/// With fewer connections than these an operator may well have to wait, and is told so.
+const FEW: usize = 4096;
 
 pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
@@ -39,16 +42,17 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let may_loop = target.is_name() || targets.iter().any(Target::is_name);
     let threads = args.limits.threads.unwrap_or_else(processors);
     let own = own_descriptors(threads, targets.len());
-    // Those that wait for their target share one watch on its socket file.
-    let own = own + usize::from(plan.retry_for.is_some());
-    // The client and the target.
-    let each = 2;
+    // A client that waits for its target has a watch on the target's socket file, see inotify(7).
+    let each = 2 + usize::from(plan.retry_for.is_some());
     let descriptors = raise_descriptor_limit();
     let most = affordable(descriptors, own, each);
     let mut limits = limits(&args.limits);
     if limits.max_connections > most {
-        let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
-        ui.note(&why);
+        let is_default = limits.max_connections == Limits::default().max_connections;
+        if !is_default || most < FEW {
+            let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
+            ui.note(&why);
+        }
         limits.max_connections = most;
     }
     if let Some(source) = source.filter(|own| own.is_definite())
@@ -94,7 +98,6 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                     target,
                     plan,
                     may_loop,
-                    waiting: Waiting::default(),
                     engine,
                     idle_timeout,
                     half_close_timeout,

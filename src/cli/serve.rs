@@ -34,7 +34,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         _ => error,
     })?;
     let about_messages = args.framing.given();
-    let about_messages = about_messages.or(args.max_memory.map(|_| "--max-memory"));
+    let about_messages = about_messages.or_else(|| args.max_memory.map(|_| "--max-memory"));
     check_services(&args.services, about_messages, &target)?;
     let rule = Rule {
         framing: args

@@ -35,7 +35,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 4096,
+            // More than one TCP peer has ports, so that none can take every place.
+            max_connections: 65_536,
             exit_after: None,
             grace: Duration::from_secs(5),
         }

@@ -73,8 +73,9 @@ pub(crate) struct ServiceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// How many clients are served at once; the others wait in the backlog
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = at_least_one)]
+    /// How many clients are served at once, as far as `ulimit -n` allows; the others wait in the
+    /// backlog. By default more than the ports of one TCP peer
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = at_least_one)]
     pub(crate) max_connections: u64,
 
     /// Serve one client after another: the next one waits in the backlog
