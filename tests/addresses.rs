@@ -149,6 +149,8 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
             "the scope 99999999999 is too large",
         ),
         ("a b:80", "white space"),
+        ("[[ff]:80", "bracket in it"),
+        ("a]:80", "bracket in it"),
         ("unix:", "the path is empty"),
         ("@", "the abstract name is empty"),
         (r"unix:a\x00b", "the path has a NUL byte"),

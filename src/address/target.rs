@@ -305,6 +305,10 @@ fn host_and_port(
     {
         return Err("the host has white space in it".to_owned());
     }
+    // What goes into brackets could not be printed so that it reads back.
+    if host.contains(['[', ']']) {
+        return Err("the host has a bracket in it".to_owned());
+    }
     let address = match (literal(host, port)?, family) {
         (None, _) => {
             return Ok(Target::Host {
