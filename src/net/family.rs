@@ -7,6 +7,7 @@ mod ucspi;
 
 use std::io::{self, IoSliceMut, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,12 +20,13 @@ pub use self::keepalive::Keepalive;
 pub(super) use self::keepalive::keep_alive;
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
+use super::directory::foreign;
 use super::holder::holders;
 use super::listener::ListenOptions;
 use super::peer::Credentials;
 use super::sockaddr::{decode, encode};
 use super::socket::{Received, Socket};
-use super::socket_file::{Refusal, SocketFile, foreign, in_use};
+use super::socket_file::{Refusal, SocketFile, in_use};
 use crate::address::{Address, Family, Purpose, UnixName};
 use crate::error::{Error, Kind};
 
@@ -55,11 +57,7 @@ pub(super) fn listen(
             socket.options().set_reuse_address(options.reuse_address)?;
         }
         Address::Unix(UnixName::Path(path)) => {
-            let file = match options.reuse_address {
-                true => SocketFile::publish(socket, path, options),
-                false => SocketFile::make(socket, path, options),
-            };
-            return file.map(Some);
+            return SocketFile::publish(socket, path, options).map(Some);
         }
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
@@ -243,7 +241,10 @@ pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
     let told = |kind, cause: &str| Error::because("connect", address, kind, cause);
     match (address, errno) {
         (Address::Unix(UnixName::Path(path)), Some(nix::Error::ECONNREFUSED)) => {
-            match std::fs::metadata(path).ok().as_ref().and_then(foreign) {
+            match std::fs::metadata(path)
+                .ok()
+                .and_then(|file| foreign(file.mode()))
+            {
                 Some(what) => told(Kind::Other, &format!("this is {what}, not a socket"))
                     .with_hint("give the path of a socket"),
                 None => told(

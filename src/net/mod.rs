@@ -5,6 +5,7 @@ mod blocking;
 mod bulk;
 mod call;
 mod descriptor;
+mod directory;
 mod family;
 mod holder;
 mod host;

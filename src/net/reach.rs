@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use super::family;
-use super::socket_file::directory_of;
 use crate::address::{Address, UnixName};
 use crate::error::Result;
 
@@ -70,6 +69,14 @@ fn place(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let directory = directory_of(&path);
     let leads_to = directory.canonicalize();
     Some((leads_to.unwrap_or_else(|_| directory.to_owned()), name))
+}
+
+/// The directory that a path is in.
+fn directory_of(path: &Path) -> &Path {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
 }
 
 /// Whether it is an address of this machine: then a socket can be bound to it, see `ip(7)`.

@@ -1,16 +1,13 @@
 //! [`Address`] to and from `socket2::SockAddr`, both ways, with nothing lost.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::fcntl::OFlag;
 use socket2::SockAddr;
 
+use super::directory::{Directory, split};
 use crate::address::{Address, SUN_PATH_MAX, UnixName};
 
 /// An address as the kernel takes it, valid as long as this value lives.
@@ -18,7 +15,7 @@ use crate::address::{Address, SUN_PATH_MAX, UnixName};
 pub(super) struct Encoded {
     pub(super) name: SockAddr,
     // A path through /proc/self/fd leads through this open directory.
-    _directory: Option<File>,
+    _directory: Option<Directory>,
 }
 
 impl From<SockAddr> for Encoded {
@@ -79,33 +76,17 @@ pub(super) fn encode_path(path: &Path) -> io::Result<Encoded> {
     if path.as_os_str().len() <= SUN_PATH_MAX {
         return Ok(SockAddr::unix(path)?.into());
     }
-    let Some(file) = path.file_name() else {
+    let Some((directory, file)) = split(path) else {
         return Err(too_long(path, SUN_PATH_MAX));
     };
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits())
-        .open(parent.unwrap_or_else(|| Path::new(".")))?;
-    let short = short_path(&directory, file);
-    if short.as_os_str().len() > SUN_PATH_MAX {
-        return Err(too_long(
-            path,
-            SUN_PATH_MAX - (short.as_os_str().len() - file.len()),
-        ));
+    let directory = Directory::open(directory)?;
+    if file.len() > directory.longest_name() {
+        return Err(too_long(path, directory.longest_name()));
     }
     Ok(Encoded {
-        name: SockAddr::unix(short)?,
+        name: directory.through_proc(file)?,
         _directory: Some(directory),
     })
-}
-
-fn short_path(directory: &File, file: &OsStr) -> PathBuf {
-    let mut path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    path.push(file);
-    path
 }
 
 fn too_long(path: &Path, file_max: usize) -> io::Error {

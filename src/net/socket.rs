@@ -82,7 +82,16 @@ impl Socket {
 
     /// `bind(2)`; `shown` is the name that a person knows it by.
     pub(super) fn bind(&self, name: &SockAddr, shown: &impl Display) -> io::Result<()> {
-        self.watched("bind", || shown.to_string(), || self.inner.bind(name))
+        self.bind_by(shown, |socket| socket.bind(name))
+    }
+
+    /// The same, by what `bind` does for it.
+    pub(super) fn bind_by(
+        &self,
+        shown: &impl Display,
+        bind: impl Fn(&socket2::Socket) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.watched("bind", || shown.to_string(), || bind(&self.inner))
     }
 
     /// `listen(2)`; the kernel caps `backlog` by `net.core.somaxconn`.

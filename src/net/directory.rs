@@ -1,0 +1,192 @@
+//! A directory that is held open: what is done to a name in it cannot be led elsewhere.
+
+use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use socket2::SockAddr;
+
+use crate::address::SUN_PATH_MAX;
+
+/// A directory by its descriptor.
+#[derive(Debug)]
+pub(super) struct Directory {
+    file: File,
+    /// Its path, where nobody but root and we can make that lead elsewhere.
+    guarded: Option<PathBuf>,
+}
+
+/// Which file it is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) const fn of(stat: &FileStat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+}
+
+impl Directory {
+    /// Opens a directory to reach what is in it, which takes no right to read it. Nothing else is
+    /// opened: a FIFO would wait for its writer.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self {
+            file: open(path, flags, Mode::empty())?.into(),
+            guarded: None,
+        })
+    }
+
+    /// The same, with its path as the way to it where nobody else can make that lead elsewhere.
+    pub(super) fn open_by_path(path: &Path) -> io::Result<Self> {
+        let mut directory = Self::open(path)?;
+        let own = fstat(&directory.file)?;
+        let leads_here = |path: &PathBuf| {
+            let found = path.metadata();
+            found.is_ok_and(|found| (found.dev(), found.ino()) == (own.st_dev, own.st_ino))
+        };
+        let real = path.canonicalize().ok();
+        directory.guarded = real.filter(|path| is_guarded(path) && leads_here(path));
+        Ok(directory)
+    }
+
+    /// Opens a directory in this one for ourselves, not through a symbolic link.
+    pub(super) fn open_in(&self, name: &OsStr) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(Self {
+            file: openat(self, name, flags, Mode::empty())?.into(),
+            guarded: self.guarded.as_ref().map(|path| path.join(name)),
+        })
+    }
+
+    /// Locks a directory that was opened in another one, see `flock(2)`, until it is closed.
+    pub(super) fn try_lock(&self) -> Result<(), TryLockError> {
+        self.file.try_lock()
+    }
+
+    /// What the directory itself is.
+    pub(super) fn own_status(&self) -> io::Result<FileStat> {
+        Ok(fstat(&self.file)?)
+    }
+
+    /// What has a name in it, of which a symbolic link is not followed.
+    pub(super) fn status(&self, name: &OsStr) -> io::Result<Option<FileStat>> {
+        match fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(status) => Ok(Some(status)),
+            Err(nix::Error::ENOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Which file has a name in it, if one has.
+    pub(super) fn identity(&self, name: &OsStr) -> io::Result<Option<Identity>> {
+        Ok(self.status(name)?.as_ref().map(Identity::of))
+    }
+
+    /// Removes a file in it.
+    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(self, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Removes an empty directory in it.
+    pub(super) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(self, name, UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// A socket's name in it, for `bind(2)` and `connect(2)`: these take no descriptor of a
+    /// directory, so that the name is its path, or leads through `/proc`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that is too long, and `Unsupported` where `/proc` is missed.
+    pub(super) fn socket_name(&self, name: &OsStr) -> io::Result<SockAddr> {
+        let fits = |path: &PathBuf| path.as_os_str().len() <= SUN_PATH_MAX;
+        match self
+            .guarded
+            .as_ref()
+            .map(|path| path.join(name))
+            .filter(fits)
+        {
+            Some(path) => SockAddr::unix(path),
+            None => self.through_proc(name),
+        }
+    }
+
+    /// The same by the descriptor, whatever leads to the directory.
+    pub(super) fn through_proc(&self, name: &OsStr) -> io::Result<SockAddr> {
+        let directory = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        if directory.symlink_metadata().is_err() {
+            let cause = "a long path, or a directory that others can replace, is reached through \
+                         /proc, which is not mounted here";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, cause));
+        }
+        SockAddr::unix(directory.join(name))
+    }
+
+    /// How long a name in it may be at most, whatever its path is.
+    pub(super) fn longest_name(&self) -> usize {
+        let prefix = format!("/proc/self/fd/{}/", self.file.as_raw_fd());
+        SUN_PATH_MAX.saturating_sub(prefix.len())
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The directory that a path's last part is in, and that part; `None` if the path is one of a
+/// directory.
+pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    let bytes = path.as_os_str().as_bytes();
+    let (directory, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
+        None => (&b"."[..], bytes),
+        Some(0) => (&b"/"[..], &bytes[1..]),
+        Some(slash) => (&bytes[..slash], &bytes[slash + 1..]),
+    };
+    let is_file = !matches!(name, b"" | b"." | b"..");
+    is_file.then(|| {
+        (
+            Path::new(OsStr::from_bytes(directory)),
+            OsStr::from_bytes(name),
+        )
+    })
+}
+
+/// Whether nobody but root and we can replace a directory, or one above it.
+fn is_guarded(path: &Path) -> bool {
+    let own = geteuid().as_raw();
+    path.ancestors().all(|step| {
+        step.metadata().is_ok_and(|directory| {
+            let may_others_write = directory.mode() & 0o022 != 0;
+            // In a sticky directory nobody moves what is another user's, see unlink(2).
+            let is_sticky = directory.mode() & 0o1000 != 0;
+            [0, own].contains(&directory.uid()) && (!may_others_write || is_sticky)
+        })
+    })
+}
+
+/// What a file is in words, if it is no socket.
+pub(super) fn foreign(mode: u32) -> Option<&'static str> {
+    match mode & S_IFMT {
+        S_IFSOCK => None,
+        S_IFDIR => Some("a directory"),
+        S_IFLNK => Some("a symbolic link"),
+        S_IFREG => Some("a regular file"),
+        _ => Some("a device or a pipe"),
+    }
+}

@@ -1,0 +1,270 @@
+//! The life of a socket file: probe, bind in a private directory, publish, unlink.
+//!
+//! A file appears under its name only when its server accepts, with its mode and owner. A live
+//! socket is never taken, a dead one is replaced, and what is no socket stays; see `unix(7)`.
+//!
+//! The directory of the name may be another user's, who may replace what is in it at any moment.
+//! So it is opened once, what has to keep its name for longer than a system call is done in a
+//! [`Private`] directory in it, and what was published is checked to be our socket.
+
+mod private;
+mod probe;
+mod refusal;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use nix::fcntl::{AtFlags, RenameFlags, renameat, renameat2};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::unistd::{Gid, Uid, fchownat, linkat};
+
+use self::private::Private;
+use self::probe::{Found, probe, unsearchable};
+pub(super) use self::refusal::{Refusal, in_use};
+use super::directory::{Directory, Identity, foreign, split};
+use super::listener::{ListenOptions, Owner};
+use super::sockaddr::encode_path;
+use super::socket::Socket;
+use crate::address::{Address, UnixName};
+use crate::error::Kind;
+
+/// A socket file of ours, which is removed when this value is dropped, if it is still ours.
+#[derive(Debug)]
+pub struct SocketFile {
+    directory: Directory,
+    name: OsString,
+    identity: Identity,
+    /// Whether it is left behind after all.
+    stays: bool,
+}
+
+impl SocketFile {
+    /// Binds `socket` beside `path`, sets the file's rights, listens, and renames it to `path`.
+    pub(super) fn publish(
+        socket: &Socket,
+        path: &Path,
+        options: &ListenOptions,
+    ) -> Result<Self, Refusal> {
+        // A name that no client could connect to is refused before anything is made.
+        encode_path(path)?;
+        let (directory, name) = place(path)?;
+        let found = || match options.reuse_address {
+            true => probe(&directory, name, path)?.free(),
+            false => Ok(Found::Nothing),
+        };
+        // What is refused is refused before anything is made, and decided once nobody else does.
+        found()?;
+        let mut private = Private::beside(&directory, name)?;
+        let found = found()?;
+        let own = Private::socket();
+        let address = private.directory().socket_name(own)?;
+        let shown = Address::Unix(UnixName::Path(path.to_owned()));
+        socket.bind_by(&shown, |socket| {
+            match options.reuse_address || directory.status(name)?.is_none() {
+                true => socket.bind(&address),
+                false => Err(nix::Error::EADDRINUSE.into()),
+            }
+        })?;
+        let identity = socket_in(private.directory(), own)?;
+        set_rights(private.directory(), own, options)?;
+        socket.listen(options.backlog)?;
+        take_name(&mut private, &directory, name, &found).map_err(|fault| match fault {
+            Fault::Taken if options.reuse_address => taken_meanwhile(&directory, name, path),
+            Fault::Taken => nix::Error::EADDRINUSE.into(),
+            Fault::Refused(refusal) => refusal,
+        })?;
+        if directory.identity(name)? != Some(identity) {
+            return Err(taken_meanwhile(&directory, name, path));
+        }
+        drop(private);
+        Ok(Self {
+            name: name.to_owned(),
+            directory,
+            identity,
+            stays: !options.remove_file,
+        })
+    }
+
+    /// Binds a client's own end to `path`, which its peer sees as its address: so the file has its
+    /// name from the start. It is given no rights.
+    pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
+        let address = encode_path(path)?;
+        let (directory, name) = place(path)?;
+        let probed = || probe(&directory, name, path)?.free();
+        let private = match probed()? {
+            Found::Dead(_) => Some(Private::beside(&directory, name)?),
+            _ => None,
+        };
+        if private.is_some()
+            && let Found::Dead(_) = probed()?
+        {
+            directory.remove(name).map_err(another_users)?;
+        }
+        socket
+            .bind(
+                &address.name,
+                &Address::Unix(UnixName::Path(path.to_owned())),
+            )
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => taken_meanwhile(&directory, name, path),
+                _ => error.into(),
+            })?;
+        let identity = socket_in(&directory, name)?;
+        drop(private);
+        Ok(Self {
+            name: name.to_owned(),
+            directory,
+            identity,
+            stays: false,
+        })
+    }
+
+    /// Leaves the file where it is.
+    pub(super) fn keep(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let found = self.directory.identity(&self.name);
+        if !self.stays && found.is_ok_and(|found| found == Some(self.identity)) {
+            // A file that cannot be removed now is a dead one, which the next server replaces.
+            let _ = self.directory.remove(&self.name);
+        }
+    }
+}
+
+/// The directory of a socket file, and its name there.
+fn place(path: &Path) -> Result<(Directory, &OsStr), Refusal> {
+    let Some((directory, name)) = split(path) else {
+        let cause = "this is a directory, not a socket";
+        return Err(Refusal::told(Kind::Other, cause, "choose a file in it"));
+    };
+    let directory = Directory::open_by_path(directory).map_err(unsearchable)?;
+    Ok((directory, name))
+}
+
+/// Which file a socket was just bound to.
+fn socket_in(directory: &Directory, name: &OsStr) -> Result<Identity, Refusal> {
+    match directory.status(name)? {
+        Some(status) if foreign(status.st_mode).is_none() => Ok(Identity::of(&status)),
+        _ => Err(replaced()),
+    }
+}
+
+/// Gives a new socket file the mode and the owner that are asked for. It is where nobody else can
+/// put another file under its name.
+fn set_rights(directory: &Directory, name: &OsStr, options: &ListenOptions) -> Result<(), Refusal> {
+    let mode = Mode::from_bits_truncate(options.mode);
+    // The call has no form that follows no link on every kernel; there is none to follow.
+    fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)?;
+    let Some(Owner { user, group }) = options.owner else {
+        return Ok(());
+    };
+    let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
+    fchownat(directory, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|errno| {
+        let hint = "only root may give a file to another user, and to a group only its members";
+        Refusal::hinted(errno.into(), hint)
+    })
+}
+
+/// Why a socket did not get its name.
+enum Fault {
+    /// Somebody else has it.
+    Taken,
+    Refused(Refusal),
+}
+
+impl<E: Into<io::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into().into())
+    }
+}
+
+/// Moves the private socket to its name in one step, unless somebody has taken the name meanwhile.
+fn take_name(
+    private: &mut Private<'_>,
+    directory: &Directory,
+    name: &OsStr,
+    found: &Found,
+) -> Result<(), Fault> {
+    let own = Private::socket();
+    let from = private.directory();
+    match found {
+        Found::Dead(dead) => {
+            let flags = RenameFlags::RENAME_EXCHANGE;
+            let exchange = || renameat2(from, own, directory, name, flags);
+            match exchange() {
+                Ok(()) if from.identity(own)? == Some(*dead) => Ok(()),
+                Ok(()) => {
+                    // Not the dead file that was probed: give the name back to who took it.
+                    if let Err(errno) = exchange() {
+                        private.keep();
+                        return Err(errno.into());
+                    }
+                    Err(Fault::Taken)
+                }
+                Err(errno) if is_unknown(errno) && directory.identity(name)? == Some(*dead) => {
+                    renameat(from, own, directory, name)
+                        .map_err(|errno| Fault::Refused(another_users(errno.into())))
+                }
+                Err(nix::Error::ENOENT) => Err(Fault::Taken),
+                Err(errno) => Err(Fault::Refused(another_users(errno.into()))),
+            }
+        }
+        Found::Nothing | Found::Live(_) | Found::Foreign(_) => {
+            let flags = RenameFlags::RENAME_NOREPLACE;
+            let done = match renameat2(from, own, directory, name, flags) {
+                Err(errno) if is_unknown(errno) => {
+                    linkat(from, own, directory, name, AtFlags::empty())
+                }
+                done => done,
+            };
+            match done {
+                Err(nix::Error::EEXIST) => Err(Fault::Taken),
+                // A file system that has no links either.
+                Err(errno) if is_unknown(errno) && directory.status(name)?.is_none() => {
+                    Ok(renameat(from, own, directory, name)?)
+                }
+                done => Ok(done?),
+            }
+        }
+    }
+}
+
+/// Whether a call is refused as such, by the file system or by a filter of system calls.
+const fn is_unknown(errno: nix::Error) -> bool {
+    use nix::Error as E;
+    matches!(errno, E::EINVAL | E::ENOSYS | E::EPERM | E::EOPNOTSUPP)
+}
+
+/// The failure to replace a dead file. `EPERM` is the sticky bit of a directory that all may write
+/// to, such as /tmp, see unlink(2).
+fn another_users(error: io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let hint = "the dead socket file is another user's; remove it, or choose another path";
+            Refusal::hinted(error, hint)
+        }
+        _ => error.into(),
+    }
+}
+
+/// What a name that somebody else got is refused with.
+fn taken_meanwhile(directory: &Directory, name: &OsStr, path: &Path) -> Refusal {
+    match probe(directory, name, path).map(Found::free) {
+        Ok(Err(refusal)) => refusal,
+        Ok(Ok(_)) | Err(_) => replaced(),
+    }
+}
+
+fn replaced() -> Refusal {
+    let cause = "somebody else has replaced the new socket file";
+    Refusal::told(
+        Kind::InUse,
+        cause,
+        "choose a directory that nobody else may write to",
+    )
+}

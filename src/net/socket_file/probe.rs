@@ -1,0 +1,77 @@
+//! What has the name that a socket file is to get.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use super::refusal::{Refusal, in_use};
+use crate::address::{Family, UnixName};
+use crate::error::Kind;
+use crate::net::directory::{Directory, Identity, foreign};
+use crate::net::family;
+use crate::net::holder::holders;
+
+/// What a name in a directory stands for.
+#[derive(Debug)]
+pub(super) enum Found {
+    Nothing,
+    /// A socket that nobody has open.
+    Dead(Identity),
+    /// A socket in use, and by whom where the kernel tells.
+    Live(Vec<i32>),
+    /// Something else, in words.
+    Foreign(&'static str),
+}
+
+impl Found {
+    /// The same if a socket may be bound in its place, otherwise why not.
+    pub(super) fn free(self) -> Result<Self, Refusal> {
+        match self {
+            Self::Nothing | Self::Dead(_) => Ok(self),
+            Self::Live(holders) => Err(in_use(&holders)),
+            Self::Foreign(what) => {
+                let cause = format!("this is {what}, not a socket; it stays as it is");
+                Err(Refusal::told(Kind::Other, cause, "choose another path"))
+            }
+        }
+    }
+}
+
+/// What `name` in a directory is; `path` is how it is known. A datagram socket asks: it disturbs
+/// nobody, and is told apart from whatever holds the name, be it a client's own end that does not
+/// listen.
+pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<Found, Refusal> {
+    let status = match directory.status(name) {
+        Ok(Some(status)) => status,
+        Ok(None) => return Ok(Found::Nothing),
+        Err(error) => return Err(unsearchable(error)),
+    };
+    if let Some(what) = foreign(status.st_mode) {
+        return Ok(Found::Foreign(what));
+    }
+    let address = directory.socket_name(name)?;
+    match family::question(Family::Unix)?.connect(&address) {
+        Ok(()) => Ok(Found::Live(Vec::new())),
+        Err(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused => Ok(Found::Dead(Identity::of(&status))),
+            io::ErrorKind::NotFound => Ok(Found::Nothing),
+            io::ErrorKind::PermissionDenied => {
+                let hint =
+                    "the socket file there is another user's, who may serve; choose another path";
+                Err(Refusal::hinted(error, hint))
+            }
+            // EPROTOTYPE: a live socket of another type, as a stream socket is.
+            _ => Ok(Found::Live(holders(&UnixName::Path(path.to_owned())))),
+        },
+    }
+}
+
+/// The failure to look into a directory, or to open it.
+pub(super) fn unsearchable(error: io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Refusal::hinted(error, "the directories on the way must be searchable")
+        }
+        _ => error.into(),
+    }
+}
