@@ -192,7 +192,7 @@ fn a_directory_that_is_swapped_gives_rights_to_no_other_file() {
     let owned = ["serve", &word, "--mode", "666", "--owner", "65534:65534"];
     let swapped = trap.against(
         || swap_all(&trap.directory, &trap.ours),
-        || trap.starts(50, &[&["serve", &word], &owned], quickly),
+        || trap.starts(25, &[&["serve", &word], &owned], quickly),
     );
     assert_ne!(swapped, 0);
 }
@@ -208,7 +208,7 @@ fn a_client_whose_own_name_is_swapped_changes_and_removes_no_other_file() {
     let call = ["call", "--bind", &own, server.address(), "hello"];
     let swapped = trap.against(
         || swap_all(&trap.directory, &trap.ours),
-        || trap.starts(250, &[&call], quickly),
+        || trap.starts(60, &[&call], quickly),
     );
     assert_ne!(swapped, 0);
 }
