@@ -31,7 +31,7 @@ families!(
 
 families!(each_framing_has_its_request_and_its_reply, |place| {
     for (framing, request, reply, printed) in [
-        ("chunk", &b"ask"[..], &b"answer"[..], &b"answer"[..]),
+        ("chunk", &b"ask\n"[..], &b"answer"[..], &b"answer"[..]),
         ("line", b"ask\n", b"answer\nrest", b"answer\n"),
         ("null", b"ask\0", b"answer\0rest", b"answer\0"),
         (
@@ -58,7 +58,8 @@ families!(an_empty_message_is_no_chunk, |place| {
     let listener = RawListener::bind(place);
     let words = ["call", listener.address(), "--framing", "chunk"];
     let given = [&words[..], &[""]].concat();
-    for done in [sok(&given), sok(&words)] {
+    let bare = [&given[..], &["--no-newline"]].concat();
+    for done in [sok(&given), sok(&bare), sok(&words)] {
         assert_eq!(done.code, 2, "{}", done.stderr);
         assert_one_line(&done.stderr, listener.address());
         assert!(done.stderr.contains("--framing line"), "{}", done.stderr);
@@ -69,7 +70,7 @@ families!(with_framing_eof_our_end_is_seen_and_all_is_read, |place| {
     let listener = RawListener::bind(place);
     let call = Process::sok(&["call", listener.address(), "ask", "--framing", "eof"]);
     let mut served = listener.accept();
-    assert_eq!(served.rest(), b"ask");
+    assert_eq!(served.rest(), b"ask\n");
     served.send(b"one\ntwo");
     served.send(b"three");
     drop(served);
@@ -392,12 +393,18 @@ families!(
     }
 );
 
-families!(verbose_tells_what_was_connected_to, |place| {
+families!(verbose_tells_the_connection_and_its_end, |place| {
     let server = Server::start(place, &[]);
-    for command in ["call", "connect"] {
-        let done = sok_with(&[command, server.address(), "-v"], b"hi\n");
-        let told = format!("sok: connected address={}\n", server.address());
-        assert_eq!((done.code, done.stderr), (0, told), "{command}");
+    for words in [&["call"][..], &["connect"], &["connect", "--prompt", "> "]] {
+        let words = [words, &[server.address(), "-v"]].concat();
+        let done = sok_with(&words, b"hi\n");
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let address = server.address();
+        let begun = format!("sok: connected address={address}\n");
+        let ended = format!("sok: ended address={address} received=3 sent=3 seconds=");
+        for told in [begun, ended] {
+            assert_eq!(done.stderr.matches(&told).count(), 1, "{}", done.stderr);
+        }
     }
 });
 

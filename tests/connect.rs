@@ -185,6 +185,24 @@ families!(
     }
 );
 
+families!(
+    whoever_reads_our_output_sees_the_end_of_the_peer_while_we_send,
+    |place| {
+        let listener = RawListener::bind(place);
+        let mut client = Process::sok(&["connect", listener.address(), "--keep-sending"]);
+        let mut served = listener.accept();
+        served.send(b"that was all of mine");
+        served.finish();
+        assert_eq!(client.stdout().wait_closed(), b"that was all of mine");
+        client.write(b"later");
+        assert_eq!(served.take(5), b"later");
+        client.close_stdin();
+        assert_eq!(served.rest(), b"");
+        drop(served);
+        assert_eq!(client.wait(), 0, "{}", client.stderr().text());
+    }
+);
+
 families!(much_passes_both_ways_at_once, |place| {
     let (there, back) = (pattern(8 << 20), pattern((8 << 20) + 13));
     let listener = RawListener::bind(place);

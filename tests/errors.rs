@@ -397,6 +397,86 @@ fn what_cannot_be_meant_is_2() {
 }
 
 #[test]
+fn an_address_that_is_nearly_right_is_told_as_it_is_to_be_written() {
+    for (words, told) in [
+        (
+            &["connect", "localhost", "8080"][..],
+            "one word: tcp:localhost:8080",
+        ),
+        (
+            &["call", "127.0.0.1", "8080"],
+            "one word: inet:127.0.0.1:8080",
+        ),
+        (&["call", "::1", "8080", "hi"], "one word: inet6:[::1]:8080"),
+        (
+            &["wait", "localhost", "8080"],
+            "one word: tcp:localhost:8080",
+        ),
+        (
+            &["check", "db.example", "5432"],
+            "one word: tcp:db.example:5432",
+        ),
+        (
+            &["relay", ":1", "a.example", "80"],
+            "one word: tcp:a.example:80",
+        ),
+        (
+            &["connect", "localhost"],
+            "./localhost for a socket file, localhost:PORT for",
+        ),
+        (
+            &["connect", "8080"],
+            "write localhost:8080 to connect, :8080 to listen",
+        ),
+        (&["connect", "tcp://a.example:80"], "write tcp:a.example:80"),
+        (&["connect", "tcp6://[::1]:80/path"], "write tcp6:[::1]:80"),
+        (
+            &["connect", "inet://a.example"],
+            "write inet:a.example:PORT",
+        ),
+        (
+            &["connect", "http://a.example:8080/x?y"],
+            "write tcp:a.example:8080 to",
+        ),
+        (
+            &["connect", "https://a.example"],
+            "write tcp:a.example:PORT to",
+        ),
+        (
+            &["connect", "ssh://me@a.example:2222"],
+            "write tcp:a.example:2222 to",
+        ),
+        (&["connect", "http:///x"], "write tcp:HOST:PORT to"),
+        (&["connect", "::1:2299"], "in brackets: [::1]:2299"),
+        (
+            &["connect", "2001:db8::1"],
+            "in brackets: [2001:db8::1]:PORT",
+        ),
+        (&["connect", "fe80::1%1:80"], "in brackets: [fe80::1%1]:80"),
+        (&["connect", "inet6:::1"], "in brackets: [::1]:PORT"),
+        (
+            &["connect", "sctp:a.example:80"],
+            "write tcp:a.example:80 for TCP",
+        ),
+    ] {
+        assert_fails(&sok(words), 2, "", &[told]);
+    }
+    // A message of digits is one all the same.
+    let nobody = Place::new(Kind::Inet).nobody();
+    let done = sok(&["call", &nobody.address, "8080"]);
+    assert_fails(&done, 3, &nobody.address, &["refused"]);
+}
+
+families!(a_bare_number_is_a_duration_in_seconds, |place| {
+    let nobody = place.nobody();
+    for (written, shown) in [("0.3", "300ms"), ("1", "1s"), ("250ms", "250ms")] {
+        let done = sok(&["wait", &nobody.address, "--timeout", written]);
+        let told = format!("not there within {shown}");
+        assert_fails(&done, 124, &nobody.address, &[&told]);
+    }
+});
+
+#[test]
 fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
     for (words, told, help) in [
         (&["nonsense"][..], "unrecognized subcommand 'nonsense'", ""),
@@ -460,6 +540,16 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
         (
             &["connect", "@s", "--timeout", "soon"],
             "'soon' for '--timeout <DURATION>': ",
+            "connect",
+        ),
+        (
+            &["connect", "@s", "--timeout", "1.2.3"],
+            "write 500ms, 2s or 1m, or a number of seconds",
+            "connect",
+        ),
+        (
+            &["connect", "@s", "--timeout", "5000000000"],
+            "more than 100 years",
             "connect",
         ),
         // More than the clock can count.

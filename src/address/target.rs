@@ -68,31 +68,23 @@ impl Target {
             Some(_) => {}
         }
         let Some(colon) = text.iter().position(|&byte| byte == b':') else {
-            return Err(format!(
-                "no prefix and no port; write ./FILE for a socket file, HOST:PORT, or one of {}",
-                known_prefixes()
-            ));
+            return Err(without_colon(&String::from_utf8_lossy(text)));
         };
         let (prefix, rest) = (utf8(&text[..colon])?, &text[colon + 1..]);
-        match Family::from_prefix(prefix) {
-            Some(family) if family.is_network() => network(Some(family), utf8(rest)?),
-            Some(_) => unix(rest),
+        let family = Family::from_prefix(prefix);
+        let is_local = family.is_some_and(|family| !family.is_network());
+        if is_local {
+            return unix(rest);
+        }
+        if let Some(url) = rest.strip_prefix(b"//") {
+            let is_known = family.is_some() || prefix == EITHER;
+            return Err(not_a_url(prefix, is_known, &String::from_utf8_lossy(url)));
+        }
+        match family {
+            Some(family) => network(Some(family), utf8(rest)?),
             None if prefix == EITHER => network(None, utf8(rest)?),
             None if rest.iter().all(|byte| byte.is_ascii_digit()) => network(None, utf8(text)?),
-            None if rest.contains(&b':')
-                && text.iter().all(|b| b.is_ascii_hexdigit() || *b == b':') =>
-            {
-                Err("an IPv6 address goes in brackets: [::1]:8082".to_owned())
-            }
-            None if !rest.contains(&b'/') => Err(format!(
-                "{:?} is no port number, and {prefix:?} no prefix; known are {}",
-                String::from_utf8_lossy(rest),
-                known_prefixes()
-            )),
-            None => Err(format!(
-                "unknown prefix {prefix:?}, known are {}",
-                known_prefixes()
-            )),
+            None => Err(unknown_prefix(prefix, text, rest)),
         }
     }
 
@@ -241,6 +233,67 @@ fn known_prefixes() -> String {
     known.join(" ")
 }
 
+/// What to write in place of a word with neither prefix nor port.
+fn without_colon(word: &str) -> String {
+    match port_number(word) {
+        Ok(port) => format!("no host; write localhost:{port} to connect, :{port} to listen"),
+        Err(_) => format!(
+            "no prefix and no port; write ./{word} for a socket file, {word}:PORT for a host, or one \
+             of {}",
+            known_prefixes()
+        ),
+    }
+}
+
+/// What to write in place of `PREFIX://REST`.
+fn not_a_url(prefix: &str, is_known: bool, rest: &str) -> String {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let has_port = |host: &str| network(None, host).is_ok();
+    let host = match host {
+        "" => "HOST:PORT".to_owned(),
+        host if has_port(host) => host.to_owned(),
+        host => format!("{host}:PORT"),
+    };
+    match is_known {
+        true => format!("an address is no URL; write {prefix}:{host}"),
+        false => format!(
+            "unknown prefix {prefix:?}, and this is no URL; write tcp:{host} to connect to it by TCP"
+        ),
+    }
+}
+
+/// What to write in place of a word whose prefix is not known.
+fn unknown_prefix(prefix: &str, text: &[u8], rest: &[u8]) -> String {
+    let (text, rest) = (String::from_utf8_lossy(text), String::from_utf8_lossy(rest));
+    let known = known_prefixes();
+    if let Some(address) = in_brackets(&text) {
+        format!("an IPv6 address goes in brackets: {address}")
+    } else if rest.contains('/') {
+        format!("unknown prefix {prefix:?}, known are {known}")
+    } else if network(None, &rest).is_ok() {
+        format!("no prefix {prefix:?}; write tcp:{rest} for TCP, known are {known}")
+    } else {
+        format!("{rest:?} is no port number, and {prefix:?} no prefix; known are {known}")
+    }
+}
+
+/// An IPv6 address that was written without brackets as it goes with a port, which its last group
+/// may be.
+fn in_brackets(text: &str) -> Option<String> {
+    let is_address = |host: &str| {
+        let ip = host.split('%').next().unwrap_or_default();
+        ip.parse::<Ipv6Addr>().is_ok()
+    };
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_address(host) && port_number(port).is_ok() => {
+            Some(format!("[{host}]:{port}"))
+        }
+        _ if is_address(text) => Some(format!("[{text}]:PORT")),
+        _ => None,
+    }
+}
+
 fn utf8(text: &[u8]) -> std::result::Result<&str, String> {
     std::str::from_utf8(text).map_err(|_| "a host is written in UTF-8".to_owned())
 }
@@ -267,7 +320,8 @@ fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, St
     };
     let port = port.ok_or("there is no port; write HOST:PORT")?;
     if host.contains(':') && !text.starts_with('[') {
-        return Err(format!("an IPv6 address goes in brackets: [{host}]:{port}"));
+        let address = in_brackets(text).unwrap_or_else(|| format!("[{host}]:{port}"));
+        return Err(format!("an IPv6 address goes in brackets: {address}"));
     }
     host_and_port(family, host, port_number(port)?)
 }

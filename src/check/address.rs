@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::listener::{Process, Seen, by_connection, by_credentials};
 use crate::address::{Address, Target};
-use crate::client::resolve;
+use crate::client::{join_all, resolve};
 use crate::error::{Error, Kind, Result};
 use crate::net::{ConnectOptions, Credentials, Stream};
 
@@ -55,20 +55,20 @@ pub struct Answer {
 /// # Errors
 /// If the target does not resolve. That nobody serves is in [`Served::failure`].
 pub async fn check_address(target: &Target, limit: Duration) -> Result<Served> {
-    let mut addresses = Vec::new();
-    let mut failures = Vec::new();
-    for address in resolve(target, Some(Instant::now() + limit)).await? {
-        let options = ConnectOptions {
-            bind: None,
-            deadline: Some(Instant::now() + limit),
-            ..ConnectOptions::default()
-        };
+    let resolved = resolve(target, Some(Instant::now() + limit)).await?;
+    let options = ConnectOptions {
+        deadline: Some(Instant::now() + limit),
+        ..ConnectOptions::default()
+    };
+    let tries = resolved.iter().map(async |address| {
         let began = Instant::now();
-        let connected = Stream::connect(&address, &options).await;
+        let connected = Stream::connect(address, &options).await;
         let took = began.elapsed();
-        addresses.push(answer(&address, &connected, took));
-        failures.extend(connected.err());
-    }
+        (answer(address, &connected, took), connected.err())
+    });
+    // Side by side: one that stays silent does not hold up the others.
+    let (addresses, failures): (Vec<_>, Vec<_>) = join_all(tries).await.into_iter().unzip();
+    let failures = failures.into_iter().flatten().collect();
     let serves = addresses.iter().any(|answer| answer.serves);
     Ok(Served {
         target: target.to_string(),

@@ -1,6 +1,6 @@
 //! An address on the command line: a word, or its parts.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
@@ -28,6 +28,16 @@ pub(crate) struct AddressParts {
     /// The port
     #[arg(long)]
     port: Option<String>,
+}
+
+/// The address that was meant by `host` and `port` as two words, if that is what they are.
+pub(super) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
+    if Target::parse(host).is_ok() || host.as_bytes().starts_with(b"-") {
+        return None;
+    }
+    let port = port_number(port.to_str()?).ok()?;
+    let target = Target::network(None, host.to_str()?, port).ok()?;
+    Some(format!("HOST and PORT are one word: {target}"))
 }
 
 impl AddressParts {

@@ -10,8 +10,9 @@ use humantime::format_duration;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::args::{CallArgs, CallFramingArg};
-use super::connect::plan;
+use super::address::as_one_word;
+use super::args::CallArgs;
+use super::connect::{plan, report_end};
 use super::exit::Exit;
 use super::ui::Ui;
 use super::{block_on, ui, until_signal};
@@ -26,38 +27,57 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         // With the address in its parts the one word is the message.
         args.message = args.address.take();
     }
-    let target = args.parts.target(args.address.as_ref())?;
+    let target = args.parts.target(args.address.as_ref()).map_err(|error| {
+        let words = args.address.as_deref().zip(args.message.as_deref());
+        match words.and_then(|(host, port)| as_one_word(host, port)) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    })?;
     let plan = plan(&args.dial, None)?;
-    let framing = args.framing.framing.map(CallFramingArg::framing);
-    let framing = if args.lines.is_some() {
-        Some(Framing::Line)
-    } else {
-        framing.unwrap_or(Some(Framing::Line))
+    let is_default = args.framing.framing.is_none()
+        && args.lines.or(args.bytes).is_none()
+        && args.until.is_empty();
+    // Lines end a reply where they are counted or compared; without any word of it, one is a reply.
+    let framing = match args.framing.framing {
+        Some(framing) => framing.framing(),
+        None => Some(Framing::Line),
     };
     let kind = Call {
         rule: Rule {
-            framing: framing.unwrap_or(Framing::Chunk),
+            // What is read to the end may have a greeting before it, in lines.
+            framing: framing.unwrap_or(Framing::Line),
             max_message: args.framing.max_message(),
         },
+        greeting: args.skip.unwrap_or(0),
         until: match (args.bytes, framing) {
             (Some(count), _) => Until::Bytes(count),
             (None, None) => Until::End,
-            (None, Some(_)) => Until::Messages(args.lines.unwrap_or(1)),
+            (None, Some(_)) if args.until.is_empty() => Until::Messages(args.lines.unwrap_or(1)),
+            (None, Some(_)) => {
+                let last = std::mem::take(&mut args.until);
+                Until::OneOf(last.into_iter().map(OsString::into_vec).collect())
+            }
         },
     };
-    if args.framing.is_limited() && !matches!(kind.until, Until::Messages(_)) {
+    let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
+    if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
         let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
         return Err(Error::because("call", &target, Kind::Usage, cause));
     }
-    let finish = framing.is_none();
-    let work = limited(&target, &plan, args.message, finish, kind, args.timeout);
-    let is_default = args.framing.framing.is_none() && args.lines.or(args.bytes).is_none();
+    let sending = Sending {
+        message: args.message,
+        adds_newline: !args.no_newline && matches!(framing, None | Some(Framing::Chunk)),
+        bare: framing.is_none() || args.no_newline && framing == Some(Framing::Line),
+        finish: framing.is_none() && !args.no_half_close,
+    };
+    let work = limited(&target, &plan, sending, kind, args.timeout);
     let work = async {
         let surplus = work.await?;
         if surplus > 0 && is_default {
             ui.note(&format!(
                 "the reply is its first line: what came after it was left out ({}); \
-                 see --lines, --bytes and --framing",
+                 see --lines, --until, --bytes and --framing",
                 ByteSize(surplus as u64)
             ));
         }
@@ -82,11 +102,20 @@ async fn read_stdin() -> Result<Vec<u8>> {
     reading.await?.map_err(failed)
 }
 
+/// What is sent, as the options say.
+struct Sending {
+    /// The standard input where it is not given.
+    message: Option<OsString>,
+    /// Whether a message that is given ends like a line. An empty one stays empty: nothing is sent.
+    adds_newline: bool,
+    bare: bool,
+    finish: bool,
+}
+
 async fn limited(
     target: &Target,
     plan: &ConnectPlan,
-    message: Option<OsString>,
-    finish: bool,
+    sending: Sending,
     kind: Call,
     timeout: Option<Duration>,
 ) -> Result<usize> {
@@ -96,14 +125,20 @@ async fn limited(
         let cause = format!("{what} within {limit}");
         Err(Error::because("call", target, Kind::TimedOut, cause))
     };
-    let message = match message {
-        Some(message) => message.into_vec(),
+    let message = match sending.message {
+        Some(message) => {
+            let mut message = message.into_vec();
+            if sending.adds_newline && !message.is_empty() && !message.ends_with(b"\n") {
+                message.push(b'\n');
+            }
+            message
+        }
         None => match until(deadline, read_stdin()).await {
             Some(read) => read?,
             None => return late("standard input did not end"),
         },
     };
-    if message.is_empty() && !finish && kind.rule.framing == Framing::Chunk {
+    if message.is_empty() && kind.rule.framing == Framing::Chunk {
         let cause = "an empty message has no chunk to send";
         let error = Error::because("call", target, Kind::Usage, cause);
         return Err(error.with_hint("use --framing line"));
@@ -116,11 +151,20 @@ async fn limited(
     }
     let (stream, address) = connect(target, &plan).await?;
     info!(%address, "connected");
-    let request = Request { message, finish };
+    let began = Instant::now();
+    let request = Request {
+        message,
+        bare: sending.bare,
+        finish: sending.finish,
+    };
     let mut output = ui::stdout()?;
     let replied = call(&stream, &address, request, kind, &mut output);
     match until(deadline, replied).await {
-        Some(replied) => replied,
+        Some(replied) => {
+            let called = replied?;
+            report_end(&address, called.traffic, began);
+            Ok(called.surplus)
+        }
         None => late("the reply was not complete"),
     }
 }

@@ -1,16 +1,23 @@
 //! `sok connect`: standard input to the socket, the socket to standard output.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::unistd::dup2_stdout;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
 use super::prompt::{self, Editor};
+use super::ui::Standard;
 use super::{block_on, ui, until_signal};
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Conversation, ExchangeOptions, connect, exchange};
 use crate::error::{Error, Kind, Result};
+use crate::loops::Traffic;
 
 /// The prompt of a terminal's conversation that was given none.
 const PROMPT: &str = "> ";
@@ -39,6 +46,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
     let work = async {
         let (stream, address) = connect(&target, &plan).await?;
         info!(%address, "connected");
+        let began = Instant::now();
         let mut output = ui::stdout()?;
         if let Some(prompt) = prompt {
             let conversation = Conversation {
@@ -46,9 +54,16 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
                 adds_newlines: ui::shows_output(),
             };
             let lines = Editor::new(prompt)?;
-            return prompt::hold(conversation.hold(&stream, &address, lines, &mut output)).await;
+            let held = conversation.hold(&stream, &address, lines, &mut output);
+            return prompt::hold(async {
+                let traffic = held.await?;
+                report_end(&address, traffic, began);
+                Ok(traffic)
+            })
+            .await;
         }
-        exchange(stream, &address, ui::stdin()?, output, options).await?;
+        let traffic = exchange(stream, &address, ui::stdin()?, Output(output), options).await?;
+        report_end(&address, traffic, began);
         Ok(Exit::Done)
     };
     block_on(async {
@@ -57,6 +72,42 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
             false => work.await,
         }
     })
+}
+
+/// Reports the end of a connection, as a server does.
+pub(super) fn report_end(address: &Address, traffic: Traffic, began: Instant) {
+    let Traffic { received, sent } = traffic;
+    let seconds = began.elapsed().as_secs_f64();
+    info!(%address, received, sent, seconds, "ended");
+}
+
+/// The standard output, which really is closed when the exchange drops it at the end of the peer:
+/// whoever reads it sees the end, also while we go on sending.
+struct Output(Standard);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Not only closed: a descriptor that is opened later must not become the standard output.
+        let nowhere = File::options().write(true).open("/dev/null");
+        // Without it the end comes with ours.
+        let _ = nowhere.map(dup2_stdout);
+    }
 }
 
 /// How to connect, as the options of every client say.

@@ -14,7 +14,7 @@ use super::listening::listen_options;
 use super::serve::{Server, limits, raise_descriptor_limit};
 use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
-use crate::client::ConnectPlan;
+use crate::client::{ConnectPlan, Waiting};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Limits, OnHangup};
 use crate::net::{reaches, refuse_unreachable};
@@ -42,8 +42,10 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let may_loop = target.is_name() || targets.iter().any(Target::is_name);
     let threads = args.limits.threads.unwrap_or_else(processors);
     let own = own_descriptors(threads, targets.len());
-    // A client that waits for its target has a watch on the target's socket file, see inotify(7).
-    let each = 2 + usize::from(plan.retry_for.is_some());
+    // Those that wait for their target share one watch on its socket file.
+    let own = own + usize::from(plan.retry_for.is_some());
+    // The client and the target.
+    let each = 2;
     let descriptors = raise_descriptor_limit();
     let most = affordable(descriptors, own, each);
     let mut limits = limits(&args.limits);
@@ -98,6 +100,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                     target,
                     plan,
                     may_loop,
+                    waiting: Waiting::default(),
                     engine,
                     idle_timeout,
                     half_close_timeout,

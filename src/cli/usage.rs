@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::address::as_one_word;
 use super::args::{Cli, Talk};
 use super::exit::Exit;
 use super::ui::Ui;
@@ -67,11 +68,7 @@ fn told(error: &clap::Error, words: &[OsString]) -> Error {
 }
 
 /// What may have been meant with a word that is taken for an option, and is none.
-fn as_value(
-    error: &clap::Error,
-    command: Option<&str>,
-    words: &[OsString],
-) -> Option<&'static str> {
+fn as_value(error: &clap::Error, command: Option<&str>, words: &[OsString]) -> Option<String> {
     let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
         return None;
     };
@@ -80,15 +77,21 @@ fn as_value(
     }
     let is_it = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with(argument));
     let at = words.iter().position(is_it)?;
-    let before = words.get(at.checked_sub(1)?)?.to_str()?;
-    match command {
-        _ if before.starts_with("--") => {
-            Some("a value that begins with - is written --OPTION=VALUE")
-        }
-        Some("wait") => Some("if it is of a command to run, write -- before that"),
-        Some("call") => Some("if it is the message, write -- before the address"),
-        _ => None,
+    let before = words.get(at.checked_sub(1)?)?;
+    // The port may be the word too many, or the one before it, as in 'call HOST PORT MESSAGE'.
+    let mut pairs = words[..=at].windows(2).rev().take(2);
+    if let Some(hint) = pairs.find_map(|pair| as_one_word(&pair[0], &pair[1])) {
+        return Some(hint);
     }
+    let hint = match command {
+        _ if before.to_str()?.starts_with("--") => {
+            "a value that begins with - is written --OPTION=VALUE"
+        }
+        Some("wait") => "if it is of a command to run, write -- before that",
+        Some("call") => "if it is the message, write -- before the address",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn commands() -> Vec<String> {
@@ -100,7 +103,7 @@ fn commands() -> Vec<String> {
 }
 
 /// What is wrong, and the tips, out of a message that may go on with the usage.
-fn cause(message: &str, has_usage: bool, as_value: Option<&str>) -> String {
+fn cause(message: &str, has_usage: bool, as_value: Option<String>) -> String {
     let mut rest = message.strip_prefix("error: ").unwrap_or(message);
     // From the last one on, as a part of the command line is quoted before.
     let ends = ["\n\nFor more information", "\n\nUsage: "];
@@ -114,7 +117,7 @@ fn cause(message: &str, has_usage: bool, as_value: Option<&str>) -> String {
     let mut told: Vec<String> = paragraphs
         .filter(|text| !text.is_empty() && !text.starts_with("tip: to pass '"))
         .collect();
-    told.extend(as_value.map(str::to_owned));
+    told.extend(as_value);
     told.join("; ")
 }
 

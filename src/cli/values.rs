@@ -27,13 +27,20 @@ pub(super) fn lesson(text: &str) -> Result<Lesson, String> {
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
+/// A number with its unit, or a bare number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     // Who writes it means a minute, and would wait for a month.
     if text.contains('M') {
         return Err("M would be a month; write 1m for a minute".to_owned());
     }
-    let duration = humantime::parse_duration(text);
-    let duration = duration.map_err(|error| format!("{error}; write 500ms, 2s or 1m"))?;
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let duration = match text.parse().ok().filter(|_| is_number) {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        None => humantime::parse_duration(text)
+            .map_err(|error| format!("{error}; write 500ms, 2s or 1m, or a number of seconds")),
+    }?;
     // What the clock cannot count would end in a panic.
     (duration <= DURATION_MAX)
         .then_some(duration)

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use super::address::as_one_word;
 use super::args::WaitArgs;
 use super::block_on;
 use super::exit::Exit;
@@ -15,9 +16,15 @@ use crate::error::{Error, Kind, Result};
 pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
     let targets = (0..).zip(&args.addresses).map(|(place, word)| {
         let target = Target::parse(word);
-        target.map_err(|error| match place > 0 && args.command.is_empty() {
-            true => error.with_hint("if the command begins here, write -- before it"),
-            false => error,
+        target.map_err(|error| {
+            let next = args.addresses.get(place + 1);
+            if let Some(hint) = next.and_then(|port| as_one_word(word, port)) {
+                return error.with_hint(hint);
+            }
+            match place > 0 && args.command.is_empty() {
+                true => error.with_hint("if the command begins here, write -- before it"),
+                false => error,
+            }
         })
     });
     let targets: Vec<Target> = targets.collect::<Result<_>>()?;

@@ -6,7 +6,7 @@ use std::pin::pin;
 use crate::address::Address;
 use crate::client::output_error;
 use crate::error::{Error, Result};
-use crate::loops::{Framing, Inbox, MemoryLimit, Rule};
+use crate::loops::{Inbox, MemoryLimit, Rule, Traffic};
 use crate::net::Stream;
 
 /// What one receive takes at first: most replies are short, and to touch new memory is most of
@@ -16,10 +16,12 @@ const RECEIVE: usize = 4 * 1024;
 const RECEIVE_MAX: usize = 64 * 1024;
 
 /// Where a reply ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Until {
     /// After so many messages.
     Messages(u64),
+    /// After a message that is one of these; a carriage return at its end is not compared.
+    OneOf(Vec<Vec<u8>>),
     /// After so many bytes, whatever they are.
     Bytes(u64),
     /// Where the peer ends.
@@ -31,22 +33,35 @@ pub enum Until {
 pub struct Request {
     /// The message without its frame.
     pub message: Vec<u8>,
+    /// Whether it is sent as it is, without a frame.
+    pub bare: bool,
     /// Whether our sending half ends after it, so that the peer sees the end.
     pub finish: bool,
 }
 
-/// One call: the frame of its messages, and where the reply ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One call: the frame of its messages, and where the reply begins and ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// How messages are framed, both ways.
     pub rule: Rule,
+    /// How many messages the peer sends before it takes a request: they are no part of the reply.
+    pub greeting: u64,
     /// Where the reply ends.
     pub until: Until,
 }
 
+/// What came of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Called {
+    /// The bytes that came with the end of the reply and are no part of it: they are not written.
+    pub surplus: usize,
+    /// All bytes that passed, frames and greeting counted.
+    pub traffic: Traffic,
+}
+
 /// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete,
-/// even when the peer keeps the connection open. Gives the number of bytes that came with the end of
-/// the reply and are no part of it: they are not written.
+/// even when the peer keeps the connection open. After a greeting the request is sent only once the
+/// greeting has come, as some servers break off with a client that does not wait for it.
 ///
 /// A line and a NUL-ended message are written with their delimiter, a length-framed one without
 /// its length.
@@ -60,9 +75,12 @@ pub async fn call(
     request: Request,
     call: Call,
     output: &mut impl Write,
-) -> Result<usize> {
+) -> Result<Called> {
     let broken = |operation, source| Error::new(operation, address, source);
-    let framed = frame(&request.message, call.rule).map_err(|error| broken("send", error))?;
+    let framed = match request.bare {
+        true => request.message,
+        false => frame(&request.message, call.rule).map_err(|error| broken("send", error))?,
+    };
     let mut sending = pin!(async {
         stream.send_all(&framed).await?;
         if request.finish {
@@ -77,7 +95,7 @@ pub async fn call(
     let ended = loop {
         tokio::select! {
             biased;
-            result = &mut sending, if sent.is_none() => sent = Some(result),
+            result = &mut sending, if sent.is_none() && reply.greeting == 0 => sent = Some(result),
             received = stream.receive(&mut buffer) => match received {
                 Ok(0) => break reply.finish(output)?,
                 Ok(count) => {
@@ -115,7 +133,13 @@ pub async fn call(
         }
     }
     .map_err(|error| broken("send", error))?;
-    Ok(reply.surplus)
+    Ok(Called {
+        surplus: reply.surplus,
+        traffic: Traffic {
+            received: reply.received,
+            sent: framed.len() as u64,
+        },
+    })
 }
 
 /// Takes what the peer says beyond its reply, until that fails.
@@ -149,9 +173,12 @@ enum TakeError {
 
 /// Writes what belongs to the reply, and knows when it is complete.
 struct ReplyReader {
+    rule: Rule,
+    /// The messages that are still to come before the reply.
+    greeting: u64,
     until: Until,
-    framing: Framing,
     inbox: Inbox,
+    received: u64,
     /// What came after its end.
     surplus: usize,
 }
@@ -159,15 +186,37 @@ struct ReplyReader {
 impl ReplyReader {
     fn new(call: Call) -> Self {
         Self {
+            rule: call.rule,
+            greeting: call.greeting,
             until: call.until,
-            framing: call.rule.framing,
             inbox: Inbox::new(call.rule, MemoryLimit::new(usize::MAX)),
+            received: 0,
             surplus: 0,
         }
     }
 
     /// Takes what was received; whether the reply is complete.
     fn take(
+        &mut self,
+        bytes: &[u8],
+        output: &mut impl Write,
+    ) -> std::result::Result<bool, TakeError> {
+        self.received += bytes.len() as u64;
+        if self.greeting == 0 {
+            return self.take_reply(bytes, output);
+        }
+        let mut received = bytes;
+        while self.greeting > 0 {
+            let message = self.inbox.next_message(&mut received);
+            match message.map_err(TakeError::Reply)? {
+                Some(_) => self.greeting -= 1,
+                None => return Ok(false),
+            }
+        }
+        self.take_reply(received, output)
+    }
+
+    fn take_reply(
         &mut self,
         bytes: &[u8],
         output: &mut impl Write,
@@ -191,22 +240,23 @@ impl ReplyReader {
                 self.surplus = bytes.len() - count;
                 Ok(*left == 0)
             }
-            Until::Messages(left) => {
+            until @ (Until::Messages(_) | Until::OneOf(_)) => {
                 let mut received = bytes;
                 // Written at once: whoever reads a line gets it whole.
                 let mut whole = Vec::new();
                 let taken = loop {
-                    if *left == 0 {
-                        self.surplus = received.len();
-                        break Ok(true);
-                    }
                     match self.inbox.next_message(&mut received) {
-                        Ok(Some(message)) => whole.extend_from_slice(message),
+                        Ok(Some(message)) => {
+                            whole.extend_from_slice(message);
+                            whole.extend_from_slice(self.rule.framing.delimiter());
+                            if until.ends_with(message) {
+                                self.surplus = received.len();
+                                break Ok(true);
+                            }
+                        }
                         Ok(None) => break Ok(false),
                         Err(error) => break Err(TakeError::Reply(error)),
                     }
-                    whole.extend_from_slice(self.framing.delimiter());
-                    *left -= 1;
                 };
                 write(&whole)?;
                 taken
@@ -217,19 +267,37 @@ impl ReplyReader {
     /// The peer ended: writes what has come of an unfinished reply, and says whether it is one.
     fn finish(&mut self, output: &mut impl Write) -> Result<io::Result<()>> {
         let missing = match self.until {
+            _ if self.greeting > 0 => "before its greeting was complete".to_owned(),
             Until::End => return Ok(Ok(())),
             Until::Bytes(left) => format!("{left} bytes before the reply was complete"),
-            Until::Messages(_) if !self.inbox.unfinished().is_empty() => {
+            Until::Messages(_) | Until::OneOf(_) if !self.inbox.unfinished().is_empty() => {
                 output
                     .write_all(self.inbox.unfinished())
                     .map_err(output_error)?;
                 "in the middle of the reply".to_owned()
             }
-            Until::Messages(_) => "before the reply was complete".to_owned(),
+            Until::Messages(_) | Until::OneOf(_) => "before the reply was complete".to_owned(),
         };
         Ok(Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             format!("the peer closed the connection {missing}"),
         )))
+    }
+}
+
+impl Until {
+    /// Counts a message; whether it is the last one of the reply.
+    fn ends_with(&mut self, message: &[u8]) -> bool {
+        match self {
+            Self::Messages(left) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            Self::OneOf(last) => {
+                let text = message.strip_suffix(b"\r").unwrap_or(message);
+                last.iter().any(|last| last == text)
+            }
+            Self::Bytes(_) | Self::End => false,
+        }
     }
 }

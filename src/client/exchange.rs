@@ -48,7 +48,8 @@ pub struct ExchangeOptions {
 ///
 /// The end of the input ends our sending half. The exchange ends when the peer ends, though not
 /// before the input says nothing for a moment: a peer that has closed then resets the connection,
-/// and one that has only ended its sending half has it all.
+/// and one that has only ended its sending half has it all. The output is flushed and dropped as soon
+/// as the peer has ended, also while we go on sending: whoever reads it may wait for its end.
 ///
 /// # Errors
 /// [`Kind::Broken`] if the peer resets the connection or leaves with data of ours unsent,

@@ -5,17 +5,22 @@ mod call;
 mod connect;
 mod conversation;
 mod exchange;
+mod failures;
+mod race;
 mod retry;
 mod wait;
+mod waiting;
 
 use std::time::Duration;
 
-pub use self::call::{Call, Request, Until, call};
+pub use self::call::{Call, Called, Request, Until, call};
+pub use self::connect::ConnectPlan;
 pub(crate) use self::connect::resolve;
-pub use self::connect::{ConnectPlan, connect};
 pub use self::conversation::{Conversation, Lines};
 pub use self::exchange::{ExchangeOptions, exchange};
+pub(crate) use self::race::join_all;
 pub use self::wait::{WaitPlan, wait};
+pub use self::waiting::{Waiting, connect};
 use crate::error::{Error, Kind};
 
 /// For how long an input says nothing that is not about to say more. When the peer has ended, what

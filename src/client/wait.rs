@@ -7,11 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::connect::{ConnectPlan, connect, resolve};
+use super::connect::{ConnectPlan, try_once};
 use super::retry::Retry;
-use crate::address::{Address, Target};
+use crate::address::Target;
 use crate::error::{Error, Kind, Result};
-use crate::net::Stream;
 
 /// The least that one try may take, whatever the interval.
 const TRY_MIN: Duration = Duration::from_secs(1);
@@ -45,10 +44,10 @@ impl Default for WaitPlan {
 
 /// Waits until all `targets` accept a connection, each of which is closed at once.
 ///
-/// "Not there yet" is no file, a stale one, a refusal, a full backlog, no answer, an unreachable
-/// network, and a name that does not resolve; all else will never be, and ends the wait unless
-/// another target is enough. "Gone" is no file, a stale one, a refusal, of each address that a name
-/// stands for, and a name that does not resolve.
+/// "Not there yet" is what may pass for [`connect`](super::connect) too: no file, a stale one, a
+/// refusal, a full backlog, no answer, an unreachable network, a name that does not resolve; all else
+/// ends the wait unless another target is enough. "Gone" is no file, a stale one, a refusal, of each
+/// address that a name stands for, and a name that does not resolve.
 ///
 /// # Errors
 /// [`Kind::TimedOut`] with the last reason of each target that is late, or what will never be.
@@ -90,35 +89,35 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
 async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -> Result<()> {
     let mut retry = Retry::of(target, plan.interval);
     let mut last = "no try has ended".to_owned();
+    let connecting = ConnectPlan {
+        timeout: Some(plan.interval.max(TRY_MIN)),
+        ..ConnectPlan::default()
+    };
     let tries = async {
         loop {
             // No longer than there is time: so the last one tells why it failed.
-            let left = deadline.map(|deadline| deadline - Instant::now());
-            let most = plan.interval.max(TRY_MIN);
-            let connecting = ConnectPlan {
-                timeout: Some(left.map_or(most, |left| left.min(most))),
-                ..ConnectPlan::default()
-            };
-            let tried = match plan.gone {
-                true => anybody(target, &connecting).await,
-                false => connect(target, &connecting).await,
-            };
-            match tried {
+            match try_once(target, &connecting, deadline).await {
                 Ok((_, address)) if !plan.gone => {
                     info!(%address, "connected");
                     return Ok(());
                 }
                 Ok((_, address)) => last = format!("{address} accepts"),
                 // A try that time cut short tells nothing of an address that it did not reach.
-                Err(error)
+                Err(failures) if failures.is_unresolved() && plan.strict_dns => {
+                    return Err(failures.into_error(target));
+                }
+                // A try that time cut short tells nothing of an address that it did not reach.
+                Err(failures)
                     if plan.gone
-                        && is_gone(&error, plan.strict_dns)
+                        && failures.nobody_is_left()
                         && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
                 {
                     return Ok(());
                 }
-                Err(error) if may_pass(&error, plan.strict_dns) => last = error.to_string(),
-                Err(error) => return Err(error),
+                Err(failures) if failures.may_pass() => {
+                    last = failures.into_error(target).to_string();
+                }
+                Err(failures) => return Err(failures.into_error(target)),
             }
             retry.next().await;
         }
@@ -137,65 +136,5 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
             );
             Err(Error::because("wait for", target, Kind::TimedOut, cause))
         }
-    }
-}
-
-/// Connects to any address of `target`, each of which is tried. If none accepts, the error is of one
-/// where somebody may be, as by a full backlog; then of one where nobody is.
-async fn anybody(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
-    let deadline = plan.timeout.map(|limit| Instant::now() + limit);
-    let mut told: Option<Error> = None;
-    for address in resolve(target, deadline).await? {
-        match connect(&address.into(), plan).await {
-            Ok(connected) => return Ok(connected),
-            Err(error) => {
-                // An address that this machine cannot reach tells nothing of the others.
-                let weight = |error: &Error| match error.kind() {
-                    Kind::Other | Kind::Usage => 0,
-                    Kind::NobodyThere => 1,
-                    _ => 2,
-                };
-                if told
-                    .as_ref()
-                    .is_none_or(|told| weight(told) < weight(&error))
-                {
-                    told = Some(error);
-                }
-            }
-        }
-    }
-    Err(told.unwrap_or_else(|| {
-        let cause = "the name has no address";
-        Error::because("resolve", target, Kind::Unresolved, cause)
-    }))
-}
-
-/// Whether nobody is there any more: a name goes with its host.
-fn is_gone(error: &Error, strict_dns: bool) -> bool {
-    match error.kind() {
-        Kind::NobodyThere => true,
-        Kind::Unresolved => !strict_dns,
-        _ => false,
-    }
-}
-
-/// Whether a later try may succeed.
-fn may_pass(error: &Error, strict_dns: bool) -> bool {
-    use nix::Error as E;
-    match error.kind() {
-        Kind::NobodyThere | Kind::TimedOut | Kind::Broken => true,
-        Kind::Unresolved => !strict_dns,
-        Kind::Other => matches!(
-            error.os_error().map(E::from_raw),
-            Some(
-                E::ENETUNREACH
-                    | E::EHOSTUNREACH
-                    | E::ENETDOWN
-                    | E::EADDRNOTAVAIL
-                    | E::EMFILE
-                    | E::ENFILE
-            )
-        ),
-        Kind::Usage | Kind::Denied | Kind::InUse | Kind::OutputClosed => false,
     }
 }

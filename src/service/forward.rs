@@ -6,7 +6,7 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::address::{Address, Target};
-use crate::client::{ConnectPlan, connect};
+use crate::client::{ConnectPlan, Waiting};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Traffic};
 use crate::net::{Peer, Stream};
@@ -23,6 +23,8 @@ pub struct Forward {
     pub target: Target,
     /// How it is connected to.
     pub plan: ConnectPlan,
+    /// The clients that wait for the target.
+    pub waiting: Waiting,
     /// Whether the target may turn out to be the address that a connection came to, which is then
     /// refused: it would go round for ever. It costs a system call for each connection, and is for a
     /// name, which may stand for any address.
@@ -91,7 +93,7 @@ impl Forward {
         }
         tokio::select! {
             biased;
-            connected = connect(&self.target, &plan) => connected,
+            connected = self.waiting.connect(&self.target, &plan) => connected,
             reset = near.reset_by_peer() => Err(Error::new("receive", connection.peer(), reset)),
         }
     }

@@ -224,10 +224,12 @@ impl Client {
     pub(super) async fn ask(&self, message: &str, rule: Rule) -> Result<String> {
         let request = Request {
             message: message.into(),
+            bare: false,
             finish: false,
         };
         let one = Call {
             rule,
+            greeting: 0,
             until: Until::Messages(1),
         };
         let mut reply = Vec::new();

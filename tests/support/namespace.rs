@@ -12,9 +12,22 @@ pub(crate) fn in_own_mounts(
     arguments: &[&str],
     more: &[&str],
 ) -> Option<Done> {
-    let script = format!("mount --bind \"$FILE\" {target} || exit 99; {script}");
     let options = [&["--mount"], more].concat();
-    unshared(&options, file, &script, arguments)
+    unshared(&options, file, &mounted(target, script), arguments)
+}
+
+/// Starts a script with `file` in the place of `target`, where [`in_own_mounts`] can run one.
+pub(crate) fn spawn_in_own_mounts(
+    file: &str,
+    target: &str,
+    script: &str,
+    arguments: &[&str],
+) -> Process {
+    spawn(&["--mount"], file, &mounted(target, script), arguments)
+}
+
+fn mounted(target: &str, script: &str) -> String {
+    format!("mount --bind \"$FILE\" {target} || exit 99; {script}")
 }
 
 /// Runs a script in a network of its own, whose loopback interface is down; it exits 99 if it
@@ -27,11 +40,15 @@ fn unshared(options: &[&str], file: &str, script: &str, arguments: &[&str]) -> O
     if !require_peer("unshare") {
         return None;
     }
+    let done = spawn(options, file, script, arguments).done();
+    let refused = done.code == 99 || done.stderr.starts_with("unshare:");
+    (!refused).then_some(done)
+}
+
+fn spawn(options: &[&str], file: &str, script: &str, arguments: &[&str]) -> Process {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user"]).args(options);
     command.args(["sh", "-c", script, "sh"]).args(arguments);
     command.env("FILE", file).env("SOK", Process::PROGRAM);
-    let done = Process::spawn(command).done();
-    let refused = done.code == 99 || done.stderr.starts_with("unshare:");
-    (!refused).then_some(done)
+    Process::spawn(command)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, KeepaliveArg};
+use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, KeepaliveArg, MESSAGES};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, count_of_bytes, duration, some_time};
 
@@ -25,7 +25,7 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) dial: DialArgs,
 
-    /// Give up connecting after this time, such as 500ms
+    /// Give up connecting after this time, such as 500ms, or 5 for 5 seconds
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 
@@ -76,7 +76,7 @@ pub(crate) struct WaitArgs {
     #[arg(help_heading = WAIT)]
     pub(crate) interval: Duration,
 
-    /// Give up after this time, and tell the last reason
+    /// Give up after this time, such as 1m, or 5 for 5 seconds, and tell the last reason
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = WAIT)]
     pub(crate) timeout: Option<Duration>,
 
@@ -93,7 +93,8 @@ pub(crate) struct DialArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<OsString>,
 
-    /// Try again for this time while nobody is there
+    /// Try again for this time, such as 30s, or 30, while nobody is there, the name does not resolve, or
+    /// there is no way to it
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) retry_for: Option<Duration>,
 
@@ -107,7 +108,8 @@ pub(crate) struct CallArgs {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
-    /// What to send; the standard input by default
+    /// What to send, as a line unless --framing says otherwise; the standard input by default, sent
+    /// as it is
     #[arg(value_name = "MESSAGE")]
     pub(crate) message: Option<OsString>,
 
@@ -117,10 +119,29 @@ pub(crate) struct CallArgs {
     #[command(flatten)]
     pub(crate) framing: FramingArgs<CallFramingArg>,
 
+    /// Send MESSAGE as it is: with 'line', 'chunk' and 'eof' a newline is added where it has none
+    #[arg(long, help_heading = MESSAGES)]
+    pub(crate) no_newline: bool,
+
+    /// Take N messages for a greeting, as of SMTP, FTP or QMP: they are not printed, and the request is
+    /// sent after them (with 'eof' and --bytes: N lines)
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = MESSAGES)]
+    pub(crate) skip: Option<u64>,
+
+    /// With --framing eof, keep the sending half open: some servers, nginx among them, break off a
+    /// reply when it ends
+    #[arg(long, help_heading = EXCHANGE)]
+    pub(crate) no_half_close: bool,
+
     /// The reply is N lines
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = REPLY)]
     #[arg(conflicts_with_all = ["bytes", "framing"])]
     pub(crate) lines: Option<u64>,
+
+    /// The reply ends with the line TEXT, such as END of memcached, or '' for an empty line; repeatable
+    #[arg(long, value_name = "TEXT", help_heading = REPLY)]
+    #[arg(conflicts_with_all = ["lines", "bytes", "framing"])]
+    pub(crate) until: Vec<OsString>,
 
     /// The reply is so many bytes, such as 512 or 64KiB
     #[arg(long, value_name = "SIZE", value_parser = count_of_bytes, help_heading = REPLY)]
@@ -129,7 +150,7 @@ pub(crate) struct CallArgs {
     #[command(flatten)]
     pub(crate) dial: DialArgs,
 
-    /// Give up after this time, the whole call counted
+    /// Give up after this time, such as 500ms, or 5 for 5 seconds; the whole call counts
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 }

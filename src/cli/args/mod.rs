@@ -46,7 +46,9 @@ ADDRESS is the same word in every command:
   inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
   inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
   tcp:localhost:8082, localhost:8082        either, by what the name resolves to
-  :8082                                     to listen on every address, dual-stack";
+  :8082                                     to listen on every address, dual-stack
+
+DURATION is a number with its unit, such as 500ms, 2s or 1m; a bare number is seconds.";
 
 const SERVE_HELP: &str = "\
 The program of --exec has two pipes, its standard input and output, and shares our standard error.
@@ -105,7 +107,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   sok call unix:/tmp/s.sock hello
   sok call /run/redis.sock PING
-  sok call localhost:8080 --framing eof < request")]
+  sok call localhost:11211 stats --until END
+  sok call localhost:25 --skip 1 'NOOP'
+  sok call localhost:8080 --framing eof --no-half-close < request")]
     Call(CallArgs),
     /// Bridge any address to any address
     #[command(after_help = "Examples:
@@ -291,8 +295,11 @@ mod tests {
                 "What is answered, one of",
                 &["echo", "suffix", "discard", "send", "exec"],
             ),
-            ("The messages", &["framing", "max_message"]),
-            ("Where the reply ends", &["lines", "bytes"]),
+            (
+                "The messages",
+                &["framing", "max_message", "max_memory", "no_newline", "skip"],
+            ),
+            ("Where the reply ends", &["lines", "until", "bytes"]),
             (
                 "The connection",
                 &["bind", "retry_for", "timeout", "connect_timeout", "source"],

@@ -1,0 +1,137 @@
+//! The addresses of one name, tried side by side (RFC 8305): the first that accepts wins.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use crate::address::Address;
+use crate::error::Error;
+use crate::net::{ConnectOptions, Stream};
+
+/// How long an address may stay silent before the next one is tried too: the Connection Attempt
+/// Delay of RFC 8305, section 5.
+const NEXT_AFTER: Duration = Duration::from_millis(250);
+
+/// Connects to the first of `addresses` that accepts. The next address is tried when one fails, or
+/// stays silent for a moment; the attempts that are left at the end are closed.
+///
+/// An own address with a fixed port holds for all attempts: connections to several addresses may
+/// have the same one. Only a socket file belongs to one socket, and a path leads to one address.
+///
+/// # Errors
+/// Why each address failed, in the order in which they were tried.
+pub(super) async fn race(
+    addresses: Vec<Address>,
+    options: &ConnectOptions,
+) -> Result<(Stream, Address), Vec<Error>> {
+    let mut waiting = alternate_families(addresses).into_iter().enumerate();
+    let mut attempts = Vec::new();
+    let mut failures: Vec<(usize, Error)> = Vec::new();
+    loop {
+        if let Some((place, address)) = waiting.next() {
+            attempts.push(Box::pin(async move {
+                let connected = Stream::connect(&address, options).await;
+                (place, address, connected)
+            }));
+        } else if attempts.is_empty() {
+            failures.sort_by_key(|(place, _)| *place);
+            return Err(failures.into_iter().map(|(_, error)| error).collect());
+        }
+        // Short enough that each address has its turn before the deadline.
+        let turns = u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
+        let left = options
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let next_after = left.map_or(NEXT_AFTER, |left| NEXT_AFTER.min(left / turns));
+        tokio::select! {
+            biased;
+            (place, address, connected) = first_to_end(&mut attempts) => match connected {
+                Ok(stream) => {
+                    if !attempts.is_empty() {
+                        info!(%address, others = attempts.len(), "first to accept, the others are closed");
+                    }
+                    return Ok((stream, address));
+                }
+                Err(error) => failures.push((place, error)),
+            },
+            () = sleep(next_after), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+/// Takes the first that ends out of `futures`; never ends while there is none.
+async fn first_to_end<F: Future>(futures: &mut Vec<Pin<Box<F>>>) -> F::Output {
+    poll_fn(|cx| {
+        for at in 0..futures.len() {
+            if let Poll::Ready(done) = futures[at].as_mut().poll(cx) {
+                drop(futures.swap_remove(at));
+                return Poll::Ready(done);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What each of `futures` gives, in their order; all run side by side.
+pub(crate) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let numbered = |(place, future): (usize, F)| Box::pin(async move { (place, future.await) });
+    let mut running: Vec<_> = futures.into_iter().enumerate().map(numbered).collect();
+    let mut done = Vec::with_capacity(running.len());
+    while !running.is_empty() {
+        done.push(first_to_end(&mut running).await);
+    }
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, output)| output).collect()
+}
+
+/// The resolver's order with the families in turns, so that one family that leads nowhere does not
+/// hold up the other; the first address stays the first (RFC 8305, section 4).
+fn alternate_families(addresses: Vec<Address>) -> Vec<Address> {
+    let Some(first) = addresses.first().map(Address::family) else {
+        return addresses;
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.family() == first);
+    let (mut ours, mut others) = (ours.into_iter(), others.into_iter());
+    let mut all = Vec::with_capacity(ours.len() + others.len());
+    while ours.len() + others.len() > 0 {
+        all.extend(ours.next());
+        all.extend(others.next());
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_families_take_turns_and_the_first_address_stays_first() {
+        let read = |words: &[&str]| -> Vec<Address> {
+            words.iter().map(|word| word.parse().unwrap()).collect()
+        };
+        let sorted = [
+            "inet6:[::1]:1",
+            "inet6:[::2]:1",
+            "inet6:[::3]:1",
+            "inet:127.0.0.1:1",
+            "inet:127.0.0.2:1",
+        ];
+        let turns = [
+            "inet6:[::1]:1",
+            "inet:127.0.0.1:1",
+            "inet6:[::2]:1",
+            "inet:127.0.0.2:1",
+            "inet6:[::3]:1",
+        ];
+        assert_eq!(alternate_families(read(&sorted)), read(&turns));
+        assert_eq!(alternate_families(read(&turns[1..4])), read(&turns[1..4]));
+        assert_eq!(alternate_families(Vec::new()), Vec::new());
+    }
+}

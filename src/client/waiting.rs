@@ -1,0 +1,139 @@
+//! Connect, and wait for the target where it is not there yet: of the connections that wait for one
+//! target one tries again, and the others wait for it.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::SetOnce;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::info;
+
+use super::connect::{ConnectPlan, try_once};
+use super::failures::Failures;
+use super::retry::Retry;
+use crate::address::{Address, Target};
+use crate::error::Result;
+use crate::net::Stream;
+
+/// The longest pause before a connection is tried again.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// Connects to the first address of `target` that accepts, and says which it was. Several addresses
+/// are tried side by side (RFC 8305): one that stays silent does not hold up the others.
+///
+/// # Errors
+/// Why each address failed. What may pass (nobody is there yet, no answer, a full backlog, a name that
+/// does not resolve yet, no route, no descriptor left) is told only after `retry_for`.
+pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
+    Waiting::default().connect(target, plan).await
+}
+
+/// Whether a try was cut short by the `end`: it says less than the one before.
+fn is_cut(began: Instant, end: Instant) -> bool {
+    Instant::now() >= end && began + RETRY_PAUSE_MAX > end
+}
+
+/// Connections to one target that may have to wait for it. However many wait, one of them at a time
+/// tries again, by one clock and one watch on the target's socket file; when the target has come,
+/// all connect. Clones share the waiting.
+///
+/// ```
+/// use sok::client::{ConnectPlan, Waiting};
+/// use sok::net::{ListenOptions, Listener};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
+/// let target = listener.local().clone().into();
+/// let waiting = Waiting::default();
+/// let (stream, _) = waiting.connect(&target, &ConnectPlan::default()).await?;
+/// # drop(stream);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Waiting(Arc<Mutex<Weak<Queue>>>);
+
+/// Those who wait now; it goes with the last of them.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Whoever holds it tries. Made for the first of them: most connections never wait.
+    turn: tokio::sync::Mutex<Option<Retry>>,
+    /// Set when the target has come, or failed in a way that does not pass: all try for themselves.
+    over: SetOnce<()>,
+}
+
+impl Waiting {
+    /// Connects as [`connect`](super::connect) does, and waits with the others where `plan` allows
+    /// it. All of them have the same `target`.
+    ///
+    /// # Errors
+    /// As those of [`connect`](super::connect).
+    pub async fn connect(&self, target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
+        let retry_for = plan.retry_for.filter(|limit| !limit.is_zero());
+        let give_up = retry_for.map(|limit| Instant::now() + limit);
+        let connected = match try_once(target, plan, give_up).await {
+            Err(failures) => match give_up {
+                Some(end) => self.wait(target, plan, end, failures).await,
+                None => Err(failures),
+            },
+            connected => connected,
+        };
+        connected.map_err(|failures| failures.into_error(target))
+    }
+
+    async fn wait(
+        &self,
+        target: &Target,
+        plan: &ConnectPlan,
+        end: Instant,
+        mut last: Failures,
+    ) -> std::result::Result<(Stream, Address), Failures> {
+        if last.may_pass() {
+            info!(error = %last, "waiting");
+        }
+        while last.may_pass() && Instant::now() < end {
+            let queue = self.queue();
+            tokio::select! {
+                biased;
+                _ = queue.over.wait() => {}
+                () = sleep_until(end) => break,
+                mut turn = queue.turn.lock() => {
+                    let retry = turn.get_or_insert_with(|| Retry::of(target, RETRY_PAUSE_MAX));
+                    while Instant::now() < end && timeout_at(end, retry.next()).await.is_ok() {
+                        let began = Instant::now();
+                        match try_once(target, plan, Some(end)).await {
+                            Err(_) if is_cut(began, end) => {}
+                            Err(failures) if failures.may_pass() => last = failures,
+                            done => {
+                                // Nobody else sets it while we have the turn.
+                                let _ = queue.over.set(());
+                                return done;
+                            }
+                        }
+                    }
+                    break;
+                }
+            }
+            let began = Instant::now();
+            match try_once(target, plan, Some(end)).await {
+                Err(_) if is_cut(began, end) => {}
+                Err(failures) => last = failures,
+                connected => return connected,
+            }
+        }
+        Err(last)
+    }
+
+    fn queue(&self) -> Arc<Queue> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = current.upgrade()
+            && !queue.over.initialized()
+        {
+            return queue;
+        }
+        let queue = Arc::new(Queue::default());
+        *current = Arc::downgrade(&queue);
+        queue
+    }
+}
