@@ -302,12 +302,20 @@ mod tests {
             ("Where the reply ends", &["lines", "until", "bytes"]),
             (
                 "The connection",
-                &["bind", "retry_for", "timeout", "connect_timeout", "source"],
+                &[
+                    "bind",
+                    "retry_for",
+                    "timeout",
+                    "connect_timeout",
+                    "source",
+                    "keepalive",
+                ],
             ),
             (
                 "The exchange",
                 &[
                     "idle_timeout",
+                    "half_close_timeout",
                     "no_half_close",
                     "keep_sending",
                     "dump",
