@@ -408,6 +408,22 @@ families!(verbose_tells_the_connection_and_its_end, |place| {
     }
 });
 
+families!(verbose_tells_what_passed_before_a_failure, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "-v"]);
+    client.write(b"unread");
+    let mut served = listener.accept();
+    served.send(b"part");
+    client.stdout().wait_for("part");
+    let mut seen = [std::mem::MaybeUninit::uninit(); 6];
+    while served.socket().peek(&mut seen).unwrap() < 6 {}
+    drop(served);
+    assert_eq!(client.wait(), 6);
+    let address = listener.address();
+    let told = format!("sok: failed address={address} received=4 sent=6 seconds=");
+    assert_eq!(client.said().matches(&told).count(), 1, "{}", client.said());
+});
+
 #[test]
 fn quiet_holds_for_json_too() {
     run(Kind::Unix, |place| {

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use humantime::format_duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::info;
 
 use crate::address::Address;
 use crate::client::{QUIET, output_error};
@@ -77,39 +78,17 @@ pub async fn exchange(
         drop(peer_goes_on);
         Event::Received(received)
     })?;
-    let (mut sent, mut received) = (None, false);
-    while sent.is_none() || !received {
-        let event = tokio::select! {
-            event = ends.recv() => event,
-            () = shared.idle(options.idle_timeout) => {
-                let limit = options.idle_timeout.unwrap_or_default();
-                let cause = format!("nothing passed for {}", format_duration(limit));
-                return Err(Error::because("exchange", address, Kind::TimedOut, cause));
-            }
-        };
-        match event {
-            Some(Event::Sent(Err(Fault::Own(error)))) => {
-                let error = Error::new("read", "standard input", error);
-                return Err(error.with_kind(Kind::Other));
-            }
-            Some(Event::Sent(Err(Fault::Socket(error)))) => sent = Some(Err(error)),
-            Some(Event::Sent(Ok(()))) => sent = Some(Ok(())),
-            Some(Event::Received(Ok(()))) => received = true,
-            Some(Event::Received(Err(Fault::Own(error)))) => return Err(output_error(error)),
-            Some(Event::Received(Err(Fault::Socket(error)))) => {
-                return Err(failed("receive", error));
-            }
-            None => break,
-        }
+    let ended = shared.ended(&mut ends, address, options.idle_timeout).await;
+    let traffic = shared.traffic();
+    if ended
+        .as_ref()
+        .is_err_and(|error| error.kind() != Kind::OutputClosed)
+    {
+        let Traffic { received, sent } = traffic;
+        let seconds = shared.began.elapsed().as_secs_f64();
+        info!(%address, received, sent, seconds, "failed");
     }
-    if let Some(Err(error)) = sent {
-        return Err(failed("send", error).with_hint("not all of the input was sent"));
-    }
-    // A reset that came after the end tells of data that the peer did not take.
-    match shared.socket.take_error() {
-        Ok(Some(error)) => Err(failed("send", error)),
-        Ok(None) | Err(_) => Ok(shared.traffic()),
-    }
+    ended.map(|()| traffic)
 }
 
 enum Event {
@@ -176,6 +155,49 @@ impl Shared {
         counter.fetch_add(count as u64, Ordering::Relaxed);
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last.store(micros, Ordering::Relaxed);
+    }
+
+    /// Waits until both ways have ended, and says whether all of it arrived.
+    async fn ended(
+        &self,
+        ends: &mut UnboundedReceiver<Event>,
+        address: &Address,
+        idle_timeout: Option<Duration>,
+    ) -> Result<()> {
+        let failed = |operation, source| Error::new(operation, address, source);
+        let (mut sent, mut received) = (None, false);
+        while sent.is_none() || !received {
+            let event = tokio::select! {
+                event = ends.recv() => event,
+                () = self.idle(idle_timeout) => {
+                    let limit = idle_timeout.unwrap_or_default();
+                    let cause = format!("nothing passed for {}", format_duration(limit));
+                    return Err(Error::because("exchange", address, Kind::TimedOut, cause));
+                }
+            };
+            match event {
+                Some(Event::Sent(Err(Fault::Own(error)))) => {
+                    let error = Error::new("read", "standard input", error);
+                    return Err(error.with_kind(Kind::Other));
+                }
+                Some(Event::Sent(Err(Fault::Socket(error)))) => sent = Some(Err(error)),
+                Some(Event::Sent(Ok(()))) => sent = Some(Ok(())),
+                Some(Event::Received(Ok(()))) => received = true,
+                Some(Event::Received(Err(Fault::Own(error)))) => return Err(output_error(error)),
+                Some(Event::Received(Err(Fault::Socket(error)))) => {
+                    return Err(failed("receive", error));
+                }
+                None => break,
+            }
+        }
+        if let Some(Err(error)) = sent {
+            return Err(failed("send", error).with_hint("not all of the input was sent"));
+        }
+        // A reset that came after the end tells of data that the peer did not take.
+        match self.socket.take_error() {
+            Ok(Some(error)) => Err(failed("send", error)),
+            Ok(None) | Err(_) => Ok(()),
+        }
     }
 
     /// Ends when nothing has passed for `limit`; never without a limit.

@@ -25,7 +25,7 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Pauses from a millisecond up to `longest`, cut short by changes of `target`'s socket file.
-    /// Made before the first try, so that no change is missed.
+    /// Made before the next try, so that no change is missed.
     pub(super) fn of(target: &Target, longest: Duration) -> Self {
         Self {
             pause: FIRST,
