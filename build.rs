@@ -4,28 +4,39 @@
 //! from `libgcc_s.so.1` by default: to find, map and relocate that one file is about a tenth of
 //! the time of a whole `sok call`. The same code is in `libgcc_eh.a`, which comes with every gcc
 //! for glibc; where it is missing the default holds.
+//!
+//! It is for the program alone: whoever uses the library chooses how to link. So the linker finds,
+//! for the program, a `libgcc_s.so` of ours before the system's, a script that names the archive.
 
-use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let target = |name| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
-    if target("OS") == "linux" && target("ENV") == "gnu" && has_static_unwinder() {
-        println!("cargo::rustc-link-lib=gcc_eh");
+    if target("OS") != "linux" || target("ENV") != "gnu" {
+        return;
+    }
+    let (Some(archive), Some(folder)) = (static_unwinder(), env::var_os("OUT_DIR")) else {
+        return;
+    };
+    let script = format!("INPUT({})\n", archive.display());
+    if fs::write(Path::new(&folder).join("libgcc_s.so"), script).is_ok() {
+        println!(
+            "cargo::rustc-link-arg-bins=-L{}",
+            Path::new(&folder).display()
+        );
     }
 }
 
-/// Whether the linker finds the unwinder: it then prints the path, else the bare name.
-fn has_static_unwinder() -> bool {
+/// The archive of the unwinder: a linker that has none prints the bare name.
+fn static_unwinder() -> Option<PathBuf> {
     let linker = env::var_os("RUSTC_LINKER").unwrap_or_else(|| "cc".into());
     let asked = Command::new(linker)
         .arg("-print-file-name=libgcc_eh.a")
         .output();
-    asked.is_ok_and(|said| {
-        let path = String::from_utf8_lossy(&said.stdout);
-        let path = Path::new(path.trim());
-        path.is_absolute() && path.is_file()
-    })
+    let said = asked.ok()?.stdout;
+    let path = PathBuf::from(String::from_utf8_lossy(&said).trim());
+    (path.is_absolute() && path.is_file()).then_some(path)
 }

@@ -46,6 +46,7 @@ mod socket_file;
 mod splice_refused;
 mod stalled;
 mod swapped_name;
+mod start;
 mod tour;
 mod trace;
 mod transfer;
