@@ -185,3 +185,31 @@ families!(a_client_lacks_descriptors_or_does_its_work, |place| {
         );
     }
 });
+
+#[test]
+fn a_client_whose_name_fills_its_room_is_served() {
+    if !require_peer("perl") {
+        return;
+    }
+    run(Kind::Unix, |place| {
+        let server = Server::start(place, &["-v"]);
+        // The kernel takes a path without a NUL at its end, which few programs can make.
+        let script = r#"
+            my ($server, $folder) = @ARGV;
+            socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die $!;
+            my $own = "$folder/" . "x" x (107 - length $folder);
+            bind($s, pack("Sa108", AF_UNIX, $own)) or die $!;
+            connect($s, pack_sockaddr_un($server)) or die $!;
+            syswrite $s, "hello";
+            sysread $s, my $reply, 5;
+            print $reply;"#;
+        let mut perl = Command::new("perl");
+        perl.args(["-MSocket", "-e", script, server.path()])
+            .arg(place.directory());
+        let done = Process::spawn(perl).done();
+        assert_eq!(done.text(), "hello", "{}", done.stderr);
+        server.stderr().wait_for("xxx");
+        let reply = RawStream::connect(server.address()).exchange(b"hello");
+        assert_eq!(reply, b"hello");
+    });
+}

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::family::{self, ConnectFault};
@@ -47,8 +48,12 @@ impl Attempt {
             }
         }
         if let Self::Begun(io) = self {
-            io.writable().await?.retain_ready();
-            if let Some(error) = io.get_ref().options().take_error()? {
+            let mut ended = io.ready(Interest::WRITABLE | Interest::ERROR).await?;
+            ended.retain_ready();
+            // Without a mark of an error there is none to ask for.
+            if ended.ready().is_error()
+                && let Some(error) = io.get_ref().options().take_error()?
+            {
                 return Err(error);
             }
         }

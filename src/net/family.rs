@@ -62,6 +62,8 @@ pub(super) fn listen(
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
     keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
+    // Its connections inherit what is set on it, see `accept(2)` of Linux.
+    opened(socket)?;
     if !options.pace_loopback {
         unpace(socket, address, Purpose::Listen);
     }
@@ -148,12 +150,21 @@ pub(crate) fn is_ending_at(port: u16, connections: &str) -> bool {
     })
 }
 
-/// Sets what every connection of a family wants, once it is open.
-pub(super) fn opened(socket: &Socket) -> io::Result<()> {
+/// Sets what every connection of a family wants, on itself or on the socket that it is accepted from.
+fn opened(socket: &Socket) -> io::Result<()> {
     match socket.family() {
         // A reply must not wait for an acknowledgement (Nagle): tcp(7).
         Family::Inet | Family::Inet6 => socket.options().set_tcp_nodelay(true),
         Family::Unix => Ok(()),
+    }
+}
+
+/// Whether a receive at the end of what came says nothing of an error that came after it, as a reset
+/// for bytes that the peer did not take. AF_UNIX reports the error first.
+pub(super) const fn end_hides_error(family: Family) -> bool {
+    match family {
+        Family::Inet | Family::Inet6 => true,
+        Family::Unix => false,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use super::family::{self, Keepalive};
 use super::peer::Peer;
 use super::room::registered;
-use super::sockaddr::decode;
+use super::sockaddr::decode_accepted;
 use super::socket::Socket;
 use super::socket_file::{Refusal, SocketFile};
 use super::stream::{Stream, ready_to_wait};
@@ -179,9 +179,8 @@ impl Listener {
                 Ok((socket, name)) => {
                     // A connection that is gone by now is one that never was.
                     let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-                    let address = decode(&name).map_err(gone)?;
+                    let address = decode_accepted(socket.options(), name).map_err(gone)?;
                     let credentials = family::credentials(&socket).map_err(gone)?;
-                    family::opened(&socket).map_err(gone)?;
                     let stream = Stream::accepted(socket, family::accepted_name(&self.local))?;
                     return Poll::Ready(Ok((
                         stream,

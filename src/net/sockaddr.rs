@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use rustix::net::{AddressFamily, SocketAddrAny};
 use socket2::SockAddr;
 
 use super::directory::{Directory, split};
@@ -69,6 +71,27 @@ pub(super) fn decode(name: &SockAddr) -> io::Result<Address> {
         io::ErrorKind::InvalidData,
         format!("an address of the unknown family {}", name.family()),
     ))
+}
+
+/// The address of the other end of `socket`, of which `accept4(2)` gave `name`.
+///
+/// # Errors
+/// What `getpeername(2)` reports, where the name that was given does not say it all.
+pub(super) fn decode_accepted(
+    socket: &socket2::Socket,
+    name: Option<SocketAddrAny>,
+) -> io::Result<Address> {
+    /// What the name of an unnamed socket has: the family.
+    const UNNAMED: u32 = 2;
+    match name {
+        // A name of the full length has no NUL at its end, and `rustix` would panic on it.
+        Some(name) if name.address_family() == AddressFamily::UNIX => match name.addr_len() {
+            UNNAMED => Ok(Address::Unix(UnixName::Unnamed)),
+            _ => decode(&socket.peer_addr()?),
+        },
+        Some(name) => Ok(SocketAddr::try_from(name)?.into()),
+        None => decode(&socket.peer_addr()?),
+    }
 }
 
 /// The kernel's form of a path; one longer than `sun_path` goes through its opened directory.

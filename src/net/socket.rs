@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::MsgFlags;
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use socket2::{SockAddr, Type};
 use tracing::Level;
 
@@ -104,19 +105,19 @@ impl Socket {
         )
     }
 
-    /// `accept(2)`: the next connection, non-blocking, and the address of its other end.
-    pub(super) fn accept(&self) -> io::Result<(Self, SockAddr)> {
+    /// `accept4(2)`: the next connection, non-blocking and closed on exec, and the name of its other
+    /// end as the kernel gives it.
+    pub(super) fn accept(&self) -> io::Result<(Self, Option<SocketAddrAny>)> {
         let watch = Watch::start(self.family, "accept");
-        let accepted = uninterrupted(|| self.inner.accept());
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accepted = uninterrupted(|| Ok(acceptfrom_with(&self.inner, flags)?));
         watch.done(
             &accepted,
             || self.as_raw_fd().to_string(),
             |(socket, _)| socket.as_raw_fd().to_string(),
         );
         let (inner, name) = accepted?;
-        let accepted = Self::of(inner, self.family);
-        accepted.inner.set_nonblocking(true)?;
-        Ok((accepted, name))
+        Ok((Self::of(inner.into(), self.family), name))
     }
 
     /// `connect(2)`, which may only begin the connection; [`Watch`] reports it at its end.
@@ -238,7 +239,7 @@ impl Write for &Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.resets.load(Ordering::Relaxed) {
+        if self.resets.load(Ordering::Relaxed) && self.family.facts().has_reset {
             // A socket that the peer has already reset has nothing more to tell.
             let _ = self.inner.set_linger(Some(Duration::ZERO));
         }

@@ -184,8 +184,10 @@ impl Stream {
             match self.io.get_ref().receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Ok(Received { count: 0, .. }) => {
-                    // A reset that came after the end tells of bytes that the peer did not take.
-                    let reset = self.io.get_ref().take_error()?;
+                    let reset = match family::end_hides_error(self.family()) {
+                        true => self.io.get_ref().take_error()?,
+                        false => None,
+                    };
                     return Poll::Ready(reset.map_or(Ok(0), Err));
                 }
                 Ok(Received { count, is_cut }) => {

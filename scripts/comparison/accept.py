@@ -1,0 +1,74 @@
+"""Connections a second: sok serve beside a bare loop and socat, sok relay beside HAProxy."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+
+from comparison.bench import divided, row, title
+from comparison.relays import all_relays
+from comparison.ways import end_at_once, free_address, hostport, until_listening
+
+CLIENTS = "4"
+
+
+def dialled(bench, address):
+    return json.loads(bench.run(bench.bare, "dial", address, CLIENTS, str(bench.options.seconds)))["per_second"]
+
+
+@contextlib.contextmanager
+def socat_echo(bench, family):
+    """socat with a process for each connection; gives its address."""
+    address = free_address(bench, family)
+    name, port = hostport(address)
+    listen = {"unix": f"UNIX-LISTEN:{name}", "inet": f"TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr",
+              "inet6": f"TCP6-LISTEN:{port},bind=[::1],reuseaddr"}[family]
+    process = bench.start(["socat", listen + ",fork,backlog=1024", "PIPE"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=os.setpgrp)
+    try:
+        until_listening(process, address)
+        yield address
+    finally:
+        bench.stop(process)
+        end_at_once(process)
+
+
+def compare_accept(bench):
+    """Short connections, one after the other from each of four clients."""
+    for family in bench.options.family:
+        served(bench, family)
+    for family in bench.options.family:
+        relayed(bench, family)
+
+
+def served(bench, family):
+    with contextlib.ExitStack() as stack:
+        servers = {"bare epoll loop": [bench.bare, "echo"],
+                   "sok serve": [bench.sok, "serve", "--echo", "--threads", "1"]}
+        ends = {name: stack.enter_context(bench.server(family, command))[1] for name, command in servers.items()}
+        if shutil.which("socat"):
+            ends["socat fork"] = stack.enter_context(socat_echo(bench, family))
+        # Many short turns: another load of the machine then falls on neighbours alike.
+        figures = bench.rounds(ends, lambda name, _: dialled(bench, ends[name]), 4 * bench.options.rounds)
+    title(f"accept over {family}: {CLIENTS} clients", "a second", ">= 0.9 x bare, >= 5 x socat fork")
+    least = {"bare epoll loop": 0.9, "socat fork": 5.0}
+    ours = figures["sok serve"]
+    for name, theirs in figures.items():
+        if name == "sok serve":
+            row(name, ours)
+            continue
+        row(name, theirs, divided(ours, theirs), lambda ratio, name=name: ratio >= least[name], "sok / this")
+
+
+def relayed(bench, family):
+    with bench.server(family, [bench.bare, "echo"]) as (_, target):
+        figures = bench.rounds_anew(
+            lambda failed: all_relays(bench, family, target, failed),
+            lambda ends, name, _: dialled(bench, ends[name][1]), 2 * bench.options.rounds)
+    title(f"accept through a relay from {family} to {family}: {CLIENTS} clients", "a second", ">= 1.0 x haproxy")
+    ours = figures["sok relay"]
+    for name, theirs in figures.items():
+        ratios = divided(ours, theirs) if theirs is not ours else None
+        met = (lambda ratio: ratio >= 1.0) if name.startswith("haproxy") else None
+        row(name, theirs, ratios, met, "sok / this" if ratios else "")
