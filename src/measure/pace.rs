@@ -272,6 +272,8 @@ mod tests {
         let late = driven.samples.count() - 950;
         assert!((200..240).contains(&late), "{late}");
         assert_eq!(driven.unsent, 0);
+        // The time goes on until the last of them is done.
+        assert_eq!(driven.nanos, clock.now() - WINDOW.counted);
     }
 
     #[test]
