@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::io;
 
+use crate::escape::{escape, is_visible};
+
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -49,7 +51,7 @@ impl Kind {
 }
 
 /// A failure, printed on one line as `operation address: cause; way out`, with control characters
-/// written as `\xNN`.
+/// and invisible ones written as `\xNN`.
 ///
 /// ```
 /// use sok::{Address, Error};
@@ -178,22 +180,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// Writes on as one line of text: a control character becomes `\xNN`, and all else is kept.
+/// Writes on as one line of text in which everything is visible.
 struct OneLine<'a, W>(&'a mut W);
 
 impl<W: Write> Write for OneLine<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some((at, control)) = rest.char_indices().find(|(_, c)| c.is_control()) {
-            let (before, after) = rest.split_at(at);
-            let (control, after) = after.split_at(control.len_utf8());
-            self.0.write_str(before)?;
-            for byte in control.bytes() {
-                write!(self.0, "\\x{byte:02x}")?;
-            }
-            rest = after;
-        }
-        self.0.write_str(rest)
+        escape(text.as_bytes(), is_visible, self.0)
     }
 }
 

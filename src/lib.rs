@@ -42,6 +42,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod error;
+mod escape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

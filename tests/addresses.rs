@@ -29,6 +29,7 @@ proptest! {
     fn what_an_address_prints_reads_back_as_the_same_address(address in any_address()) {
         let printed = address.to_string();
         prop_assert!(!printed.contains(char::is_control), "{printed:?}");
+        prop_assert!(!printed.contains(char::is_whitespace), "{printed:?}");
         let read: Address = printed.parse().unwrap();
         prop_assert_eq!(&read, &address);
         prop_assert_eq!(read.to_string(), printed);
@@ -75,6 +76,11 @@ fn an_address_is_the_same_word_in_each_of_its_forms() {
         ("unix:@name", "unix:@name"),
         ("@name", "unix:@name"),
         (r"@a\x00b\\", r"unix:@a\x00b\\"),
+        ("@a b", r"unix:@a\x20b"),
+        (
+            "./e\u{301}\u{200b}\u{202e}",
+            "unix:./e\u{301}\\xe2\\x80\\x8b\\xe2\\x80\\xae",
+        ),
         ("./@name", "unix:./@name"),
         (r"unix:\x40name", r"unix:\x40name"),
         ("inet:127.0.0.1:8082", "inet:127.0.0.1:8082"),

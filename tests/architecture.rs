@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["address"],
     &["offload"],
     &["error"],
+    &["escape"],
 ];
 
 /// One source file, without its comments.

@@ -28,6 +28,7 @@ mod exec;
 mod exec_streams;
 mod framing;
 mod harness;
+mod hostile_output;
 mod idle;
 mod keepalive;
 mod limits;

@@ -7,9 +7,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSoc
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
-use super::unix::escape;
+use super::unix::write_escaped;
 use super::{Address, Family, UnixName};
 use crate::error::{Error, Kind, Result};
+use crate::escape::is_visible;
 
 /// The prefix for either network family, by what the name resolves to.
 const EITHER: &str = "tcp";
@@ -55,7 +56,7 @@ impl Target {
         Self::from_bytes(text).map_err(|cause| {
             let mut shown = String::new();
             // A String takes whatever is written to it.
-            let _ = escape(text, &mut shown);
+            let _ = write_escaped(text, is_visible, &mut shown);
             Error::because("address", format!("\"{shown}\""), Kind::Usage, cause)
         })
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::escape::{escape, is_part_of_word};
+
 /// The bytes that `sun_path` holds with its closing NUL left out; see `unix(7)`.
 pub const SUN_PATH_MAX: usize = 107;
 
@@ -83,38 +85,37 @@ impl fmt::Display for UnixName {
                 match bytes.split_first() {
                     Some((b'@', rest)) => {
                         f.write_str("\\x40")?;
-                        escape(rest, f)
+                        write_name(rest, f)
                     }
-                    _ => escape(bytes, f),
+                    _ => write_name(bytes, f),
                 }
             }
             Self::Abstract(name) => {
                 f.write_str("@")?;
-                escape(name, f)
+                write_name(name, f)
             }
             Self::Unnamed => Ok(()),
         }
     }
 }
 
-/// Writes `bytes` as one line of text: what is not printable UTF-8 becomes `\xNN`.
-pub(super) fn escape(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' => f.write_str("\\\\")?,
-                c if c.is_control() => {
-                    let mut encoded = [0; 4];
-                    for byte in c.encode_utf8(&mut encoded).bytes() {
-                        write!(f, "\\x{byte:02x}")?;
-                    }
-                }
-                c => f.write_char(c)?,
-            }
+/// Writes a name as one word.
+fn write_name(name: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
+    write_escaped(name, is_part_of_word, f)
+}
+
+/// Writes `bytes` as [`unescape`] reads them: what `keeps` refuses is `\xNN`, and a backslash is
+/// doubled.
+pub(super) fn write_escaped(
+    bytes: &[u8],
+    keeps: fn(char) -> bool,
+    f: &mut impl fmt::Write,
+) -> fmt::Result {
+    for (number, part) in bytes.split(|byte| *byte == b'\\').enumerate() {
+        if number > 0 {
+            f.write_str("\\\\")?;
         }
-        for byte in chunk.invalid() {
-            write!(f, "\\x{byte:02x}")?;
-        }
+        escape(part, keeps, f)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::{block_on, until_signal};
 use crate::address::{Family, Target};
 use crate::check::{Answer, Cell, Column, HostReport, Outcome, Served, check_address, check_host};
 use crate::error::Result;
+use crate::escape::word;
 
 pub(super) fn run(args: &CheckArgs, ui: Ui) -> Result<Exit> {
     if args.address.is_none() {
@@ -137,9 +138,10 @@ fn served_text(served: &Served) -> String {
 
 fn answer_row(answer: &Answer) -> Vec<String> {
     let names = answer.listeners.iter().map(|process| {
-        let name = process.name.as_deref().unwrap_or("has ended");
         // A program may call itself what it likes.
-        format!("pid {} ({})", process.pid, name.escape_debug())
+        let name = process.name.as_deref().map(word);
+        let name = name.as_deref().unwrap_or("has ended");
+        format!("pid {} ({name})", process.pid)
     });
     let mut who: Vec<String> = names.collect();
     if let Some(credentials) = answer.credentials {

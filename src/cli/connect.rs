@@ -52,6 +52,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
             let conversation = Conversation {
                 forbidden: args.forbid,
                 adds_newlines: ui::shows_output(),
+                escapes: ui::shows_output() && !args.raw,
             };
             let lines = Editor::new(prompt)?;
             let held = conversation.hold(&stream, &address, lines, &mut output);

@@ -7,7 +7,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::ui::talk;
+use super::ui::{object, talk};
 use crate::net::{CALL_TARGET, Call};
 
 /// Prints what the library reports: connections, pauses, socket calls.
@@ -43,7 +43,7 @@ impl<S: Subscriber> Layer<S> for Reports {
                 "level".to_owned(),
                 metadata.level().as_str().to_lowercase().into(),
             );
-            return talk(serde_json::Value::Object(fields.json).to_string());
+            return talk(object(fields.json.into()));
         }
         let severity = if *metadata.level() == Level::WARN {
             "warning: "
@@ -85,6 +85,10 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value.into(), format_args!("{value:?}"));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into(), format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {

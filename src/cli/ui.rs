@@ -1,17 +1,19 @@
 //! All that the program prints: data to standard output, talk to standard error.
 #![allow(clippy::print_stderr)]
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, StderrLock, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -23,9 +25,10 @@ use super::reports::Reports;
 use super::table::{BAR, bar};
 use crate::client::output_error;
 use crate::error::{Error, Kind};
+use crate::escape::is_visible;
 use crate::loops::{Connection, Traffic};
 use crate::measure::Progress;
-use crate::net::{CALL_TARGET, Listener};
+use crate::net::{CALL_TARGET, Credentials, Listener, Peer};
 use crate::service::{Register, Totals};
 
 /// How the program talks, as its options say.
@@ -92,7 +95,7 @@ impl Ui {
                 "event": "listening", "address": address.to_string(), "family": family,
                 "also": listener.also_takes().map(|family| family.name()),
             });
-            return talk(event.to_string());
+            return talk(object(event));
         }
         match listener.also_takes() {
             Some(family) => talk(format!("listening on {address} (dual-stack: {family} too)")),
@@ -110,7 +113,7 @@ impl Ui {
 
     fn noted(self, text: &str) -> String {
         match self.json {
-            true => serde_json::json!({ "event": "note", "message": text }).to_string(),
+            true => object(serde_json::json!({ "event": "note", "message": text })),
             false => format!("sok: {text}"),
         }
     }
@@ -129,7 +132,7 @@ impl Ui {
                 "event": "totals", "connections": connections, "failed": failed,
                 "received": traffic.received, "sent": traffic.sent, "open": open,
             });
-            return talk(event.to_string());
+            return talk(object(event));
         }
         talk(format!(
             "sok: totals connections={connections} open={} failed={failed} received={} sent={}",
@@ -143,10 +146,15 @@ impl Ui {
             let to = connection
                 .forwarded_to()
                 .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
+            let named = |Credentials { pid, uid, gid }| format!(" pid={pid} uid={uid} gid={gid}");
+            let Peer {
+                address,
+                credentials,
+            } = connection.peer();
+            let process = credentials.map_or_else(String::new, named);
             talk(format!(
-                "sok: open connection={} peer={}{to}{passed} seconds={:.3}",
+                "sok: open connection={} peer={address}{process}{to}{passed} seconds={:.3}",
                 connection.id(),
-                connection.peer(),
                 connection.age().as_secs_f64()
             ));
         }
@@ -159,7 +167,9 @@ impl Ui {
         text: impl FnOnce() -> String,
     ) -> crate::error::Result<()> {
         let printed = match self.json {
-            true => serde_json::to_string(result).map_err(|e| output_error(e.into()))? + "\n",
+            true => {
+                visible(&serde_json::to_string(result).map_err(|e| output_error(e.into()))?) + "\n"
+            }
             false => text(),
         };
         stdout()?
@@ -177,7 +187,7 @@ impl Ui {
                 "event": "error", "operation": error.operation(), "address": error.address(),
                 "cause": error.cause(), "hint": error.hint(), "exit": Exit::from(error).code(),
             });
-            return talk(event.to_string());
+            return talk(object(event));
         }
         talk(format!("sok: {error}"));
     }
@@ -219,11 +229,35 @@ fn same_line(text: &str) {
     let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
 }
 
+/// An event as a line of JSON, with the time.
+pub(super) fn object(mut event: Value) -> String {
+    event["time"] = humantime::format_rfc3339_millis(SystemTime::now())
+        .to_string()
+        .into();
+    visible(&event.to_string())
+}
+
+/// The same JSON with everything in it visible: others than these stand only within its strings.
+fn visible(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        match is_visible(c) {
+            true => shown.push(c),
+            false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                // A String takes whatever is written to it.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }),
+        }
+    }
+    shown
+}
+
 /// An open connection in JSON.
-fn describe(connection: &Connection) -> serde_json::Value {
-    let traffic = connection.traffic();
+fn describe(connection: &Connection) -> Value {
+    let (traffic, process) = (connection.traffic(), connection.peer().credentials);
     serde_json::json!({
-        "connection": connection.id(), "peer": connection.peer().to_string(),
+        "connection": connection.id(), "peer": connection.peer().address.to_string(),
+        "pid": process.map(|p| p.pid), "uid": process.map(|p| p.uid), "gid": process.map(|p| p.gid),
         "forwarded_to": connection.forwarded_to().map(ToString::to_string),
         "received": traffic.map(|t| t.received), "sent": traffic.map(|t| t.sent),
         "seconds": connection.age().as_secs_f64(),
@@ -312,6 +346,11 @@ pub(crate) fn prompt(text: &str) {
 /// The standard output, unbuffered: what is written to it is there.
 pub(crate) fn stdout() -> crate::error::Result<Standard> {
     Standard::of("standard output", io::stdout())
+}
+
+/// Writes what another crate has printed and is not written yet.
+pub(crate) fn flush() -> io::Result<()> {
+    io::stdout().flush()
 }
 
 /// Standard error, for what comes in pieces.

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc as async_mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::shown::Shown;
 use crate::address::Address;
 use crate::client::{QUIET, output_error};
 use crate::error::{Error, Kind, Result};
@@ -53,6 +54,8 @@ pub struct Conversation {
     /// Before the next line a newline is added where the reply has none, for a person to read; the
     /// output is otherwise what the peer says, byte by byte.
     pub adds_newlines: bool,
+    /// Control characters of the peer but tabs and newlines are written as `\xNN`, for a terminal.
+    pub escapes: bool,
 }
 
 impl Conversation {
@@ -78,12 +81,14 @@ impl Conversation {
         let failed = |operation, source| Error::new(operation, address, source);
         let is_typed = lines.is_typed();
         let adds_newlines = self.adds_newlines;
+        let shown = self.escapes.then(Shown::default);
         let (mut typed, next) = self.read_lines(lines)?;
         let mut buffer = vec![0; RECEIVE];
         let mut reply = Reply {
             output,
             adds_newlines,
             ends_line: true,
+            shown,
         };
         let mut traffic = Traffic::default();
         let mut unsent = Bytes::new();
@@ -99,7 +104,7 @@ impl Conversation {
                 received = stream.receive(&mut buffer) => {
                     let count = received.map_err(|error| failed("receive", error))?;
                     if count == 0 {
-                        reply.end_line().map_err(output_error)?;
+                        reply.finish().map_err(output_error)?;
                         if !unsent.is_empty() {
                             return Err(failed("send", io::ErrorKind::BrokenPipe.into()));
                         }
@@ -206,13 +211,28 @@ struct Reply<'a, W> {
     output: &'a mut W,
     adds_newlines: bool,
     ends_line: bool,
+    /// What escapes them, if they are escaped.
+    shown: Option<Shown>,
 }
 
 impl<W: Write> Reply<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.ends_line = bytes.ends_with(b"\n");
-        self.output.write_all(bytes)?;
-        self.output.flush()
+        match &mut self.shown {
+            Some(shown) => {
+                let text = shown.take(bytes);
+                self.put(text.as_bytes())
+            }
+            None => self.put(bytes),
+        }
+    }
+
+    /// Writes what was held back of the last reply, and ends its line.
+    fn finish(&mut self) -> io::Result<()> {
+        if let Some(shown) = &mut self.shown {
+            let text = shown.finish();
+            self.put(text.as_bytes())?;
+        }
+        self.end_line()
     }
 
     /// Adds the newline that a reply lacks.
@@ -220,6 +240,15 @@ impl<W: Write> Reply<'_, W> {
         if self.ends_line || !self.adds_newlines {
             return Ok(());
         }
-        self.write(b"\n")
+        self.put(b"\n")
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.ends_line = bytes.ends_with(b"\n");
+        self.output.write_all(bytes)?;
+        self.output.flush()
     }
 }

@@ -8,6 +8,7 @@ mod exchange;
 mod failures;
 mod race;
 mod retry;
+mod shown;
 mod wait;
 mod waiting;
 

@@ -1,6 +1,6 @@
 //! The connection loop: accept, hand over to the service, and again.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::field::display;
-use tracing::{info, warn};
+use tracing::{Level, enabled, info, warn};
 
+use super::failures::Failures;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
 use crate::error::{Error, Kind, Result};
@@ -89,6 +90,7 @@ pub async fn connection_loop(
             () = &mut stopping => break,
             Some(ended) = connections.under_way.join_next() => connections.ended(ended),
             () = sleep_until(resume), if paused_until.is_some() => paused_until = None,
+            () = passed(connections.failures.due()) => connections.sum_up(),
             (at, accepted) = accept(&listeners, connections.served.connections), if free && paused_until.is_none() => match accepted {
                 Ok((stream, peer)) => {
                     if std::mem::take(&mut exhausted) {
@@ -131,6 +133,14 @@ async fn accept(listeners: &[Listener], turn: u64) -> (&Listener, io::Result<(St
         Poll::Pending
     })
     .await
+}
+
+/// Waits until `due`, or for ever.
+async fn passed(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
 }
 
 /// What an error of `accept(2)` is about.
@@ -176,6 +186,7 @@ impl AcceptFault {
 struct Connections {
     under_way: JoinSet<Ended>,
     served: Served,
+    failures: Failures,
 }
 
 struct Ended {
@@ -187,7 +198,9 @@ impl Connections {
     fn begin<S: Service>(&mut self, service: &Arc<S>, stream: Stream, peer: Peer) {
         self.served.connections += 1;
         let connection = Arc::new(Connection::new(self.served.connections, peer));
-        info!(connection = connection.id(), peer = %connection.peer(), "connected");
+        let peer = &connection.peer().address;
+        let (pid, uid, gid) = process(&connection);
+        info!(connection = connection.id(), %peer, pid, uid, gid, "connected");
         let service = Arc::clone(service);
         self.under_way.spawn(async move {
             let result = service.serve(stream, &connection).await;
@@ -200,7 +213,9 @@ impl Connections {
             Ok(ended) => ended,
             Err(error) => {
                 self.served.failed += 1;
-                warn!(%error, "a connection's service did not end well");
+                if self.reports_failure() {
+                    warn!(%error, "a connection's service did not end well");
+                }
                 let failure = || Error::new("serve", "a connection", error);
                 self.served.first_failure.get_or_insert_with(failure);
                 return;
@@ -208,19 +223,42 @@ impl Connections {
         };
         let traffic = connection.traffic();
         let (received, sent) = (traffic.map(|t| t.received), traffic.map(|t| t.sent));
-        let (id, peer) = (connection.id(), connection.peer());
+        let (id, peer) = (connection.id(), &connection.peer().address);
+        let (pid, uid, gid) = process(&connection);
         let forwarded_to = connection.forwarded_to().map(display);
         let seconds = connection.age().as_secs_f64();
         self.served.traffic += traffic.unwrap_or_default();
         match result {
             Ok(()) => {
-                info!(connection = id, %peer, forwarded_to, received, sent, seconds, "ended");
+                info!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, "ended");
             }
             Err(error) => {
-                warn!(connection = id, %peer, forwarded_to, received, sent, seconds, %error, "failed");
+                if self.reports_failure() {
+                    warn!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, %error, "failed");
+                }
                 self.served.failed += 1;
                 self.served.first_failure.get_or_insert(error);
             }
+        }
+    }
+
+    /// Whether the failure that has just come is reported. Whoever asked for a line for each
+    /// connection gets it; others are not flooded by a peer that fails again and again.
+    fn reports_failure(&mut self) -> bool {
+        if enabled!(Level::INFO) {
+            return true;
+        }
+        let now = Instant::now();
+        if self.failures.due().is_some_and(|due| now >= due) {
+            self.sum_up();
+        }
+        self.failures.admit(now)
+    }
+
+    /// Reports how many failures were not reported, if there are any.
+    fn sum_up(&mut self) {
+        if let Some(connections) = self.failures.take_left_out() {
+            warn!(connections, "more connections failed");
         }
     }
 
@@ -242,11 +280,13 @@ impl Connections {
                 biased;
                 ended = self.under_way.join_next() => match ended {
                     Some(ended) => self.ended(ended),
-                    None => return,
+                    None => return self.sum_up(),
                 },
                 () = &mut given_up => break,
+                () = passed(self.failures.due()) => self.sum_up(),
             }
         }
+        self.sum_up();
         let cut = self.under_way.len();
         self.served.cut = cut;
         self.served.first_failure.get_or_insert_with(|| {
@@ -262,6 +302,16 @@ impl Connections {
         warn!(connections = cut, "cut off at the end of the grace");
         self.under_way.shutdown().await;
     }
+}
+
+/// The process at the other end, where the family tells it.
+fn process(connection: &Connection) -> (Option<i32>, Option<u32>, Option<u32>) {
+    let credentials = connection.peer().credentials;
+    (
+        credentials.map(|process| process.pid),
+        credentials.map(|process| process.uid),
+        credentials.map(|process| process.gid),
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod communication;
 mod connection;
+mod failures;
 mod framing;
 mod memory;
 mod service;

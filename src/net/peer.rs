@@ -18,7 +18,7 @@ pub struct Credentials {
     pub gid: u32,
 }
 
-/// Who is at the other end of a connection.
+/// Who is at the other end of a connection. It prints as its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its address; a local client's is mostly unnamed.
@@ -29,10 +29,6 @@ pub struct Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)?;
-        match self.credentials {
-            Some(Credentials { pid, uid, gid }) => write!(f, " (pid {pid} uid {uid} gid {gid})"),
-            None => Ok(()),
-        }
+        self.address.fmt(f)
     }
 }

@@ -74,6 +74,14 @@ impl RawStream {
         Ok(Self(socket))
     }
 
+    /// The same from an end of its own, bound to `own`.
+    pub(crate) fn connect_from(own: &str, address: &str) -> Self {
+        let socket = bound(own);
+        let connected = socket.connect(&encode(address));
+        connected.unwrap_or_else(|error| panic!("connect {address}: {error}"));
+        Self(socket)
+    }
+
     /// Connects to a socket file in the moment it appears; `checked` while it does not.
     pub(crate) fn connect_at_first_sight(address: &str, checked: impl Fn()) -> io::Result<Self> {
         let name = encode(address);

@@ -50,6 +50,10 @@ pub(crate) struct ConnectArgs {
     /// Refuse to send a line of the conversation that has WORD in it; repeatable
     #[arg(long, value_name = "WORD", help_heading = CONVERSATION)]
     pub(crate) forbid: Vec<String>,
+
+    /// Pass the server's control characters to the terminal, in place of showing them as \xNN
+    #[arg(long, help_heading = CONVERSATION)]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, Args)]

@@ -155,7 +155,7 @@ pub(crate) enum Command {
 }
 
 /// How the program talks.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Talk {
     /// Say nothing on standard error but errors
     #[arg(short, long, global = true)]
@@ -326,7 +326,7 @@ mod tests {
                 "The wait",
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
-            ("A conversation", &["prompt", "forbid"]),
+            ("A conversation", &["prompt", "forbid", "raw"]),
             (
                 "Limits",
                 &[

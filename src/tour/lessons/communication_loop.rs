@@ -162,6 +162,7 @@ async fn converse(server: &Server, script: Script) -> crate::error::Result<Strin
     let client = Client::connect("client", server.address()).await?;
     let conversation = Conversation {
         adds_newlines: false,
+        escapes: false,
         forbidden: vec![FORBIDDEN.to_owned()],
     };
     let mut replies = Vec::new();

@@ -1,0 +1,108 @@
+//! Text that others wrote, made safe to show: it stays on its line, and nothing in it is invisible
+//! or changes what stands around it.
+
+use std::fmt::{self, Write};
+
+/// Writes `bytes` as text in which every character that is not UTF-8, or that `keeps` refuses, is
+/// `\xNN` for each of its bytes.
+pub(crate) fn escape(
+    bytes: &[u8],
+    keeps: impl Fn(char) -> bool,
+    text: &mut impl Write,
+) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match keeps(c) {
+                true => text.write_char(c)?,
+                false => write_hex(c.encode_utf8(&mut [0; 4]).as_bytes(), text)?,
+            }
+        }
+        write_hex(chunk.invalid(), text)?;
+    }
+    Ok(())
+}
+
+fn write_hex(bytes: &[u8], text: &mut impl Write) -> fmt::Result {
+    let mut bytes = bytes.iter();
+    bytes.try_for_each(|byte| write!(text, "\\x{byte:02x}"))
+}
+
+/// A name as one word: what is a blank or not visible is `\xNN`.
+pub(crate) fn word(name: &str) -> String {
+    let mut word = String::with_capacity(name.len());
+    // A String takes whatever is written to it.
+    let _ = escape(name.as_bytes(), is_part_of_word, &mut word);
+    word
+}
+
+/// Whether a character is visible and no blank.
+pub(crate) fn is_part_of_word(c: char) -> bool {
+    c != ' ' && is_visible(c)
+}
+
+/// Whether a character shows as itself, or is the blank: it is no control character, and does not
+/// change the direction of the text, break the line, show as another blank or not show at all.
+pub(crate) fn is_visible(c: char) -> bool {
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
+    }
+    // The standard library escapes what is not printable, and combining marks only at the start.
+    let escaped = String::from_iter(['a', c]);
+    escaped.escape_debug().nth(1) == Some(c) && !is_blank(c)
+}
+
+/// The letters, marks and symbols that show nothing: those of Unicode's
+/// `Default_Ignorable_Code_Point`, and the Braille pattern without a dot.
+const fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_visible;
+
+    #[test]
+    fn letters_marks_and_symbols_of_any_script_are_visible() {
+        for text in [
+            " a~",
+            "é",
+            "e\u{301}",
+            "你好",
+            "नमस्ते",
+            "สวัสดี",
+            "עִבְרִית",
+            "→",
+            "🦀",
+        ] {
+            assert!(text.chars().all(is_visible), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_controls_hides_or_breaks_the_text_is_not_visible() {
+        let controls = ('\0'..' ').chain('\u{7f}'..='\u{9f}');
+        let directions = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        let marks = ['\u{200e}', '\u{200f}', '\u{61c}'];
+        let no_width = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
+        let breaks = ['\u{2028}', '\u{2029}'];
+        let blanks = [
+            '\u{a0}', '\u{2003}', '\u{3000}', '\u{3164}', '\u{2800}', '\u{fe0f}',
+        ];
+        let others = ['\u{ad}', '\u{e0041}', '\u{e000}', '\u{fff9}', '\u{ffff}'];
+        let all = controls.chain(directions).chain(marks).chain(no_width);
+        for c in all.chain(breaks).chain(blanks).chain(others) {
+            assert!(!is_visible(c), "{c:?}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! How often failed connections are reported.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Within this time [`IN_FULL`] failures are reported, and the others are counted.
+const PERIOD: Duration = Duration::from_secs(1);
+const IN_FULL: u64 = 10;
+
+/// The failures since the last report of all. A period begins with a failure: without one there is
+/// nothing to wait for.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    ends: Option<Instant>,
+    in_full: u64,
+    left_out: u64,
+}
+
+impl Failures {
+    /// Counts a failure, and tells whether it is to be reported.
+    pub(super) fn admit(&mut self, now: Instant) -> bool {
+        if self.ends.is_none_or(|ends| now >= ends) {
+            self.ends = Some(now + PERIOD);
+            self.in_full = 0;
+        }
+        let admitted = self.in_full < IN_FULL;
+        match admitted {
+            true => self.in_full += 1,
+            false => self.left_out += 1,
+        }
+        admitted
+    }
+
+    /// When the failures that were not reported are to be summed up, if there are any.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.ends.filter(|_| self.left_out > 0)
+    }
+
+    /// How many failures were not reported, if any; from now on they count as reported.
+    pub(super) fn take_left_out(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.left_out)).filter(|count| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_failures_a_second_are_reported_and_the_others_summed_up_at_its_end() {
+        let began = Instant::now();
+        let at = |millis| began + Duration::from_millis(millis);
+        let mut failures = Failures::default();
+        assert_eq!(failures.due(), None);
+        let reported = |failures: &mut Failures, millis, count| {
+            let admitted = (0..count).filter(|_| failures.admit(at(millis)));
+            admitted.count()
+        };
+        assert_eq!(reported(&mut failures, 0, 3), 3);
+        // All of them are reported: there is nothing to wake up for.
+        assert_eq!(failures.due(), None);
+        assert_eq!(reported(&mut failures, 500, 4000), 7);
+        assert_eq!(failures.due(), Some(at(1000)));
+        assert_eq!(reported(&mut failures, 999, 1000), 0);
+        assert_eq!(failures.take_left_out(), Some(4993));
+        assert_eq!((failures.due(), failures.take_left_out()), (None, None));
+        // The next period begins with its first failure, however late that is.
+        assert_eq!(reported(&mut failures, 5400, 11), 10);
+        assert_eq!(failures.due(), Some(at(6400)));
+        assert_eq!(failures.take_left_out(), Some(1));
+    }
+}

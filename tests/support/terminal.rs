@@ -1,0 +1,94 @@
+//! The program on a terminal.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use nix::pty::openpty;
+use nix::sys::termios::{Termios, tcgetattr};
+
+use super::{Log, Process};
+
+/// The program on a terminal of its own.
+pub(crate) struct Terminal {
+    program: Child,
+    keyboard: File,
+    pub(crate) screen: Log,
+    // It closes with the program, however that ends.
+    stderr: Log,
+    // Kept open, so that its modes can be read when the program has ended.
+    terminal: OwnedFd,
+    modes: Termios,
+}
+
+impl Terminal {
+    /// Holds a conversation with the server at `address`.
+    pub(crate) fn connect(address: &str, options: &[&str]) -> Self {
+        Self::run(&[&["connect", address], options].concat())
+    }
+
+    /// Runs the program with these arguments.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
+        let pair = openpty(None, None).unwrap();
+        let modes = tcgetattr(&pair.slave).unwrap();
+        let end = || Stdio::from(pair.slave.try_clone().unwrap());
+        // With a session of its own the terminal's keys send it signals.
+        let mut program = Command::new("setsid")
+            .args(["--ctty", "--wait", Process::PROGRAM])
+            .args(arguments)
+            .env("TERM", "xterm")
+            .stdin(end())
+            .stdout(end())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let keyboard = File::from(pair.master);
+        let screen = Log::of(Screen(keyboard.try_clone().unwrap()));
+        let stderr = Log::of(program.stderr.take().unwrap());
+        Self {
+            program,
+            keyboard,
+            screen,
+            stderr,
+            terminal: pair.slave,
+            modes,
+        }
+    }
+
+    /// Waits for the `count`th `reply` and the prompt: keys that come before it are not read as
+    /// keys. The prompt is in the line before a reply that comes late.
+    pub(crate) fn wait_for_prompt_after(&self, reply: &str, count: usize) {
+        let wanted = format!("a prompt after {count} times {reply:?}");
+        self.screen.wait_until(&wanted, |text| {
+            let at = text.match_indices(reply).nth(count - 1);
+            at.is_some_and(|(at, _)| {
+                let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+                text[line..].contains("> ")
+            })
+        });
+    }
+
+    /// Types.
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Its exit code, once the terminal is as it was.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.stderr.wait_closed();
+        let code = self.program.wait().unwrap().code();
+        let modes = tcgetattr(&self.terminal).unwrap();
+        assert_eq!(modes, self.modes, "the terminal is not as it was");
+        code
+    }
+}
+
+/// What the terminal shows.
+struct Screen(File);
+
+impl Read for Screen {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
