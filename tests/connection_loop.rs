@@ -354,7 +354,7 @@ families!(a_stop_ends_the_pause_too, |place| {
         .collect();
     server.stderr().wait_for("accepting pauses");
     server.terminate();
-    assert_eq!(server.wait(), 0);
+    assert_eq!(server.wait(), 6);
     assert_nobody_listens(place, server.address());
 });
 
@@ -398,8 +398,12 @@ families!(when_the_grace_is_over_clients_are_cut_off, |place| {
     let server = Server::start(place, &["--grace", "50ms"]);
     let mut client = accepted(&server);
     server.terminate();
-    assert_eq!(server.wait(), 0);
-    assert!(server.said().contains("cut off"), "{}", server.said());
+    assert_eq!(server.wait(), 6);
+    let told = format!(
+        "sok: stop {}: 1 connection was cut off at the end of the grace (50ms)\n",
+        server.address()
+    );
+    assert!(server.said().ends_with(&told), "{}", server.said());
     if place.is_network() {
         // A clean end would say that nothing was lost.
         let error = client.try_rest().unwrap_err();
@@ -417,7 +421,7 @@ families!(a_file_that_is_cut_off_is_no_clean_end, |place| {
     let mut client = RawStream::connect(server.address());
     client.take(1);
     server.terminate();
-    assert_eq!(server.wait(), 0);
+    assert_eq!(server.wait(), 6);
     if place.is_network() {
         let error = client.try_rest().unwrap_err();
         assert!(RawStream::is_broken(&error), "{error}");
@@ -431,8 +435,10 @@ families!(a_second_signal_ends_the_draining, |place| {
     server.stderr().wait_for("draining");
     round_trip(&mut client);
     server.terminate();
-    assert_eq!(server.wait(), 0);
+    assert_eq!(server.wait(), 6);
     assert_eq!(client.cut(), b"");
+    let told = "1 connection was cut off by a second request to stop";
+    assert!(server.said().contains(told), "{}", server.said());
 });
 
 families!(an_idle_server_stops_at_once, |place| {
@@ -455,7 +461,7 @@ families!(clients_are_told_of_on_request_alone, |place| {
         assert_eq!(text.contains(" connected "), told, "{text}");
         let peer = format!("peer={}:", place.family());
         assert_eq!(text.contains(&peer), told, "{text}");
-        let pid = format!("pid {}", std::process::id());
+        let pid = format!(" pid={} ", std::process::id());
         assert_eq!(text.contains(&pid), told && !place.is_network(), "{text}");
         let traffic = "received=5 sent=5";
         assert_eq!(text.contains(traffic), told, "{text}");

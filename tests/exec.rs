@@ -289,7 +289,7 @@ families!(
         server.terminate();
         // The end comes when nobody holds the socket any more.
         assert_eq!(client.cut(), b"");
-        assert_eq!(server.wait(), 0);
+        assert_eq!(server.wait(), 6);
     }
 );
 
@@ -312,7 +312,7 @@ families!(no_child_of_a_program_outlives_the_grace, |place| {
     server.terminate();
     // The end comes when nobody holds the socket any more.
     assert_eq!(client.cut(), b"");
-    assert_eq!(server.wait(), 0);
+    assert_eq!(server.wait(), 6);
 });
 
 families!(a_program_that_a_client_leaves_sees_the_end, |place| {
@@ -330,7 +330,7 @@ families!(no_program_outlives_the_grace_on_any_thread, |place| {
         .collect();
     let programs: Vec<String> = clients.iter_mut().map(RawStream::line).collect();
     server.terminate();
-    assert_eq!(server.wait(), 0);
+    assert_eq!(server.wait(), 6);
     for (client, program) in clients.iter_mut().zip(&programs) {
         // The program holds the socket until it is gone.
         assert_eq!(client.cut(), b"", "{program}");

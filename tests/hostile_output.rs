@@ -1,5 +1,6 @@
 //! What a peer can write into our output: names, failures, control characters.
 
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -245,3 +246,37 @@ families!(without_a_terminal_a_reply_is_not_changed, |place| {
     let done = client.done();
     assert_eq!((done.code, done.stdout), (0, REPLY.concat()));
 });
+
+const HELP: [&[&str]; 4] = [
+    &["--help"],
+    &["--version"],
+    &["help", "call"],
+    &["call", "--help"],
+];
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    for words in HELP {
+        let script = r#"exec "$SOK" "$@" >/dev/full"#;
+        let done = Process::sh(script, words).done();
+        assert_eq!(done.code, 1, "{words:?}: {}", done.stderr);
+        let told = "sok: write standard output: No space left on device\n";
+        assert_eq!(done.stderr, told, "{words:?}");
+    }
+}
+
+#[test]
+fn help_that_nobody_reads_is_no_failure() {
+    for words in HELP {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(Process::PROGRAM);
+        command.args(words).stdout(writer).stderr(Stdio::piped());
+        let done = command.output().unwrap();
+        assert_eq!(
+            (done.status.code(), &*done.stderr),
+            (Some(0), &b""[..]),
+            "{words:?}"
+        );
+    }
+}

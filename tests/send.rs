@@ -111,7 +111,7 @@ families!(a_client_that_waits_for_a_pipe_disturbs_nobody, |place| {
     let _second = RawStream::connect(server.address());
     server.stderr().wait_for_count(" connected ", 2);
     server.terminate();
-    assert_eq!(server.wait(), 0);
+    assert_eq!(server.wait(), 6);
 });
 
 families!(the_output_of_a_program_is_copied, |place| {

@@ -209,7 +209,7 @@ families!(an_address_is_free_again_after_a_server, |place| {
     client.send(b"hello");
     assert_eq!(client.take(5), b"hello");
     first.terminate();
-    assert_eq!(first.wait(), 0);
+    assert_eq!(first.wait(), 6);
     let second = Server::at(&address, &[]);
     assert_eq!(second.address(), address);
     assert_answers(&address);

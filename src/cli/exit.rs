@@ -65,7 +65,7 @@ impl Exit {
             Self::Denied => "permission denied",
             Self::InUse => "the address is in use",
             Self::Broken => {
-                "the connection broke: reset, or closed with data unsent or a reply unfinished"
+                "the connection broke: reset, closed with data unsent or a reply unfinished, or cut off"
             }
             Self::Unresolved => "the name did not resolve",
             Self::TimedOut => "a time limit ran out",

@@ -174,8 +174,9 @@ impl Server {
         // What was cut off has its resets and signals to send before the process ends.
         elsewhere.close();
         let _ = timeout(CUT_OFF, elsewhere.wait()).await;
-        match served?.first_failure {
-            Some(error) if counted => Err(error),
+        let served = served?;
+        match served.first_failure {
+            Some(error) if counted || served.cut > 0 => Err(error),
             _ => Ok(Exit::Done),
         }
     }

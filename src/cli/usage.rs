@@ -9,14 +9,15 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::address::as_one_word;
 use super::args::{Cli, Talk};
 use super::exit::Exit;
-use super::ui::Ui;
+use super::ui::{self, Ui};
+use crate::client::output_error;
 use crate::error::{Error, Kind};
 
 /// Ends the program because of what its arguments gave: help that was asked for is printed as it
 /// is, and all else is an error like any other.
 pub(super) fn refuse(error: &clap::Error) -> ! {
     if asks_for_help(error) {
-        error.exit();
+        show(error);
     }
     // What comes after is the arguments of another program.
     let words: Vec<_> = env::args_os()
@@ -24,10 +25,8 @@ pub(super) fn refuse(error: &clap::Error) -> ! {
         .take_while(|word| word != "--")
         .collect();
     let talk = Talk {
-        quiet: false,
-        verbose: false,
-        trace: false,
         json: words.iter().any(|word| word == "--json"),
+        ..Talk::default()
     };
     let error = told(error, &words);
     Ui::new(&talk, false).failed(&error);
@@ -65,6 +64,19 @@ fn told(error: &clap::Error, words: &[OsString]) -> Error {
         ),
     };
     Error::because("usage", "", Kind::Usage, cause).with_hint(help)
+}
+
+/// Prints help, and ends the program: with a failure if the help cannot be written.
+#[allow(clippy::exit)]
+fn show(help: &clap::Error) -> ! {
+    let printed = help.print().and_then(|()| ui::flush());
+    if let Err(error) = printed {
+        let error = output_error(error);
+        let talk = Talk::default();
+        Ui::new(&talk, false).failed(&error);
+        Exit::from(&error).leave()
+    }
+    std::process::exit(help.exit_code())
 }
 
 /// What may have been meant with a word that is taken for an option, and is none.

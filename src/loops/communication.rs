@@ -80,18 +80,20 @@ pub async fn communication_loop(
             stream.done();
             Ok(())
         }
-        Err((operation, source)) => {
-            let hint = match source.kind() {
-                io::ErrorKind::InvalidData => Some("raise --max-message, or mend the client"),
-                io::ErrorKind::QuotaExceeded => Some("raise --max-memory"),
-                _ => None,
-            };
-            let error = Error::new(operation, connection.peer(), source);
-            Err(match hint {
-                Some(hint) => error.with_hint(hint),
-                None => error,
-            })
-        }
+        Err((operation, source)) => Err(failure(operation, connection, source)),
+    }
+}
+
+fn failure(operation: &'static str, connection: &Connection, source: io::Error) -> Error {
+    let hint = match source.kind() {
+        io::ErrorKind::InvalidData => Some("raise --max-message, or mend the client"),
+        io::ErrorKind::QuotaExceeded => Some("raise --max-memory"),
+        _ => None,
+    };
+    let error = Error::new(operation, connection.peer(), source);
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 
@@ -227,4 +229,33 @@ fn receiving(error: io::Error) -> Fault {
 
 fn sending(error: io::Error) -> Fault {
     ("send", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use nix::Error as E;
+
+    use super::*;
+    use crate::address::Form;
+    use crate::net::Peer;
+
+    #[test]
+    fn only_a_bound_that_was_reached_is_to_be_raised() {
+        let peer = Peer {
+            address: Form::ALL[0].fresh(Path::new(""), ""),
+            credentials: None,
+        };
+        let connection = Connection::new(1, peer);
+        let hint = |source| {
+            let error = failure("receive", &connection, source);
+            error.hint().map(str::to_owned)
+        };
+        let oversized = io::ErrorKind::InvalidData.into();
+        assert!(hint(oversized).is_some_and(|hint| hint.contains("--max-message")));
+        for errno in [E::EHOSTUNREACH, E::ENETDOWN, E::ENOBUFS, E::ECONNRESET] {
+            assert_eq!(hint(errno.into()), None);
+        }
+    }
 }

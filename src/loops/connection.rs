@@ -51,7 +51,7 @@ pub struct Served {
     pub connections: u64,
     /// Those that ended with an error.
     pub failed: u64,
-    /// The first error of a connection, or that some were cut off.
+    /// The first error of a connection; that some were cut off, if there are such.
     pub first_failure: Option<Error>,
     /// The connections cut off because the grace was over.
     pub cut: usize,
@@ -115,8 +115,9 @@ pub async fn connection_loop(
             },
         }
     }
+    let at: Vec<String> = listeners.iter().map(|at| at.local().to_string()).collect();
     drop(listeners);
-    connections.drain(&stop, limits.grace).await;
+    connections.drain(&at.join(" "), &stop, limits.grace).await;
     broken.map_or(Ok(connections.served), Err)
 }
 
@@ -263,45 +264,45 @@ impl Connections {
     }
 
     /// Waits for the connections under way; once a stop is requested, for `grace` at most.
-    async fn drain(&mut self, stop: &Stop, grace: Duration) {
+    /// Gives up what `at`, where it was listened, is still served then.
+    async fn drain(&mut self, at: &str, stop: &Stop, grace: Duration) {
         let graceful = async {
             stop.requested().await;
             tokio::select! {
-                () = tokio::time::sleep(grace) => {}
-                () = stop.given_up() => {}
+                () = tokio::time::sleep(grace) => format!("at the end of the grace ({grace:?})"),
+                () = stop.given_up() => "by a second request to stop".to_owned(),
             }
         };
         let mut given_up = pin!(graceful);
         if stop.is_requested() && !self.under_way.is_empty() {
             info!(connections = self.under_way.len(), ?grace, "draining");
         }
-        loop {
+        let when = loop {
             tokio::select! {
                 biased;
                 ended = self.under_way.join_next() => match ended {
                     Some(ended) => self.ended(ended),
                     None => return self.sum_up(),
                 },
-                () = &mut given_up => break,
+                when = &mut given_up => break when,
                 () = passed(self.failures.due()) => self.sum_up(),
             }
-        }
+        };
         self.sum_up();
         let cut = self.under_way.len();
         self.served.cut = cut;
-        self.served.first_failure.get_or_insert_with(|| {
-            let (what, cause) = (
-                match cut {
-                    1 => "1 connection".to_owned(),
-                    _ => format!("{cut} connections"),
-                },
-                "cut off at the end of the grace",
-            );
-            Error::because("serve", what, Kind::Broken, cause)
-        });
-        warn!(connections = cut, "cut off at the end of the grace");
+        self.served.first_failure = Some(cut_off(at, cut, &when));
         self.under_way.shutdown().await;
     }
+}
+
+/// That so many connections were lost at the end.
+fn cut_off(at: &str, connections: usize, when: &str) -> Error {
+    let cause = match connections {
+        1 => format!("1 connection was cut off {when}"),
+        count => format!("{count} connections were cut off {when}"),
+    };
+    Error::because("stop", at, Kind::Broken, cause)
 }
 
 /// The process at the other end, where the family tells it.
