@@ -168,7 +168,9 @@ impl<A: Answer> Exchange<'_, A> {
             let answered = self.answer_some(&mut received, replies);
             // What was said before a broken message is answered, however it came in.
             self.send(replies)?;
-            replies.shrink_to(REPLIES);
+            if replies.capacity() > REPLIES {
+                replies.shrink_to(REPLIES);
+            }
             if !answered? {
                 return Ok(());
             }
@@ -208,7 +210,10 @@ impl<A: Answer> Exchange<'_, A> {
         }
         let sent = self.stream.try_send(replies).map_err(sending)?;
         self.connection.count_sent(sent);
-        self.unsent.push(&replies[sent..], 0).map_err(sending)
+        match &replies[sent..] {
+            [] => Ok(()),
+            rest => self.unsent.push(rest, 0).map_err(sending),
+        }
     }
 
     /// Sends what was kept.

@@ -142,6 +142,9 @@ impl Inbox {
     ) -> io::Result<Option<&'a [u8]>> {
         self.drop_taken();
         if self.pending.is_empty() {
+            if received.is_empty() {
+                return Ok(None);
+            }
             return match self.rule.find(received, 0)? {
                 Found::Whole { message, frame } => {
                     let (whole, rest) = received.split_at(frame);
