@@ -68,9 +68,11 @@ fn a_name_is_resolved_anew_for_each_client() {
 fn with_silent_name_server(place: &Place, arguments: &[&str]) -> Option<Process> {
     let resolver = "nameserver 192.0.2.2\noptions timeout:30 attempts:5\n";
     let resolver = place.file("resolv.conf", resolver);
-    // A network that swallows what is sent.
-    let script = r#"mount --bind "$FILE" /etc/resolv.conf && ip link add d type dummy &&
-        ip address add 192.0.2.1/24 dev d && ip link set d up && exec "$@""#;
+    // A network whose other end swallows what is sent.
+    let script = r#"mount --bind "$FILE" /etc/resolv.conf &&
+        ip link add wire type veth peer name end && ip address add 192.0.2.1/24 dev wire &&
+        ip link set wire up && ip link set end up &&
+        ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:01 dev wire && exec "$@""#;
     let in_it = |words: &[&str]| {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "--net"]);
