@@ -33,6 +33,14 @@ families!(a_client_that_says_nothing_is_given_up, |place| {
         client.cut();
         assert_given_up(&server);
     }
+    let server = start(
+        place,
+        &["--exec", "sh", "-c", "echo hello; exec sleep 1000"],
+    );
+    let mut client = RawStream::connect(server.address());
+    assert_eq!(client.take(6), b"hello\n");
+    client.cut();
+    assert_given_up(&server);
     let server = start(place, &["--send", file.to_str().unwrap()]);
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.take(7), b"content");
