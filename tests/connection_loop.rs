@@ -290,7 +290,7 @@ families!(discarding_much_takes_no_memory, |place| {
 });
 
 families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
-    let script = r#"ulimit -n 20; exec "$SOK" serve "$1" --trace"#;
+    let script = r#"ulimit -n 24; exec "$SOK" serve "$1" --trace"#;
     let server = Server::of(Process::sh(script, &[&place.word()]));
     let mut clients: Vec<RawStream> = (0..40)
         .map(|number: u8| {
@@ -332,7 +332,7 @@ families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
 });
 
 families!(a_reply_waits_for_room_also_out_of_descriptors, |place| {
-    let script = r#"ulimit -n 20; exec "$SOK" serve "$1" -v"#;
+    let script = r#"ulimit -n 24; exec "$SOK" serve "$1" -v"#;
     let server = Server::of(Process::sh(script, &[&place.word()]));
     let mut other = accepted(&server);
     let mut deaf = accepted(&server);
@@ -347,7 +347,7 @@ families!(a_reply_waits_for_room_also_out_of_descriptors, |place| {
 });
 
 families!(a_stop_ends_the_pause_too, |place| {
-    let script = r#"ulimit -n 20; exec "$SOK" serve "$1" --grace 0s"#;
+    let script = r#"ulimit -n 24; exec "$SOK" serve "$1" --grace 0s"#;
     let server = Server::of(Process::sh(script, &[&place.word()]));
     let _clients: Vec<RawStream> = (0..40)
         .map(|_| RawStream::connect(server.address()))
