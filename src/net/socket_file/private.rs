@@ -48,6 +48,10 @@ impl<'a> Private<'a> {
                 Ok(directory) => directory,
                 // Whoever had it is done with it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if is_short(&error) => {
+                    let _ = parent.remove_directory(&own);
+                    return Err(error.into());
+                }
                 Err(_) => return Err(in_the_way(&own)),
             };
             let status = directory.own_status()?;
@@ -112,6 +116,15 @@ fn is_private(status: &FileStat) -> bool {
     // In a set-group-ID directory each new one is one too.
     let mode = status.st_mode & 0o7777 & !S_ISGID;
     status.st_uid == geteuid().as_raw() && mode == Mode::S_IRWXU.bits()
+}
+
+/// Whether it is we who have no room for one more open file.
+fn is_short(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(nix::Error::from_raw);
+    matches!(
+        errno,
+        Some(nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOMEM)
+    )
 }
 
 /// The failure to make it.
