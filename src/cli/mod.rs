@@ -13,6 +13,7 @@ mod descriptors;
 mod dump;
 mod exit;
 mod listening;
+mod memory;
 mod parse;
 mod program;
 mod prompt;

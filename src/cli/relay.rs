@@ -16,7 +16,7 @@ use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Waiting};
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Limits, OnHangup};
+use crate::loops::OnHangup;
 use crate::net::{reaches, refuse_unreachable};
 use crate::service::Forward;
 use crate::transfer::Engine;
@@ -50,8 +50,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let most = affordable(descriptors, own, each);
     let mut limits = limits(&args.limits);
     if limits.max_connections > most {
-        let is_default = limits.max_connections == Limits::default().max_connections;
-        if !is_default || most < FEW {
+        if args.limits.max_connections.is_some() || most < FEW {
             let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
             ui.note(&why);
         }

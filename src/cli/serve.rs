@@ -14,6 +14,7 @@ use super::block_on;
 use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::exit::Exit;
 use super::listening::{listen, listen_options};
+use super::memory::{max_connections, max_memory};
 use super::program::check_program;
 use super::ui::Ui;
 use crate::address::Target;
@@ -115,16 +116,6 @@ fn messages<A: Answer>(rule: Rule, answer: A, memory: MemoryLimit) -> Converse<A
         memory,
         ..Converse::new(rule, answer)
     }
-}
-
-/// What all connections may keep together unless told otherwise: room for two of the largest
-/// messages at least, but not so much that the rest of the process goes short.
-fn max_memory(rule: Rule) -> usize {
-    let limits = [Resource::RLIMIT_AS, Resource::RLIMIT_DATA];
-    let limits = limits.into_iter().filter_map(|limit| getrlimit(limit).ok());
-    let least = limits.map(|(soft, _)| soft).min().unwrap_or(u64::MAX);
-    let wanted = MemoryLimit::DEFAULT.max(rule.max_message.saturating_mul(2));
-    wanted.min(usize::try_from(least / 4).unwrap_or(usize::MAX))
 }
 
 /// The first descriptor after the standard streams.
@@ -233,12 +224,13 @@ fn check_services(
 }
 
 pub(super) fn limits(args: &LimitArgs) -> Limits {
-    let max_connections = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
     Limits {
         max_connections: if args.one_at_a_time {
             1
         } else {
-            max_connections
+            args.max_connections.map_or_else(max_connections, |most| {
+                usize::try_from(most).unwrap_or(usize::MAX)
+            })
         },
         exit_after: if args.once { Some(1) } else { args.exit_after },
         grace: args.grace,

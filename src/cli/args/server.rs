@@ -29,8 +29,8 @@ pub(crate) struct ServeArgs {
     pub(crate) framing: FramingArgs<FramingArg>,
 
     /// Memory for the unfinished messages and unsent replies of all clients together; a client that
-    /// needs more is cut off [default: 256MiB, or two of the largest message; a quarter of
-    /// ulimit -v at most]
+    /// needs more is cut off [default: 256MiB, or two of the largest message; a quarter
+    /// of the memory at most]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = MESSAGES)]
     pub(crate) max_memory: Option<usize>,
 
@@ -74,9 +74,10 @@ pub(crate) struct ServiceArgs {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// How many clients are served at once, as far as `ulimit -n` allows; the others wait in the
-    /// backlog. By default more than the ports of one TCP peer
-    #[arg(long, value_name = "N", default_value = "65536", value_parser = at_least_one)]
-    pub(crate) max_connections: u64,
+    /// backlog [default: 65536, more than one TCP peer has ports; one for each 64KiB of memory at
+    /// most]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) max_connections: Option<u64>,
 
     /// Serve one client after another: the next one waits in the backlog
     #[arg(long, conflicts_with = "max_connections")]
