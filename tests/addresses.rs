@@ -75,6 +75,8 @@ fn an_address_is_the_same_word_in_each_of_its_forms() {
         ("unix:a:b", "unix:a:b"),
         ("unix:@name", "unix:@name"),
         ("@name", "unix:@name"),
+        ("@", "unix:@"),
+        ("unix:@", "unix:@"),
         (r"@a\x00b\\", r"unix:@a\x00b\\"),
         ("@a b", r"unix:@a\x20b"),
         (
@@ -158,7 +160,6 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
         ("[[ff]:80", "bracket in it"),
         ("a]:80", "bracket in it"),
         ("unix:", "the path is empty"),
-        ("@", "the abstract name is empty"),
         (r"unix:a\x00b", "the path has a NUL byte"),
     ] {
         let error = Target::parse(written).unwrap_err();
@@ -212,6 +213,7 @@ fn what_the_kernel_is_to_choose_is_not_definite() {
         ("inet6:[::1]:0", false),
         ("unix:/s", true),
         ("unix:@s", true),
+        ("unix:@", false),
         ("unix:", false),
     ] {
         assert_eq!(

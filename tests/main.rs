@@ -16,6 +16,7 @@ mod call;
 mod call_replies;
 mod check;
 mod check_address;
+mod chosen_name;
 mod communication_loop;
 mod congestion;
 mod connect;

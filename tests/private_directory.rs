@@ -295,6 +295,23 @@ fn another_users_dead_file_in_a_sticky_directory_stays() {
 }
 
 #[test]
+fn a_file_system_that_cannot_be_written_to_is_told() {
+    let place = place();
+    let nothing = place.file("nothing", "");
+    let script = r#"mount -t tmpfs -o ro none "$1" || exit 99; exec "$SOK" serve "$1/s.sock""#;
+    let nothing = nothing.to_str().unwrap();
+    let directory = place.directory().to_str().unwrap();
+    let done = in_own_mounts(nothing, nothing, script, &[directory], &[]);
+    if !required("mount namespaces", done.is_some()) {
+        return;
+    }
+    let done = done.unwrap();
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    let told = "Read-only file system; choose a directory that can be written to";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+}
+
+#[test]
 fn a_directory_is_the_same_by_each_of_its_paths() {
     let place = place();
     fs::create_dir(place.path("real")).unwrap();

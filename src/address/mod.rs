@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
-pub use self::facts::Facts;
+pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
 pub use self::form::{Feature, Form};
 pub(crate) use self::target::port_number;
@@ -52,6 +52,18 @@ impl Address {
         }
     }
 
+    /// The form of its name.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        match self {
+            Self::Inet(_) => Form::Inet,
+            Self::Inet6(_) => Form::Inet6,
+            Self::Unix(UnixName::Path(_)) => Form::UnixPath,
+            // The kernel chooses an abstract name where there is none.
+            Self::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => Form::UnixAbstract,
+        }
+    }
+
     /// The IP address and port, if the family has them.
     #[must_use]
     pub fn as_ip(&self) -> Option<(IpAddr, u16)> {
@@ -77,7 +89,7 @@ impl Address {
         match self {
             Self::Inet(v4) => v4.port() != 0,
             Self::Inet6(v6) => v6.port() != 0,
-            Self::Unix(name) => *name != UnixName::Unnamed,
+            Self::Unix(name) => name.is_definite(),
         }
     }
 
@@ -125,11 +137,8 @@ impl FromStr for Address {
 
     /// Reads a numeric address or a local name; a name that must be looked up is a [`Target`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "unix:" => return Ok(Self::Unix(UnixName::Unnamed)),
-            // An abstract name of no bytes: a client may have it, nobody would type it.
-            "unix:@" => return Ok(Self::Unix(UnixName::Abstract(Vec::new()))),
-            _ => {}
+        if text == "unix:" {
+            return Ok(Self::Unix(UnixName::Unnamed));
         }
         match Target::parse(text)? {
             Target::Address(address) => Ok(address),

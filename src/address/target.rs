@@ -131,21 +131,30 @@ impl Target {
         }
     }
 
-    /// Refuses to connect to port 0, where no server can be.
+    /// Refuses to connect where no server can be: to port 0, and to `@`.
     ///
     /// # Errors
     /// [`Kind::Usage`].
     pub fn refuse_port_0(&self) -> Result<()> {
-        let port = match self {
-            Self::Address(address) => address.as_ip().map(|(_, port)| port),
-            Self::Host { port, .. } | Self::AnyHost { port } => Some(*port),
+        let (is_definite, what) = match self {
+            Self::Address(address) => match address.as_ip() {
+                Some((_, port)) => (port != 0, "port"),
+                None => (address.is_definite(), "name"),
+            },
+            Self::Host { port, .. } | Self::AnyHost { port } => (*port != 0, "port"),
         };
-        if port != Some(0) {
+        if is_definite {
             return Ok(());
         }
-        let cause = "no server is on port 0, which lets the kernel choose one";
-        Err(Error::because("connect", self, Kind::Usage, cause)
-            .with_hint("give the port that the server says it listens on"))
+        let cause = match what {
+            "port" => "no server is on port 0, which lets the kernel choose one",
+            _ => "no server has the name @, which lets the kernel choose one",
+        };
+        Err(
+            Error::because("connect", self, Kind::Usage, cause).with_hint(format!(
+                "give the {what} that the server says it listens on"
+            )),
+        )
     }
 
     /// The address, if there is nothing to resolve.
@@ -302,7 +311,6 @@ fn utf8(text: &[u8]) -> std::result::Result<&str, String> {
 fn unix(name: &[u8]) -> std::result::Result<Target, String> {
     match UnixName::from_escaped(name)? {
         UnixName::Unnamed => Err("the path is empty".to_owned()),
-        UnixName::Abstract(name) if name.is_empty() => Err("the abstract name is empty".to_owned()),
         name => Ok(Target::Address(Address::Unix(name))),
     }
 }

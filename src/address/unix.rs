@@ -15,14 +15,16 @@ pub const SUN_PATH_MAX: usize = 107;
 pub enum UnixName {
     /// A socket file.
     Path(PathBuf),
-    /// A name in Linux's abstract namespace, without the leading NUL; any bytes.
+    /// A name in Linux's abstract namespace, without the leading NUL; any bytes. To bind to no
+    /// bytes lets the kernel choose a name.
     Abstract(Vec<u8>),
     /// No name: a socket that was never bound, as most clients' are.
     Unnamed,
 }
 
 impl UnixName {
-    /// The name that `text` writes: `@name` is abstract, nothing is unnamed, all else a path.
+    /// The name that `text` writes: `@name` is abstract, nothing is unnamed, all else a path. `@`
+    /// has no bytes: to bind to it lets the kernel choose.
     ///
     /// `\\` stands for a backslash and `\xNN` for any byte, so that every name can be typed.
     /// A path that begins with `@` is written `\x40…` or `./@…`.
@@ -65,6 +67,17 @@ impl UnixName {
             ));
         }
         Ok(Self::Abstract(bytes))
+    }
+
+    /// Whether it leaves nothing for the kernel to choose: an abstract name of no bytes, and no
+    /// name, stand for one that is free (autobind, see `unix(7)`).
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Path(_) => true,
+            Self::Abstract(name) => !name.is_empty(),
+            Self::Unnamed => false,
+        }
     }
 
     /// The socket file, if the name is one.

@@ -24,7 +24,7 @@ use super::directory::foreign;
 use super::holder::holders;
 use super::listener::ListenOptions;
 use super::peer::Credentials;
-use super::sockaddr::{decode, encode};
+use super::sockaddr::{Encoded, decode, encode};
 use super::socket::{Received, Socket};
 use super::socket_file::{Refusal, SocketFile, in_use};
 use crate::address::{Address, Family, Purpose, UnixName};
@@ -67,16 +67,20 @@ pub(super) fn listen(
     if !options.pace_loopback {
         unpace(socket, address, Purpose::Listen);
     }
-    let name = match address {
-        // Autobind: the kernel chooses an abstract name, see unix(7).
-        Address::Unix(UnixName::Unnamed) => socket2::SockAddr::unix("")?.into(),
-        Address::Inet(_) | Address::Inet6(_) | Address::Unix(_) => encode(address)?,
-    };
     socket
-        .bind(&name.name, address)
+        .bind(&name_to_bind(address)?.name, address)
         .map_err(|error| taken(error, address))?;
     socket.listen(options.backlog)?;
     Ok(None)
+}
+
+/// The kernel's form of an address to bind to.
+fn name_to_bind(address: &Address) -> io::Result<Encoded> {
+    match address {
+        // Autobind: the kernel chooses an abstract name, see unix(7).
+        Address::Unix(name) if !name.is_definite() => Ok(socket2::SockAddr::unix("")?.into()),
+        Address::Inet(_) | Address::Inet6(_) | Address::Unix(_) => encode(address),
+    }
 }
 
 /// Binds a client's own end.
@@ -90,7 +94,7 @@ pub(super) fn bind_client(
         Address::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {}
     }
     socket
-        .bind(&encode(address)?.name, address)
+        .bind(&name_to_bind(address)?.name, address)
         .map_err(|error| taken(error, address))?;
     Ok(None)
 }
@@ -340,10 +344,10 @@ pub(super) fn accepted_name(listener: &Arc<Address>) -> Option<Arc<Address>> {
 /// The address that a listener which asked for `wanted` got.
 pub(super) fn bound_name(socket: &Socket, wanted: &Address) -> io::Result<Address> {
     match wanted {
-        Address::Inet(_) | Address::Inet6(_) | Address::Unix(UnixName::Unnamed) => {
+        Address::Unix(name) if name.is_definite() => Ok(wanted.clone()),
+        Address::Inet(_) | Address::Inet6(_) | Address::Unix(_) => {
             decode(&socket.options().local_addr()?)
         }
-        Address::Unix(UnixName::Path(_) | UnixName::Abstract(_)) => Ok(wanted.clone()),
     }
 }
 

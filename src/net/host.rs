@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
@@ -77,6 +77,16 @@ pub fn link_local_addresses() -> io::Result<Vec<LinkLocal>> {
         }
     }
     Ok(found)
+}
+
+/// Whether an interface of this host has the address.
+pub(super) fn is_of_an_interface(ip: IpAddr) -> bool {
+    let addresses = getifaddrs().into_iter().flatten();
+    addresses.filter_map(|one| one.address).any(|storage| {
+        let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = || storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+        v4.or_else(v6) == Some(ip)
+    })
 }
 
 /// A setting of this host that keeps a family from working.

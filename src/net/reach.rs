@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use super::family;
+use super::host::is_of_an_interface;
 use crate::address::{Address, UnixName};
 use crate::error::Result;
 
@@ -79,9 +80,17 @@ fn directory_of(path: &Path) -> &Path {
     parent.unwrap_or_else(|| Path::new("."))
 }
 
-/// Whether it is an address of this machine: then a socket can be bound to it, see `ip(7)`.
+/// Whether it is an address of this machine: then a socket can be bound to it, see `ip(7)`. Where
+/// a socket can be bound to any address (`ip_nonlocal_bind`), only the interfaces tell.
 fn is_ours(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    let ip = ip.to_canonical();
+    let is_bound = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    // For documentation (RFC 5737, RFC 3849): no machine should have it.
+    let nobodys: IpAddr = match ip.is_ipv4() {
+        true => Ipv4Addr::new(192, 0, 2, 1).into(),
+        false => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    is_bound(ip) && (ip.is_loopback() || !is_bound(nobodys) || is_of_an_interface(ip))
 }
 
 #[cfg(test)]

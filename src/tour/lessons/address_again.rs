@@ -28,8 +28,8 @@ impl Service for AnswerOnce {
 }
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Audience>) -> Played {
-    let facts = stage.family().facts();
     let address = stage.address();
+    let facts = address.form().facts();
     let dying = ListenOptions {
         remove_file: false,
         ..ListenOptions::default()

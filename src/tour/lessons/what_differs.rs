@@ -22,6 +22,7 @@ const ROUND_TRIPS: usize = 500;
 pub(super) async fn play(stage: &mut Stage<'_, impl Audience>) -> Played {
     let facts = stage.family().facts();
     let address = stage.address();
+    let of_name = address.form().facts();
     let starting = Server::start(
         &address,
         Setup::default(),
@@ -33,13 +34,13 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Audience>) -> Played {
 
     let mode = mode(&address);
     let may_connect = match mode {
-        Some(mode) => format!("{} ({mode:o})", facts.may_connect),
-        None => facts.may_connect.to_owned(),
+        Some(mode) => format!("{} ({mode:o})", of_name.may_connect),
+        None => of_name.may_connect.to_owned(),
     };
     stage.compared("may_connect", "who may connect", may_connect);
     // What has a name that outlives its socket has it in a file.
-    let wanted = facts
-        .name_outlives_socket
+    let wanted = of_name
+        .outlives_socket
         .then_some(ListenOptions::default().mode);
     stage
         .expect(
@@ -111,7 +112,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Audience>) -> Played {
         .expect(
             format!(
                 "the name of a closed socket: {}",
-                lifetime(facts.name_outlives_socket)
+                lifetime(of_name.outlives_socket)
             ),
             format!("the name of a closed socket: {}", lifetime(again)),
         )

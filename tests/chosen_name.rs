@@ -1,0 +1,122 @@
+//! Names that the kernel chooses, what holds a name, and which addresses are our own.
+
+use sok::Address;
+use sok::net::is_left_behind;
+
+use crate::support::{
+    Kind, Place, Process, RawListener, RawStream, Server, can_inject, have, in_own_network,
+    require_peer, required, sok, sok_with_fault,
+};
+
+#[test]
+fn an_at_sign_is_a_free_abstract_name() {
+    if !have(Kind::Abstract) {
+        return;
+    }
+    let (one, other) = (Server::at("@", &[]), Server::at("unix:@", &[]));
+    assert_ne!(one.address(), other.address());
+    for server in [&one, &other] {
+        assert!(
+            server.address().starts_with("unix:@"),
+            "{}",
+            server.address()
+        );
+        let reply = RawStream::connect(server.address()).exchange(b"hello");
+        assert_eq!(reply, b"hello");
+    }
+    let relay = Server::of(Process::sok(&["relay", "@", one.address()]));
+    let done = sok(&["call", "--bind", "@", relay.address(), "hello"]);
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (0, "hello\n"),
+        "{}",
+        done.stderr
+    );
+    for arguments in [&["call", "@", "hello"][..], &["relay", "./s", "@"]] {
+        let done = sok(arguments);
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        let hint = "no server has the name @";
+        assert!(done.stderr.contains(hint), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_peer_learns_the_name_that_the_kernel_chose() {
+    if !have(Kind::Abstract) {
+        return;
+    }
+    let place = Place::new(Kind::Unix);
+    let server = Server::start(&place, &["-v"]);
+    let done = sok(&["call", "--bind", "@", server.address(), "hello"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    server.stderr().wait_for("unix:@");
+}
+
+families!(a_name_outlives_its_socket_where_the_facts_say_so, |place| {
+    let listener = RawListener::bind(place);
+    let address: Address = listener.address().parse().unwrap();
+    drop(listener);
+    let facts = address.form().facts();
+    assert_eq!(is_left_behind(&address), facts.outlives_socket);
+});
+
+#[test]
+fn an_address_of_another_machine_is_not_our_own_where_any_can_be_bound() {
+    if !require_peer("ip") {
+        return;
+    }
+    for (family, any, loopback, ours, others) in [
+        (
+            "ipv4",
+            "inet:0.0.0.0",
+            "inet:127.0.0.1",
+            "198.51.100.1",
+            "198.51.100.7",
+        ),
+        (
+            "ipv6",
+            "inet6:[::]",
+            "inet6:[::1]",
+            "2001:db8:1::1",
+            "2001:db8:1::7",
+        ),
+    ] {
+        let bracketed = |ip: &str| match family {
+            "ipv4" => format!("inet:{ip}"),
+            _ => format!("inet6:[{ip}]"),
+        };
+        let script = format!(
+            r#"ip link set lo up && ip address add {ours} dev lo || exit 99
+            echo 1 > /proc/sys/net/{family}/ip_nonlocal_bind || exit 99
+            "$SOK" relay {any}:82 {other}:82 & "$SOK" wait --timeout 60s {loopback}:82 || exit 1
+            kill $! && wait $! || exit 2
+            ! "$SOK" relay {any}:82 {own}:82"#,
+            other = bracketed(others),
+            own = bracketed(ours),
+        );
+        let done = in_own_network(&script);
+        if !required("network namespaces", done.is_some()) {
+            return;
+        }
+        let done = done.unwrap();
+        assert_eq!(done.code, 0, "{family}: {}", done.stderr);
+        assert!(done.stderr.contains("itself"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_wait_goes_on_where_changes_cannot_be_watched() {
+    if !can_inject() {
+        return;
+    }
+    let place = Place::new(Kind::Unix);
+    for call in ["inotify_init1", "inotify_add_watch"] {
+        let word = place.word();
+        let fault = format!("{call}:error=ENOSYS");
+        let wait = sok_with_fault(&fault, &["wait", "--trace", &word]);
+        // It has found nobody at least once.
+        wait.stderr().wait_for("ENOENT");
+        let _server = Server::at(&word, &[]);
+        assert_eq!(wait.wait(), 0, "{}", wait.said());
+    }
+}
