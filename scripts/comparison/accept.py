@@ -4,22 +4,38 @@ import contextlib
 import json
 import os
 import shutil
+import statistics
 import subprocess
 
 from comparison.bench import divided, row, title
 from comparison.relays import all_relays
-from comparison.ways import end_at_once, free_address, hostport, until_listening
+from comparison.ways import end_at_once, free_address, hostport, processor_time, until_listening
 
 CLIENTS = "4"
 
 
-def dialled(bench, address):
-    return json.loads(bench.run(bench.bare, "dial", address, CLIENTS, str(bench.options.seconds)))["per_second"]
+class Dialled:
+    """The connections a second of each contender, and the processor time that each connection took of it."""
+
+    def __init__(self, bench):
+        self.bench, self.micros = bench, {}
+
+    def once(self, name, number, end):
+        process, address = end
+        before = processor_time(process) if process else 0
+        out = json.loads(self.bench.run(self.bench.bare, "dial", address, CLIENTS, str(self.bench.options.seconds)))
+        if number > 0 and process:
+            spent = (processor_time(process) - before) * 1e6 / out["connections"]
+            self.micros.setdefault(name, []).append(spent)
+        return out["per_second"]
+
+    def note(self, name):
+        return f", {statistics.median(self.micros[name]):.1f} us of CPU each" if name in self.micros else ""
 
 
 @contextlib.contextmanager
 def socat_echo(bench, family):
-    """socat with a process for each connection; gives its address."""
+    """socat with a process for each connection; gives its process and its address."""
     address = free_address(bench, family)
     name, port = hostport(address)
     listen = {"unix": f"UNIX-LISTEN:{name}", "inet": f"TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr",
@@ -28,7 +44,7 @@ def socat_echo(bench, family):
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=os.setpgrp)
     try:
         until_listening(process, address)
-        yield address
+        yield process, address
     finally:
         bench.stop(process)
         end_at_once(process)
@@ -46,29 +62,33 @@ def served(bench, family):
     with contextlib.ExitStack() as stack:
         servers = {"bare epoll loop": [bench.bare, "echo"],
                    "sok serve": [bench.sok, "serve", "--echo", "--threads", "1"]}
-        ends = {name: stack.enter_context(bench.server(family, command))[1] for name, command in servers.items()}
+        ends = {name: stack.enter_context(bench.server(family, command)) for name, command in servers.items()}
         if shutil.which("socat"):
             ends["socat fork"] = stack.enter_context(socat_echo(bench, family))
         # Many short turns: another load of the machine then falls on neighbours alike.
-        figures = bench.rounds(ends, lambda name, _: dialled(bench, ends[name]), 4 * bench.options.rounds)
+        dialled = Dialled(bench)
+        figures = bench.rounds(
+            ends, lambda name, number: dialled.once(name, number, ends[name]), 4 * bench.options.rounds)
     title(f"accept over {family}: {CLIENTS} clients", "a second", ">= 0.9 x bare, >= 5 x socat fork")
     least = {"bare epoll loop": 0.9, "socat fork": 5.0}
     ours = figures["sok serve"]
     for name, theirs in figures.items():
         if name == "sok serve":
-            row(name, ours)
+            row(name, ours, note="its own" + dialled.note(name))
             continue
-        row(name, theirs, divided(ours, theirs), lambda ratio, name=name: ratio >= least[name], "sok / this")
+        row(name, theirs, divided(ours, theirs), lambda ratio, name=name: ratio >= least[name],
+            "sok / this" + dialled.note(name))
 
 
 def relayed(bench, family):
+    dialled = Dialled(bench)
     with bench.server(family, [bench.bare, "echo"]) as (_, target):
         figures = bench.rounds_anew(
             lambda failed: all_relays(bench, family, target, failed),
-            lambda ends, name, _: dialled(bench, ends[name][1]), 2 * bench.options.rounds)
+            lambda ends, name, number: dialled.once(name, number, ends[name]), 2 * bench.options.rounds)
     title(f"accept through a relay from {family} to {family}: {CLIENTS} clients", "a second", ">= 1.0 x haproxy")
     ours = figures["sok relay"]
     for name, theirs in figures.items():
         ratios = divided(ours, theirs) if theirs is not ours else None
         met = (lambda ratio: ratio >= 1.0) if name.startswith("haproxy") else None
-        row(name, theirs, ratios, met, "sok / this" if ratios else "")
+        row(name, theirs, ratios, met, ("sok / this" if ratios else "its own") + dialled.note(name))
