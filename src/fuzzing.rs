@@ -8,18 +8,20 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::address::{self, SUN_PATH_MAX, UnixName};
 use crate::error::Kind;
+use crate::escape::{is_part_of_word, is_visible};
 use crate::loops::{Framing, Inbox, MemoryLimit, Rule};
 
 /// One of the functions.
 pub type Target = fn(&[u8]);
 
 /// The functions, by the names of their programs in `fuzz/` and of their folders of inputs.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("address", address),
     ("escapes", escapes),
     ("frames", frames),
     ("proc_rows", proc_rows),
     ("sock_diag", sock_diag),
+    ("terminal", terminal),
     ("usage", usage),
 ];
 
@@ -28,12 +30,13 @@ pub fn address(word: &[u8]) {
     match address::Target::parse(OsStr::from_bytes(word)) {
         Ok(target) => {
             let printed = target.to_string();
+            assert!(printed.chars().all(is_part_of_word), "{printed:?}");
             let again = address::Target::parse(&printed);
             assert_eq!(again.ok(), Some(target), "{printed:?}");
         }
         Err(error) => {
             assert_eq!(error.kind(), Kind::Usage);
-            assert!(!error.to_string().contains(char::is_control), "{error}");
+            assert!(error.to_string().chars().all(is_visible), "{error}");
         }
     }
 }
@@ -48,7 +51,7 @@ pub fn escapes(name: &[u8]) {
     ];
     for name in names.into_iter().flatten() {
         let printed = name.to_string();
-        assert!(!printed.contains(char::is_control), "{printed:?}");
+        assert!(printed.chars().all(is_part_of_word), "{printed:?}");
         assert_eq!(UnixName::from_escaped(printed.as_bytes()), Ok(name));
     }
 }
@@ -169,6 +172,21 @@ pub fn proc_rows(table: &[u8]) {
 /// An answer of `sock_diag(7)`.
 pub fn sock_diag(answer: &[u8]) {
     crate::net::fuzz_sock_diag(answer);
+}
+
+/// What a peer says to a terminal: the first byte says where it is cut. However it is cut, the same
+/// is shown, and nothing in it controls the terminal.
+pub fn terminal(input: &[u8]) {
+    let Some((cut, said)) = input.split_first() else {
+        return;
+    };
+    let (first, second) = said.split_at(usize::from(*cut).min(said.len()));
+    let whole = crate::client::fuzz_shown(&[said]);
+    assert_eq!(whole, crate::client::fuzz_shown(&[first, second]));
+    let single: Vec<&[u8]> = said.chunks(1).collect();
+    assert_eq!(whole, crate::client::fuzz_shown(&single));
+    let text = whole.replace("\r\n", "").replace(['\t', '\n'], "");
+    assert!(!text.contains(char::is_control), "{text:?}");
 }
 
 /// A command line, its words ended by NUL as in `/proc/pid/cmdline`.

@@ -52,6 +52,16 @@ proptest! {
 }
 
 #[test]
+fn a_host_is_a_visible_word() {
+    for host in ["a b", "a\u{9b}", "a\u{202e}b"] {
+        let error = Target::parse(format!("{host}:80")).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage, "{error}");
+        let cause = error.cause().to_string();
+        assert!(cause.contains("white space or an invisible"), "{error}");
+    }
+}
+
+#[test]
 fn the_random_addresses_are_of_every_family() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = Vec::new();

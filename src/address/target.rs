@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::unix::write_escaped;
 use super::{Address, Family, UnixName};
 use crate::error::{Error, Kind, Result};
-use crate::escape::is_visible;
+use crate::escape::{is_part_of_word, is_visible};
 
 /// The prefix for either network family, by what the name resolves to.
 const EITHER: &str = "tcp";
@@ -362,11 +362,8 @@ fn host_and_port(
             )),
         };
     }
-    if host
-        .bytes()
-        .any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
-    {
-        return Err("the host has white space in it".to_owned());
+    if !host.chars().all(is_part_of_word) {
+        return Err("the host has white space or an invisible character in it".to_owned());
     }
     // What goes into brackets could not be printed so that it reads back.
     if host.contains(['[', ']']) {

@@ -20,6 +20,8 @@ pub(crate) use self::connect::resolve;
 pub use self::conversation::{Conversation, Lines};
 pub use self::exchange::{ExchangeOptions, exchange};
 pub(crate) use self::race::join_all;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::shown::fuzz as fuzz_shown;
 pub use self::wait::{WaitPlan, wait};
 pub use self::waiting::{Waiting, connect};
 use crate::error::{Error, Kind};

@@ -54,6 +54,14 @@ fn shown(bytes: &[u8]) -> String {
     text
 }
 
+/// What is shown of what comes in pieces: see [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(pieces: &[&[u8]]) -> String {
+    let mut shown = Shown::default();
+    let text: String = pieces.iter().map(|piece| shown.take(piece)).collect();
+    text + &shown.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Shown;
@@ -62,10 +70,7 @@ mod tests {
     fn assert_shown(bytes: &[u8], want: &str) {
         let cuts = (0..=bytes.len()).map(|at| vec![&bytes[..at], &bytes[at..]]);
         for pieces in cuts.chain([bytes.chunks(1).collect()]) {
-            let mut shown = Shown::default();
-            let mut text: String = pieces.iter().map(|piece| shown.take(piece)).collect();
-            text += &shown.finish();
-            assert_eq!(text, want, "{pieces:?}");
+            assert_eq!(super::fuzz(&pieces), want, "{pieces:?}");
         }
     }
 
