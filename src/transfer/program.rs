@@ -126,7 +126,7 @@ impl<'a> ProgramTransfer<'a> {
         poll_fn(|cx| {
             let event = match self.poll_back(cx) {
                 Poll::Pending => self.poll_there(cx),
-                event => event,
+                event @ Poll::Ready(_) => event,
             };
             passed(Passed {
                 there: self.there.passed,
