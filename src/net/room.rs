@@ -230,3 +230,108 @@ pub(super) fn registered<T: AsRawFd>(file: T, interest: Interest) -> io::Result<
     // it is registered. All that is given here keeps it, and this crate forbids `unsafe`.
     AsyncFd::with_interest(file, interest)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::net::Stream;
+
+    const MUCH: usize = 4 << 20;
+
+    fn runtime() -> io::Result<Runtime> {
+        Builder::new_current_thread().enable_all().build()
+    }
+
+    /// Sends more than there is room for while the other end receives.
+    async fn pass(from: &Stream, to: &Stream) -> io::Result<()> {
+        let bytes = vec![0; MUCH];
+        let receive = async {
+            let (mut buffer, mut left) = (vec![0; 1 << 16], MUCH);
+            while left > 0 {
+                left -= to.receive(&mut buffer).await?;
+            }
+            Ok(())
+        };
+        let (sent, received): (_, io::Result<()>) = tokio::join!(from.send_all(&bytes), receive);
+        sent.and(received)
+    }
+
+    #[test]
+    fn each_runtime_of_a_thread_wakes_its_own_streams() -> io::Result<()> {
+        for _ in 0..3 {
+            runtime()?.block_on(async {
+                let (one, other) = Stream::pair()?;
+                pass(&one, &other).await?;
+                pass(&other, &one).await
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_stream_that_waits_for_room_can_move_to_another_runtime() -> io::Result<()> {
+        let (old, new) = (runtime()?, runtime()?);
+        let (one, other) = old.block_on(async {
+            let (one, other) = Stream::pair()?;
+            // It waits, and is woken by nobody.
+            let waits = poll_fn(|cx| {
+                while let Poll::Ready(sent) = one.poll_send(cx, &[0; 1 << 16]) {
+                    sent?;
+                }
+                Poll::Ready(io::Result::Ok(()))
+            });
+            waits.await?;
+            io::Result::Ok((one, other))
+        })?;
+        let taken = {
+            let mut buffer = vec![0; MUCH];
+            old.block_on(other.receive(&mut buffer))?
+        };
+        assert!(taken > 0);
+        let (one, other) = {
+            let _entered = new.enter();
+            (one.moved()?, other.moved()?)
+        };
+        drop(old);
+        new.block_on(async {
+            // What was sent before comes first.
+            let more = async {
+                let mut buffer = vec![0; MUCH];
+                while other.receive(&mut buffer).await? > 0 {}
+                Ok(())
+            };
+            let all = async {
+                one.send_all(&vec![0; MUCH]).await?;
+                one.finish()
+            };
+            let (sent, received): (io::Result<()>, io::Result<()>) = tokio::join!(all, more);
+            sent.and(received)
+        })
+    }
+
+    #[test]
+    fn a_stream_whose_runtime_has_ended_says_so() -> io::Result<()> {
+        let runtime = runtime()?;
+        let (one, _other) = runtime.block_on(async { Stream::pair() })?;
+        let waits = |one: &Stream| {
+            let mut cx = Context::from_waker(Waker::noop());
+            loop {
+                match one.poll_send(&mut cx, &[0; 1 << 16]) {
+                    Poll::Ready(Ok(_)) => {}
+                    other => return other,
+                }
+            }
+        };
+        {
+            let _entered = runtime.enter();
+            assert!(waits(&one).is_pending());
+        }
+        drop(runtime);
+        assert!(matches!(waits(&one), Poll::Ready(Err(_))));
+        Ok(())
+    }
+}
