@@ -12,7 +12,10 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, have, sok};
+use crate::support::{
+    Kind, Place, Process, RawListener, RawStream, Server, Terminal, have, require_peer, sok,
+    uncoloured,
+};
 
 /// Long enough to measure something, and no longer.
 const SHORT: [&str; 2] = ["--duration", "30ms"];
@@ -855,4 +858,39 @@ fn a_run_that_fails_leaves_a_link_where_it_was() {
     let done = bench(&["rtt", &nobody.address, "--svg", link.to_str().unwrap()]);
     assert_eq!(done.code, 3, "{}", done.stderr);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[test]
+fn on_a_terminal_the_columns_that_do_not_fit_are_left_out() {
+    if !require_peer("setsid") {
+        return;
+    }
+    let words = ["bench", "--families", "unix,inet", "--duration", "30ms"];
+    let show = |columns| {
+        let terminal = Terminal::run_with(&words, &[("COLUMNS", columns)]);
+        // Of rtt and connect: in the head twice, and at each bar; the last bar is the end.
+        let end = |text: &str| text.matches("p50 ").count() == 2 * 4 && text.ends_with('\n');
+        let screen = terminal.screen.wait_until("the last bar", end);
+        assert_eq!(terminal.ended(), Some(0), "{screen}");
+        uncoloured(&screen)
+    };
+    let lines = show("80");
+    for line in &lines {
+        assert!(line.chars().count() <= 80, "{line:?}");
+    }
+    let head = lines
+        .iter()
+        .find(|line| line.starts_with("family"))
+        .unwrap();
+    assert!(
+        head.contains("p50") && head.ends_with("p50 vs unix"),
+        "{head}"
+    );
+    let note = "Not shown, for lack of room: errors, dropped, stdev, min";
+    assert!(lines.iter().any(|line| line.starts_with(note)), "{lines:?}");
+    assert!(
+        show("200")
+            .iter()
+            .all(|line| !line.starts_with("Not shown"))
+    );
 }

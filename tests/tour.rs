@@ -5,7 +5,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Done, Kind, Process, have, require_peer, sok};
+use crate::support::{Done, Kind, Process, Terminal, have, require_peer, sok, uncoloured};
 
 const FAMILIES: [(&str, Kind); 3] = [
     ("inet", Kind::Inet),
@@ -432,4 +432,55 @@ fn a_family_that_the_machine_lacks_is_skipped_with_the_reason() {
         "{}",
         done.stderr
     );
+}
+
+/// What a terminal of 80 columns shows of the whole tour.
+fn screen(variables: &[(&str, &str)]) -> String {
+    let terminal = Terminal::run_with(&["tour"], variables);
+    let end = |text: &str| text.contains("--pause") && text.ends_with('\n');
+    let screen = terminal.screen.wait_until("the end of the tour", end);
+    assert_eq!(terminal.ended(), Some(0), "{screen}");
+    screen
+}
+
+#[test]
+fn on_a_terminal_the_tour_fits_and_has_colours_and_a_verdict() {
+    if !require_peer("setsid") {
+        return;
+    }
+    let shown = screen(&[]);
+    assert!(shown.contains("\u{1b}[32mok\u{1b}[0m"), "{shown}");
+    let lines = uncoloured(&shown);
+    for line in &lines {
+        // A path that is longer than the line stays whole.
+        let words = line.split_whitespace().count();
+        assert!(line.chars().count() <= 80 || words == 1, "{line:?}");
+    }
+    let plain = screen(&[("NO_COLOR", "1")]);
+    assert!(!plain.contains('\u{1b}'), "{plain}");
+    let narrow = screen(&[("COLUMNS", "60")]);
+    let long = |line: &&String| line.chars().count() > 60 && line.split_whitespace().count() > 1;
+    let lines = uncoloured(&narrow);
+    assert_eq!(lines.iter().find(long), None, "{narrow}");
+}
+
+#[test]
+fn the_tour_ends_with_its_verdict_and_how_to_go_on() {
+    let whole = sok(&["tour", "--lesson", "1", "--lesson", "6", "--family", "unix"]).text();
+    let verdict = whole.rsplit("\n\n").next().unwrap();
+    assert!(
+        verdict.starts_with("Verdict: sockets did what was stated, "),
+        "{whole}"
+    );
+    assert!(
+        verdict.ends_with(": sok tour --lesson 1 --pause\n"),
+        "{whole}"
+    );
+    let one = sok(&["tour", "--lesson", "6", "--family", "unix"]).text();
+    assert!(
+        one.ends_with("The next lesson: sok tour --lesson 7 --pause\n"),
+        "{one}"
+    );
+    let last = sok(&["tour", "--lesson", "8", "--family", "unix"]).text();
+    assert!(!last.contains("--pause"), "{last}");
 }

@@ -8,6 +8,7 @@ use super::args::BenchArgs;
 use super::bench_files::ResultFile;
 use super::exit::Exit;
 use super::serve::raise_descriptor_limit;
+use super::style::Styles;
 use super::ui::Ui;
 use super::{bench_output, block_on, svg, ui, until_signal};
 use crate::address::{Address, Family, Target};
@@ -284,7 +285,7 @@ fn print(report: &Report, csv: bool, ui: Ui) -> Result<()> {
     } else if csv {
         bench_output::csv(report)?
     } else {
-        bench_output::text(report)
+        bench_output::text(report, ui::width(), Styles::of_output())
     };
     ui::stdout()?
         .write_all(text.as_bytes())

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use super::table::{bar, figures};
+use super::style::{Styles, fitted};
+use super::table::{bar, fitting};
 use crate::error::{Error, Result};
 use crate::measure::{Measure, Outcome, Planned, Rates, Report, Times};
 
-/// A table and bars for each measure.
-pub(super) fn text(report: &Report) -> String {
+/// A table and bars for each measure, in lines of at most `width`.
+pub(super) fn text(report: &Report, width: Option<usize>, styles: Styles) -> String {
     let mut text = String::new();
     for measure in Measure::ALL {
         let all = report.results.iter();
@@ -16,12 +17,21 @@ pub(super) fn text(report: &Report) -> String {
             continue;
         };
         let gap = if text.is_empty() { "" } else { "\n" };
+        let title = fitted(&title(first, &report.plan), width, "", "  ");
         // A String takes whatever is written to it.
-        let _ = writeln!(text, "{gap}{}\n", title(first, &report.plan));
-        text += &match measure {
-            Measure::Rtt | Measure::Connect => table_of_times(&outcomes),
-            Measure::Throughput => table_of_rates(&outcomes),
+        let _ = writeln!(text, "{gap}{0}{1}{0:#}\n", styles.title, title.trim_end());
+        let (table, left_out) = match measure {
+            Measure::Rtt | Measure::Connect => table_of_times(&outcomes, width),
+            Measure::Throughput => table_of_rates(&outcomes, width),
         };
+        text += &table;
+        if !left_out.is_empty() {
+            let note = format!(
+                "Not shown, for lack of room: {}; --csv has them",
+                left_out.join(", ")
+            );
+            text += &fitted(&note, width, "", "  ");
+        }
         text += "\n";
         text += &bars(&outcomes);
     }
@@ -48,7 +58,21 @@ fn title(first: &Outcome, plan: &Planned) -> String {
     format!("{what} ({}, {connections}{pace}{spin})", bytes(first.size))
 }
 
-fn table_of_times(outcomes: &[&Outcome]) -> String {
+/// The columns that a narrow terminal can do without, the least needed first, after those that say
+/// nothing of these outcomes.
+fn least<'a>(outcomes: &[&Outcome], columns: &[&'a str]) -> Vec<&'a str> {
+    let mut least = Vec::new();
+    if outcomes
+        .iter()
+        .all(|one| (one.errors, one.dropped) == (0, 0))
+    {
+        least.extend(["errors", "dropped"]);
+    }
+    least.extend(columns);
+    least
+}
+
+fn table_of_times(outcomes: &[&Outcome], width: Option<usize>) -> (String, Vec<String>) {
     let compared = format!("p50 vs {}", outcomes[0].family);
     let mut head = vec![
         "family", "count", "rate/s", "min", "mean", "p50", "p90", "p99", "p99.9", "max", "stdev",
@@ -73,10 +97,17 @@ fn table_of_times(outcomes: &[&Outcome]) -> String {
         }
         row
     });
-    figures(&head, &rows.collect::<Vec<_>>())
+    let least = least(
+        outcomes,
+        &[
+            "stdev", "min", "mean", "count", "p99.9", "p90", "rate/s", "max",
+        ],
+    );
+    let (table, left_out) = fitting(&head, &rows.collect::<Vec<_>>(), &least, width);
+    (table, left_out.into_iter().map(str::to_owned).collect())
 }
 
-fn table_of_rates(outcomes: &[&Outcome]) -> String {
+fn table_of_rates(outcomes: &[&Outcome], width: Option<usize>) -> (String, Vec<String>) {
     let compared = format!("vs {}", outcomes[0].family);
     let mut head = vec![
         "family",
@@ -112,7 +143,12 @@ fn table_of_rates(outcomes: &[&Outcome]) -> String {
         }
         row
     });
-    figures(&head, &rows.collect::<Vec<_>>())
+    let least = least(
+        outcomes,
+        &["bytes", "sends/s", "fastest slice", "slowest slice"],
+    );
+    let (table, left_out) = fitting(&head, &rows.collect::<Vec<_>>(), &least, width);
+    (table, left_out.into_iter().map(str::to_owned).collect())
 }
 
 /// The times of a row, in the order of the columns.

@@ -7,7 +7,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::ui::{object, talk};
+use super::json::object;
+use super::ui::talk;
 use crate::net::{CALL_TARGET, Call};
 
 /// Prints what the library reports: connections, pauses, socket calls.

@@ -7,8 +7,56 @@ pub(crate) fn table(header: &[impl ToString], rows: &[Vec<String>]) -> String {
     lines(&aligned(header, rows))
 }
 
+/// The same with cells of several lines where it would be wider than `width`.
+pub(crate) fn folded(
+    header: &[impl ToString],
+    rows: &[Vec<String>],
+    width: Option<usize>,
+) -> String {
+    let mut table = aligned(header, rows);
+    if let Some(width) = width {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    }
+    lines(&table)
+}
+
+/// Figures in a table that is not wider than `width`, and the columns that were left out for that:
+/// those of `least`, in that order.
+pub(crate) fn fitting<'a>(
+    header: &[&'a str],
+    rows: &[Vec<String>],
+    least: &[&str],
+    width: Option<usize>,
+) -> (String, Vec<&'a str>) {
+    let columns = |at: usize| {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        2 + cells
+            .max()
+            .unwrap_or_default()
+            .max(header[at].chars().count())
+    };
+    let mut kept: Vec<usize> = (0..header.len()).collect();
+    let mut left_out = Vec::new();
+    for name in least {
+        let wide: usize = kept.iter().map(|at| columns(*at)).sum();
+        if width.is_none_or(|width| wide <= width + 2) {
+            break;
+        }
+        kept.retain(|at| header[*at] != *name);
+        left_out.extend(header.iter().filter(|head| *head == name));
+    }
+    let header: Vec<&str> = kept.iter().map(|at| header[*at]).collect();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| kept.iter().map(|at| row[*at].clone()).collect())
+        .collect();
+    (figures(&header, &rows), left_out)
+}
+
 /// The same for figures: all columns but the first are aligned to the right.
-pub(crate) fn figures(header: &[impl ToString], rows: &[Vec<String>]) -> String {
+fn figures(header: &[impl ToString], rows: &[Vec<String>]) -> String {
     let mut table = aligned(header, rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -55,6 +103,28 @@ pub(crate) fn bar(value: f64, longest: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_left_out_until_a_table_fits() {
+        let header = ["family", "count", "p50", "max"];
+        let rows = [vec![
+            "unix".into(),
+            "100".into(),
+            "4us".into(),
+            "1.25ms".into(),
+        ]];
+        let fitting = |width| {
+            let (text, left_out) = fitting(&header, &rows, &["count", "max"], width);
+            let head: Vec<String> = text.lines().map(str::to_owned).collect();
+            (head[0].split_whitespace().count(), head[0].len(), left_out)
+        };
+        assert_eq!(fitting(None), (4, 26, vec![]));
+        assert_eq!(fitting(Some(26)), (4, 26, vec![]));
+        assert_eq!(fitting(Some(25)), (3, 19, vec!["count"]));
+        assert_eq!(fitting(Some(18)), (2, 11, vec!["count", "max"]));
+        // What is not to be left out stays.
+        assert_eq!(fitting(Some(5)), (2, 11, vec!["count", "max"]));
+    }
 
     #[test]
     fn the_longest_bar_is_full_and_the_others_in_proportion() {

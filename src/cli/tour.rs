@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use super::args::TourArgs;
 use super::descriptors::{self, need};
 use super::exit::Exit;
-use super::table::table;
+use super::style::{Styles, fitted, wrapped};
+use super::table::folded;
 use super::ui::{self, Standard, Ui};
 use super::{block_on, until_signal};
 use crate::address::Family;
@@ -39,12 +40,20 @@ pub(super) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
         output: ui::stdout()?,
         json: ui.is_json(),
         keys: pause.then(ui::stdin).transpose()?.map(BufReader::new),
+        page: Page {
+            width: ui::width(),
+            styles: Styles::of_output(),
+        },
         ended: Vec::new(),
     };
     // A signal too must leave no temporary directory behind.
     block_on(until_signal(async {
-        take(&plan, &mut reader).await?;
-        Ok(Exit::Done)
+        let taken = take(&plan, &mut reader).await;
+        if !reader.json && !reader.ended.is_empty() {
+            let verdict = reader.page.verdict(&reader.ended);
+            reader.write(&verdict)?;
+        }
+        taken.map(|()| Exit::Done)
     }))
 }
 
@@ -53,6 +62,7 @@ struct Reader {
     output: Standard,
     json: bool,
     keys: Option<BufReader<Standard>>,
+    page: Page,
     /// The lessons that are over, for the closing table.
     ended: Vec<Report>,
 }
@@ -61,7 +71,7 @@ impl Audience for Reader {
     async fn hear(&mut self, event: Event<'_>) -> Result<()> {
         let text = match self.json {
             true => object(event)?,
-            false => text(event),
+            false => self.page.text(event),
         };
         self.write(&text)?;
         match event {
@@ -72,7 +82,9 @@ impl Audience for Reader {
             }
             Event::Begun(_) | Event::On(_) | Event::Statement(_) => Ok(()),
             Event::Over(lesson) => match lesson {
-                Lesson::WhatDiffers if !self.json => self.write(&closing_table(&self.ended)),
+                Lesson::WhatDiffers if !self.json => {
+                    self.write(&self.page.closing_table(&self.ended))
+                }
                 _ => Ok(()),
             },
         }
@@ -111,75 +123,151 @@ fn object(event: Event<'_>) -> Result<String> {
     Ok(line + "\n")
 }
 
-fn text(event: Event<'_>) -> String {
-    match event {
-        Event::Begun(lesson) => {
-            let teaches = lesson.teaches().replace('\n', "\n  ");
-            format!(
-                "Lesson {}: {}\n\n  {teaches}\n",
-                lesson.number(),
-                lesson.title()
-            )
-        }
-        Event::On(family) => format!("\n  {}\n", family.af_name()),
-        Event::Step(Step { what, calls }) => {
-            let mut text = format!("    {what}.\n");
-            for made in calls {
-                // A String takes whatever is written to it.
-                let _ = writeln!(text, "      {:<9} {}", made.who, made.call);
-            }
-            text
-        }
-        Event::Statement(Statement {
-            expected,
-            saw,
-            held,
-        }) => {
-            let verdict = if *held { "ok" } else { "FAILED" };
-            format!("    expected  {expected}\n    saw       {saw}  {verdict}\n")
-        }
-        Event::Ended(report) => match &report.skipped {
-            Some(reason) => format!("    skipped: {reason}\n"),
-            None => String::new(),
-        },
-        Event::Over(_) => "\n".to_owned(),
-    }
+/// The longest line of prose that is read with ease.
+const PROSE: usize = 80;
+
+/// How the text is laid out.
+struct Page {
+    /// The columns of the terminal, if it is one.
+    width: Option<usize>,
+    styles: Styles,
 }
 
-/// The families side by side, in what was measured: first by the last lesson.
-fn closing_table(reports: &[Report]) -> String {
-    let mut families: Vec<Family> = Vec::new();
-    let mut rows: Vec<(Lesson, &str)> = Vec::new();
-    for report in reports.iter().filter(|report| report.skipped.is_none()) {
-        if !families.contains(&report.family) {
-            families.push(report.family);
-        }
-        for label in report.measured.iter().filter_map(|figure| figure.label) {
-            if !rows.iter().any(|(_, known)| *known == label) {
-                rows.push((report.lesson, label));
+impl Page {
+    fn text(&self, event: Event<'_>) -> String {
+        let Styles {
+            title,
+            call,
+            held: good,
+            failed: bad,
+        } = self.styles;
+        match event {
+            Event::Begun(lesson) => format!(
+                "{title}Lesson {}: {}{title:#}\n\n{}",
+                lesson.number(),
+                lesson.title(),
+                self.prose(lesson.teaches(), "  ")
+            ),
+            Event::On(family) => format!("\n  {title}{}{title:#}\n", family.af_name()),
+            Event::Step(Step { what, calls }) => {
+                let mut text = self.line(&format!("{what}."), "    ", "    ");
+                for made in calls {
+                    let line = format!("{:<9} {}", made.who, made.call);
+                    let line = self.line(&line, "      ", "                ");
+                    // A String takes whatever is written to it.
+                    let _ = writeln!(text, "{call}{}{call:#}", line.trim_end());
+                }
+                text
             }
+            Event::Statement(Statement {
+                expected,
+                saw,
+                held,
+            }) => {
+                let (style, verdict) = if *held { (good, "ok") } else { (bad, "FAILED") };
+                let rest = "              ";
+                let expected = self.line(expected, "    expected  ", rest);
+                let saw = self.line(&format!("{saw}  {verdict}"), "    saw       ", rest);
+                let saw = saw.trim_end().trim_end_matches(verdict);
+                format!("{expected}{saw}{style}{verdict}{style:#}\n")
+            }
+            Event::Ended(report) => match &report.skipped {
+                Some(reason) => self.line(&format!("skipped: {reason}"), "    ", "    "),
+                None => String::new(),
+            },
+            Event::Over(_) => "\n".to_owned(),
         }
     }
-    rows.sort_by_key(|(lesson, _)| *lesson != Lesson::WhatDiffers);
-    let cell = |family, label| {
-        let own = reports.iter().filter(|report| report.family == family);
-        own.flat_map(|report| &report.measured)
-            .find(|figure: &&Figure| figure.label == Some(label))
-            .map_or_else(String::new, |figure| figure.value.to_string())
-    };
-    let header: Vec<String> = [String::new()]
-        .into_iter()
-        .chain(families.iter().map(|family| family.af_name().to_owned()))
-        .collect();
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|(_, label)| {
-            let cells = families.iter().map(|family| cell(*family, label));
-            [(*label).to_owned()].into_iter().chain(cells).collect()
-        })
-        .collect();
-    format!(
-        "The families side by side, as this tour has found them:\n\n{}",
-        table(&header, &rows)
-    )
+
+    fn prose(&self, text: &str, indent: &str) -> String {
+        let width = self.width.map_or(PROSE, |width| width.min(PROSE));
+        wrapped(text, width, indent, indent)
+    }
+
+    fn line(&self, text: &str, first: &str, rest: &str) -> String {
+        fitted(text, self.width, first, rest)
+    }
+
+    /// What came of it all, and how to go on.
+    fn verdict(&self, reports: &[Report]) -> String {
+        let statements = reports.iter().flat_map(|report| &report.statements);
+        let (held, failed): (Vec<_>, Vec<_>) = statements.partition(|statement| statement.held);
+        let mut lessons: Vec<Lesson> = reports.iter().map(|report| report.lesson).collect();
+        lessons.dedup();
+        let skipped = reports.iter().filter(|report| report.skipped.is_some());
+        let mut families: Vec<&str> = skipped.map(|report| report.family.af_name()).collect();
+        families.sort_unstable();
+        families.dedup();
+        let (style, mut verdict) = match failed.len() {
+            0 => (
+                self.styles.held,
+                format!(
+                    "Verdict: sockets did what was stated, {} times.",
+                    held.len()
+                ),
+            ),
+            count => (
+                self.styles.failed,
+                format!(
+                    "Verdict: sockets did not do what was stated, {count} of {} times; look for FAILED.",
+                    count + held.len()
+                ),
+            ),
+        };
+        if !families.is_empty() {
+            verdict += &format!(" Skipped: {}.", families.join(", "));
+        }
+        let next = match lessons[..] {
+            [lesson] => Lesson::numbered(lesson.number() + 1),
+            _ => lessons.first().copied(),
+        };
+        let next = next.map_or_else(String::new, |lesson| {
+            let number = lesson.number();
+            let what = match lessons.len() {
+                1 => "The next lesson",
+                _ => "One lesson at a time, step by step",
+            };
+            self.prose(&format!("{what}: sok tour --lesson {number} --pause"), "")
+        });
+        let verdict = self.prose(&verdict, "");
+        format!("{style}{}{style:#}\n{next}", verdict.trim_end())
+    }
+
+    /// The families side by side, in what was measured: first by the last lesson.
+    fn closing_table(&self, reports: &[Report]) -> String {
+        let mut families: Vec<Family> = Vec::new();
+        let mut rows: Vec<(Lesson, &str)> = Vec::new();
+        for report in reports.iter().filter(|report| report.skipped.is_none()) {
+            if !families.contains(&report.family) {
+                families.push(report.family);
+            }
+            for label in report.measured.iter().filter_map(|figure| figure.label) {
+                if !rows.iter().any(|(_, known)| *known == label) {
+                    rows.push((report.lesson, label));
+                }
+            }
+        }
+        rows.sort_by_key(|(lesson, _)| *lesson != Lesson::WhatDiffers);
+        let cell = |family, label| {
+            let own = reports.iter().filter(|report| report.family == family);
+            own.flat_map(|report| &report.measured)
+                .find(|figure: &&Figure| figure.label == Some(label))
+                .map_or_else(String::new, |figure| figure.value.to_string())
+        };
+        let header: Vec<String> = [String::new()]
+            .into_iter()
+            .chain(families.iter().map(|family| family.af_name().to_owned()))
+            .collect();
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .map(|(_, label)| {
+                let cells = families.iter().map(|family| cell(*family, label));
+                [(*label).to_owned()].into_iter().chain(cells).collect()
+            })
+            .collect();
+        format!(
+            "The families side by side, as this tour has found them:\n\n{}\n",
+            folded(&header, &rows, self.width)
+        )
+    }
 }

@@ -1,17 +1,18 @@
 //! All that the program prints: data to standard output, talk to standard error.
 #![allow(clippy::print_stderr)]
 
-use std::fmt::Write as _;
+use std::env;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, StderrLock, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::level_filters::LevelFilter;
@@ -21,11 +22,11 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::args::Talk;
 use super::exit::Exit;
+use super::json::{object, visible};
 use super::reports::Reports;
 use super::table::{BAR, bar};
 use crate::client::output_error;
 use crate::error::{Error, Kind};
-use crate::escape::is_visible;
 use crate::loops::{Connection, Traffic};
 use crate::measure::Progress;
 use crate::net::{CALL_TARGET, Credentials, Listener, Peer};
@@ -229,29 +230,6 @@ fn same_line(text: &str) {
     let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
 }
 
-/// An event as a line of JSON, with the time.
-pub(super) fn object(mut event: Value) -> String {
-    event["time"] = humantime::format_rfc3339_millis(SystemTime::now())
-        .to_string()
-        .into();
-    visible(&event.to_string())
-}
-
-/// The same JSON with everything in it visible: others than these stand only within its strings.
-fn visible(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        match is_visible(c) {
-            true => shown.push(c),
-            false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                // A String takes whatever is written to it.
-                let _ = write!(shown, "\\u{unit:04x}");
-            }),
-        }
-    }
-    shown
-}
-
 /// An open connection in JSON.
 fn describe(connection: &Connection) -> Value {
     let (traffic, process) = (connection.traffic(), connection.peer().credentials);
@@ -428,6 +406,30 @@ pub(super) fn any_descriptor() -> impl AsFd {
 /// Whether the standard output is a terminal.
 pub(crate) fn shows_output() -> bool {
     io::stdout().is_terminal()
+}
+
+/// How many columns the standard output has, if it is a terminal: `COLUMNS`, or what the terminal
+/// says.
+pub(crate) fn width() -> Option<usize> {
+    if !shows_output() {
+        return None;
+    }
+    let given = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let told = || {
+        tcgetwinsize(io::stdout())
+            .ok()
+            .map(|size| size.ws_col.into())
+    };
+    let known = given.or_else(told).filter(|columns| *columns > 0);
+    Some(known.unwrap_or(80))
+}
+
+/// Whether the standard output is a terminal that shows colours, and nobody has switched them off;
+/// see <https://no-color.org>.
+pub(crate) fn shows_colours() -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    shows_output() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// Whether a person sits at both ends.

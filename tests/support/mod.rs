@@ -25,7 +25,7 @@ pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved
 pub(crate) use self::process::{Done, Process, sok, sok_for_anybody, sok_with, sok_without_rights};
 pub(crate) use self::raw::{RawListener, RawStream};
 pub(crate) use self::server::Server;
-pub(crate) use self::terminal::Terminal;
+pub(crate) use self::terminal::{Terminal, uncoloured};
 
 /// After this a wait is a hang. No test's result depends on it otherwise.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

@@ -30,6 +30,11 @@ impl Terminal {
 
     /// Runs the program with these arguments.
     pub(crate) fn run(arguments: &[&str]) -> Self {
+        Self::run_with(arguments, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let pair = openpty(None, None).unwrap();
         let modes = tcgetattr(&pair.slave).unwrap();
         let end = || Stdio::from(pair.slave.try_clone().unwrap());
@@ -38,6 +43,9 @@ impl Terminal {
             .args(["--ctty", "--wait", Process::PROGRAM])
             .args(arguments)
             .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .env_remove("COLUMNS")
+            .envs(variables.iter().copied())
             .stdin(end())
             .stdout(end())
             .stderr(Stdio::piped())
@@ -91,4 +99,17 @@ impl Read for Screen {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.0.read(buffer)
     }
+}
+
+/// The lines of a screen without what sets colours.
+pub(crate) fn uncoloured(screen: &str) -> Vec<String> {
+    let mut text = String::new();
+    for (number, part) in screen.split("\u{1b}[").enumerate() {
+        let shown = match (number, part.split_once('m')) {
+            (0, _) | (_, None) => part,
+            (_, Some((_, shown))) => shown,
+        };
+        text += shown;
+    }
+    text.lines().map(str::to_owned).collect()
 }
