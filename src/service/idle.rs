@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use humantime::format_duration;
+use tokio_util::either::Either;
 
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service};
@@ -21,23 +22,36 @@ pub struct IdleLimit<S> {
 }
 
 impl<S: Service> Service for IdleLimit<S> {
-    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let Some(limit) = self.limit else {
-            return self.service.serve(stream, connection).await;
-        };
+    // Not an `async fn`, which would keep the room of its arguments for each connection.
+    fn serve(
+        &self,
+        stream: Stream,
+        connection: &Arc<Connection>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        match self.limit {
+            None => Either::Left(self.service.serve(stream, connection)),
+            Some(limit) => Either::Right(Box::pin(self.serve_within(limit, stream, connection))),
+        }
+    }
+}
+
+impl<S: Service> IdleLimit<S> {
+    async fn serve_within(
+        &self,
+        limit: Duration,
+        stream: Stream,
+        connection: &Arc<Connection>,
+    ) -> Result<()> {
         let passed = || {
             let traffic = connection.traffic().unwrap_or_default();
             traffic.received + traffic.sent
         };
         // What a service has not said is done is reset when it is dropped.
         stream.reset_unless_done();
-        // On the heap: a connection without a limit would otherwise have the room of its clock.
-        let serving = Box::pin(unless_idle(
-            self.service.serve(stream, connection),
-            || connection.traffic().map(|_| limit),
-            passed,
-        ));
-        serving.await.unwrap_or_else(|limit| {
+        let serving = self.service.serve(stream, connection);
+        let limited = || connection.traffic().map(|_| limit);
+        let served = unless_idle(serving, limited, passed).await;
+        served.unwrap_or_else(|limit| {
             let cause = format!("nothing passed, either way, for {}", format_duration(limit));
             Err(Error::because(
                 "serve",
