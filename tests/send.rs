@@ -94,25 +94,67 @@ families!(a_pipe_is_copied, |place| {
     }
 });
 
-families!(a_client_that_waits_for_a_pipe_disturbs_nobody, |place| {
-    let pipe = place.path("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let server = Server::start(
-        place,
-        &["--send", &pipe.to_string_lossy(), "-v", "--grace", "50ms"],
-    );
-    let _first = RawStream::connect(server.address());
-    let _second = RawStream::connect(server.address());
-    server.stderr().wait_for_count(" connected ", 2);
-    server.terminate();
-    assert_eq!(server.wait(), 6);
-});
+/// A FIFO that nobody writes to.
+fn fifo(place: &Place) -> String {
+    let path = place.path("pipe").to_string_lossy().into_owned();
+    nix::unistd::mkfifo(path.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    path
+}
+
+/// How many entries a folder of `/proc` has.
+fn entries(server: &Server, folder: &str) -> usize {
+    let folder = format!("/proc/{}/{folder}", server.pid());
+    fs::read_dir(folder).unwrap().count()
+}
+
+families!(
+    a_client_that_waits_for_a_pipe_does_not_delay_a_stop,
+    |place| {
+        let pipe = fifo(place);
+        let server = Server::start(place, &["--send", &pipe, "-v", "--grace", "5m"]);
+        let mut clients: Vec<RawStream> = (0..2)
+            .map(|_| RawStream::connect(server.address()))
+            .collect();
+        server.stderr().wait_for_count(" connected ", 2);
+        server.terminate();
+        server.wait();
+        for client in &mut clients {
+            assert_eq!(client.cut(), b"");
+        }
+    }
+);
+
+families!(
+    clients_that_leave_before_the_writer_comes_leave_nothing,
+    |place| {
+        let pipe = fifo(place);
+        let server = Server::start(place, &["--send", &pipe, "-v"]);
+        let (threads, descriptors) = (entries(&server, "task"), entries(&server, "fd"));
+        for client in (0..20).map(|_| RawStream::connect(server.address())) {
+            // A close that is no reset looks like a half-close on the network.
+            match place.is_network() {
+                true => client.reset(),
+                false => drop(client),
+            }
+        }
+        server.stderr().wait_for_count(" failed ", 20);
+        assert_eq!(entries(&server, "task"), threads);
+        assert_eq!(entries(&server, "fd"), descriptors);
+    }
+);
+
+families!(
+    a_client_that_has_ended_still_waits_for_the_writer,
+    |place| {
+        let pipe = fifo(place);
+        let server = Server::start(place, &["--send", &pipe, "-v"]);
+        let mut client = RawStream::connect(server.address());
+        client.finish();
+        server.stderr().wait_for(" connected ");
+        fs::write(&pipe, "late").unwrap();
+        assert_eq!(client.rest(), b"late");
+    }
+);
 
 families!(the_output_of_a_program_is_copied, |place| {
     let script = r#"printf content | exec "$SOK" serve "$1" --once --send /dev/stdin"#;

@@ -97,7 +97,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
                 .await;
         }
         if let Some(path) = send {
-            return server.run(|_| SendFile::new(path)).await;
+            return server.run(|stop| SendFile::new(path, stop)).await;
         }
         let memory = MemoryLimit::new(memory);
         if let Some(text) = text {

@@ -17,8 +17,8 @@ use tracing::info;
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Stop, Traffic};
-use crate::net::{EXEC_NAMES, ProgramInput, ProgramOutput, Stream, exec_environment};
-use crate::transfer::{Passed, ProgramEvent, ProgramTransfer};
+use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
+use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 
 /// Runs a program for each connection. It sees the end of file when the client ends, and may still
 /// answer. The client sees the end when the last process that has the program's output closes it,
@@ -55,7 +55,7 @@ impl Service for Exec {
         let (mut child, input, output) = self.start(&local, connection)?;
         let pid = child.id();
         let mut group = Group::of(pid);
-        let mut transfer = ProgramTransfer::new(&stream, input, output);
+        let mut transfer = PipeTransfer::new(&stream, Some(input), output);
         let passed = |Passed { there, back }| {
             connection.set_traffic(Traffic {
                 received: there,
@@ -67,8 +67,8 @@ impl Service for Exec {
         while status.is_none() || !transfer.output_ended() {
             tokio::select! {
                 event = transfer.next(passed), if fault.is_none() => match event {
-                    ProgramEvent::PeerEnded | ProgramEvent::OutputEnded => {}
-                    ProgramEvent::Broken(operation, error) => fault = Some(broken(operation, error)),
+                    PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
+                    PipeEvent::Broken(operation, error) => fault = Some(broken(operation, error)),
                 },
                 gone = stream.gone(), if transfer.peer_ended() && !transfer.output_ended() => {
                     transfer.abandon();
@@ -117,10 +117,10 @@ impl Exec {
         &self,
         local: &Address,
         connection: &Connection,
-    ) -> Result<(Child, ProgramInput, ProgramOutput)> {
+    ) -> Result<(Child, PipeInput, PipeOutput)> {
         let failed = |source| self.failed(source);
-        let (input, its_input) = ProgramInput::open().map_err(failed)?;
-        let (output, its_output) = ProgramOutput::open().map_err(failed)?;
+        let (input, its_input) = PipeInput::open().map_err(failed)?;
+        let (output, its_output) = PipeOutput::open().map_err(failed)?;
         let mut command = Command::new(&self.program);
         for name in EXEC_NAMES {
             command.env_remove(name);
@@ -140,7 +140,7 @@ impl Exec {
     /// Receives and discards what the peer still sends, until it ends too or has had its time.
     async fn linger(
         &self,
-        transfer: &mut ProgramTransfer<'_>,
+        transfer: &mut PipeTransfer<'_>,
         connection: &Connection,
         passed: impl FnMut(Passed),
     ) -> Option<Error> {
@@ -154,8 +154,8 @@ impl Exec {
         };
         tokio::select! {
             event = transfer.next(passed) => match event {
-                ProgramEvent::PeerEnded | ProgramEvent::OutputEnded => None,
-                ProgramEvent::Broken(operation, error) => {
+                PipeEvent::PeerEnded | PipeEvent::OutputEnded => None,
+                PipeEvent::Broken(operation, error) => {
                     Some(Error::new(operation, connection.peer(), error))
                 }
             },

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Connection, Service};
-use crate::net::{Stream, is_refused};
+use crate::loops::{Connection, Service, Stop, Traffic};
+use crate::net::{PipeOutput, Stream, is_refused};
 use crate::offload::offload;
+use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 
 /// The largest piece of one `sendfile(2)`: between two pieces other connections have their turn.
 const PIECE: usize = 1 << 20;
@@ -22,19 +23,22 @@ const COPY_BUFFER: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct SendFile {
     path: PathBuf,
+    stop: Stop,
 }
 
 impl SendFile {
-    /// Sends the file at `path`, which is opened anew for each connection.
+    /// Sends the file at `path`, which is opened anew for each connection. A FIFO may have no writer
+    /// yet: a client that waits for one leaves when it has closed the connection, as far as the
+    /// family shows that, and at a `stop`.
     ///
     /// # Errors
     /// What opening it reports now, before any client comes.
-    pub fn new(path: PathBuf) -> Result<Self> {
-        let service = Self { path };
+    pub fn new(path: PathBuf, stop: Stop) -> Result<Self> {
+        let service = Self { path, stop };
         if fs::metadata(&service.path).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(service.failed("open", io::ErrorKind::IsADirectory.into()));
         }
-        if service.is_named_pipe() {
+        if service.is_fifo() {
             let readable = access(&service.path, AccessFlags::R_OK);
             readable.map_err(|errno| service.failed("open", errno.into()))?;
         } else {
@@ -43,22 +47,13 @@ impl SendFile {
         Ok(service)
     }
 
-    /// Whether opening the file waits for its writer, who is there for a client, not for us.
-    fn is_named_pipe(&self) -> bool {
+    /// Whether to open the file, and to read it, is to wait for its writer.
+    fn is_fifo(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| metadata.file_type().is_fifo())
     }
 
     fn open(&self) -> Result<File> {
         File::open(&self.path).map_err(|error| self.failed("open", error))
-    }
-
-    /// Opens the file off the runtime's threads if that may wait.
-    async fn open_or_wait(&self) -> Result<File> {
-        if !self.is_named_pipe() {
-            return self.open();
-        }
-        let service = self.clone();
-        offload("open", self.path.display(), move || service.open()).await?
     }
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
@@ -76,20 +71,10 @@ impl Service for SendFile {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let broken = |operation, source| Error::new(operation, connection.peer(), source);
         stream.reset_unless_done();
-        let mut file = self.open_or_wait().await?;
-        loop {
-            match stream.send_file(file.as_fd(), PIECE).await {
-                Ok(0) => break,
-                Ok(count) => connection.count_sent(count),
-                // A device, which sendfile cannot map, or a sandbox that refuses it.
-                Err(error) if is_refused(&error) => {
-                    file = self.copy(file, &stream, connection).await?;
-                    break;
-                }
-                Err(error) => return Err(broken("send", error)),
-            }
+        match self.is_fifo() {
+            true => self.send_fifo(&stream, connection).await?,
+            false => self.send_file(&stream, connection).await?,
         }
-        drop(file);
         stream.finish().map_err(|error| broken("shutdown", error))?;
         let mut rest = vec![0; 4096];
         loop {
@@ -108,8 +93,61 @@ impl Service for SendFile {
 }
 
 impl SendFile {
+    async fn send_file(&self, stream: &Stream, connection: &Connection) -> Result<()> {
+        let file = self.open()?;
+        loop {
+            match stream.send_file(file.as_fd(), PIECE).await {
+                Ok(0) => return Ok(()),
+                Ok(count) => connection.count_sent(count),
+                // A device, which sendfile cannot map, or a sandbox that refuses it.
+                Err(error) if is_refused(&error) => {
+                    return self.copy(file, stream, connection).await;
+                }
+                Err(error) => return Err(Error::new("send", connection.peer(), error)),
+            }
+        }
+    }
+
+    /// Sends what comes through a FIFO. Nothing is promised to a client before the writer has come.
+    async fn send_fifo(&self, stream: &Stream, connection: &Connection) -> Result<()> {
+        let failed = |operation, cause| {
+            let error = Error::because(operation, connection.peer(), Kind::Broken, cause);
+            Err(error)
+        };
+        let fifo = PipeOutput::open_fifo(&self.path).map_err(|error| self.failed("open", error))?;
+        let mut transfer = PipeTransfer::new(stream, None, fifo);
+        let passed = |Passed { there, back }| {
+            connection.set_traffic(Traffic {
+                received: there,
+                sent: back,
+            });
+        };
+        let mut is_draining = false;
+        while !transfer.output_ended() {
+            tokio::select! {
+                event = transfer.next(passed) => match event {
+                    PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
+                    PipeEvent::Broken(operation, error) => {
+                        return Err(Error::new(operation, connection.peer(), error));
+                    }
+                },
+                gone = stream.gone(), if transfer.peer_ended() => {
+                    gone.map_err(|error| Error::new("receive", connection.peer(), error))?;
+                    return failed("send", "the client has closed the connection");
+                }
+                () = self.stop.requested(), if !is_draining => {
+                    if connection.traffic().is_some_and(|traffic| traffic.sent == 0) {
+                        return failed("send", "stopped before anything came through the pipe");
+                    }
+                    is_draining = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Copies what is left of a file that blocks, off the runtime's threads.
-    async fn copy(&self, mut file: File, stream: &Stream, connection: &Connection) -> Result<File> {
+    async fn copy(&self, mut file: File, stream: &Stream, connection: &Connection) -> Result<()> {
         let mut buffer = vec![0; COPY_BUFFER];
         loop {
             let read = offload("read", self.path.display(), move || {
@@ -120,7 +158,7 @@ impl SendFile {
             (file, buffer, count) = read.await?;
             let count = count.map_err(|error| self.failed("read", error))?;
             if count == 0 {
-                return Ok(file);
+                return Ok(());
             }
             let sent = stream.send_all(&buffer[..count]).await;
             sent.map_err(|error| Error::new("send", connection.peer(), error))?;

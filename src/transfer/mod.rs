@@ -4,7 +4,7 @@
 mod direction;
 mod idle;
 mod pipe;
-mod program;
+mod pipes;
 
 use std::future::poll_fn;
 use std::io;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use self::direction::Direction;
 pub use self::direction::Engine;
 pub(crate) use self::idle::unless_idle;
-pub use self::program::{ProgramEvent, ProgramTransfer};
+pub use self::pipes::{PipeEvent, PipeTransfer};
 use crate::net::Stream;
 
 /// The bytes that passed, each way.

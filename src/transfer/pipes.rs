@@ -1,4 +1,4 @@
-//! Bytes between a connection and the two pipes of a program that serves it.
+//! Bytes between a connection and two pipes, such as those of a program that serves it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::Passed;
-use crate::net::{Fed, ProgramInput, ProgramOutput, Stream, is_refused};
+use crate::net::{Fed, PipeInput, PipeOutput, Stream, is_refused};
 
 /// What is copied at once.
 const PIECE: usize = 64 * 1024;
@@ -20,29 +20,28 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
 }
 
-/// What happens once in a [`ProgramTransfer`].
+/// What happens once in a [`PipeTransfer`].
 #[derive(Debug)]
-pub enum ProgramEvent {
-    /// The peer has ended, and the program sees that.
+pub enum PipeEvent {
+    /// The peer has ended, and so has our pipe's input.
     PeerEnded,
-    /// The program's output has ended, and the socket has taken all of it.
+    /// The pipe's output has ended, and the socket has taken all of it.
     OutputEnded,
     /// The connection broke, in what and why. Both pipes are closed.
     Broken(&'static str, io::Error),
 }
 
-/// Moves bytes between a connection and a program, which has a pipe as its input and one as its
-/// output, and says when each side ends.
+/// Moves bytes between a connection and two pipes, and says when each side ends.
 ///
-/// A program that has closed its input does not hold up the peer: what still comes is received and
-/// discarded, as bytes that are left unread make the end of a connection a reset.
+/// Where there is no input, or the program has closed it, the peer is not held up: what it sends is
+/// received and discarded, as bytes that are left unread make the end of a connection a reset.
 #[derive(Debug)]
-pub struct ProgramTransfer<'a> {
+pub struct PipeTransfer<'a> {
     stream: &'a Stream,
     /// Until the program has closed it, or the peer has ended.
-    input: Option<ProgramInput>,
+    input: Option<PipeInput>,
     /// Until it has ended.
-    output: Option<ProgramOutput>,
+    output: Option<PipeOutput>,
     peer_ended: bool,
     there: Way,
     back: Way,
@@ -94,13 +93,13 @@ impl Way {
     }
 }
 
-impl<'a> ProgramTransfer<'a> {
-    /// Between `stream` and the program that has the other ends of `input` and `output`.
+impl<'a> PipeTransfer<'a> {
+    /// From `stream` to `input`, if there is one, and from `output` to `stream`.
     #[must_use]
-    pub fn new(stream: &'a Stream, input: ProgramInput, output: ProgramOutput) -> Self {
+    pub fn new(stream: &'a Stream, input: Option<PipeInput>, output: PipeOutput) -> Self {
         Self {
             stream,
-            input: Some(input),
+            input,
             output: Some(output),
             peer_ended: false,
             there: Way::default(),
@@ -114,7 +113,7 @@ impl<'a> ProgramTransfer<'a> {
         self.peer_ended
     }
 
-    /// Whether the program's output has ended.
+    /// Whether the output has ended.
     #[must_use]
     pub const fn output_ended(&self) -> bool {
         self.output.is_none()
@@ -122,7 +121,7 @@ impl<'a> ProgramTransfer<'a> {
 
     /// Moves bytes until something happens; never ready when both sides have ended. `passed` is told
     /// at each turn what came from the peer and what the socket has taken.
-    pub async fn next(&mut self, mut passed: impl FnMut(Passed)) -> ProgramEvent {
+    pub async fn next(&mut self, mut passed: impl FnMut(Passed)) -> PipeEvent {
         poll_fn(|cx| {
             let event = match self.poll_back(cx) {
                 Poll::Pending => self.poll_there(cx),
@@ -137,19 +136,19 @@ impl<'a> ProgramTransfer<'a> {
         .await
     }
 
-    /// Gives up both ways: the program's next write fails, and it has nothing more to read.
+    /// Gives up both ways: a program's next write fails, and it has nothing more to read.
     pub fn abandon(&mut self) {
         (self.input, self.output) = (None, None);
         self.peer_ended = true;
     }
 
-    fn broken(&mut self, operation: &'static str, error: io::Error) -> Poll<ProgramEvent> {
+    fn broken(&mut self, operation: &'static str, error: io::Error) -> Poll<PipeEvent> {
         self.abandon();
-        Poll::Ready(ProgramEvent::Broken(operation, error))
+        Poll::Ready(PipeEvent::Broken(operation, error))
     }
 
-    /// From the program to the peer.
-    fn poll_back(&mut self, cx: &mut Context<'_>) -> Poll<ProgramEvent> {
+    /// From the output to the peer.
+    fn poll_back(&mut self, cx: &mut Context<'_>) -> Poll<PipeEvent> {
         let turn_ends = self.back.passed + TURN as u64;
         while let Some(output) = &self.output {
             if self.back.passed >= turn_ends {
@@ -163,7 +162,7 @@ impl<'a> ProgramTransfer<'a> {
             match moved {
                 Ok(0) => {
                     self.output = None;
-                    return Poll::Ready(ProgramEvent::OutputEnded);
+                    return Poll::Ready(PipeEvent::OutputEnded);
                 }
                 Ok(count) => {
                     self.back.passed += count as u64;
@@ -178,8 +177,8 @@ impl<'a> ProgramTransfer<'a> {
         Poll::Pending
     }
 
-    /// From the peer to the program.
-    fn poll_there(&mut self, cx: &mut Context<'_>) -> Poll<ProgramEvent> {
+    /// From the peer to the input.
+    fn poll_there(&mut self, cx: &mut Context<'_>) -> Poll<PipeEvent> {
         let turn_ends = self.there.passed + TURN as u64;
         while !self.peer_ended {
             if self.there.passed >= turn_ends {
@@ -211,7 +210,7 @@ impl<'a> ProgramTransfer<'a> {
                 Ok(Fed::Bytes(0)) => {
                     self.input = None;
                     self.peer_ended = true;
-                    return Poll::Ready(ProgramEvent::PeerEnded);
+                    return Poll::Ready(PipeEvent::PeerEnded);
                 }
                 Ok(Fed::Bytes(count)) => {
                     self.there.passed += count as u64;
@@ -237,7 +236,7 @@ impl<'a> ProgramTransfer<'a> {
 fn poll_copy_back(
     cx: &mut Context<'_>,
     way: &mut Way,
-    output: &ProgramOutput,
+    output: &PipeOutput,
     stream: &Stream,
 ) -> Poll<io::Result<usize>> {
     if way.unsent.is_empty() {
@@ -260,7 +259,7 @@ fn poll_copy_back(
 fn poll_copy_there(
     cx: &mut Context<'_>,
     way: &mut Way,
-    input: &ProgramInput,
+    input: &PipeInput,
     stream: &Stream,
 ) -> Poll<io::Result<Fed>> {
     if input.poll_closed(cx)?.is_ready() {

@@ -1,8 +1,11 @@
-//! The two pipes of a program: its standard input and output. Bytes pass between them and a stream
-//! without being copied, see `splice(2)`.
+//! Ends of pipes that are kept here, whose other ends programs have. Bytes pass between them and a
+//! stream without being copied, see `splice(2)`.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::task::{Context, Poll, ready};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -20,26 +23,26 @@ use super::stream::Stream;
 /// in turns.
 const BULK_ROOM: i32 = 256 * 1024;
 
-/// The writing end of a program's standard input.
+/// The writing end of a pipe, such as a program's standard input.
 #[derive(Debug)]
-pub struct ProgramInput(AsyncFd<OwnedFd>);
+pub struct PipeInput(AsyncFd<OwnedFd>);
 
-/// The reading end of a program's standard output.
+/// The reading end of a pipe, such as a program's standard output, or a FIFO.
 #[derive(Debug)]
-pub struct ProgramOutput(AsyncFd<OwnedFd>);
+pub struct PipeOutput(AsyncFd<OwnedFd>);
 
-/// What became of bytes for a program.
+/// What became of bytes for a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fed {
     /// So many were moved.
     Bytes(usize),
-    /// The program has closed its input.
+    /// Nobody has its other end any more.
     Closed,
     /// Nothing can be spliced: the peer has ended, or has sent urgent data. A receive tells which.
     Stopped,
 }
 
-impl ProgramInput {
+impl PipeInput {
     /// A pipe: the end that is kept, and the program's end.
     ///
     /// # Errors
@@ -140,11 +143,24 @@ impl ProgramInput {
     }
 }
 
-impl ProgramOutput {
+impl PipeOutput {
+    /// The FIFO at `path`, whether or not it has a writer. It has not ended before one came.
+    ///
+    /// # Errors
+    /// What `open(2)` reports.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub fn open_fifo(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_NONBLOCK.bits();
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        registered(file.into(), Interest::READABLE).map(Self)
+    }
+
     /// A pipe: the end that is kept, and the program's end.
     ///
     /// # Errors
-    /// As [`ProgramInput::open`].
+    /// As [`PipeInput::open`].
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
@@ -154,7 +170,7 @@ impl ProgramOutput {
         Ok((Self(own), entry.into()))
     }
 
-    /// Polls to splice what the program has written to `stream`, at most `count` bytes; 0 when the
+    /// Polls to splice what was written to `stream`, at most `count` bytes; 0 when the
     /// last process that had the pipe has closed it.
     ///
     /// # Errors
@@ -185,7 +201,7 @@ impl ProgramOutput {
         }
     }
 
-    /// Polls to read what the program has written; 0 bytes at the end.
+    /// Polls to read what was written; 0 bytes at the end.
     ///
     /// # Errors
     /// What `read(2)` reports.
