@@ -26,6 +26,10 @@ pub enum Kind {
     Unresolved,
     /// A time limit ran out.
     TimedOut,
+    /// A program to run cannot be executed.
+    CannotRun,
+    /// A program to run was not found.
+    NoProgram,
     /// The reader of our own output has gone: nothing more is wanted.
     OutputClosed,
     /// Anything else.

@@ -707,6 +707,8 @@ fn the_help_has_the_table_of_all_exit_codes() {
         ("6", "the connection broke"),
         ("7", "the name did not resolve"),
         ("124", "a time limit ran out"),
+        ("126", "the command to run cannot be executed"),
+        ("127", "the command to run was not found"),
         ("128+n", "ended by signal n"),
     ] {
         let line = help

@@ -235,15 +235,15 @@ families!(a_program_that_is_killed_is_no_clean_end, |place| {
 
 families!(a_program_that_is_not_there_is_told_at_the_start, |place| {
     let text = place.file("text", "no program");
-    for program in [
-        "no-such-program",
-        "/none/program",
-        &text.to_string_lossy(),
-        "/tmp",
+    for (program, code) in [
+        ("no-such-program", 127),
+        ("/none/program", 127),
+        (&*text.to_string_lossy(), 126),
+        ("/tmp", 126),
     ] {
         let word = place.word();
         let done = sok(&["serve", &word, "--exec", program]);
-        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert_eq!(done.code, code, "{}", done.stderr);
         assert!(done.stderr.contains(program), "{}", done.stderr);
         assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
         assert_eq!(place.listing(), ["text"]);

@@ -44,6 +44,7 @@ mod relay_options;
 mod relay_peers;
 mod send;
 mod several_addresses;
+mod signals;
 mod socket_file;
 mod splice_refused;
 mod stalled;

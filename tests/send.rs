@@ -130,14 +130,14 @@ families!(
         let pipe = fifo(place);
         let server = Server::start(place, &["--send", &pipe, "-v"]);
         let (threads, descriptors) = (entries(&server, "task"), entries(&server, "fd"));
-        for client in (0..20).map(|_| RawStream::connect(server.address())) {
+        for client in (0..5).map(|_| RawStream::connect(server.address())) {
             // A close that is no reset looks like a half-close on the network.
             match place.is_network() {
                 true => client.reset(),
                 false => drop(client),
             }
         }
-        server.stderr().wait_for_count(" failed ", 20);
+        server.stderr().wait_for_count(" failed ", 5);
         assert_eq!(entries(&server, "task"), threads);
         assert_eq!(entries(&server, "fd"), descriptors);
     }

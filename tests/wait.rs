@@ -203,14 +203,30 @@ fn a_name_is_gone_when_nobody_is_at_any_of_its_addresses() {
 
 #[test]
 fn a_command_that_cannot_be_run_is_told_before_the_wait() {
-    let done = sok(&["wait", "@nobody", "--", "/nowhere/program"]);
-    assert_eq!(done.code, 1, "{}", done.stderr);
-    assert!(
-        done.stderr.contains("exec /nowhere/program"),
-        "{}",
-        done.stderr
-    );
+    let place = Place::new(Kind::Unix);
+    let text = place.file("text", "no program").display().to_string();
+    for (program, code) in [
+        ("/nowhere/program", 127),
+        ("no-such-program", 127),
+        (&text, 126),
+        ("/", 126),
+    ] {
+        let done = sok(&["wait", "@nobody", "--", program]);
+        assert_eq!(done.code, code, "{}", done.stderr);
+        let said = format!("sok: exec {program}: ");
+        assert!(done.stderr.starts_with(&said), "{}", done.stderr);
+    }
 }
+
+families!(a_command_whose_interpreter_is_not_there_is_127, |place| {
+    let server = Server::start(place, &[]);
+    let program = place.path("program").display().to_string();
+    // By another process: see `sok_for_anybody`.
+    let script = r#"echo '#!/nowhere/interpreter' >"$1"; chmod 755 "$1""#;
+    assert_eq!(Process::sh(script, &[&program]).done().code, 0);
+    let done = sok(&["wait", server.address(), "--", &program]);
+    assert_eq!(done.code, 127, "{}", done.stderr);
+});
 
 #[test]
 fn a_command_without_the_dashes_before_it_is_told_where_they_go() {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::Command;
+use std::time::Duration;
 
 use super::args::BenchArgs;
 use super::bench_files::ResultFile;
@@ -43,13 +44,16 @@ pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
         let mut servers = Vec::new();
         let jobs = match &target {
             Some(target) => against(target, &measures, &plan).await?,
-            None => own_jobs(
-                &measures,
-                (&args.families, &plan),
-                server_cpu,
-                &mut servers,
-                ui,
-            )?,
+            None => {
+                own_jobs(
+                    &measures,
+                    (&args.families, &plan),
+                    server_cpu,
+                    &mut servers,
+                    ui,
+                )
+                .await?
+            }
         };
         let measuring = offload("start", "the measurement", move || {
             let mut shown = ui.progress();
@@ -212,7 +216,7 @@ async fn against(target: &Target, measures: &[Measure], plan: &Plan) -> Result<V
 
 /// Starts a server of each family for each measure. Of the families that nobody asked for, those
 /// that this machine lacks are left out.
-fn own_jobs(
+async fn own_jobs(
     measures: &[Measure],
     (asked, plan): (&[Family], &Plan),
     cpu: Option<usize>,
@@ -235,9 +239,7 @@ fn own_jobs(
         let mut missing = Vec::new();
         for family in &families {
             let started = OwnServer::start(own_server(*family, *measure, plan, cpu));
-            // To bind is not enough: there may be no way to the address.
-            let reached = started.and_then(|server| server.reached_within(plan.timeout));
-            match reached {
+            match reached(started.await, plan.timeout).await {
                 Ok(server) => {
                     ends.push(server.end());
                     servers.push(server);
@@ -262,6 +264,14 @@ fn own_jobs(
         });
     }
     Ok(jobs)
+}
+
+/// The server, once a connection to it was made: to bind is not enough, as there may be no way to
+/// the address.
+async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServer> {
+    let server = started?;
+    let connect = move || server.reached_within(limit);
+    offload("connect", "the server to be measured", connect).await?
 }
 
 /// This program, as a server.

@@ -15,7 +15,7 @@ use super::args::CallArgs;
 use super::connect::{plan, report_end};
 use super::exit::Exit;
 use super::ui::Ui;
-use super::{block_on, ui, until_signal};
+use super::{block_on, ui, until_killed};
 use crate::address::Target;
 use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
@@ -83,12 +83,7 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         }
         Ok(Exit::Done)
     };
-    block_on(async {
-        match plan.bind {
-            Some(_) => until_signal(work).await,
-            None => work.await,
-        }
-    })
+    block_on(until_killed(plan.bind.is_some(), work))
 }
 
 /// Reads all of the standard input beside the runtime: the time limit holds for it too.

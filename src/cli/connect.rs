@@ -13,7 +13,7 @@ use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
 use super::prompt::{self, Editor};
 use super::ui::Standard;
-use super::{block_on, ui, until_signal};
+use super::{block_on, ui, until_killed};
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Conversation, ExchangeOptions, connect, exchange};
 use crate::error::{Error, Kind, Result};
@@ -67,12 +67,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         report_end(&address, traffic, began);
         Ok(Exit::Done)
     };
-    block_on(async {
-        match gives_back {
-            true => until_signal(work).await,
-            false => work.await,
-        }
-    })
+    block_on(until_killed(gives_back, work))
 }
 
 /// Reports the end of a connection, as a server does.

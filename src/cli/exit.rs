@@ -16,20 +16,18 @@ pub(crate) enum Exit {
     Broken,
     Unresolved,
     TimedOut,
+    CannotRun,
+    NoProgram,
     /// Ended by a signal, as a shell reports it.
     Signal(u8),
 }
 
 impl Exit {
-    /// By SIGHUP, which a terminal sends that goes.
-    pub(crate) const HUNG_UP: Self = Self::Signal(1);
     /// By SIGINT, which Ctrl-C sends.
     pub(crate) const INTERRUPTED: Self = Self::Signal(2);
-    /// By SIGTERM.
-    pub(crate) const TERMINATED: Self = Self::Signal(15);
 
     /// The codes that are documented, in the order of the table.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Done,
         Self::Failure,
         Self::Usage,
@@ -39,6 +37,8 @@ impl Exit {
         Self::Broken,
         Self::Unresolved,
         Self::TimedOut,
+        Self::CannotRun,
+        Self::NoProgram,
     ];
 
     pub(crate) const fn code(self) -> u8 {
@@ -52,6 +52,8 @@ impl Exit {
             Self::Broken => 6,
             Self::Unresolved => 7,
             Self::TimedOut => 124,
+            Self::CannotRun => 126,
+            Self::NoProgram => 127,
             Self::Signal(number) => 128_u8.saturating_add(number),
         }
     }
@@ -69,6 +71,8 @@ impl Exit {
             }
             Self::Unresolved => "the name did not resolve",
             Self::TimedOut => "a time limit ran out",
+            Self::CannotRun => "the command to run cannot be executed",
+            Self::NoProgram => "the command to run was not found",
             Self::Signal(_) => "ended by signal n",
         }
     }
@@ -92,6 +96,8 @@ impl From<&Error> for Exit {
             Kind::Broken => Self::Broken,
             Kind::Unresolved => Self::Unresolved,
             Kind::TimedOut => Self::TimedOut,
+            Kind::CannotRun => Self::CannotRun,
+            Kind::NoProgram => Self::NoProgram,
             Kind::Other => Self::Failure,
         }
     }

@@ -33,7 +33,6 @@ mod wait;
 use std::future::Future;
 
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::{Cli, Command};
 use self::exit::Exit;
@@ -41,7 +40,7 @@ use self::ui::Ui;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::usage::fuzz as fuzz_usage;
 use crate::error::{Error, Result};
-use crate::loops::ignores_hangup;
+use crate::loops::EndSignals;
 
 /// Runs the program with the arguments of this process, and ends it with its exit code.
 pub fn main() -> ! {
@@ -94,21 +93,29 @@ fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     done
 }
 
-/// Runs `work` until it is done or a signal ends the program, SIGHUP too unless it is ignored as
-/// under `nohup(1)`. Then too it is dropped, and gives back what it holds: a socket file, the modes
+/// Runs `work` until it is done or a signal ends the program; one that was ignored when the program
+/// started stays so. Then too it is dropped, and gives back what it holds: a socket file, the modes
 /// of a terminal.
 async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    let watch = |kind| signal(kind).map_err(|error| Error::new("watch", "signals", error));
-    let mut interrupted = watch(SignalKind::interrupt())?;
-    let mut terminated = watch(SignalKind::terminate())?;
-    let mut hung_up = match ignores_hangup() {
-        true => None,
-        false => Some(watch(SignalKind::hangup())?),
-    };
+    until_killed(true, work).await
+}
+
+/// The same for work that may have nothing to give back: then the signal itself ends the process.
+/// The kernel spares PID 1, the first process of a container, unless it listens.
+async fn until_killed(gives_back: bool, work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let listens = gives_back || is_init();
+    let watched = listens.then(EndSignals::watch).transpose();
+    let mut signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
     tokio::select! {
         done = work => done,
-        _ = interrupted.recv() => Ok(Exit::INTERRUPTED),
-        _ = terminated.recv() => Ok(Exit::TERMINATED),
-        Some(_) = async { hung_up.as_mut()?.recv().await } => Ok(Exit::HUNG_UP),
+        Some(signal) = async { Some(signals.as_mut()?.next().await) } => {
+            let number = u8::try_from(signal.as_raw_value()).unwrap_or_default();
+            Ok(Exit::Signal(number))
+        }
     }
+}
+
+/// Whether this is the first process of the machine or of a container.
+fn is_init() -> bool {
+    std::process::id() == 1
 }

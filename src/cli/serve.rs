@@ -10,20 +10,20 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
-use super::block_on;
 use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::exit::Exit;
 use super::listening::{listen, listen_options};
 use super::memory::{max_connections, max_memory};
 use super::program::check_program;
 use super::ui::Ui;
+use super::{block_on, is_init};
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop};
 use crate::net::ListenOptions;
 use crate::service::{
     Converse, Exec, IdleLimit, Register, Registered, SendFile, Service, Spread, discard, echo,
-    suffix,
+    reap_orphans, suffix,
 };
 
 pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
@@ -145,6 +145,10 @@ impl Server {
             .map_err(|error| Error::new("watch", "signals", error))?;
         let register = Register::default();
         on_request(register.clone(), self.ui)?;
+        if is_init() {
+            let reaping = reap_orphans();
+            tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
+        }
         let service = IdleLimit {
             limit: self.idle_timeout,
             service: service(stop.clone())?,

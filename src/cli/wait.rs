@@ -1,17 +1,16 @@
 //! `sok wait`: until servers accept, then run a command.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 
 use super::address::as_one_word;
 use super::args::WaitArgs;
-use super::block_on;
 use super::exit::Exit;
-use super::program::check_program;
+use super::program::{check_program, not_run};
+use super::{block_on, until_killed};
 use crate::address::Target;
 use crate::client::{WaitPlan, wait};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
     let targets = (0..).zip(&args.addresses).map(|(place, word)| {
@@ -38,11 +37,18 @@ pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
     if let Some(program) = args.command.first() {
         check_program(program)?;
     }
-    block_on(wait(&targets, &plan))?;
+    let waited = async {
+        wait(&targets, &plan).await?;
+        Ok(Exit::Done)
+    };
+    let waited = block_on(until_killed(false, waited))?;
+    if waited != Exit::Done {
+        return Ok(waited);
+    }
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(Exit::Done);
     };
     // Returns only if the program cannot be run.
     let error = Command::new(program).args(arguments).exec();
-    Err(Error::new("exec", Path::new(program).display(), error).with_kind(Kind::Other))
+    Err(not_run(program, error))
 }

@@ -103,7 +103,12 @@ fn may_pass(error: &Error) -> bool {
                 | E::ENOMEM
             )
         ),
-        Kind::Usage | Kind::Denied | Kind::InUse | Kind::OutputClosed => false,
+        Kind::Usage
+        | Kind::Denied
+        | Kind::InUse
+        | Kind::OutputClosed
+        | Kind::CannotRun
+        | Kind::NoProgram => false,
     }
 }
 

@@ -7,6 +7,7 @@ mod failures;
 mod framing;
 mod memory;
 mod service;
+mod signals;
 mod stop;
 
 pub use self::communication::{Answer, Reply, communication_loop};
@@ -14,5 +15,5 @@ pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
 pub use self::memory::MemoryLimit;
 pub use self::service::{Connection, Service, Traffic};
-pub(crate) use self::stop::ignores_hangup;
+pub(crate) use self::signals::EndSignals;
 pub use self::stop::{OnHangup, Stop};

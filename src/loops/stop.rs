@@ -2,8 +2,10 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
+
+use super::signals::EndSignals;
 
 /// A request to stop, which every clone of it sees.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +25,8 @@ impl Stop {
     }
 
     /// One that SIGTERM or SIGINT requests; a second signal ends the draining. SIGHUP requests it
-    /// too, or does `on_hangup` in its place, unless it is ignored as under `nohup(1)`.
+    /// too, or does `on_hangup` in its place. One that was ignored when the process started, as
+    /// under `nohup(1)`, stays so.
     ///
     /// # Errors
     /// What `sigaction(2)` reports.
@@ -32,22 +35,14 @@ impl Stop {
     /// Outside a tokio runtime with its I/O driver enabled.
     pub fn on_signals(on_hangup: Option<OnHangup>) -> io::Result<Self> {
         let stop = Self::new();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = match ignores_hangup() {
-            true => None,
-            false => Some(signal(SignalKind::hangup())?),
-        };
+        let mut signals = EndSignals::watch()?;
         let signalled = stop.clone();
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    _ = terminate.recv() => signalled.request(),
-                    _ = interrupt.recv() => signalled.request(),
-                    Some(_) = async { hangup.as_mut()?.recv().await } => match &on_hangup {
-                        Some(act) => act(),
-                        None => signalled.request(),
-                    },
+                let signal = signals.next().await;
+                match &on_hangup {
+                    Some(act) if signal == SignalKind::hangup() => act(),
+                    _ => signalled.request(),
                 }
             }
         });
@@ -77,13 +72,4 @@ impl Stop {
     pub async fn given_up(&self) {
         self.giving_up.cancelled().await;
     }
-}
-
-/// Whether this process was started with SIGHUP ignored; see `SigIgn` in `proc_pid_status(5)`.
-pub(crate) fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is signal 1, the lowest bit.
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 == 1)
 }

@@ -1,11 +1,12 @@
 //! The server that is measured where none is given, as a process of its own.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::ChildStderr;
 
 use super::plan::ServerEnd;
 use crate::address::Address;
@@ -17,9 +18,13 @@ use crate::net::Socket;
 /// Its standard input is a pipe of ours, so that it sees its end also when this process is killed.
 #[derive(Debug)]
 pub struct OwnServer {
-    child: Child,
+    child: Ending,
     address: Address,
 }
+
+/// A child that is ended when this value is dropped.
+#[derive(Debug)]
+struct Ending(Child);
 
 impl OwnServer {
     /// Starts `command`, which says `listening on ADDRESS` on its standard error once clients can
@@ -27,14 +32,18 @@ impl OwnServer {
     ///
     /// # Errors
     /// What kept it from listening.
-    pub fn start(mut command: Command) -> Result<Self> {
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub async fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(Stdio::piped());
         let failed = |error| Error::new("start", "the server to be measured", error);
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = Ending(command.spawn().map_err(failed)?);
         let mut said = String::new();
-        let read = match child.stderr.take() {
-            Some(talk) => BufReader::new(talk).read_line(&mut said),
+        let read = match child.0.stderr.take().map(ChildStderr::from_std) {
+            Some(Ok(talk)) => BufReader::new(talk).read_line(&mut said).await,
+            Some(Err(error)) => Err(error),
             None => Ok(0),
         };
         let line = said.trim_end();
@@ -47,13 +56,10 @@ impl OwnServer {
                 Err(Error::because("start", address, Kind::Other, cause))
             }
         };
-        match address {
-            Ok(address) => Ok(Self { child, address }),
-            Err(error) => {
-                end(&mut child);
-                Err(error)
-            }
-        }
+        Ok(Self {
+            address: address?,
+            child,
+        })
     }
 
     /// The same server, once a connection to it was made.
@@ -70,23 +76,36 @@ impl OwnServer {
     pub fn end(&self) -> ServerEnd {
         ServerEnd {
             address: self.address.clone(),
-            own: Some(self.child.id()),
+            own: Some(self.child.0.id()),
         }
     }
 }
 
-impl Drop for OwnServer {
+impl Drop for Ending {
+    /// Lets it end by itself, as it has a socket file to remove.
     fn drop(&mut self) {
-        end(&mut self.child);
+        let child = &mut self.0;
+        drop(child.stdin.take());
+        if let Ok(pid) = i32::try_from(child.id()) {
+            // It may have ended already; its pid is ours until it is waited for.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let _ = child.wait();
     }
 }
 
-/// Lets a child end by itself, as it has a socket file to remove.
-fn end(child: &mut Child) {
-    drop(child.stdin.take());
-    if let Ok(pid) = i32::try_from(child.id()) {
-        // It may have ended already; its pid is ours until it is waited for.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_waited_for_only_as_long_as_wanted() {
+        let mut command = Command::new("sleep");
+        command.arg("300");
+        tokio::select! {
+            biased;
+            _ = OwnServer::start(command) => panic!("it says nothing"),
+            () = std::future::ready(()) => {}
+        }
     }
-    let _ = child.wait();
 }

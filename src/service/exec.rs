@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::orphans::{Awaited, spawn};
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Stop, Traffic};
@@ -52,7 +53,7 @@ impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let local = stream.local().map_err(|source| self.failed(source))?;
         stream.reset_unless_done();
-        let (mut child, input, output) = self.start(&local, connection)?;
+        let (mut child, _awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
         let mut group = Group::of(pid);
         let mut transfer = PipeTransfer::new(&stream, Some(input), output);
@@ -117,7 +118,7 @@ impl Exec {
         &self,
         local: &Address,
         connection: &Connection,
-    ) -> Result<(Child, PipeInput, PipeOutput)> {
+    ) -> Result<(Child, Option<Awaited>, PipeInput, PipeOutput)> {
         let failed = |source| self.failed(source);
         let (input, its_input) = PipeInput::open().map_err(failed)?;
         let (output, its_output) = PipeOutput::open().map_err(failed)?;
@@ -133,8 +134,8 @@ impl Exec {
             // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
             .process_group(0);
         // The command has the program's ends, which are to be closed with the program's own.
-        let child = command.spawn().map_err(failed)?;
-        Ok((child, input, output))
+        let (child, awaited) = spawn(&mut command).map_err(failed)?;
+        Ok((child, awaited, input, output))
     }
 
     /// Receives and discards what the peer still sends, until it ends too or has had its time.

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use super::{Done, Process, require_peer};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Done, Process, require_peer, required};
 
 /// Runs a script with `file` in the place of `target`, and what else `unshare` is to give it.
 pub(crate) fn in_own_mounts(
@@ -34,6 +37,60 @@ fn mounted(target: &str, script: &str) -> String {
 /// lacks the rights that it needs.
 pub(crate) fn in_own_network(script: &str) -> Option<Done> {
     unshared(&["--net"], "", script, &[])
+}
+
+/// The options of `unshare` that make its child the first process of a container.
+const CONTAINER: [&str; 5] = [
+    "--user",
+    "--map-root-user",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+];
+
+/// A program as PID 1 of a namespace of its own, as in a container.
+#[derive(Debug)]
+pub(crate) struct Init(Process);
+
+impl Init {
+    /// Starts the program, where this machine lets us.
+    pub(crate) fn sok(arguments: &[&str]) -> Option<Self> {
+        let mut try_it = Command::new("unshare");
+        try_it.args(CONTAINER).arg("true");
+        let mut works = || try_it.output().is_ok_and(|done| done.status.success());
+        if !require_peer("unshare") || !required("pid namespaces", works()) {
+            return None;
+        }
+        let mut command = Command::new("unshare");
+        command
+            .args(CONTAINER)
+            .arg(Process::PROGRAM)
+            .args(arguments);
+        Some(Self(Process::spawn(command)))
+    }
+
+    /// Sends a signal to the program, which is running by now.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let parent = self.0.pid();
+        let children = format!("/proc/{parent}/task/{parent}/children");
+        let children = std::fs::read_to_string(children).unwrap();
+        let pid = children.trim().parse().expect("one child");
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// The process that started it, which has its output and its exit code.
+    pub(crate) const fn process(&self) -> &Process {
+        &self.0
+    }
+}
+
+impl Drop for Init {
+    /// The kernel ends a namespace with its first process, and not with the parent of that.
+    fn drop(&mut self) {
+        if !self.0.has_ended() {
+            self.signal(Signal::SIGKILL);
+        }
+    }
 }
 
 fn unshared(options: &[&str], file: &str, script: &str, arguments: &[&str]) -> Option<Done> {

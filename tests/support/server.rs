@@ -28,11 +28,16 @@ impl Server {
 
     /// A process that becomes a server; waits until it says that it listens.
     pub(crate) fn of(process: Process) -> Self {
+        let address = Self::address_of(&process);
+        Self { process, address }
+    }
+
+    /// The address of a server that `process` has become or started, once it listens.
+    pub(crate) fn address_of(process: &Process) -> String {
         let said = process
             .stderr()
             .wait_until("listening on ADDRESS", |text| ready_line(text).is_some());
-        let address = ready_line(&said).unwrap();
-        Self { process, address }
+        ready_line(&said).unwrap()
     }
 
     /// Where it listens, in full form, with the real port.

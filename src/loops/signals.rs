@@ -1,0 +1,57 @@
+//! The signals that ask a process to end.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGTERM, SIGINT and SIGHUP as they come, but for those that were ignored when the process
+/// started: `nohup(1)` ignores SIGHUP, a shell SIGINT for what it runs in the background, and what
+/// they start is not to be ended by them.
+#[derive(Debug)]
+pub(crate) struct EndSignals(Vec<(SignalKind, Signal)>);
+
+impl EndSignals {
+    /// Watches for them from now on.
+    ///
+    /// # Errors
+    /// What `sigaction(2)` reports.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub(crate) fn watch() -> io::Result<Self> {
+        let ignored = ignored();
+        let kinds = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::hangup(),
+        ];
+        let kinds = kinds.into_iter();
+        let heard = kinds.filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let watched = heard.map(|kind| Ok((kind, signal(kind)?)));
+        watched.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> SignalKind {
+        poll_fn(|cx| {
+            for (kind, signal) in &mut self.0 {
+                if let Poll::Ready(Some(())) = signal.poll_recv(cx) {
+                    return Poll::Ready(*kind);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// The signals that this process ignores, each a bit, as `SigIgn` in `proc_pid_status(5)`. Where
+/// `/proc` is not mounted there are none.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
+}
