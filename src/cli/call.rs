@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -71,8 +72,9 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         bare: framing.is_none() || args.no_newline && framing == Some(Framing::Line),
         finish: framing.is_none() && !args.no_half_close,
     };
-    let work = limited(&target, &plan, sending, kind, args.timeout);
-    let work = async {
+    // Each stays where it is: to move one into the next would touch as many pages of the stack again.
+    let work = pin!(limited(&target, &plan, sending, kind, args.timeout));
+    let work = pin!(async {
         let surplus = work.await?;
         if surplus > 0 && is_default {
             ui.note(&format!(
@@ -82,7 +84,7 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             ));
         }
         Ok(Exit::Done)
-    };
+    });
     block_on(until_killed(plan.bind.is_some(), work))
 }
 
