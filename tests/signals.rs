@@ -34,16 +34,16 @@ families!(a_client_leaves_an_ignored_signal_ignored, |place| {
 });
 
 families!(a_client_that_is_pid_1_ends_by_a_signal, |place| {
-    let commands: [&[&str]; 3] = [
-        &["connect"],
-        &["call"],
+    let commands: [(&[&str], &[&str]); 3] = [
+        (&["connect"], &[]),
+        (&["call"], &["hello"]),
         // Somebody is there, so it goes on waiting.
-        &["wait", "--gone"],
+        (&["wait", "--gone"], &[]),
     ];
-    for command in commands {
+    for (command, rest) in commands {
         for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
             let listener = RawListener::bind(place);
-            let Some(client) = Init::sok(&[command, &[listener.address()]].concat()) else {
+            let Some(client) = Init::sok(&[command, &[listener.address()], rest].concat()) else {
                 return;
             };
             let _stream = listener.accept();
