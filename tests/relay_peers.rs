@@ -51,7 +51,7 @@ families!(redis_on_a_socket_file_is_served, |place| {
             .arg(&socket);
         command.arg("--dir").arg(place.directory());
         let redis = Process::spawn(command);
-        redis.stdout().wait_for("ready to accept connections");
+        redis.stdout().wait_for("eady to accept connections");
         let relay = relay(place, &format!("unix:{}", socket.display()), &[]);
         let pong = sok(&["call", relay.address(), "PING", "--lines", "1"]);
         assert_eq!((pong.code, pong.text().trim_end()), (0, "+PONG"));
