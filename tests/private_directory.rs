@@ -66,7 +66,7 @@ fn a_start_that_is_killed_is_followed_by_one_that_works() {
     }
     let place = place();
     let word = place.word();
-    for call in ["bind", "fchmodat", "listen", "renameat2"] {
+    for call in ["bind", "/chmod", "listen", "renameat2"] {
         let inject = format!("{call}:signal=KILL:when=1");
         let killed = sok_with_fault(&inject, &["serve", &word]);
         assert_eq!(killed.wait(), 128 + 9, "{call}: {}", killed.said());

@@ -97,6 +97,12 @@ impl Directory {
         Ok(self.status(name)?.as_ref().map(Identity::of))
     }
 
+    /// A file in it by a descriptor that only names it, not through a symbolic link.
+    pub(super) fn file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(openat(self, name, flags, Mode::empty())?.into())
+    }
+
     /// Removes a file in it.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(self, name, UnlinkatFlags::NoRemoveDir)?)

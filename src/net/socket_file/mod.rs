@@ -12,11 +12,14 @@ mod probe;
 mod refusal;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, RenameFlags, renameat, renameat2};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
 use nix::unistd::{Gid, Uid, fchownat, linkat};
 
 use self::private::Private;
@@ -66,8 +69,9 @@ impl SocketFile {
                 false => Err(nix::Error::EADDRINUSE.into()),
             }
         })?;
-        let identity = socket_in(private.directory(), own)?;
-        set_rights(private.directory(), own, options)?;
+        let file = private.directory().file(own)?;
+        let identity = bound_file(&fstat(&file)?)?;
+        set_rights(&file, private.directory(), options)?;
         socket.listen(options.backlog)?;
         take_name(&mut private, &directory, name, &found).map_err(|fault| match fault {
             Fault::Taken if options.reuse_address => taken_meanwhile(&directory, name, path),
@@ -110,7 +114,10 @@ impl SocketFile {
                 io::ErrorKind::AddrInUse => taken_meanwhile(&directory, name, path),
                 _ => error.into(),
             })?;
-        let identity = socket_in(&directory, name)?;
+        let identity = match directory.status(name)? {
+            Some(status) => bound_file(&status)?,
+            None => return Err(replaced()),
+        };
         drop(private);
         Ok(Self {
             name: name.to_owned(),
@@ -146,25 +153,36 @@ fn place(path: &Path) -> Result<(Directory, &OsStr), Refusal> {
     Ok((directory, name))
 }
 
-/// Which file a socket was just bound to.
-fn socket_in(directory: &Directory, name: &OsStr) -> Result<Identity, Refusal> {
-    match directory.status(name)? {
-        Some(status) if foreign(status.st_mode).is_none() => Ok(Identity::of(&status)),
-        _ => Err(replaced()),
+/// Which file it is that a socket was just bound to, if it is a socket.
+fn bound_file(status: &FileStat) -> Result<Identity, Refusal> {
+    match foreign(status.st_mode) {
+        None => Ok(Identity::of(status)),
+        Some(_) => Err(replaced()),
     }
 }
 
-/// Gives a new socket file the mode and the owner that are asked for. It is where nobody else can
-/// put another file under its name.
-fn set_rights(directory: &Directory, name: &OsStr, options: &ListenOptions) -> Result<(), Refusal> {
-    let mode = Mode::from_bits_truncate(options.mode);
-    // The call has no form that follows no link on every kernel; there is none to follow.
-    fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)?;
+/// Gives a new socket file the mode and the owner that are asked for, by its descriptor: were
+/// another file put under its name, that one would not get them.
+fn set_rights(file: &File, private: &Directory, options: &ListenOptions) -> Result<(), Refusal> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match fs::symlink_metadata(&path) {
+        Ok(_) => fs::set_permissions(&path, Permissions::from_mode(options.mode))?,
+        // Without /proc nobody else can change the directory, or there would be no socket in it.
+        Err(_) => {
+            let mode = Mode::from_bits_truncate(options.mode);
+            fchmodat(
+                private,
+                Private::socket(),
+                mode,
+                FchmodatFlags::FollowSymlink,
+            )?;
+        }
+    }
     let Some(Owner { user, group }) = options.owner else {
         return Ok(());
     };
     let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
-    fchownat(directory, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|errno| {
+    fchownat(file, "", user, group, AtFlags::AT_EMPTY_PATH).map_err(|errno| {
         let hint = "only root may give a file to another user, and to a group only its members";
         Refusal::hinted(errno.into(), hint)
     })
