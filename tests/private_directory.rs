@@ -224,7 +224,7 @@ fn a_file_is_published_where_the_calls_for_it_are_refused() {
 
 /// Runs a script where `/proc` is not mounted.
 fn without_proc(place: &Place, script: &str) -> Option<Done> {
-    let script = format!("umount -l /proc || exit 99; ! test -e /proc/self || exit 98; {script}");
+    let script = format!("mount -t tmpfs none /proc || exit 99; {script}");
     let nothing = place.file("nothing", "");
     let directory = place.directory().to_str().unwrap();
     let done = in_own_mounts(
@@ -239,6 +239,10 @@ fn without_proc(place: &Place, script: &str) -> Option<Done> {
 
 #[test]
 fn without_proc_a_file_is_served_or_it_is_said_what_is_missing() {
+    // In a namespace of another user the directories above are nobody's that is known.
+    if !required("root", is_root()) {
+        return;
+    }
     let place = place();
     let serve = r#""$SOK" serve --once "$1/s.sock" 2> "$1/said" &
         "$SOK" call --retry-for 60s "$1/s.sock" hello && wait $! && ! test -e "$1/s.sock""#;
