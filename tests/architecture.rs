@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders and files of `src/` from the top down: each may use those after it.
-///
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["fuzzing"],

@@ -142,8 +142,7 @@ impl Ui {
             traffic.sent
         ));
         for connection in open {
-            let counted = |Traffic { received, sent }| format!(" received={received} sent={sent}");
-            let passed = connection.traffic().map_or_else(String::new, counted);
+            let Traffic { received, sent } = connection.traffic();
             let to = connection
                 .forwarded_to()
                 .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
@@ -154,7 +153,7 @@ impl Ui {
             } = connection.peer();
             let process = credentials.map_or_else(String::new, named);
             talk(format!(
-                "sok: open connection={} peer={address}{process}{to}{passed} seconds={:.3}",
+                "sok: open connection={} peer={address}{process}{to} received={received} sent={sent} seconds={:.3}",
                 connection.id(),
                 connection.age().as_secs_f64()
             ));
@@ -232,12 +231,13 @@ fn same_line(text: &str) {
 
 /// An open connection in JSON.
 fn describe(connection: &Connection) -> Value {
-    let (traffic, process) = (connection.traffic(), connection.peer().credentials);
+    let (Traffic { received, sent }, process) =
+        (connection.traffic(), connection.peer().credentials);
     serde_json::json!({
         "connection": connection.id(), "peer": connection.peer().address.to_string(),
         "pid": process.map(|p| p.pid), "uid": process.map(|p| p.uid), "gid": process.map(|p| p.gid),
         "forwarded_to": connection.forwarded_to().map(ToString::to_string),
-        "received": traffic.map(|t| t.received), "sent": traffic.map(|t| t.sent),
+        "received": received, "sent": sent,
         "seconds": connection.age().as_secs_f64(),
     })
 }

@@ -223,12 +223,12 @@ impl Connections {
             }
         };
         let traffic = connection.traffic();
-        let (received, sent) = (traffic.map(|t| t.received), traffic.map(|t| t.sent));
+        let Traffic { received, sent } = traffic;
         let (id, peer) = (connection.id(), &connection.peer().address);
         let (pid, uid, gid) = process(&connection);
         let forwarded_to = connection.forwarded_to().map(display);
         let seconds = connection.age().as_secs_f64();
-        self.served.traffic += traffic.unwrap_or_default();
+        self.served.traffic += traffic;
         match result {
             Ok(()) => {
                 info!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, "ended");

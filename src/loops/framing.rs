@@ -134,8 +134,8 @@ impl Inbox {
     /// received.
     ///
     /// # Errors
-    /// `InvalidData` for a message above the bound, and where the memory to keep it cannot be had;
-    /// nothing after it can be read.
+    /// `InvalidData` for a message above the bound, `QuotaExceeded` above the limit of all connections,
+    /// `OutOfMemory` where there is no memory to keep it; nothing after it can be read.
     pub fn next_message<'a, 'r: 'a>(
         &'a mut self,
         received: &mut &'r [u8],

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,8 @@ impl AddAssign for Traffic {
     }
 }
 
-/// One accepted connection: who is there, since when, and what has passed so far. Its service
-/// counts, and whoever watches may read at any time.
+/// One accepted connection: its peer, its age, and what has passed so far. Its service counts, and
+/// the counts may be read at any time.
 #[derive(Debug)]
 pub struct Connection {
     id: u64,
@@ -35,7 +35,6 @@ pub struct Connection {
     began: Instant,
     received: AtomicU64,
     sent: AtomicU64,
-    is_counted: AtomicBool,
     forwarded_to: OnceLock<Address>,
 }
 
@@ -49,7 +48,6 @@ impl Connection {
             began: Instant::now(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            is_counted: AtomicBool::new(true),
             forwarded_to: OnceLock::new(),
         }
     }
@@ -72,14 +70,13 @@ impl Connection {
         self.began.elapsed()
     }
 
-    /// What has passed so far, if its service counts.
+    /// What has passed so far, as its service counts it.
     #[must_use]
-    pub fn traffic(&self) -> Option<Traffic> {
-        let counted = || Traffic {
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
-        };
-        self.is_counted.load(Ordering::Relaxed).then(counted)
+        }
     }
 
     /// The server behind a relay, once it is connected to.
@@ -96,11 +93,6 @@ impl Connection {
     /// Counts bytes sent to the peer.
     pub fn count_sent(&self, count: usize) {
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    /// What passes is counted by nobody: another process has the socket.
-    pub fn leave_uncounted(&self) {
-        self.is_counted.store(false, Ordering::Relaxed);
     }
 
     /// Sets both counts, where something else counts.

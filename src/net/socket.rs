@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -194,14 +194,6 @@ impl Socket {
     /// Makes every call wait until it is done.
     pub(super) fn set_blocking(&self) -> io::Result<()> {
         self.inner.set_nonblocking(false)
-    }
-
-    /// Another descriptor of the same socket, for a child process; see `dup(2)`.
-    ///
-    /// # Errors
-    /// What the kernel reports.
-    pub fn to_descriptor(&self) -> io::Result<OwnedFd> {
-        self.inner.try_clone().map(OwnedFd::from)
     }
 
     fn watched<T>(

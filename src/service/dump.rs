@@ -381,16 +381,29 @@ mod tests {
         drop(gate);
         dump.finish();
         let text = String::from_utf8_lossy(&written.lock().expect("nobody fails")).into_owned();
-        let ends = text.lines().map(|line| {
+        // The thread takes what waits at any moment, and what is left out after that is a hole of
+        // its own: those side by side count as one.
+        let mut seen: Vec<String> = Vec::new();
+        let mut left_out = 0;
+        for line in text.lines() {
             let line = line.split_once(' ').map_or(line, |(_, line)| line);
-            line.trim_end_matches('x').to_owned()
-        });
+            if let Some(amount) = line.strip_prefix("left out pieces=") {
+                let (pieces, bytes) = amount.split_once(" bytes=").expect("both are told");
+                let pieces: usize = pieces.parse().expect("a number");
+                assert_eq!(bytes, (pieces * piece.len()).to_string());
+                left_out += pieces;
+                continue;
+            }
+            if left_out > 0 {
+                seen.push(format!("left out {}", std::mem::take(&mut left_out)));
+            }
+            seen.push(line.trim_end_matches('x').to_owned());
+        }
         let piece = |arrow| [format!("connection=1 {arrow} 1000 bytes"), String::new()];
         let mut expected = [piece('>'), piece('>'), piece('>'), piece('>')].concat();
-        expected.push("left out pieces=3 bytes=3000".to_owned());
-        expected.push("left out pieces=1 bytes=1000".to_owned());
+        expected.push("left out 4".to_owned());
         expected.extend(piece('<'));
-        assert_eq!(ends.collect::<Vec<_>>(), expected);
+        assert_eq!(seen, expected);
         assert!(text.contains("(reopened)"), "{text}");
         assert_eq!(dump.shared.lock().left_out.pieces, 4);
         Ok(())

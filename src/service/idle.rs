@@ -12,7 +12,7 @@ use crate::net::Stream;
 use crate::transfer::unless_idle;
 
 /// Serves as another service does, and gives up each connection on which nothing passes, either way,
-/// for a time. What passes is what the service counts: one that does not count has no limit.
+/// for a time. What passes is what the service counts.
 #[derive(Debug, Clone)]
 pub struct IdleLimit<S> {
     /// That time, if there is a limit.
@@ -43,14 +43,13 @@ impl<S: Service> IdleLimit<S> {
         connection: &Arc<Connection>,
     ) -> Result<()> {
         let passed = || {
-            let traffic = connection.traffic().unwrap_or_default();
+            let traffic = connection.traffic();
             traffic.received + traffic.sent
         };
         // What a service has not said is done is reset when it is dropped.
         stream.reset_unless_done();
         let serving = self.service.serve(stream, connection);
-        let limited = || connection.traffic().map(|_| limit);
-        let served = unless_idle(serving, limited, passed).await;
+        let served = unless_idle(serving, || Some(limit), passed).await;
         served.unwrap_or_else(|limit| {
             let cause = format!("nothing passed, either way, for {}", format_duration(limit));
             Err(Error::because(

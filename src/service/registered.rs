@@ -24,7 +24,7 @@ pub struct Totals {
     pub connections: u64,
     /// Those of them that ended with an error.
     pub failed: u64,
-    /// The bytes that passed, those of open connections included, where somebody counts them.
+    /// The bytes that passed, those of open connections included.
     pub traffic: Traffic,
 }
 
@@ -35,8 +35,7 @@ impl Register {
         self.with(|books| {
             let open: Vec<_> = books.open.values().cloned().collect();
             let mut totals = books.totals;
-            open.iter()
-                .for_each(|one| totals.traffic += one.traffic().unwrap_or_default());
+            open.iter().for_each(|one| totals.traffic += one.traffic());
             (totals, open)
         })
     }
@@ -85,7 +84,7 @@ impl Drop for Entry<'_> {
         self.register.with(|books| {
             books.open.remove(&self.connection.id());
             books.totals.failed += u64::from(self.failed);
-            books.totals.traffic += self.connection.traffic().unwrap_or_default();
+            books.totals.traffic += self.connection.traffic();
         });
     }
 }

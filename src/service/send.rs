@@ -136,7 +136,7 @@ impl SendFile {
                     return failed("send", "the client has closed the connection");
                 }
                 () = self.stop.requested(), if !is_draining => {
-                    if connection.traffic().is_some_and(|traffic| traffic.sent == 0) {
+                    if connection.traffic().sent == 0 {
                         return failed("send", "stopped before anything came through the pipe");
                     }
                     is_draining = true;
