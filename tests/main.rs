@@ -37,6 +37,7 @@ mod memory;
 mod peers;
 mod private_directory;
 mod readme;
+mod refused_calls;
 mod relay;
 mod relay_closed;
 mod relay_names;

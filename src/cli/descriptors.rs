@@ -5,11 +5,11 @@ use std::{fmt, io};
 
 use super::ui;
 use crate::error::{Error, Result};
-use crate::net::SPARE_SHARE;
+use crate::net::{SPARE_SHARE, connected_pair};
 
-/// What an event loop opens: its epoll twice, the way to wake it, and three for signals. The
-/// runtime panics where there is none for the pair that signals come through.
-pub(super) const EVENT_LOOP: usize = 6;
+/// What an event loop opens beside the pair that signals come through: its epoll twice, what wakes
+/// it, and a copy of one end of the pair.
+const EVENT_LOOP: usize = 4;
 /// What a server takes for its first connection, at most: the client, the target, the name
 /// look-up, the pipes to splice through or to a program.
 pub(super) const FIRST_CONNECTION: usize = 8;
@@ -49,18 +49,36 @@ pub(super) fn need(
     operation: &'static str,
     address: impl fmt::Display,
 ) -> Result<()> {
-    // To have them at once is the only way to know: others may have been inherited.
-    let had: io::Result<Vec<OwnedFd>> = (0..count)
-        .map(|_| ui::any_descriptor().as_fd().try_clone_to_owned())
-        .collect();
+    copies(count)
+        .map(drop)
+        .map_err(|error| lacking(count, Error::new(operation, address, error)))
+}
+
+/// Checks that an event loop can begin. The runtime panics where it cannot have the pair that
+/// signals come through, for lack of descriptors or as a sandbox refuses it.
+///
+/// # Errors
+/// What `socketpair(2)` or `fcntl(2)` reports.
+pub(super) fn need_event_loop() -> Result<()> {
+    let had = connected_pair().and_then(|pair| Ok((copies(EVENT_LOOP)?, pair)));
     had.map(drop).map_err(|error| {
-        let error = Error::new(operation, address, error);
-        match error.hint() {
-            Some(hint) => {
-                let hint = format!("{hint}: {count} more are needed to begin");
-                error.with_hint(hint)
-            }
-            None => error,
-        }
+        let error = Error::new("start", "the event loop", error);
+        lacking(EVENT_LOOP + 2, error)
     })
+}
+
+/// So many descriptors at once, which is the only way to know: others may have been inherited.
+fn copies(count: usize) -> io::Result<Vec<OwnedFd>> {
+    let copy = |_| ui::any_descriptor().as_fd().try_clone_to_owned();
+    (0..count).map(copy).collect()
+}
+
+fn lacking(count: usize, error: Error) -> Error {
+    match error.hint() {
+        Some(hint) => {
+            let hint = format!("{hint}: {count} more are needed to begin");
+            error.with_hint(hint)
+        }
+        None => error,
+    }
 }

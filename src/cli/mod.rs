@@ -81,7 +81,7 @@ fn apart(run: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
 /// A thread that still waits at the end, for a name server or the writer of a pipe, is left
 /// behind: it must not hold up the end of the program.
 fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
-    descriptors::need(descriptors::EVENT_LOOP, "start", "the event loop")?;
+    descriptors::need_event_loop()?;
     // A runtime of several threads would bring in the library of mathematics for its statistics;
     // a server spreads its connections by itself.
     let runtime = Builder::new_current_thread()

@@ -20,6 +20,9 @@ use crate::net::{Listener, Peer, Stream};
 
 /// How long accepting rests when the machine is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// So many connections that fail before they are accepted, with none between that does not, are no
+/// fault of theirs: a sandbox that refuses accept(2) says the same as a firewall that drops one.
+const FAILED_IN_A_ROW: u32 = 1000;
 
 /// The bounds of a connection loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +80,7 @@ pub async fn connection_loop(
     let mut connections = Connections::default();
     let mut paused_until: Option<Instant> = None;
     let mut exhausted = false;
+    let mut failed_in_a_row = 0;
     let mut broken = None;
     let mut stopping = pin!(stop.requested());
     while limits
@@ -93,14 +97,15 @@ pub async fn connection_loop(
             () = passed(connections.failures.due()) => connections.sum_up(),
             (at, accepted) = accept(&listeners, connections.served.connections), if free && paused_until.is_none() => match accepted {
                 Ok((stream, peer)) => {
+                    failed_in_a_row = 0;
                     if std::mem::take(&mut exhausted) {
                         info!(address = %at.local(), "accepting goes on");
                     }
                     connections.begin(&service, stream, peer);
                 }
                 Err(error) => match AcceptFault::of(&error) {
-                    AcceptFault::Peer => {}
-                    AcceptFault::Exhausted => {
+                    AcceptFault::Peer if failed_in_a_row < FAILED_IN_A_ROW => failed_in_a_row += 1,
+                    AcceptFault::Peer | AcceptFault::Exhausted => {
                         if !exhausted {
                             warn!(address = %at.local(), %error, "accepting pauses");
                         }

@@ -12,6 +12,15 @@ use tokio::io::Interest;
 
 use super::stream::Stream;
 
+/// Two connected local sockets that nothing is done with yet, see `socketpair(2)`.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn connected_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    Ok((one.into(), other.into()))
+}
+
 /// The byte that carries a descriptor: one cannot be sent without data.
 const CARRIER: [u8; 1] = [0];
 

@@ -23,6 +23,7 @@ mod stream;
 
 pub use self::bulk::{Yielding, is_refused};
 pub use self::call::Call;
+pub use self::descriptor::connected_pair;
 pub(crate) use self::family::EXEC_NAMES;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;

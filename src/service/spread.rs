@@ -47,8 +47,13 @@ impl Thread {
         let run = move || {
             let runtime = Builder::new_current_thread().enable_all().build();
             let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
+            // An error without a number is told by its kind: it cannot be copied.
+            let copied = |error: &io::Error| match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => error.kind().into(),
+            };
             // Whoever started this thread waits for the answer.
-            let _ = report.send(handle.map_err(|error| io::Error::from(error.kind())));
+            let _ = report.send(handle.map_err(copied));
             if let Ok(runtime) = runtime {
                 runtime.block_on(pending::<()>());
             }

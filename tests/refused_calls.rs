@@ -1,0 +1,63 @@
+//! System calls that a sandbox refuses: each is an error, or the work goes on without it.
+
+use crate::support::{Server, can_inject, sok, sok_with_fault};
+
+#[test]
+fn a_refused_pair_of_sockets_is_an_error_and_no_crash() {
+    if !can_inject() {
+        return;
+    }
+    for (errno, code) in [("EPERM", 4), ("ENOSYS", 1), ("ENFILE", 1)] {
+        let injection = format!("socketpair:error={errno}");
+        for arguments in [
+            ["serve", "unix:@never"],
+            ["call", "unix:@never"],
+            ["wait", "unix:@never"],
+        ] {
+            let done = sok_with_fault(&injection, &arguments).done();
+            assert_eq!(done.code, code, "{errno} {arguments:?}: {}", done.stderr);
+            let expected = "sok: start the event loop: ";
+            assert!(done.stderr.starts_with(expected), "{}", done.stderr);
+        }
+    }
+}
+
+families!(a_refused_accept_pauses_and_says_so, |place| {
+    if !can_inject() {
+        return;
+    }
+    let injection = "accept4:error=EPERM:when=1..1001";
+    let server = Server::of(sok_with_fault(
+        injection,
+        &["serve", &place.word(), "--once"],
+    ));
+    let done = sok(&["call", server.address(), "hello"]);
+    assert_eq!(done.text(), "hello\n", "{}", done.stderr);
+    assert_eq!(server.wait(), 0);
+    assert!(
+        server.said().contains("accepting pauses"),
+        "{}",
+        server.said()
+    );
+});
+
+families!(
+    a_client_whose_process_may_not_be_asked_for_is_served,
+    |place| {
+        if !can_inject() {
+            return;
+        }
+        if place.is_network() {
+            // No process is asked for, but whether the client took all, which must not be left out.
+            return;
+        }
+        let injection = "getsockopt:error=EPERM";
+        let server = Server::of(sok_with_fault(
+            injection,
+            &["serve", &place.word(), "--once"],
+        ));
+        let done = sok(&["call", server.address(), "hello"]);
+        assert_eq!(done.text(), "hello\n", "{}", done.stderr);
+        assert_eq!(server.wait(), 0);
+    }
+);
