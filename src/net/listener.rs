@@ -32,7 +32,7 @@ pub struct ListenOptions {
     /// How many connections may wait to be accepted; the kernel caps it by
     /// `net.core.somaxconn`, and Linux admits one more.
     pub backlog: u32,
-    /// Whether `[::]` takes IPv6 clients alone (`IPV6_V6ONLY`, see `ipv6(7)`).
+    /// Whether `[::]` takes only IPv6 clients (`IPV6_V6ONLY`, see `ipv6(7)`).
     pub v6only: bool,
     /// The permission bits of a socket file; to connect takes the right to write.
     pub mode: u32,
@@ -169,7 +169,7 @@ impl Listener {
         std::future::poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// Polls for the next connection; the last caller alone is woken.
+    /// Polls for the next connection; only the last caller is woken.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;

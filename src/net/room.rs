@@ -1,4 +1,4 @@
-//! When a socket takes bytes again that is registered for receiving alone.
+//! When a socket that is registered only for receiving takes bytes again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ const EVENTS: usize = 64;
 pub(super) struct Room(OnceLock<Box<Wait>>);
 
 impl Room {
-    /// Polls to do what says `WouldBlock` while `socket` has no room; the last caller alone is
+    /// Polls to do what says `WouldBlock` while `socket` has no room; only the last caller is
     /// woken.
     pub(super) fn poll<T>(
         &self,

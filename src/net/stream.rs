@@ -177,7 +177,7 @@ impl Stream {
         std::future::poll_fn(|cx| self.poll_receive(cx, buffer)).await
     }
 
-    /// Polls for bytes to receive; the last caller alone is woken.
+    /// Polls for bytes to receive; only the last caller is woken.
     pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
@@ -254,7 +254,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Polls to send some of `bytes`; the last caller alone is woken.
+    /// Polls to send some of `bytes`; only the last caller is woken.
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, |socket| socket.send(bytes))
     }
@@ -294,7 +294,7 @@ impl Stream {
         }
     }
 
-    /// Waits until the peer has reset the connection, and tells of it; its end alone is none.
+    /// Waits until the peer has reset the connection, and gives that error; an end is not a reset.
     pub async fn reset_by_peer(&self) -> io::Error {
         loop {
             let mut failed = match self.io.ready(Interest::ERROR).await {

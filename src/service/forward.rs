@@ -42,7 +42,7 @@ pub struct Forward {
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         near.reset_unless_done();
-        // On the heap, as is a refusal: an idle connection would else keep the room of both.
+        // On the heap, as is a refusal: an idle connection would otherwise keep the room of both.
         let (far, address) = match Box::pin(self.connect_for(&near, connection)).await {
             Ok(connected) => connected,
             Err(error) => {

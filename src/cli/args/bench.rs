@@ -71,7 +71,7 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchServerArgs {
-    /// The family to serve, on this machine alone
+    /// The family to serve, on this machine only
     #[arg(long, value_parser = family)]
     pub(crate) family: Family,
 

@@ -14,7 +14,7 @@ pub(crate) struct CheckArgs {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
-    /// Check one family alone: inet, inet6 or unix; repeatable
+    /// Check only this family: inet, inet6 or unix; repeatable
     #[arg(long, value_name = "FAMILY", value_parser = family, conflicts_with = "address")]
     pub(crate) family: Vec<Family>,
 

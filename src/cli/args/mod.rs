@@ -27,7 +27,7 @@ const MESSAGES: &str = "The messages";
 #[command(next_help_heading = CONNECTION)]
 pub(crate) struct KeepaliveArg {
     /// Ask a TCP peer that was silent for this time whether it is still there; without an answer the
-    /// connection fails after about the same time again. A server on loopback is not asked
+    /// connection fails after about the same time again. A client does not ask a server on loopback
     /// [default: 60s]
     #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
     keepalive: Option<Keepalive>,
@@ -43,6 +43,7 @@ const ADDRESSES: &str = "\
 ADDRESS is the same word in every command:
   unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
   unix:@name, @name                         AF_UNIX, an abstract name (Linux)
+  @                                         to listen, or for --bind: a name that the kernel chooses
   inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
   inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
   tcp:localhost:8082, localhost:8082        either, by what the name resolves to
@@ -72,7 +73,7 @@ Examples:
 
 const CHECK_HELP: &str = "\
 Exit code: 0 when all families that were asked for work, 1 when one does not. With ADDRESS: 0 when
-somebody serves there, else that of the reason: 3 nobody there, 4 permission denied, 7 unresolved,
+somebody serves there, otherwise that of the reason: 3 nobody there, 4 permission denied, 7 unresolved,
 124 no answer in time.
 
 Examples:
@@ -161,7 +162,7 @@ pub(crate) struct Talk {
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Tell of each connection as it is made and as it ends
+    /// Report each connection as it begins and as it ends
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 

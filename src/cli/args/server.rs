@@ -91,7 +91,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) exit_after: Option<u64>,
 
-    /// How long a stop (SIGTERM, SIGINT) waits for the clients under way; a second one ends it
+    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for the clients under way; a second one ends it
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
 
@@ -107,7 +107,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", default_value = "4096")]
     pub(crate) backlog: u32,
 
-    /// Take IPv6 clients alone on `[::]`, not IPv4 too
+    /// Take only IPv6 clients on `[::]`, not IPv4 too
     #[arg(long)]
     pub(crate) v6only: bool,
 

@@ -8,11 +8,11 @@ use crate::tour::Lesson;
 
 #[derive(Debug, Args)]
 pub(crate) struct TourArgs {
-    /// Take this lesson alone, 1 to 8; repeatable
+    /// Run only this lesson, 1 to 8; repeatable
     #[arg(long = "lesson", value_name = "N", value_parser = lesson)]
     pub(crate) lessons: Vec<Lesson>,
 
-    /// Take this family alone: inet, inet6 or unix; repeatable
+    /// Run the lessons on this family only: inet, inet6 or unix; repeatable
     #[arg(long = "family", value_name = "FAMILY", value_parser = family)]
     pub(crate) families: Vec<Family>,
 

@@ -35,7 +35,7 @@ pub(super) struct Private<'a> {
 }
 
 impl<'a> Private<'a> {
-    /// Makes it in `parent` for the sake of `name`, or takes over what a killed process left.
+    /// Makes it in `parent` for a socket file `name`, or takes over what a killed process left.
     pub(super) fn beside(parent: &'a Directory, name: &OsStr) -> Result<Self, Refusal> {
         let mut own = OsString::from(".sok-");
         own.push(name);
