@@ -29,23 +29,19 @@ families!(a_client_that_says_nothing_is_given_up, |place| {
     ] {
         let server = start(place, service);
         let mut client = RawStream::connect(server.address());
-        client.send(b"the beginning of a message");
+        // On a busy machine it may be given up before this.
+        let _ = client.write_all(b"the beginning of a message");
         client.cut();
         assert_given_up(&server);
     }
-    let server = start(
-        place,
-        &["--exec", "sh", "-c", "echo hello; exec sleep 1000"],
-    );
+    let server = start(place, &["--exec", "sleep", "1000"]);
     let mut client = RawStream::connect(server.address());
-    assert_eq!(client.take(6), b"hello\n");
-    client.cut();
+    assert_eq!(client.cut(), b"");
     assert_given_up(&server);
     let server = start(place, &["--send", file.to_str().unwrap()]);
     let mut client = RawStream::connect(server.address());
-    assert_eq!(client.take(7), b"content");
     // It would wait for our end.
-    client.cut();
+    assert_eq!(client.cut(), b"content");
     assert_given_up(&server);
 });
 

@@ -117,7 +117,10 @@ families!(
             .collect();
         server.stderr().wait_for_count(" connected ", 2);
         server.terminate();
-        server.wait();
+        // Nothing that was promised is lost, and the grace has not run out.
+        assert_eq!(server.wait(), 0, "{}", server.said());
+        let told = "stopped before anything came through the pipe";
+        assert_eq!(server.said().matches(told).count(), 2, "{}", server.said());
         for client in &mut clients {
             assert_eq!(client.cut(), b"");
         }

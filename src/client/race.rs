@@ -41,12 +41,10 @@ pub(super) async fn race(
             failures.sort_by_key(|(place, _)| *place);
             return Err(failures.into_iter().map(|(_, error)| error).collect());
         }
-        // Short enough that each address has its turn before the deadline.
-        let turns = u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
         let left = options
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let next_after = left.map_or(NEXT_AFTER, |left| NEXT_AFTER.min(left / turns));
+        let next_after = turn(left, waiting.len());
         tokio::select! {
             biased;
             (place, address, connected) = first_to_end(&mut attempts) => match connected {
@@ -61,6 +59,13 @@ pub(super) async fn race(
             () = sleep(next_after), if waiting.len() > 0 => {}
         }
     }
+}
+
+/// How long an address may stay silent while others wait, so that each of them has its turn in the
+/// time that is left.
+fn turn(left: Option<Duration>, waiting: usize) -> Duration {
+    let turns = u32::try_from(waiting.saturating_add(1)).unwrap_or(u32::MAX);
+    left.map_or(NEXT_AFTER, |left| NEXT_AFTER.min(left / turns))
 }
 
 /// Takes the first that ends out of `futures`; never ends while there is none.
@@ -110,6 +115,16 @@ fn alternate_families(addresses: Vec<Address>) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_addresses_share_a_short_time_limit() {
+        let millis = Duration::from_millis;
+        assert_eq!(turn(None, 3), NEXT_AFTER);
+        assert_eq!(turn(Some(millis(60_000)), 3), NEXT_AFTER);
+        assert_eq!(turn(Some(millis(200)), 1), millis(100));
+        assert_eq!(turn(Some(millis(200)), 3), millis(50));
+        assert_eq!(turn(Some(Duration::ZERO), 3), Duration::ZERO);
+    }
 
     #[test]
     fn the_families_take_turns_and_the_first_address_stays_first() {
