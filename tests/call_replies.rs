@@ -141,6 +141,8 @@ families!(a_reply_ends_with_the_line_that_was_named, |place| {
             b"ERROR\nmore",
             "ERROR\n",
         ),
+        (&["--until", "END\r"], b"END\nmore\n", "END\n"),
+        (&["--until", "END\r"], b"END\r\nmore\n", "END\r\n"),
         (&["--until", ""], b"Header: a\n\nbody", "Header: a\n\n"),
     ] {
         let listener = RawListener::bind(place);
@@ -158,6 +160,17 @@ families!(a_reply_ends_with_the_line_that_was_named, |place| {
         assert_eq!(done.stderr, "");
     }
 });
+
+#[test]
+fn a_line_that_ends_a_reply_is_named_without_its_newline() {
+    for text in ["END\n", "END\r\n", "\n", "two\nlines"] {
+        let words = ["call", "@nobody", "stats", "--until", "ERROR"];
+        let done = sok(&[&words[..], &["--until", text]].concat());
+        assert_eq!(done.code, 2, "{text:?}: {}", done.stderr);
+        let told = "TEXT is one line, without its newline";
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+    }
+}
 
 families!(a_reply_without_the_line_that_was_named_is_cut, |place| {
     let listener = RawListener::bind(place);

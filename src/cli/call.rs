@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -35,6 +35,15 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             None => error,
         }
     })?;
+    // A line that was received has none, so that it would never be this one.
+    if args
+        .until
+        .iter()
+        .any(|text| text.as_bytes().contains(&b'\n'))
+    {
+        let cause = "--until TEXT is one line, without its newline";
+        return Err(Error::because("call", &target, Kind::Usage, cause));
+    }
     let plan = plan(&args.dial, None)?;
     let is_default = args.framing.framing.is_none()
         && args.lines.or(args.bytes).is_none()

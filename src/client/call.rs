@@ -20,7 +20,7 @@ const RECEIVE_MAX: usize = 64 * 1024;
 pub enum Until {
     /// After so many messages.
     Messages(u64),
-    /// After a message that is one of these; a carriage return at its end is not compared.
+    /// After a message that is one of these; a carriage return at the end of either is not compared.
     OneOf(Vec<Vec<u8>>),
     /// After so many bytes, whatever they are.
     Bytes(u64),
@@ -285,6 +285,11 @@ impl ReplyReader {
     }
 }
 
+/// A line without the carriage return before its newline.
+fn text_of(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 impl Until {
     /// Counts a message; whether it is the last one of the reply.
     fn ends_with(&mut self, message: &[u8]) -> bool {
@@ -293,10 +298,7 @@ impl Until {
                 *left = left.saturating_sub(1);
                 *left == 0
             }
-            Self::OneOf(last) => {
-                let text = message.strip_suffix(b"\r").unwrap_or(message);
-                last.iter().any(|last| last == text)
-            }
+            Self::OneOf(last) => last.iter().any(|last| text_of(last) == text_of(message)),
             Self::Bytes(_) | Self::End => false,
         }
     }
