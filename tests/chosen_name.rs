@@ -32,11 +32,27 @@ fn an_at_sign_is_a_free_abstract_name() {
         "{}",
         done.stderr
     );
-    for arguments in [&["call", "@", "hello"][..], &["relay", "./s", "@"]] {
-        let done = sok(arguments);
-        assert_eq!(done.code, 2, "{}", done.stderr);
-        let hint = "no server has the name @";
-        assert!(done.stderr.contains(hint), "{}", done.stderr);
+}
+
+#[test]
+fn no_client_connects_to_what_the_kernel_has_yet_to_choose() {
+    for (address, cause) in [
+        ("@", "no server has the name @"),
+        ("inet:127.0.0.1:0", "no server is on port 0"),
+        ("localhost:0", "no server is on port 0"),
+    ] {
+        for arguments in [
+            &["call", address, "hello"][..],
+            &["connect", address],
+            &["wait", address],
+            &["relay", "./s", address],
+            &["check", address],
+            &["bench", "rtt", address],
+        ] {
+            let done = sok(arguments);
+            assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+            assert!(done.stderr.contains(cause), "{}", done.stderr);
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl Target {
     ///
     /// # Errors
     /// [`Kind::Usage`].
-    pub fn refuse_port_0(&self) -> Result<()> {
+    pub fn refuse_indefinite(&self) -> Result<()> {
         let (is_definite, what) = match self {
             Self::Address(address) => match address.as_ip() {
                 Some((_, port)) => (port != 0, "port"),

@@ -106,6 +106,9 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
         Some(_) => error,
         None => error.with_hint(format!("or {MEASURES}")),
     })?;
+    if let Some(target) = &target {
+        target.refuse_indefinite()?;
+    }
     match target {
         Some(target) if !args.families.is_empty() => {
             let cause = "an address has its family: --families is for servers of our own";

@@ -153,7 +153,7 @@ fn check_target(
     source: Option<&Address>,
     v6only: bool,
 ) -> Result<()> {
-    target.refuse_port_0()?;
+    target.refuse_indefinite()?;
     if target.is_name() {
         return Ok(());
     }
