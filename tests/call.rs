@@ -410,17 +410,31 @@ families!(verbose_tells_the_connection_and_its_end, |place| {
 
 families!(verbose_tells_what_passed_before_a_failure, |place| {
     let listener = RawListener::bind(place);
-    let mut client = Process::sok(&["connect", listener.address(), "-v"]);
-    client.write(b"unread");
-    let mut served = listener.accept();
-    served.send(b"part");
-    client.stdout().wait_for("part");
-    let mut seen = [std::mem::MaybeUninit::uninit(); 6];
-    while served.socket().peek(&mut seen).unwrap() < 6 {}
-    drop(served);
-    assert_eq!(client.wait(), 6);
     let address = listener.address();
-    let told = format!("sok: failed address={address} received=4 sent=6 seconds=");
+    let told = format!("sok: failed address={address} received=5 sent=7 seconds=");
+    for words in [
+        &["call", "--lines", "2", address, "unread"][..],
+        &["connect", address],
+        &["connect", "--prompt", "> ", address],
+    ] {
+        let mut client = Process::sok(&[words, &["-v"]].concat());
+        if words[0] == "connect" {
+            client.write(b"unread\n");
+        }
+        let mut served = listener.accept();
+        served.send(b"part\n");
+        client.stdout().wait_for("part\n");
+        let mut seen = [std::mem::MaybeUninit::uninit(); 7];
+        while served.socket().peek(&mut seen).unwrap() < 7 {}
+        drop(served);
+        assert_eq!(client.wait(), 6, "{words:?}");
+        assert_eq!(client.said().matches(&told).count(), 1, "{}", client.said());
+    }
+    let words = ["call", "--bytes", "6", "--timeout", "2s", "-v"];
+    let client = Process::sok(&[&words[..], &[address, "unread"]].concat());
+    let mut served = listener.accept();
+    served.send(b"part\n");
+    assert_eq!(client.wait(), 124);
     assert_eq!(client.said().matches(&told).count(), 1, "{}", client.said());
 });
 

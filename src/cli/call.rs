@@ -9,16 +9,15 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use humantime::format_duration;
 use tokio::time::Instant;
-use tracing::info;
 
 use super::address::as_one_word;
 use super::args::CallArgs;
-use super::connect::{plan, report_end};
+use super::connect::{Report, plan};
 use super::exit::Exit;
 use super::ui::Ui;
 use super::{block_on, ui, until_killed};
 use crate::address::Target;
-use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
+use crate::client::{Call, ConnectPlan, Counter, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Framing, Rule};
 use crate::offload::offload;
@@ -156,23 +155,19 @@ async fn limited(
         plan.retry_for = plan.retry_for.map(|limit| limit.min(left));
     }
     let (stream, address) = connect(target, &plan).await?;
-    info!(%address, "connected");
-    let began = Instant::now();
+    let counter = Counter::default();
+    let report = Report::connected(&address, &counter);
     let request = Request {
         message,
         bare: sending.bare,
         finish: sending.finish,
     };
     let mut output = ui::stdout()?;
-    let replied = call(&stream, &address, request, kind, &mut output);
-    match until(deadline, replied).await {
-        Some(replied) => {
-            let called = replied?;
-            report_end(&address, called.traffic, began);
-            Ok(called.surplus)
-        }
-        None => late("the reply was not complete"),
-    }
+    let replied = call(&stream, &address, request, kind, &mut output, &counter);
+    let replied = until(deadline, replied).await;
+    let replied = replied.unwrap_or_else(|| late("the reply was not complete"));
+    report.ended(&replied);
+    replied
 }
 
 /// What `work` gives; `None` if it does not by the deadline.

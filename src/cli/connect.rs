@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::dup2_stdout;
@@ -15,7 +16,7 @@ use super::prompt::{self, Editor};
 use super::ui::Standard;
 use super::{block_on, ui, until_killed};
 use crate::address::{Address, Purpose, Target};
-use crate::client::{ConnectPlan, Conversation, ExchangeOptions, connect, exchange};
+use crate::client::{ConnectPlan, Conversation, Counter, ExchangeOptions, connect, exchange};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Traffic;
 
@@ -45,36 +46,58 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
     let gives_back = prompt.is_some() || plan.bind.is_some();
     let work = async {
         let (stream, address) = connect(&target, &plan).await?;
-        info!(%address, "connected");
-        let began = Instant::now();
+        let counter = Arc::new(Counter::default());
+        let report = Report::connected(&address, &counter);
         let mut output = ui::stdout()?;
-        if let Some(prompt) = prompt {
+        let done = if let Some(prompt) = prompt {
             let conversation = Conversation {
                 forbidden: args.forbid,
                 adds_newlines: ui::shows_output(),
                 escapes: ui::shows_output() && !args.raw,
             };
             let lines = Editor::new(prompt)?;
-            let held = conversation.hold(&stream, &address, lines, &mut output);
-            return prompt::hold(async {
-                let traffic = held.await?;
-                report_end(&address, traffic, began);
-                Ok(traffic)
-            })
-            .await;
-        }
-        let traffic = exchange(stream, &address, ui::stdin()?, Output(output), options).await?;
-        report_end(&address, traffic, began);
-        Ok(Exit::Done)
+            let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
+            prompt::hold(held).await
+        } else {
+            let (input, output) = (ui::stdin()?, Output(output));
+            let exchanged = exchange(stream, &address, input, output, options, &counter).await;
+            exchanged.map(|()| Exit::Done)
+        };
+        report.ended(&done);
+        done
     };
     block_on(until_killed(gives_back, work))
 }
 
-/// Reports the end of a connection, as a server does.
-pub(super) fn report_end(address: &Address, traffic: Traffic, began: Instant) {
-    let Traffic { received, sent } = traffic;
-    let seconds = began.elapsed().as_secs_f64();
-    info!(%address, received, sent, seconds, "ended");
+/// Reports a connection and its end, as a server does.
+pub(super) struct Report<'a> {
+    address: &'a Address,
+    counter: &'a Counter,
+    began: Instant,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn connected(address: &'a Address, counter: &'a Counter) -> Self {
+        info!(%address, "connected");
+        Self {
+            address,
+            counter,
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn ended<T>(self, done: &Result<T>) {
+        let address = self.address;
+        let Traffic { received, sent } = self.counter.traffic();
+        let seconds = self.began.elapsed().as_secs_f64();
+        match done {
+            // Whoever read our output has seen enough.
+            Err(error) if error.kind() != Kind::OutputClosed => {
+                info!(%address, received, sent, seconds, "failed");
+            }
+            _ => info!(%address, received, sent, seconds, "ended"),
+        }
+    }
 }
 
 /// The standard output, which really is closed when the exchange drops it at the end of the peer:

@@ -11,7 +11,6 @@ use super::exit::Exit;
 use super::ui;
 use crate::client::Lines;
 use crate::error::{Error, Result};
-use crate::loops::Traffic;
 
 /// Where the lines come from.
 pub(super) struct Editor {
@@ -71,10 +70,10 @@ impl Lines for Editor {
 }
 
 /// Holds a conversation and gives the terminal back as it was, however it ends.
-pub(super) async fn hold(conversation: impl Future<Output = Result<Traffic>>) -> Result<Exit> {
+pub(super) async fn hold(conversation: impl Future<Output = Result<()>>) -> Result<Exit> {
     let _terminal = Terminal::saved();
     match conversation.await {
-        Ok(_) => Ok(Exit::Done),
+        Ok(()) => Ok(Exit::Done),
         Err(error) if is_interrupt(&error) => Ok(Exit::INTERRUPTED),
         Err(error) => Err(error),
     }

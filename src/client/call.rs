@@ -1,12 +1,13 @@
 //! One request, one reply.
 
+use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::pin;
 
 use crate::address::Address;
-use crate::client::output_error;
+use crate::client::{Counter, output_error};
 use crate::error::{Error, Result};
-use crate::loops::{Inbox, MemoryLimit, Rule, Traffic};
+use crate::loops::{Inbox, MemoryLimit, Rule};
 use crate::net::Stream;
 
 /// What one receive takes at first: most replies are short, and to touch new memory is most of
@@ -50,21 +51,13 @@ pub struct Call {
     pub until: Until,
 }
 
-/// What came of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Called {
-    /// The bytes that came with the end of the reply and are no part of it: they are not written.
-    pub surplus: usize,
-    /// All bytes that passed, frames and greeting counted.
-    pub traffic: Traffic,
-}
-
 /// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete,
 /// even when the peer keeps the connection open. After a greeting the request is sent only once the
 /// greeting has come, as some servers break off with a client that does not wait for it.
 ///
 /// A line and a NUL-ended message are written with their delimiter, a length-framed one without
-/// its length.
+/// its length. Returned is how many bytes came with the end of the reply and are no part of it: they
+/// are not written. The `counter` counts all that pass, frames and greeting too.
 ///
 /// # Errors
 /// [`Kind::Broken`](crate::Kind::Broken) if the peer ends or resets before the reply is complete: what has come of it
@@ -75,14 +68,20 @@ pub async fn call(
     request: Request,
     call: Call,
     output: &mut impl Write,
-) -> Result<Called> {
+    counter: &Counter,
+) -> Result<usize> {
     let broken = |operation, source| Error::new(operation, address, source);
     let framed = match request.bare {
         true => request.message,
         false => frame(&request.message, call.rule).map_err(|error| broken("send", error))?,
     };
     let mut sending = pin!(async {
-        stream.send_all(&framed).await?;
+        let mut unsent = &framed[..];
+        while !unsent.is_empty() {
+            let count = poll_fn(|cx| stream.poll_send(cx, unsent)).await?;
+            counter.count_sent(count);
+            unsent = &unsent[count..];
+        }
         if request.finish {
             stream.finish()
         } else {
@@ -99,6 +98,7 @@ pub async fn call(
             received = stream.receive(&mut buffer) => match received {
                 Ok(0) => break reply.finish(output)?,
                 Ok(count) => {
+                    counter.count_received(count);
                     match reply.take(&buffer[..count], output) {
                         Ok(true) => break Ok(()),
                         Ok(false) => {}
@@ -128,27 +128,21 @@ pub async fn call(
         None => {
             tokio::select! {
                 result = sending => result,
-                error = drain(stream, &mut buffer) => Err(error),
+                error = drain(stream, &mut buffer, counter) => Err(error),
             }
         }
     }
     .map_err(|error| broken("send", error))?;
-    Ok(Called {
-        surplus: reply.surplus,
-        traffic: Traffic {
-            received: reply.received,
-            sent: framed.len() as u64,
-        },
-    })
+    Ok(reply.surplus)
 }
 
 /// Takes what the peer says beyond its reply, until that fails.
-async fn drain(stream: &Stream, buffer: &mut [u8]) -> io::Error {
+async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Error {
     loop {
         match stream.receive(buffer).await {
             // The peer may still receive: sending tells.
             Ok(0) => std::future::pending().await,
-            Ok(_) => {}
+            Ok(count) => counter.count_received(count),
             Err(error) => return error,
         }
     }
@@ -178,7 +172,6 @@ struct ReplyReader {
     greeting: u64,
     until: Until,
     inbox: Inbox,
-    received: u64,
     /// What came after its end.
     surplus: usize,
 }
@@ -190,7 +183,6 @@ impl ReplyReader {
             greeting: call.greeting,
             until: call.until,
             inbox: Inbox::new(call.rule, MemoryLimit::new(usize::MAX)),
-            received: 0,
             surplus: 0,
         }
     }
@@ -201,7 +193,6 @@ impl ReplyReader {
         bytes: &[u8],
         output: &mut impl Write,
     ) -> std::result::Result<bool, TakeError> {
-        self.received += bytes.len() as u64;
         if self.greeting == 0 {
             return self.take_reply(bytes, output);
         }

@@ -12,9 +12,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shown::Shown;
 use crate::address::Address;
-use crate::client::{QUIET, output_error};
+use crate::client::{Counter, QUIET, output_error};
 use crate::error::{Error, Kind, Result};
-use crate::loops::Traffic;
 use crate::net::Stream;
 use crate::offload::no_thread;
 
@@ -77,7 +76,8 @@ impl Conversation {
         address: &Address,
         lines: impl Lines,
         output: &mut impl Write,
-    ) -> Result<Traffic> {
+        counter: &Counter,
+    ) -> Result<()> {
         let failed = |operation, source| Error::new(operation, address, source);
         let is_typed = lines.is_typed();
         let adds_newlines = self.adds_newlines;
@@ -90,7 +90,6 @@ impl Conversation {
             ends_line: true,
             shown,
         };
-        let mut traffic = Traffic::default();
         let mut unsent = Bytes::new();
         let mut finished = false;
         // Nobody reads the next line before the last one is sent and the reply to it is written,
@@ -109,27 +108,27 @@ impl Conversation {
                             return Err(failed("send", io::ErrorKind::BrokenPipe.into()));
                         }
                         if finished || is_typed {
-                            return Ok(traffic);
+                            return Ok(());
                         }
                         if !asked {
                             let _ = next.send(());
                         }
                         return match timeout(QUIET, typed.recv()).await {
-                            Ok(None) | Err(_) => Ok(traffic),
+                            Ok(None) | Err(_) => Ok(()),
                             Ok(Some(Ok(_))) => {
                                 Err(Error::because("send", address, Kind::Broken, ENDED))
                             }
                             Ok(Some(Err(error))) => Err(unread(error)),
                         };
                     }
-                    traffic.received += count as u64;
+                    counter.count_received(count);
                     reply.write(&buffer[..count]).map_err(output_error)?;
                     unanswered = false;
                 }
                 sent = poll_fn(|cx| stream.poll_send(cx, &unsent)), if !unsent.is_empty() => {
                     let count = sent.map_err(|error| failed("send", error))?;
                     unsent.advance(count);
-                    traffic.sent += count as u64;
+                    counter.count_sent(count);
                     sent_at = Instant::now();
                 }
                 line = typed.recv(), if asked => match line {

@@ -12,12 +12,10 @@ use humantime::format_duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tracing::info;
 
 use crate::address::Address;
-use crate::client::{QUIET, output_error};
+use crate::client::{Counter, QUIET, output_error};
 use crate::error::{Error, Kind, Result};
-use crate::loops::Traffic;
 use crate::net::{Socket, Stream, is_refused};
 use crate::offload::no_thread;
 
@@ -61,11 +59,12 @@ pub async fn exchange(
     input: impl Read + AsFd + Send + 'static,
     output: impl Write + AsFd + Send + 'static,
     options: ExchangeOptions,
-) -> Result<Traffic> {
+    counter: &Arc<Counter>,
+) -> Result<()> {
     let failed = |operation, source| Error::new(operation, address, source);
     let (socket, _own_file) = stream.into_blocking().map_err(|e| failed("connect", e))?;
     let (events, mut ends) = unbounded_channel();
-    let shared = Arc::new(Shared::new(socket));
+    let shared = Arc::new(Shared::new(socket, Arc::clone(counter)));
     // Its writing end is closed when the peer has ended: the thread that sends polls for that.
     let (peer_ended, peer_goes_on) = io::pipe().map_err(|e| failed("connect", e))?;
     spawn("send", &shared, &events, {
@@ -78,17 +77,7 @@ pub async fn exchange(
         drop(peer_goes_on);
         Event::Received(received)
     })?;
-    let ended = shared.ended(&mut ends, address, options.idle_timeout).await;
-    let traffic = shared.traffic();
-    if ended
-        .as_ref()
-        .is_err_and(|error| error.kind() != Kind::OutputClosed)
-    {
-        let Traffic { received, sent } = traffic;
-        let seconds = shared.began.elapsed().as_secs_f64();
-        info!(%address, received, sent, seconds, "failed");
-    }
-    ended.map(|()| traffic)
+    shared.ended(&mut ends, address, options.idle_timeout).await
 }
 
 enum Event {
@@ -129,30 +118,30 @@ struct Shared {
     began: Instant,
     /// When something last passed, in microseconds since the beginning.
     last: AtomicU64,
-    sent: AtomicU64,
-    received: AtomicU64,
+    counter: Arc<Counter>,
 }
 
 impl Shared {
-    fn new(socket: Socket) -> Self {
+    fn new(socket: Socket, counter: Arc<Counter>) -> Self {
         Self {
             socket,
             began: Instant::now(),
             last: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
+            counter,
         }
     }
 
-    fn traffic(&self) -> Traffic {
-        Traffic {
-            received: self.received.load(Ordering::Relaxed),
-            sent: self.sent.load(Ordering::Relaxed),
-        }
+    fn sent(&self, count: usize) {
+        self.counter.count_sent(count);
+        self.passed();
     }
 
-    fn passed(&self, counter: &AtomicU64, count: usize) {
-        counter.fetch_add(count as u64, Ordering::Relaxed);
+    fn received(&self, count: usize) {
+        self.counter.count_received(count);
+        self.passed();
+    }
+
+    fn passed(&self) {
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last.store(micros, Ordering::Relaxed);
     }
@@ -233,7 +222,7 @@ impl Shared {
             let mut rest = &buffer[..count];
             while !rest.is_empty() {
                 let sent = (&self.socket).write(rest).map_err(Fault::Socket)?;
-                self.passed(&self.sent, sent);
+                self.sent(sent);
                 rest = &rest[sent..];
             }
         }
@@ -252,7 +241,7 @@ impl Shared {
         loop {
             match self.socket.send_file(file, PIECE) {
                 Ok(0) => return Ok(()),
-                Ok(count) => self.passed(&self.sent, count),
+                Ok(count) => self.sent(count),
                 Err(error) => match error.raw_os_error().map(nix::Error::from_raw) {
                     Some(nix::Error::EBADF | nix::Error::EIO) => return Ok(()),
                     _ if is_refused(&error) => return Ok(()),
@@ -272,7 +261,7 @@ impl Shared {
             }
             widen_if_full(output.as_fd(), count, &mut full);
             output.write_all(&buffer[..count]).map_err(Fault::Own)?;
-            self.passed(&self.received, count);
+            self.received(count);
         }
     }
 }

@@ -4,6 +4,7 @@
 mod call;
 mod connect;
 mod conversation;
+mod counter;
 mod exchange;
 mod failures;
 mod race;
@@ -14,10 +15,11 @@ mod waiting;
 
 use std::time::Duration;
 
-pub use self::call::{Call, Called, Request, Until, call};
+pub use self::call::{Call, Request, Until, call};
 pub use self::connect::ConnectPlan;
 pub(crate) use self::connect::resolve;
 pub use self::conversation::{Conversation, Lines};
+pub use self::counter::Counter;
 pub use self::exchange::{ExchangeOptions, exchange};
 pub(crate) use self::race::join_all;
 #[cfg(any(test, fuzzing))]

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::recorder::{done_by, played_by};
 use crate::address::Address;
-use crate::client::{Call, ConnectPlan, Request, Until, call, connect};
+use crate::client::{Call, ConnectPlan, Counter, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{
     Answer, Connection, Limits, Reply, Rule, Served, Service, Stop, connection_loop,
@@ -233,7 +233,15 @@ impl Client {
             until: Until::Messages(1),
         };
         let mut reply = Vec::new();
-        let asked = call(&self.stream, &self.server, request, one, &mut reply);
+        let counter = Counter::default();
+        let asked = call(
+            &self.stream,
+            &self.server,
+            request,
+            one,
+            &mut reply,
+            &counter,
+        );
         played_by(&self.name, asked).await?;
         let delimiter = rule.framing.delimiter();
         let reply = reply.strip_suffix(delimiter).unwrap_or(&reply);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Played;
-use crate::client::{Conversation, Lines};
+use crate::client::{Conversation, Counter, Lines};
 use crate::loops::{Framing, Rule};
 use crate::service::Converse;
 use crate::tour::actors::{Client, Heard, MESSAGE, SERVER, Server, Setup, answer_to, listed};
@@ -166,7 +166,9 @@ async fn converse(server: &Server, script: Script) -> crate::error::Result<Strin
         forbidden: vec![FORBIDDEN.to_owned()],
     };
     let mut replies = Vec::new();
-    let held = conversation.hold(client.stream(), server.address(), script, &mut replies);
+    let counter = Counter::default();
+    let address = server.address();
+    let held = conversation.hold(client.stream(), address, script, &mut replies, &counter);
     client.plays(held).await?;
     client.leave();
     server.has_ended(1).await?;
