@@ -3,6 +3,7 @@
 
 mod bulk;
 mod keepalive;
+mod taken;
 mod ucspi;
 
 use std::io::{self, IoSliceMut, Read};
@@ -18,6 +19,7 @@ use tokio::io::Interest;
 pub(super) use self::bulk::{expect_bulk, splices_well, unpace};
 pub use self::keepalive::Keepalive;
 pub(super) use self::keepalive::keep_alive;
+pub(super) use self::taken::may_lose_sent;
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
 use super::directory::foreign;

@@ -294,6 +294,27 @@ impl Stream {
         }
     }
 
+    /// Waits, after [`finish`](Self::finish), until the connection can be closed and nothing that was
+    /// sent is lost: if the peer sends something to a closed socket, the kernel drops what it still
+    /// holds for that peer.
+    ///
+    /// # Errors
+    /// That the connection broke before.
+    pub async fn taken(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| {
+            self.poll_write_with(cx, |socket| {
+                let may_lose = family::may_lose_sent(socket)?;
+                // After the state: a connection that was reset in between has no state any more.
+                match socket.take_error()? {
+                    Some(error) => Err(error),
+                    None if may_lose => Err(io::ErrorKind::WouldBlock.into()),
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+    }
+
     /// Waits until the peer has reset the connection, and gives that error; an end is not a reset.
     pub async fn reset_by_peer(&self) -> io::Error {
         loop {

@@ -3,6 +3,7 @@
 
 mod direction;
 mod idle;
+mod left;
 mod pipe;
 mod pipes;
 
@@ -10,7 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use self::direction::Direction;
@@ -51,6 +52,9 @@ pub enum Fault {
 /// Sees what was received from an end, before the other end has it.
 pub type Tap<'a> = &'a (dyn Fn(End, &[u8]) + Send + Sync);
 
+/// A future of which few connections have need, and which takes no room of the others.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// How a transfer is made.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
@@ -79,7 +83,8 @@ impl std::fmt::Debug for Options<'_> {
 ///
 /// The end of one side ends the sending half of the other, and the other direction goes on. A
 /// side that does not read is not read for: what is held is one buffer or pipe a direction. A side
-/// that has closed completely, where its family shows that, takes nothing more: then all has ended.
+/// that has closed completely, where its family shows that, takes nothing more: then all ends once
+/// the other side has what it sent.
 /// `passed` is told what the other ends have taken so far, at each turn.
 ///
 /// # Errors
@@ -102,18 +107,13 @@ pub async fn transfer(
     let (moved, is_half_closed) = (AtomicU64::new(0), AtomicBool::new(false));
     // An end that has ended says nothing more when it is received from, but it may yet be reset, or
     // be closed for what is sent to it too.
-    let mut gone: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>>> = None;
-    let mut poll_gone = |cx: &mut Context<'_>, end, stream, holds_bytes| {
-        is_half_closed.store(true, Ordering::Relaxed);
-        let gone = gone.get_or_insert_with(|| Box::pin(Stream::gone(stream)));
-        gone.as_mut().poll(cx).map(|gone| match gone {
-            Err(error) => Err(Fault::Broken(end, "receive", error)),
-            // It left without them.
-            Ok(()) if holds_bytes => Err(Fault::Broken(end, "send", nix::Error::EPIPE.into())),
-            Ok(()) => Ok(()),
-        })
-    };
+    let mut gone: Option<Boxed<'_, io::Result<()>>> = None;
+    // Then no direction is polled any more.
+    let mut left: Option<Boxed<'_, Result<(), Fault>>> = None;
     let both = poll_fn(|cx| {
+        if let Some(left) = &mut left {
+            return left.as_mut().poll(cx);
+        }
         let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
         let broken_back = |(end, operation, error): direction::Fault| {
             Fault::Broken(end.other(), operation, error)
@@ -126,11 +126,21 @@ pub async fn transfer(
         };
         moved.store(now.there + now.back, Ordering::Relaxed);
         passed(now);
-        match (there_done?, back_done?) {
-            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            (Poll::Ready(()), Poll::Pending) => poll_gone(cx, End::Near, near, back.holds_bytes()),
-            (Poll::Pending, Poll::Ready(())) => poll_gone(cx, End::Far, far, there.holds_bytes()),
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
+        let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
+            (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
+            (Poll::Ready(()), Poll::Pending) => (End::Near, near, far, back.holds_bytes()),
+            (Poll::Pending, Poll::Ready(())) => (End::Far, far, near, there.holds_bytes()),
+        };
+        is_half_closed.store(true, Ordering::Relaxed);
+        let gone = gone.get_or_insert_with(|| Box::pin(ended.gone()));
+        match ready!(gone.as_mut().poll(cx)) {
+            Err(error) => Poll::Ready(Err(Fault::Broken(end, "receive", error))),
+            Ok(()) if holds_bytes => Poll::Ready(Err(left::without_bytes(end))),
+            Ok(()) => {
+                let left = left.insert(Box::pin(left::until_taken(end, other)));
+                left.as_mut().poll(cx)
+            }
         }
     });
     if idle.is_none() && half_close.is_none() {

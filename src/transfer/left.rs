@@ -1,0 +1,175 @@
+//! What remains to be done when one end has closed its connection completely.
+
+use std::io;
+
+use super::{End, Fault};
+use crate::net::Stream;
+
+/// What is received at once to be discarded.
+const PIECE: usize = 4096;
+
+/// That `end` left, and did not take all that was for it.
+pub(super) fn without_bytes(end: End) -> Fault {
+    Fault::Broken(end, "send", nix::Error::EPIPE.into())
+}
+
+/// Waits until `other` has taken all that `end` sent before it left, or sends nothing more. What it
+/// sends until then is received and discarded: it is for nobody, and would make the end a reset if
+/// it were left unread.
+pub(super) async fn until_taken(end: End, other: &Stream) -> Result<(), Fault> {
+    let mut discarded = 0;
+    let broken = |operation, error| Fault::Broken(end.other(), operation, error);
+    tokio::select! {
+        biased;
+        ended = discard(other, &mut discarded) => {
+            ended.map_err(|error| broken("receive", error))?;
+        }
+        taken = other.taken() => taken.map_err(|error| broken("send", error))?,
+    }
+    match discarded {
+        0 => Ok(()),
+        _ => Err(without_bytes(end)),
+    }
+}
+
+/// Discards what comes from `stream` until its end, and counts it.
+async fn discard(stream: &Stream, discarded: &mut u64) -> io::Result<()> {
+    let mut buffer = [0; PIECE];
+    loop {
+        match stream.receive(&mut buffer).await? {
+            0 => return Ok(()),
+            count => *discarded += count as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::net::{ConnectOptions, ListenOptions, Listener};
+    use crate::transfer::{Options, Passed, transfer};
+
+    /// More than the peer's system takes while the peer does not read, less than ours holds.
+    const MUCH: usize = 100_000;
+
+    /// Our end of a TCP connection, and a peer whose system takes little; `None` where this machine
+    /// lacks the family.
+    async fn to_a_narrow_peer(address: &str) -> io::Result<Option<(Stream, Stream)>> {
+        let address: Address = address.parse().expect("it is an address");
+        let Ok(listener) = Listener::bind(&address, &ListenOptions::default()) else {
+            return Ok(None);
+        };
+        let options = ConnectOptions::default();
+        let connected = Stream::connect(listener.local(), &options).await;
+        let (own, (peer, _)) = (
+            connected.map_err(io::Error::other)?,
+            listener.accept().await?,
+        );
+        socket2::SockRef::from(&peer).set_recv_buffer_size(16 * 1024)?;
+        socket2::SockRef::from(&own).set_send_buffer_size(4 * MUCH)?;
+        Ok(Some((own, peer)))
+    }
+
+    /// Runs a transfer between `own` and an AF_UNIX peer, which is at `end`, has sent [`MUCH`] and
+    /// has closed, as long as it goes on by itself, and then `peer`.
+    async fn after_one_left(
+        end: End,
+        own: &Stream,
+        options: Options<'_>,
+        peer: impl Future<Output = io::Result<()>>,
+    ) -> io::Result<Result<(), Fault>> {
+        let (unix, leaves) = Stream::pair()?;
+        leaves.send_all(&[b'a'; MUCH]).await?;
+        drop(leaves);
+        let (near, far) = match end {
+            End::Near => (&unix, own),
+            End::Far => (own, &unix),
+        };
+        let moved = Cell::new(0);
+        let count = |passed: Passed| moved.set(passed.there + passed.back);
+        let mut moving = pin!(transfer(near, far, options, count));
+        let early = poll_fn(|cx| match moving.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if moved.get() == MUCH as u64 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let early = early.await;
+        assert!(early.is_none(), "{early:?} while bytes can be lost");
+        let (ended, done) = tokio::join!(moving, peer);
+        done.map(|()| ended)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_if_the_other_end_sends_after_one_has_closed() -> io::Result<()> {
+        for (address, end, reply) in [
+            ("inet:127.0.0.1:0", End::Near, &b""[..]),
+            ("inet:127.0.0.1:0", End::Near, b"!"),
+            ("inet:127.0.0.1:0", End::Far, b"!"),
+            ("inet6:[::1]:0", End::Near, b"!"),
+        ] {
+            let Some((own, peer)) = to_a_narrow_peer(address).await? else {
+                continue;
+            };
+            let takes_all = async {
+                peer.send_all(reply).await?;
+                // From now on it is fast.
+                socket2::SockRef::from(&peer).set_recv_buffer_size(4 * MUCH)?;
+                let (mut buffer, mut count) = (vec![0; MUCH], 0);
+                while count < MUCH {
+                    count += match peer.receive(&mut buffer).await? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        count => count,
+                    };
+                }
+                assert_eq!(peer.receive(&mut buffer).await?, 0);
+                Ok(())
+            };
+            let ended = after_one_left(end, &own, Options::default(), takes_all).await?;
+            // A reply that nobody took is a failure.
+            match (ended, reply.is_empty()) {
+                (Ok(()), true) => {}
+                (Err(Fault::Broken(which, "send", _)), false) => assert_eq!(which, end),
+                (ended, _) => panic!("{address}: {ended:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_end_that_takes_nothing_more_is_given_up_after_the_limit() -> io::Result<()> {
+        let Some((own, _peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
+            return Ok(());
+        };
+        let options = Options {
+            half_close: Some(Duration::from_millis(50)),
+            ..Options::default()
+        };
+        let ended = after_one_left(End::Near, &own, options, async { Ok(()) }).await?;
+        assert!(matches!(ended, Err(Fault::HalfClosed(_))), "{ended:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_end_that_resets_before_it_has_all_is_a_failure() -> io::Result<()> {
+        let Some((own, peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
+            return Ok(());
+        };
+        let resets = async {
+            peer.reset();
+            Ok(())
+        };
+        let ended = after_one_left(End::Near, &own, Options::default(), resets).await?;
+        assert!(
+            matches!(ended, Err(Fault::Broken(End::Far, ..))),
+            "{ended:?}"
+        );
+        Ok(())
+    }
+}
