@@ -1,7 +1,8 @@
 //! The clock of whatever must not stand still for too long.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -16,23 +17,60 @@ pub(crate) async fn unless_idle<T>(
     let mut work = pin!(work);
     let mut seen = (count(), limit());
     let mut clock = pin!(sleep_until(Instant::now() + seen.1.unwrap_or_default()));
+    let mut last_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     poll_fn(|cx| {
-        if let Some(limit) = seen.1
-            && clock.as_mut().poll(cx).is_ready()
-        {
-            return std::task::Poll::Ready(Err(limit));
+        // Before the clock: where this process did not run for the limit, something may have come.
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
         }
-        let done = work.as_mut().poll(cx);
         let now = (count(), limit());
         if seen != now {
-            seen = now;
-            if let Some(limit) = now.1 {
-                clock.as_mut().reset(Instant::now() + limit);
-                // Registers the new time.
-                let _ = clock.as_mut().poll(cx);
-            }
+            (seen, last_look) = (now, None);
+            clock
+                .as_mut()
+                .reset(Instant::now() + now.1.unwrap_or_default());
         }
-        done.map(Ok)
+        let Some(limit) = seen.1 else {
+            return Poll::Pending;
+        };
+        let last_look = match &mut last_look {
+            Some(last_look) => last_look,
+            // The clock may ring before the runtime has asked what has come: a `SIGCONT` interrupts
+            // that question, see `signal(7)`.
+            None => {
+                ready!(clock.as_mut().poll(cx));
+                last_look.insert(Box::pin(tokio::task::yield_now()))
+            }
+        };
+        last_look.as_mut().poll(cx).map(|()| Err(limit))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_came_before_the_clock_was_asked_is_not_idle() {
+        let limit = || Some(Duration::from_millis(300));
+        let polls = Cell::new(0);
+        // The second poll is when the clock rings, the third when the runtime has told what came.
+        for found_at in [2, 3] {
+            polls.set(0);
+            let work = poll_fn(|_| {
+                polls.set(polls.get() + 1);
+                match polls.get() == found_at {
+                    true => Poll::Ready(found_at),
+                    false => Poll::Pending,
+                }
+            });
+            assert_eq!(unless_idle(work, limit, || 0).await, Ok(found_at));
+        }
+        let stands = std::future::pending::<()>();
+        let idle = unless_idle(stands, limit, || 0).await;
+        assert_eq!(idle, Err(Duration::from_millis(300)));
+    }
 }
