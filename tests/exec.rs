@@ -1,7 +1,11 @@
 //! `serve --exec`: a program for each connection.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Write, read_to_string};
 use std::process::Command;
+
+use nix::sys::signal::Signal;
 
 use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, noise, sok};
 
@@ -336,3 +340,31 @@ families!(no_program_outlives_the_grace_on_any_thread, |place| {
         assert_eq!(client.cut(), b"", "{program}");
     }
 });
+
+families!(
+    a_child_that_outlives_its_program_is_not_killed_with_the_connection,
+    |place| {
+        let (go, came) = (place.path("go"), place.path("came"));
+        for fifo in [&go, &came] {
+            nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        let script = r#"(read line <"$0"; echo "$line") >"$1" & echo ready"#;
+        let (go_path, came_path) = (go.to_string_lossy(), came.to_string_lossy());
+        let program = [&sh(script)[..], &[&*go_path, &*came_path]].concat();
+        let options = ["-v", "--grace", "5m"];
+        let server = Server::start(place, &[&options, &program[..]].concat());
+        let mut client = RawStream::connect(server.address());
+        assert_eq!(client.line(), "ready\n");
+        // The child has closed the program's output when this is open.
+        let came = File::open(came).unwrap();
+        assert_eq!(client.rest(), b"");
+        server.stderr().wait_for("program ended");
+        // The client has not ended: a second signal cuts it off.
+        server.signal(Signal::SIGTERM);
+        server.signal(Signal::SIGINT);
+        server.wait();
+        let mut go = File::options().read(true).write(true).open(go).unwrap();
+        go.write_all(b"lives\n").unwrap();
+        assert_eq!(read_to_string(came).unwrap(), "lives\n");
+    }
+);

@@ -56,7 +56,8 @@ families!(a_client_that_is_pid_1_ends_by_a_signal, |place| {
 families!(
     a_server_that_is_pid_1_takes_the_status_of_orphans,
     |place| {
-        let orphan = "(true &)";
+        // A signal that has no name does not hide those behind it.
+        let orphan = "(sh -c 'kill -40 $$' &); (true &)";
         let no_zombie = "while grep -qs '^State:.Z' /proc/[0-9]*/status; do :; done; echo none";
         let script = format!("{orphan}; {no_zombie}");
         let word = place.word();
@@ -77,17 +78,20 @@ families!(
 );
 
 families!(a_stop_of_pid_1_does_not_wait_for_dead_orphans, |place| {
-    let script = "(sleep 300 </dev/null >/dev/null &); echo ready; cat";
+    let script = "(sh -c 'kill -40 $$' >/dev/null &)
+        (sleep 300 </dev/null >/dev/null &); echo ready; cat";
     let word = place.word();
     let arguments = [
         "serve", &word, "--grace", "5m", "--exec", "sh", "-c", script,
     ];
-    let Some(server) = Init::sok(&arguments) else {
-        return;
-    };
-    let mut client = RawStream::connect(&Server::address_of(server.process()));
-    assert_eq!(client.line(), "ready\n");
-    server.signal(Signal::SIGTERM);
-    assert_eq!(client.cut(), b"");
-    assert_eq!(server.process().wait(), 0);
+    for start in [Init::sok, Init::sok_without_proc] {
+        let Some(server) = start(&arguments) else {
+            return;
+        };
+        let mut client = RawStream::connect(&Server::address_of(server.process()));
+        assert_eq!(client.line(), "ready\n");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(client.cut(), b"");
+        assert_eq!(server.process().wait(), 0);
+    }
 });

@@ -53,7 +53,7 @@ impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let local = stream.local().map_err(|source| self.failed(source))?;
         stream.reset_unless_done();
-        let (mut child, _awaited, input, output) = self.start(&local, connection)?;
+        let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
         let mut group = Group::of(pid);
         let mut transfer = PipeTransfer::new(&stream, Some(input), output);
@@ -79,8 +79,19 @@ impl Service for Exec {
                     let ended = ended.map_err(|source| self.failed(source))?;
                     info!(connection = connection.id(), pid, status = %ended, "program ended");
                     status = Some(ended);
+                    drop(awaited.take());
+                    if !group.is_there() {
+                        group.leave();
+                    }
+                }
+                () = group.ended(), if status.is_some() && group.is_asked && group.id.is_some() => {
+                    group.leave();
                 }
                 () = self.stop.requested(), if !group.is_asked => group.ask_to_end(),
+            }
+            if status.is_some() && transfer.output_ended() && !group.is_asked {
+                // The program's children may go on, as they do under a shell.
+                group.leave();
             }
             let may_finish = match status {
                 Some(status) => !was_killed(status),
@@ -95,10 +106,8 @@ impl Service for Exec {
         if finished && !transfer.peer_ended() && !status.is_some_and(was_killed) {
             fault = self.linger(&mut transfer, connection, passed).await;
         }
-        if group.is_asked {
-            group.ended().await;
-        }
-        group.done();
+        group.ended().await;
+        group.leave();
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -231,15 +240,21 @@ impl Group {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Waits until the last process of it has ended, which nothing tells of.
+    /// Whether a process of it is left.
+    fn is_there(&self) -> bool {
+        self.id.is_some_and(|group| killpg(group, None).is_ok())
+    }
+
+    /// Waits until the last process of it has ended, which nothing reports.
     async fn ended(&self) {
-        while self.id.is_some_and(|group| killpg(group, None).is_ok()) {
+        while self.is_there() {
             sleep(GROUP_PAUSE).await;
         }
     }
 
-    /// The program has ended: its children may go on, as they do under a shell.
-    fn done(mut self) {
+    /// Signals it no more: when the program's status is taken and its last process has ended, its
+    /// number may be given to another group.
+    fn leave(&mut self) {
         self.id = None;
     }
 }

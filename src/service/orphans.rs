@@ -2,34 +2,40 @@
 //! takes its status, or it stays as a zombie.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
+use std::process;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::sleep;
+use tokio::sync::Notify;
 
 /// The children whose status is awaited here, which is nobody else's to take.
 static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// When to look again, if a child that is awaited has ended and its status is not taken yet: those
-/// behind it are not seen before.
-const PAUSE: Duration = Duration::from_millis(10);
+/// No status is awaited any more.
+static NONE_AWAITED: Notify = Notify::const_new();
 
 fn awaited<T>(with: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
     // The set is right after each call of it.
     with(&mut AWAITED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Keeps the status of a child from [`reap_orphans`] while this value lives.
+/// Keeps the status of a child from [`reap_orphans`] while this value lives. Drop it when the status
+/// has come: another child may have the same number then.
 #[derive(Debug)]
 pub(super) struct Awaited(i32);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        awaited(|pids| pids.remove(&self.0));
+        let is_last = awaited(|pids| pids.remove(&self.0) && pids.is_empty());
+        if is_last {
+            NONE_AWAITED.notify_one();
+        }
     }
 }
 
@@ -51,40 +57,58 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Option<Awaited>
 /// What `sigaction(2)` reports.
 ///
 /// # Panics
-/// Outside a tokio runtime with its I/O and time drivers enabled.
+/// Outside a tokio runtime with its I/O driver enabled.
 pub fn reap_orphans() -> io::Result<impl Future<Output = ()>> {
     let mut ended = signal(SignalKind::child())?;
     Ok(async move {
         loop {
-            while !reap() {
-                sleep(PAUSE).await;
-            }
-            if ended.recv().await.is_none() {
-                return;
+            awaited(|pids| reap(pids));
+            tokio::select! {
+                ended = ended.recv() => if ended.is_none() {
+                    return;
+                },
+                () = NONE_AWAITED.notified() => {}
             }
         }
     })
 }
 
-/// Takes the status of the children that have ended; false if one that is awaited is before others.
-fn reap() -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-    loop {
-        let is_reaped = awaited(|pids| {
-            // Without taking the status: it may be awaited.
-            let seen = waitid(Id::All, flags | WaitPidFlag::WNOWAIT);
-            let pid = seen.ok().and_then(|status| status.pid())?;
-            if pids.contains(&pid.as_raw()) {
-                return Some(false);
+/// Takes the status of the children that have ended and are not among the awaited.
+fn reap(awaited: &BTreeSet<i32>) {
+    match children() {
+        Some(children) => {
+            for pid in children.into_iter().filter(|pid| !awaited.contains(pid)) {
+                take_status(Pid::from_raw(pid));
             }
-            // Whatever it was, nobody asks for it.
-            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
-            Some(true)
-        });
-        match is_reaped {
-            Some(true) => {}
-            Some(false) => return false,
-            None => return true,
+        }
+        // The kernel does not say whose status it is before it is taken.
+        None if awaited.is_empty() => while take_status(Pid::from_raw(-1)) {},
+        None => {}
+    }
+}
+
+/// Takes the status of a child, or of any for -1, and says whether there was one.
+fn take_status(pid: Pid) -> bool {
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+        Ok(status) => status != WaitStatus::StillAlive,
+        // It was taken, and has a signal that has no name, such as a real-time signal.
+        Err(errno) => errno == Errno::EINVAL,
+    }
+}
+
+/// The numbers of our children; none where `/proc` does not have them, or is of another namespace.
+fn children() -> Option<Vec<i32>> {
+    let own = fs::read_link("/proc/self").ok()?;
+    if own.to_str() != Some(&process::id().to_string()) {
+        return None;
+    }
+    let mut pids = None;
+    for thread in fs::read_dir("/proc/self/task").ok()? {
+        // A thread that has just ended has left its children to another.
+        if let Ok(children) = fs::read_to_string(thread.ok()?.path().join("children")) {
+            let children = children.split(' ').flat_map(str::parse::<i32>);
+            pids.get_or_insert_with(Vec::new).extend(children);
         }
     }
+    pids
 }

@@ -40,13 +40,9 @@ pub(crate) fn in_own_network(script: &str) -> Option<Done> {
 }
 
 /// The options of `unshare` that make its child the first process of a container.
-const CONTAINER: [&str; 5] = [
-    "--user",
-    "--map-root-user",
-    "--pid",
-    "--fork",
-    "--mount-proc",
-];
+const CONTAINER: [&str; 4] = ["--user", "--map-root-user", "--pid", "--fork"];
+/// That which gives it a `/proc` of its own.
+const OWN_PROC: &str = "--mount-proc";
 
 /// A program as PID 1 of a namespace of its own, as in a container.
 #[derive(Debug)]
@@ -55,8 +51,17 @@ pub(crate) struct Init(Process);
 impl Init {
     /// Starts the program, where this machine lets us.
     pub(crate) fn sok(arguments: &[&str]) -> Option<Self> {
+        Self::start(&[OWN_PROC], arguments)
+    }
+
+    /// As [`Init::sok`], where `/proc` does not show the processes of the namespace.
+    pub(crate) fn sok_without_proc(arguments: &[&str]) -> Option<Self> {
+        Self::start(&[], arguments)
+    }
+
+    fn start(options: &[&str], arguments: &[&str]) -> Option<Self> {
         let mut try_it = Command::new("unshare");
-        try_it.args(CONTAINER).arg("true");
+        try_it.args(CONTAINER).args(options).arg("true");
         let mut works = || try_it.output().is_ok_and(|done| done.status.success());
         if !require_peer("unshare") || !required("pid namespaces", works()) {
             return None;
@@ -64,6 +69,7 @@ impl Init {
         let mut command = Command::new("unshare");
         command
             .args(CONTAINER)
+            .args(options)
             .arg(Process::PROGRAM)
             .args(arguments);
         Some(Self(Process::spawn(command)))
