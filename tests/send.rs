@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::support::{
     Kind, Place, Process, RawStream, Server, assert_same, can_inject, noise, sok, sok_with_fault,
-    sok_without_rights,
+    sok_with_fault_at, sok_without_rights,
 };
 
 families!(a_large_file_arrives_whole_at_each_client, |place| {
@@ -158,6 +158,26 @@ families!(
         assert_eq!(client.rest(), b"late");
     }
 );
+
+families!(a_file_that_becomes_a_pipe_stops_no_other_work, |place| {
+    if !can_inject() {
+        return;
+    }
+    // The server cannot look at the path before it opens it.
+    let fault = "statx:error=EIO";
+    let file = place.file("data", "content");
+    let (word, path) = (place.word(), file.to_string_lossy());
+    let arguments = ["serve", &word, "-v", "--send", &path];
+    let server = Server::of(sok_with_fault_at(&path, fault, &arguments));
+    fs::rename(fifo(place), &file).unwrap();
+    let mut waiting = RawStream::connect(server.address());
+    server.stderr().wait_for(" connected ");
+    let _other = RawStream::connect(server.address());
+    server.stderr().wait_for_count(" connected ", 2);
+    server.terminate();
+    server.wait();
+    assert_eq!(waiting.cut(), b"");
+});
 
 families!(the_output_of_a_program_is_copied, |place| {
     let script = r#"printf content | exec "$SOK" serve "$1" --once --send /dev/stdin"#;

@@ -1,11 +1,8 @@
 //! Ends of pipes that are kept here, whose other ends programs have. Bytes pass between them and a
 //! stream without being copied, see `splice(2)`.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::task::{Context, Poll, ready};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -144,17 +141,16 @@ impl PipeInput {
 }
 
 impl PipeOutput {
-    /// The FIFO at `path`, whether or not it has a writer. It has not ended before one came.
+    /// A FIFO that is open with `O_NONBLOCK`, whether or not it has a writer. It has not ended
+    /// before one came.
     ///
     /// # Errors
-    /// What `open(2)` reports.
+    /// What `epoll_ctl(2)` reports.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
-    pub fn open_fifo(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_NONBLOCK.bits();
-        let file = File::options().read(true).custom_flags(flags).open(path)?;
-        registered(file.into(), Interest::READABLE).map(Self)
+    pub fn of_fifo(fifo: OwnedFd) -> io::Result<Self> {
+        registered(fifo, Interest::READABLE).map(Self)
     }
 
     /// A pipe: the end that is kept, and the program's end.

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Kind, Result};
@@ -26,6 +28,13 @@ pub struct SendFile {
     stop: Stop,
 }
 
+/// What was at the path.
+enum Opened {
+    /// To read it is to wait for its writer.
+    Fifo(OwnedFd),
+    File(File),
+}
+
 impl SendFile {
     /// Sends the file at `path`, which is opened anew for each connection. A FIFO may have no writer
     /// yet: a client that waits for one leaves when it has closed the connection, as far as the
@@ -38,7 +47,8 @@ impl SendFile {
         if fs::metadata(&service.path).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(service.failed("open", io::ErrorKind::IsADirectory.into()));
         }
-        if service.is_fifo() {
+        // To open a FIFO is to let its writer go on.
+        if fs::metadata(&service.path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             let readable = access(&service.path, AccessFlags::R_OK);
             readable.map_err(|errno| service.failed("open", errno.into()))?;
         } else {
@@ -47,13 +57,25 @@ impl SendFile {
         Ok(service)
     }
 
-    /// Whether to open the file, and to read it, is to wait for its writer.
-    fn is_fifo(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|metadata| metadata.file_type().is_fifo())
-    }
-
-    fn open(&self) -> Result<File> {
-        File::open(&self.path).map_err(|error| self.failed("open", error))
+    /// Opens the file, whatever is at the path by now, without waiting: neither for the writer of a
+    /// FIFO nor for a device.
+    fn open(&self) -> Result<Opened> {
+        let flags = OFlag::O_NONBLOCK;
+        let open = || {
+            let mut options = File::options();
+            let file = options
+                .read(true)
+                .custom_flags(flags.bits())
+                .open(&self.path)?;
+            let kind = SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT;
+            if kind == SFlag::S_IFIFO {
+                return Ok(Opened::Fifo(file.into()));
+            }
+            // What is read of a device is waited for, on a thread of its own.
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+            Ok(Opened::File(file))
+        };
+        open().map_err(|error| self.failed("open", error))
     }
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
@@ -71,9 +93,9 @@ impl Service for SendFile {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let broken = |operation, source| Error::new(operation, connection.peer(), source);
         stream.reset_unless_done();
-        match self.is_fifo() {
-            true => self.send_fifo(&stream, connection).await?,
-            false => self.send_file(&stream, connection).await?,
+        match self.open()? {
+            Opened::Fifo(fifo) => self.send_fifo(fifo, &stream, connection).await?,
+            Opened::File(file) => self.send_file(file, &stream, connection).await?,
         }
         stream.finish().map_err(|error| broken("shutdown", error))?;
         let mut rest = vec![0; 4096];
@@ -93,8 +115,7 @@ impl Service for SendFile {
 }
 
 impl SendFile {
-    async fn send_file(&self, stream: &Stream, connection: &Connection) -> Result<()> {
-        let file = self.open()?;
+    async fn send_file(&self, file: File, stream: &Stream, connection: &Connection) -> Result<()> {
         loop {
             match stream.send_file(file.as_fd(), PIECE).await {
                 Ok(0) => return Ok(()),
@@ -109,12 +130,17 @@ impl SendFile {
     }
 
     /// Sends what comes through a FIFO. Nothing is promised to a client before the writer has come.
-    async fn send_fifo(&self, stream: &Stream, connection: &Connection) -> Result<()> {
+    async fn send_fifo(
+        &self,
+        fifo: OwnedFd,
+        stream: &Stream,
+        connection: &Connection,
+    ) -> Result<()> {
         let failed = |operation, cause| {
             let error = Error::because(operation, connection.peer(), Kind::Broken, cause);
             Err(error)
         };
-        let fifo = PipeOutput::open_fifo(&self.path).map_err(|error| self.failed("open", error))?;
+        let fifo = PipeOutput::of_fifo(fifo).map_err(|error| self.failed("open", error))?;
         let mut transfer = PipeTransfer::new(stream, None, fifo);
         let passed = |Passed { there, back }| {
             connection.set_traffic(Traffic {

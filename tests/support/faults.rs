@@ -17,10 +17,20 @@ pub(crate) fn can_inject() -> bool {
 /// Starts the program with a fault in each call that `injection` names, such as
 /// `splice:error=EPERM:when=2+`, where the calls of each thread are counted.
 pub(crate) fn sok_with_fault(injection: &str, arguments: &[&str]) -> Process {
+    with_fault(&[], injection, arguments)
+}
+
+/// As [`sok_with_fault`], for the calls that name the file at `path`.
+pub(crate) fn sok_with_fault_at(path: &str, injection: &str, arguments: &[&str]) -> Process {
+    with_fault(&["-P", path], injection, arguments)
+}
+
+fn with_fault(options: &[&str], injection: &str, arguments: &[&str]) -> Process {
     let (calls, _) = injection.split_once(':').expect("CALL:FAULT");
     let mut command = Command::new("strace");
     // As a grandchild, strace(1) leaves the place of our own child to the program.
     command.args(["-D", "-f", "-qq", "-o", "/dev/null"]);
+    command.args(options);
     command.args(["-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={injection}")]);
     command.arg(Process::PROGRAM).args(arguments);

@@ -18,7 +18,7 @@ mod terminal;
 use std::time::Duration;
 
 pub(crate) use self::facts::{assert_same, is_root, noise, processor_time, resident_kib};
-pub(crate) use self::faults::{can_inject, sok_with_fault};
+pub(crate) use self::faults::{can_inject, sok_with_fault, sok_with_fault_at};
 pub(crate) use self::log::Log;
 pub(crate) use self::namespace::{Init, in_own_mounts, in_own_network, spawn_in_own_mounts};
 pub(crate) use self::place::{Kind, Place, have, require_peer, required, resolved, run, skipped};
