@@ -6,6 +6,7 @@ mod bulk;
 mod call;
 mod descriptor;
 mod directory;
+mod end;
 mod family;
 mod holder;
 mod host;
