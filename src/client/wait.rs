@@ -44,7 +44,7 @@ impl Default for WaitPlan {
 
 /// Waits until all `targets` accept a connection, each of which is closed at once.
 ///
-/// "Not there yet" is what may pass for [`connect`](super::connect) too: no file, a stale one, a
+/// "Not there yet" is what may pass for [`connect`](super::connect()) too: no file, a stale one, a
 /// refusal, a full backlog, no answer, an unreachable network, a name that does not resolve; all else
 /// ends the wait unless another target is enough. "Gone" is no file, a stale one, a refusal, of each
 /// address that a name stands for, and a name that does not resolve.

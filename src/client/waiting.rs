@@ -64,11 +64,11 @@ struct Queue {
 }
 
 impl Waiting {
-    /// Connects as [`connect`](super::connect) does, and waits with the others where `plan` allows
+    /// Connects as [`connect`](super::connect()) does, and waits with the others where `plan` allows
     /// it. All of them have the same `target`.
     ///
     /// # Errors
-    /// As those of [`connect`](super::connect).
+    /// As those of [`connect`](super::connect()).
     pub async fn connect(&self, target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
         let retry_for = plan.retry_for.filter(|limit| !limit.is_zero());
         let give_up = retry_for.map(|limit| Instant::now() + limit);
