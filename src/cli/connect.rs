@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
-use super::prompt::{self, Editor};
+use super::prompt::{self, Editor, Terminal};
 use super::ui::Standard;
 use super::{block_on, ui, until_killed};
 use crate::address::{Address, Purpose, Target};
@@ -55,9 +55,10 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
                 adds_newlines: ui::shows_output(),
                 escapes: ui::shows_output() && !args.raw,
             };
-            let lines = Editor::new(prompt)?;
+            let terminal = Terminal::saved();
+            let lines = Editor::new(prompt, &terminal)?;
             let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
-            prompt::hold(held).await
+            prompt::hold(terminal, held).await
         } else {
             let (input, output) = (ui::stdin()?, Output(output));
             let exchanged = exchange(stream, &address, input, output, options, &counter).await;

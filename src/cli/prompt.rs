@@ -2,6 +2,9 @@
 
 use std::future::Future;
 use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use rustyline::DefaultEditor;
@@ -16,6 +19,7 @@ use crate::error::{Error, Result};
 pub(super) struct Editor {
     prompt: String,
     source: Source,
+    turn: Turn,
 }
 
 enum Source {
@@ -24,7 +28,7 @@ enum Source {
 }
 
 impl Editor {
-    pub(super) fn new(prompt: String) -> Result<Self> {
+    pub(super) fn new(prompt: String, terminal: &Terminal) -> Result<Self> {
         let failed = |error: ReadlineError| {
             Error::new("open", "the terminal", io::Error::other(error.to_string()))
         };
@@ -32,7 +36,12 @@ impl Editor {
             true => Source::Terminal(Box::new(DefaultEditor::new().map_err(failed)?)),
             false => Source::Plain(BufReader::new(ui::stdin()?)),
         };
-        Ok(Self { prompt, source })
+        let turn = terminal.turn.clone();
+        Ok(Self {
+            prompt,
+            source,
+            turn,
+        })
     }
 }
 
@@ -47,7 +56,12 @@ impl Lines for Editor {
                 return text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
             }
         };
-        match editor.readline(&self.prompt) {
+        if !self.turn.begin() {
+            return Ok(None);
+        }
+        let read = editor.readline(&self.prompt);
+        self.turn.end();
+        match read {
             Ok(line) => {
                 // A history that takes no more entries is no reason not to send the line.
                 let _ = editor.add_history_entry(&line);
@@ -70,8 +84,11 @@ impl Lines for Editor {
 }
 
 /// Holds a conversation and gives the terminal back as it was, however it ends.
-pub(super) async fn hold(conversation: impl Future<Output = Result<()>>) -> Result<Exit> {
-    let _terminal = Terminal::saved();
+pub(super) async fn hold(
+    terminal: Terminal,
+    conversation: impl Future<Output = Result<()>>,
+) -> Result<Exit> {
+    let _terminal = terminal;
     match conversation.await {
         Ok(()) => Ok(Exit::Done),
         Err(error) if is_interrupt(&error) => Ok(Exit::INTERRUPTED),
@@ -87,19 +104,61 @@ fn is_interrupt(error: &Error) -> bool {
 
 /// The modes of the terminal, which are set again when this value is dropped: the thread that
 /// reads a line may be in the middle of it when the server ends.
-struct Terminal(Option<Termios>);
+pub(super) struct Terminal {
+    modes: Option<Termios>,
+    turn: Turn,
+}
 
 impl Terminal {
-    fn saved() -> Self {
-        Self(tcgetattr(io::stdin()).ok())
+    pub(super) fn saved() -> Self {
+        Self {
+            modes: tcgetattr(io::stdin()).ok(),
+            turn: Turn::default(),
+        }
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        if let Some(modes) = &self.0 {
-            // A terminal that has gone needs no modes.
-            let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, modes);
+        /// For how long a line that has begun may not have set its modes yet.
+        const SOON: Duration = Duration::from_millis(100);
+        let Some(modes) = &self.modes else { return };
+        self.turn.lock().is_over = true;
+        // The modes of a line would come after ours.
+        let began = Instant::now();
+        while self.turn.lock().reads
+            && tcgetattr(io::stdin()).is_ok_and(|now| now == *modes)
+            && began.elapsed() < SOON
+        {
+            thread::sleep(Duration::from_millis(1));
         }
+        // A terminal that has gone needs no modes.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, modes);
+    }
+}
+
+/// Whether a line is read, which sets the modes of the terminal, and whether one still may be.
+#[derive(Clone, Default)]
+struct Turn(Arc<Mutex<Reading>>);
+
+#[derive(Default)]
+struct Reading {
+    reads: bool,
+    is_over: bool,
+}
+
+impl Turn {
+    fn begin(&self) -> bool {
+        let mut reading = self.lock();
+        reading.reads = !reading.is_over;
+        reading.reads
+    }
+
+    fn end(&self) {
+        self.lock().reads = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reading> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
