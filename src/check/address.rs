@@ -55,6 +55,7 @@ pub struct Answer {
 /// # Errors
 /// If the target does not resolve. That nobody serves is in [`Served::failure`].
 pub async fn check_address(target: &Target, limit: Duration) -> Result<Served> {
+    target.refuse_indefinite()?;
     let resolved = resolve(target, Some(Instant::now() + limit)).await?;
     let options = ConnectOptions {
         deadline: Some(Instant::now() + limit),

@@ -36,6 +36,7 @@ pub(super) async fn try_once(
 ) -> std::result::Result<(Stream, Address), Failures> {
     let timeout = plan.timeout.map(|limit| Instant::now() + limit);
     let deadline = timeout.into_iter().chain(end).min();
+    target.refuse_indefinite()?;
     let mut addresses = resolve(target, deadline).await?;
     if let Some(own) = &plan.bind {
         addresses.retain(|address| address.family() == own.family());
@@ -62,10 +63,8 @@ pub(super) async fn try_once(
     raced.map_err(|each| Failures::of(target, each))
 }
 
-/// The addresses of `target` that a server can have; a name is looked up beside the runtime, as that
-/// may take long.
+/// The addresses of `target`; a name is looked up beside the runtime, as that may take long.
 pub(crate) async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
-    target.refuse_indefinite()?;
     if !target.is_name() {
         return target.resolve(Purpose::Connect);
     }
