@@ -428,7 +428,15 @@ families!(verbose_tells_what_passed_before_a_failure, |place| {
         while served.socket().peek(&mut seen).unwrap() < 7 {}
         drop(served);
         assert_eq!(client.wait(), 6, "{words:?}");
-        assert_eq!(client.said().matches(&told).count(), 1, "{}", client.said());
+        let said = client.said();
+        // The thread of `connect` that sends counts after its send; the reset may come in between.
+        let uncounted = told.replace("sent=7", "sent=0");
+        let may_be_uncounted = words == ["connect", address];
+        let is_told = |told: &str| said.matches(told).count() == 1;
+        assert!(
+            is_told(&told) || (may_be_uncounted && is_told(&uncounted)),
+            "{said}"
+        );
     }
     let words = ["call", "--bytes", "6", "--timeout", "2s", "-v"];
     let client = Process::sok(&[&words[..], &[address, "unread"]].concat());
