@@ -103,7 +103,7 @@ impl Stream {
     }
 
     /// Closes a connection that nobody has read from, so that the peer sees an error: a family
-    /// without a reset tells of one only by bytes that were left unread, so the first of them is
+    /// without a reset shows one only by bytes that were left unread, so the first of them is
     /// waited for, for a short while.
     pub async fn refuse(self) {
         if !self.family().facts().has_reset {

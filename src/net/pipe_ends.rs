@@ -185,7 +185,7 @@ impl PipeOutput {
                 match splice() {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
                     Err(_) if self.is_empty() => Ok(None),
-                    // The bytes may have come just now; with them there it tells of the stream.
+                    // The bytes may have come just now; with them there it is about the stream.
                     Err(_) => splice().map(Some),
                     Ok(count) => Ok(Some(count)),
                 }
