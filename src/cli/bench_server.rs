@@ -31,6 +31,7 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
         let options = ListenOptions {
             // What the family costs any program on this machine is asked for.
             pace_loopback: true,
+            take_descriptors: false,
             ..ListenOptions::default()
         };
         let listener = Listener::bind(&address, &options)?;

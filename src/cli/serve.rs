@@ -37,6 +37,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let about_messages = args.framing.given();
     let about_messages = about_messages.or_else(|| args.max_memory.map(|_| "--max-memory"));
     check_services(&args.services, about_messages, &target)?;
+    let targets = vec![target];
     let rule = Rule {
         framing: args
             .framing
@@ -45,6 +46,9 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         max_message: args.framing.max_message(),
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(rule));
+    let mut options = listen_options(&args.listen, &targets)?;
+    // No answer to a message has a use for them.
+    options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
     let ServiceArgs {
         echo: _,
         suffix: text,
@@ -52,9 +56,8 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         send,
         exec,
     } = args.services;
-    let targets = vec![target];
     let mut server = Server {
-        options: listen_options(&args.listen, &targets)?,
+        options,
         targets,
         limits: limits(&args.limits),
         threads: args.limits.threads.unwrap_or(1),

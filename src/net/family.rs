@@ -3,6 +3,7 @@
 
 mod bulk;
 mod keepalive;
+mod rights;
 mod taken;
 mod ucspi;
 
@@ -19,6 +20,7 @@ use tokio::io::Interest;
 pub(super) use self::bulk::{expect_bulk, splices_well, unpace};
 pub use self::keepalive::Keepalive;
 pub(super) use self::keepalive::keep_alive;
+pub(super) use self::rights::refuse_descriptors;
 pub(super) use self::taken::may_lose_sent;
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
@@ -193,11 +195,13 @@ pub(super) fn connected(socket: &Socket, address: &Address) -> io::Result<()> {
     opened(socket)
 }
 
-/// Receives what is there. AF_UNIX ends a receive after the bytes that open files came with
-/// (`SCM_RIGHTS`, see `unix(7)`), which it closes as nobody asked for them.
+/// Receives what is there. AF_UNIX ends a receive after the bytes that descriptors came with
+/// (`SCM_RIGHTS`, see `unix(7)`), which it closes as nobody asked for them: where some may come, only
+/// `recvmsg(2)` says so, which is dearer.
 pub(super) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Received> {
     let (count, is_cut) = match socket.family() {
         Family::Inet | Family::Inet6 => (socket.options().read(buffer)?, false),
+        Family::Unix if !socket.may_get_descriptors() => (socket.options().read(buffer)?, false),
         Family::Unix => {
             let mut data = [IoSliceMut::new(buffer)];
             let descriptor = socket.as_raw_fd();

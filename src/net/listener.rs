@@ -50,6 +50,10 @@ pub struct ListenOptions {
     pub pace_loopback: bool,
     /// When a client that has vanished is noticed.
     pub keepalive: Keepalive,
+    /// Whether AF_UNIX clients may send descriptors with their bytes (`SCM_RIGHTS`, see `unix(7)`).
+    /// Without it they get `EPERM` where the kernel can refuse (`SO_PASSRIGHTS`, Linux 6.16 and
+    /// later), and a receive is cheaper; an older kernel closes the descriptors unseen.
+    pub take_descriptors: bool,
 }
 
 impl Default for ListenOptions {
@@ -63,6 +67,7 @@ impl Default for ListenOptions {
             remove_file: true,
             pace_loopback: false,
             keepalive: Keepalive::default(),
+            take_descriptors: true,
         }
     }
 }
@@ -90,7 +95,10 @@ impl Listener {
     /// Outside a tokio runtime with its I/O driver enabled.
     pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self> {
         let failed = |refusal: Refusal| bind_error(address, refusal);
-        let socket = Socket::open(address.family()).map_err(|e| failed(e.into()))?;
+        let mut socket = Socket::open(address.family()).map_err(|e| failed(e.into()))?;
+        if !options.take_descriptors {
+            socket.refuse_descriptors();
+        }
         let file = family::listen(&socket, address, options).map_err(failed)?;
         let local = family::bound_name(&socket, address).map_err(|e| failed(e.into()))?;
         let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;

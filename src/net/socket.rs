@@ -34,6 +34,7 @@ pub struct Socket {
     inner: socket2::Socket,
     family: Family,
     resets: AtomicBool,
+    may_get_descriptors: bool,
 }
 
 impl Socket {
@@ -63,6 +64,7 @@ impl Socket {
             inner,
             family,
             resets,
+            may_get_descriptors: true,
         }
     }
 
@@ -70,6 +72,16 @@ impl Socket {
     /// `socket(7)`), so that the peer sees an error and not a clean end.
     pub(crate) fn set_resets(&self, resets: bool) {
         self.resets.store(resets, Ordering::Relaxed);
+    }
+
+    /// Has the peers of a listener that is not bound yet send bytes only, where the kernel can.
+    pub(super) fn refuse_descriptors(&mut self) {
+        self.may_get_descriptors = !family::refuse_descriptors(self);
+    }
+
+    /// Whether descriptors may come with the bytes.
+    pub(super) const fn may_get_descriptors(&self) -> bool {
+        self.may_get_descriptors
     }
 
     pub(super) const fn family(&self) -> Family {
@@ -117,7 +129,9 @@ impl Socket {
             |(socket, _)| socket.as_raw_fd().to_string(),
         );
         let (inner, name) = accepted?;
-        Ok((Self::of(inner.into(), self.family), name))
+        let mut accepted = Self::of(inner.into(), self.family);
+        accepted.may_get_descriptors = self.may_get_descriptors;
+        Ok((accepted, name))
     }
 
     /// `connect(2)`, which may only begin the connection; [`Watch`] reports it at its end.
