@@ -1,9 +1,10 @@
 //! What must be left of the descriptors that a process may have before a command begins.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::{fmt, io};
+use std::{fmt, io, mem, panic};
 
-use super::ui;
+use super::exit::Exit;
+use super::ui::{self, Ui};
 use crate::error::{Error, Result};
 use crate::net::{SPARE_SHARE, connected_pair};
 
@@ -54,8 +55,27 @@ pub(super) fn need(
         .map_err(|error| lacking(count, Error::new(operation, address, error)))
 }
 
-/// Checks that an event loop can begin. The runtime panics where it cannot have the pair that
-/// signals come through, for lack of descriptors or as a sandbox refuses it.
+/// Until [`end_explaining`]: where the runtime cannot begin, the program ends with an error that says
+/// why. The runtime panics where it cannot have the pair of sockets that signals come through. To ask
+/// for all that it needs before it starts would cost each `sok call` twelve system calls.
+pub(super) fn explain_a_missing_event_loop(ui: Ui) {
+    let otherwise = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| match need_event_loop() {
+        Err(error) => {
+            ui.failed(&error);
+            Exit::from(&error).leave()
+        }
+        Ok(()) => otherwise(panicked),
+    }));
+}
+
+/// Leaves panics to the standard library again.
+pub(super) fn end_explaining() {
+    // Once in a process: its drop would be one more page of code to map.
+    mem::forget(panic::take_hook());
+}
+
+/// Checks that an event loop can begin.
 ///
 /// # Errors
 /// What `socketpair(2)` or `fcntl(2)` reports.

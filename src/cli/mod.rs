@@ -49,6 +49,7 @@ pub fn main() -> ! {
         &talk,
         matches!(command, Command::Serve(_) | Command::Relay(_)),
     );
+    descriptors::explain_a_missing_event_loop(ui);
     let done = match command {
         Command::Serve(args) => apart(|| serve::run(args, ui)),
         Command::Relay(args) => apart(|| relay::run(&args, ui)),
@@ -81,13 +82,16 @@ fn apart(run: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
 /// A thread that still waits at the end, for a name server or the writer of a pipe, is left
 /// behind: it must not hold up the end of the program.
 fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
-    descriptors::need_event_loop()?;
     // A runtime of several threads would bring in the library of mathematics for its statistics;
     // a server spreads its connections by itself.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::new("start", "the event loop", error))?;
+        .map_err(|error| match descriptors::need_event_loop() {
+            Err(missing) => missing,
+            Ok(()) => Error::new("start", "the event loop", error),
+        })?;
+    descriptors::end_explaining();
     let done = runtime.block_on(command);
     runtime.shutdown_background();
     done
