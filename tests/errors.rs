@@ -390,6 +390,10 @@ fn what_cannot_be_meant_is_2() {
             &["call", "@s", "--bytes", "9", "--max-message", "5"],
             "--max-message is for a reply of messages",
         ),
+        (
+            &["call", "@s", "--no-half-close"],
+            "--no-half-close is for --framing eof",
+        ),
     ] {
         let done = sok(words);
         assert_fails(&done, 2, "", &[told]);

@@ -74,6 +74,10 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
         return Err(Error::because("call", &target, Kind::Usage, cause));
     }
+    if args.no_half_close && framing.is_some() {
+        let cause = "--no-half-close is for --framing eof: otherwise the sending half stays open";
+        return Err(Error::because("call", &target, Kind::Usage, cause));
+    }
     let sending = Sending {
         message: args.message,
         adds_newline: !args.no_newline && matches!(framing, None | Some(Framing::Chunk)),

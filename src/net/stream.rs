@@ -127,6 +127,11 @@ impl Stream {
         })
     }
 
+    /// Makes what this connection waits with that finds no room to send, see [`ready_to_wait`].
+    pub(crate) fn ready_to_wait(&self) -> io::Result<()> {
+        ready_to_wait(self.family())
+    }
+
     /// The family of this connection.
     #[must_use]
     pub fn family(&self) -> Family {

@@ -14,10 +14,11 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::counting;
 use super::orphans::{Awaited, spawn};
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Connection, Service, Stop, Traffic};
+use crate::loops::{Connection, Service, Stop};
 use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
 use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 
@@ -57,12 +58,7 @@ impl Service for Exec {
         let pid = child.id();
         let mut group = Group::of(pid);
         let mut transfer = PipeTransfer::new(&stream, Some(input), output);
-        let passed = |Passed { there, back }| {
-            connection.set_traffic(Traffic {
-                received: there,
-                sent: back,
-            });
-        };
+        let passed = counting(connection);
         let broken = |operation, error| Error::new(operation, connection.peer(), error);
         let (mut status, mut fault, mut finished) = (None, None, false);
         while status.is_none() || !transfer.output_ended() {

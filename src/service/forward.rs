@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
+use super::counting;
 use crate::address::{Address, Target};
 use crate::client::{ConnectPlan, Waiting};
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Connection, Service, Traffic};
+use crate::loops::{Connection, Service};
 use crate::net::{Peer, Stream};
 use crate::service::Dump;
-use crate::transfer::{End, Engine, Fault, Options, Passed, Tap, transfer};
+use crate::transfer::{End, Engine, Fault, Options, Tap, transfer};
 
 /// Connects to the target anew for each connection, and moves the bytes both ways.
 ///
@@ -52,12 +53,7 @@ impl Service for Forward {
         };
         far.reset_unless_done();
         connection.set_forwarded_to(address.clone());
-        let count = |Passed { there, back }| {
-            connection.set_traffic(Traffic {
-                received: there,
-                sent: back,
-            });
-        };
+        let count = counting(connection);
         let id = connection.id();
         let tap = self
             .dump
@@ -91,11 +87,17 @@ impl Forward {
             let local = local.map_err(|error| Error::new("accept", connection.peer(), error))?;
             plan.avoid = Some(local);
         }
-        tokio::select! {
+        let (far, address) = tokio::select! {
             biased;
-            connected = self.waiting.connect(&self.target, &plan) => connected,
-            reset = near.reset_by_peer() => Err(Error::new("receive", connection.peer(), reset)),
-        }
+            connected = self.waiting.connect(&self.target, &plan) => connected?,
+            reset = near.reset_by_peer() => {
+                return Err(Error::new("receive", connection.peer(), reset));
+            }
+        };
+        // Where no descriptor is left for it the client is refused now, not cut off later.
+        let ready = far.ready_to_wait();
+        ready.map_err(|error| Error::new("connect", &address, error))?;
+        Ok((far, address))
     }
 }
 

@@ -20,3 +20,16 @@ pub use self::registered::{Register, Registered, Totals};
 pub use self::send::SendFile;
 pub use self::spread::Spread;
 pub use crate::loops::{Service, Traffic};
+
+use crate::loops::Connection;
+use crate::transfer::Passed;
+
+/// Counts for `connection` what a transfer has moved: there from the peer, and back to it.
+fn counting(connection: &Connection) -> impl Fn(Passed) + Copy + '_ {
+    |Passed { there, back }| {
+        connection.set_traffic(Traffic {
+            received: there,
+            sent: back,
+        });
+    }
+}

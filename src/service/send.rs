@@ -11,11 +11,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{AccessFlags, access};
 
+use super::counting;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Connection, Service, Stop, Traffic};
+use crate::loops::{Connection, Service, Stop};
 use crate::net::{PipeOutput, Stream, is_refused};
 use crate::offload::offload;
-use crate::transfer::{Passed, PipeEvent, PipeTransfer};
+use crate::transfer::{PipeEvent, PipeTransfer};
 
 /// The largest piece of one `sendfile(2)`: between two pieces other connections have their turn.
 const PIECE: usize = 1 << 20;
@@ -142,12 +143,7 @@ impl SendFile {
         };
         let fifo = PipeOutput::of_fifo(fifo).map_err(|error| self.failed("open", error))?;
         let mut transfer = PipeTransfer::new(stream, None, fifo);
-        let passed = |Passed { there, back }| {
-            connection.set_traffic(Traffic {
-                received: there,
-                sent: back,
-            });
-        };
+        let passed = counting(connection);
         let mut is_draining = false;
         while !transfer.output_ended() {
             tokio::select! {
