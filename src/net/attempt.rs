@@ -7,9 +7,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::family::{self, ConnectFault};
+use super::registration::registered_stream;
 use super::sockaddr::Encoded;
 use super::socket::Socket;
-use super::stream::registered_stream;
 
 /// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);

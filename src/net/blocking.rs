@@ -5,9 +5,9 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use super::family::{self, ConnectFault};
+use super::faults::no_answer;
 use super::sockaddr::encode;
 use super::socket::{Socket, Watch};
-use super::stream::no_answer;
 use crate::address::Address;
 use crate::error::{Kind, Result};
 

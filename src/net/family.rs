@@ -18,19 +18,19 @@ use socket2::{Domain, Type};
 use tokio::io::Interest;
 
 pub(super) use self::bulk::{expect_bulk, splices_well, unpace};
-pub use self::keepalive::Keepalive;
 pub(super) use self::keepalive::keep_alive;
 pub(super) use self::rights::refuse_descriptors;
 pub(super) use self::taken::may_lose_sent;
 pub(crate) use self::ucspi::EXEC_NAMES;
 pub use self::ucspi::exec_environment;
 use super::directory::foreign;
+use super::faults::{Refusal, in_use};
 use super::holder::holders;
-use super::listener::ListenOptions;
+use super::options::ListenOptions;
 use super::peer::Credentials;
 use super::sockaddr::{Encoded, decode, encode};
 use super::socket::{Received, Socket};
-use super::socket_file::{Refusal, SocketFile, in_use};
+use super::socket_file::SocketFile;
 use crate::address::{Address, Family, Purpose, UnixName};
 use crate::error::{Error, Kind};
 

@@ -9,7 +9,7 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrLike;
 
 use super::family;
-use super::listener::bind_error;
+use super::faults::bind_error;
 use super::socket::Socket;
 use crate::address::{Address, Family};
 use crate::error::{Error, Result};

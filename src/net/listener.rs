@@ -7,70 +7,17 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::family::{self, Keepalive};
+use super::family;
+use super::faults::{Refusal, bind_error, is_missing_address};
+use super::options::ListenOptions;
 use super::peer::Peer;
-use super::room::registered;
+use super::registration::registered;
 use super::sockaddr::decode_accepted;
 use super::socket::Socket;
-use super::socket_file::{Refusal, SocketFile};
+use super::socket_file::SocketFile;
 use super::stream::{Stream, ready_to_wait};
 use crate::address::{Address, Family, Purpose, Target};
-use crate::error::{Error, Kind, Result};
-
-/// The owner of a socket file; what is `None` stays as the process has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// The user id.
-    pub user: Option<u32>,
-    /// The group id.
-    pub group: Option<u32>,
-}
-
-/// How a [`Listener`] is set up. What a family has no use for, it ignores.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenOptions {
-    /// How many connections may wait to be accepted; the kernel caps it by
-    /// `net.core.somaxconn`, and Linux admits one more.
-    pub backlog: u32,
-    /// Whether `[::]` takes only IPv6 clients (`IPV6_V6ONLY`, see `ipv6(7)`).
-    pub v6only: bool,
-    /// The permission bits of a socket file; to connect takes the right to write.
-    pub mode: u32,
-    /// The owner of a socket file.
-    pub owner: Option<Owner>,
-    /// Whether the address is taken again from a server that has ended: `SO_REUSEADDR` (see
-    /// `socket(7)`), or a new socket file in place of a dead one. Without it `bind(2)` decides.
-    pub reuse_address: bool,
-    /// Whether a socket file is removed with its listener. Without it the file stays, as a server
-    /// that was killed leaves it.
-    pub remove_file: bool,
-    /// Whether TCP on a loopback address paces what it sends where the congestion control of the
-    /// system does, as BBR. Without it such connections get Reno: loopback is no network to spare,
-    /// and a timer for each segment makes bulk several times dearer.
-    pub pace_loopback: bool,
-    /// When a client that has vanished is noticed.
-    pub keepalive: Keepalive,
-    /// Whether AF_UNIX clients may send descriptors with their bytes (`SCM_RIGHTS`, see `unix(7)`).
-    /// Without it they get `EPERM` where the kernel can refuse (`SO_PASSRIGHTS`, Linux 6.16 and
-    /// later), and a receive is cheaper; an older kernel closes the descriptors unseen.
-    pub take_descriptors: bool,
-}
-
-impl Default for ListenOptions {
-    fn default() -> Self {
-        Self {
-            backlog: 4096,
-            v6only: false,
-            mode: 0o600,
-            owner: None,
-            reuse_address: true,
-            remove_file: true,
-            pace_loopback: false,
-            keepalive: Keepalive::default(),
-            take_descriptors: true,
-        }
-    }
-}
+use crate::error::Result;
 
 /// A listening socket. Dropping it closes it, and removes its socket file if that is still its own.
 #[derive(Debug)]
@@ -201,30 +148,5 @@ impl Listener {
                 }
             }
         }
-    }
-}
-
-/// Whether an address could not be bound because this machine does not have it.
-fn is_missing_address(error: &Error) -> bool {
-    matches!(
-        error.os_error().map(nix::Error::from_raw),
-        Some(nix::Error::EADDRNOTAVAIL | nix::Error::EAFNOSUPPORT)
-    )
-}
-
-/// The failure to bind: a missing directory is no missing server.
-pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
-    let mut error = Error::new("bind", address, refusal.source);
-    if error.kind() == Kind::NobodyThere {
-        error = error
-            .with_kind(Kind::Other)
-            .with_hint("make the directory first");
-    }
-    if let Some(kind) = refusal.kind {
-        error = error.with_kind(kind);
-    }
-    match refusal.hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
     }
 }

@@ -12,7 +12,7 @@ use rustix::io::ioctl_fionread;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::room::registered;
+use super::registration::registered;
 use super::socket::Socket;
 use super::stream::Stream;
 

@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle};
 
+use super::registration::registered;
 use super::socket::Socket;
 
 /// How many sockets that have room again are asked for at once.
@@ -221,14 +222,6 @@ pub(super) fn poll_writing<T>(
             done => return Poll::Ready(done),
         }
     }
-}
-
-/// Registers an open file with the runtime.
-#[allow(deprecated)]
-pub(super) fn registered<T: AsRawFd>(file: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    // `AsyncFd::register` asks for a promise in `unsafe` that the descriptor stays the same while
-    // it is registered. All that is given here keeps it, and this crate forbids `unsafe`.
-    AsyncFd::with_interest(file, interest)
 }
 
 #[cfg(test)]

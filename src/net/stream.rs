@@ -7,29 +7,19 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::Instant;
 
 use super::attempt::Attempt;
-use super::family::{self, Keepalive};
-use super::listener::bind_error;
+use super::family;
+use super::faults::{bind_error, no_answer};
+use super::options::ConnectOptions;
 use super::peer::Credentials;
-use super::room::{Room, Waiting, poll_writing, registered};
+use super::registration::registered_stream;
+use super::room::{Room, Waiting, poll_writing};
 use super::sockaddr::{decode, encode};
 use super::socket::{Received, Socket, Watch};
 use super::socket_file::SocketFile;
 use crate::address::{Address, Family, Purpose};
-use crate::error::{Error, Kind, Result};
-
-/// How a client connects.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectOptions {
-    /// The client's own end; a socket file made for it is removed with the stream.
-    pub bind: Option<Address>,
-    /// When to give up; without it the kernel's own limit holds, which AF_UNIX does not have.
-    pub deadline: Option<Instant>,
-    /// When a server that has vanished is noticed.
-    pub keepalive: Keepalive,
-}
+use crate::error::Result;
 
 /// A connected socket of any family.
 #[derive(Debug)]
@@ -301,12 +291,6 @@ impl AsFd for Stream {
     }
 }
 
-/// Registers the socket of a connection with the runtime.
-pub(super) fn registered_stream(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    let interest = family::interest(socket.family());
-    registered(socket, interest)
-}
-
 /// Makes what the connections of a family wait with that find no room to send, while there are
 /// descriptors: one for all of a runtime.
 pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
@@ -314,15 +298,6 @@ pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
         true => Ok(()),
         false => Waiting::here().map(drop),
     }
-}
-
-/// The failure of a connection that nobody took in time; `full` if the backlog was why.
-pub(super) fn no_answer(address: &Address, full: bool) -> Error {
-    let cause = match full {
-        true => "the server is up, but its backlog stayed full until the time limit",
-        false => "no answer within the time limit",
-    };
-    Error::because("connect", address, Kind::TimedOut, cause)
 }
 
 #[cfg(test)]

@@ -1,48 +1,16 @@
 //! When a peer that has vanished is noticed.
 
 use std::io;
-use std::time::Duration;
 
 use socket2::TcpKeepalive;
 
 use super::bulk::is_loopback;
 use crate::address::{Address, Purpose};
+use crate::net::options::Keepalive;
 use crate::net::socket::Socket;
 
 /// How many questions a silent peer may leave without an answer.
 const PROBES: u32 = 6;
-
-/// For how long a connection may be silent before its peer is asked whether it is still there.
-///
-/// A peer that gives no answer for the same time again is gone, and the connection fails with
-/// [`Kind::TimedOut`](crate::Kind::TimedOut). It is for the peers of a network, which may lose their
-/// power or their route without a word: `SO_KEEPALIVE`, see `tcp(7)`. What was sent and not
-/// acknowledged is left to `tcp_retries2`: a limit of our own (`TCP_USER_TIMEOUT`) would also break
-/// the connection of a peer that is there and does not read for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keepalive(Option<Duration>);
-
-impl Keepalive {
-    /// The peer is never asked.
-    pub const OFF: Self = Self(None);
-    /// The shortest time: the kernel counts in seconds.
-    pub const MIN: Duration = Duration::from_secs(1);
-    /// The longest time that the kernel takes.
-    pub const MAX: Duration = Duration::from_secs(32_767);
-
-    /// The peer is asked after `idle`, which is held within [`MIN`](Self::MIN) and
-    /// [`MAX`](Self::MAX).
-    #[must_use]
-    pub fn after(idle: Duration) -> Self {
-        Self(Some(idle.clamp(Self::MIN, Self::MAX)))
-    }
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Self::after(Duration::from_secs(60))
-    }
-}
 
 /// Has the peer of a socket for `address` asked, those of a listener's connections too, which inherit
 /// it at no cost. A server on this machine cannot vanish, and a client of it saves the calls.
@@ -52,7 +20,7 @@ pub(in crate::net) fn keep_alive(
     purpose: Purpose,
     keepalive: Keepalive,
 ) -> io::Result<()> {
-    let Keepalive(Some(idle)) = keepalive else {
+    let Some(idle) = keepalive.idle() else {
         return Ok(());
     };
     match address {
@@ -73,6 +41,8 @@ pub(in crate::net) fn keep_alive(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// The time, the interval and the count that are in force, if any.

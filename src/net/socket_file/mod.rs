@@ -9,7 +9,6 @@
 
 mod private;
 mod probe;
-mod refusal;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
@@ -24,9 +23,9 @@ use nix::unistd::{Gid, Uid, fchownat, linkat};
 
 use self::private::Private;
 use self::probe::{Found, probe, unsearchable};
-pub(super) use self::refusal::{Refusal, in_use};
 use super::directory::{Directory, Identity, foreign, split};
-use super::listener::{ListenOptions, Owner};
+use super::faults::Refusal;
+use super::options::{ListenOptions, Owner};
 use super::sockaddr::encode_path;
 use super::socket::Socket;
 use crate::address::{Address, UnixName};

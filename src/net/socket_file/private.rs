@@ -10,9 +10,9 @@ use nix::sys::stat::{FileStat, Mode, mkdirat};
 use nix::unistd::geteuid;
 
 use super::probe::{Found, probe};
-use super::refusal::Refusal;
 use crate::error::Kind;
 use crate::net::directory::{Directory, Identity};
+use crate::net::faults::Refusal;
 
 /// The name in it of the socket to be published.
 const SOCKET: &str = "s";

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use super::refusal::{Refusal, in_use};
 use crate::address::{Family, UnixName};
 use crate::error::Kind;
 use crate::net::directory::{Directory, Identity, foreign};
 use crate::net::family;
+use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::holders;
 
 /// What a name in a directory stands for.

@@ -1,0 +1,89 @@
+//! Why an address cannot be bound or connected to.
+
+use std::io;
+
+use crate::address::Address;
+use crate::error::{Error, Kind};
+
+/// Why an address cannot be bound: the cause, its kind and what to do.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) source: io::Error,
+    pub(super) kind: Option<Kind>,
+    pub(super) hint: Option<String>,
+}
+
+impl Refusal {
+    /// What the kernel reports, with what to do about it.
+    pub(super) fn hinted(source: io::Error, hint: &str) -> Self {
+        Self {
+            hint: Some(hint.to_owned()),
+            ..Self::from(source)
+        }
+    }
+
+    /// What we found ourselves.
+    pub(super) fn told(kind: Kind, cause: impl Into<String>, hint: &str) -> Self {
+        Self {
+            source: io::Error::other(cause.into()),
+            kind: Some(kind),
+            hint: Some(hint.to_owned()),
+        }
+    }
+}
+
+impl<E: Into<io::Error>> From<E> for Refusal {
+    fn from(source: E) -> Self {
+        Self {
+            source: source.into(),
+            kind: None,
+            hint: None,
+        }
+    }
+}
+
+/// What an address that somebody else holds is refused with.
+pub(super) fn in_use(holders: &[i32]) -> Refusal {
+    let pids: Vec<String> = holders.iter().map(i32::to_string).collect();
+    let by = match &pids[..] {
+        // Another user's, or of another container.
+        [] => String::new(),
+        pids => format!(" (pid {})", pids.join(", ")),
+    };
+    let cause = format!("a live server{by} listens here");
+    Refusal::told(Kind::InUse, cause, "stop it, or choose another name")
+}
+
+/// Whether an address could not be bound because this machine does not have it.
+pub(super) fn is_missing_address(error: &Error) -> bool {
+    matches!(
+        error.os_error().map(nix::Error::from_raw),
+        Some(nix::Error::EADDRNOTAVAIL | nix::Error::EAFNOSUPPORT)
+    )
+}
+
+/// The failure to bind: a missing directory is no missing server.
+pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
+    let mut error = Error::new("bind", address, refusal.source);
+    if error.kind() == Kind::NobodyThere {
+        error = error
+            .with_kind(Kind::Other)
+            .with_hint("make the directory first");
+    }
+    if let Some(kind) = refusal.kind {
+        error = error.with_kind(kind);
+    }
+    match refusal.hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// The failure of a connection that nobody took in time; `full` if the backlog was why.
+pub(super) fn no_answer(address: &Address, full: bool) -> Error {
+    let cause = match full {
+        true => "the server is up, but its backlog stayed full until the time limit",
+        false => "no answer within the time limit",
+    };
+    Error::because("connect", address, Kind::TimedOut, cause)
+}
