@@ -35,7 +35,9 @@ impl Socket {
             |()| "0".to_owned(),
         );
         match connected {
-            Ok(()) => family::connected(&socket, address).map_err(failed)?,
+            Ok(()) => family::of(address.family())
+                .connected(socket.options(), address)
+                .map_err(failed)?,
             // A blocking connect that ran out of time says so with the errors of one that would
             // not wait at all.
             Err(error) => match family::connect_fault(address.family(), &error) {
@@ -69,6 +71,6 @@ impl Socket {
     /// # Errors
     /// What `getsockopt(2)` reports.
     pub fn delays_small_sends(&self) -> io::Result<bool> {
-        family::delays_small_sends(self)
+        family::of(self.family()).delays_small_sends(self.options())
     }
 }

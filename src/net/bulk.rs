@@ -54,13 +54,13 @@ impl Stream {
     /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
     #[must_use]
     pub fn splices_well(&self, to: &Self) -> bool {
-        family::splices_well(self.family(), to.io().get_ref())
+        family::splices_well(self.family(), to.family(), to.io().get_ref().options())
     }
 
     /// Makes room for large pieces, where the family's sockets have little of it by default.
     pub fn expect_bulk(&self) {
         // With less room the transfer is slower, but right.
-        let _ = family::expect_bulk(self.io().get_ref());
+        let _ = family::of(self.family()).expect_bulk(self.io().get_ref().options());
     }
 }
 

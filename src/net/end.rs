@@ -33,7 +33,7 @@ impl Stream {
     pub async fn taken(&self) -> io::Result<()> {
         std::future::poll_fn(|cx| {
             self.poll_write_with(cx, |socket| {
-                let may_lose = family::may_lose_sent(socket)?;
+                let may_lose = family::of(socket.family()).may_lose_sent(socket.options())?;
                 // After the state: a connection that was reset in between has no state any more.
                 match socket.take_error()? {
                     Some(error) => Err(error),
@@ -77,7 +77,7 @@ impl Stream {
     }
 
     async fn closed_by_peer(&self) {
-        if !family::shows_full_close(self.family()) {
+        if !family::of(self.family()).shows_full_close() {
             return std::future::pending().await;
         }
         // The runtime counts EPOLLHUP, both halves shut, as the end of what is written; room to write

@@ -8,6 +8,7 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrLike;
 
+use super::binding::bind_client;
 use super::family;
 use super::faults::bind_error;
 use super::socket::Socket;
@@ -43,7 +44,7 @@ pub fn create(family: Family) -> Result<()> {
 /// As [`Listener::bind`](super::Listener::bind).
 pub fn bind(address: &Address) -> Result<()> {
     let socket = Socket::open(address.family()).map_err(|e| bind_error(address, e.into()))?;
-    let bound = family::bind_client(&socket, address);
+    let bound = bind_client(&socket, address);
     bound.map(drop).map_err(|r| bind_error(address, r))
 }
 
@@ -101,7 +102,7 @@ pub struct Obstacle {
 /// The setting that keeps `family` from working within this host, if there is one.
 #[must_use]
 pub fn obstacle(family: Family) -> Option<Obstacle> {
-    let loopback = family::loopback(family)?;
+    let loopback = family::of(family).loopback()?;
     let interfaces: Vec<InterfaceAddress> = getifaddrs().ok()?.collect();
     let own = |one: &&InterfaceAddress| one.flags.contains(InterfaceFlags::IFF_LOOPBACK);
     let mut own = interfaces.iter().filter(own);
@@ -116,13 +117,13 @@ pub fn obstacle(family: Family) -> Option<Obstacle> {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         fs::read_to_string(path).is_ok_and(|value| value.trim() == "1")
     };
-    if let Some(name) = family::switches(family).iter().find(on) {
+    if let Some(name) = family::of(family).switches().iter().find(on) {
         return Some(Obstacle {
             setting: format!("{name}=1"),
             way_out: format!("sysctl -w {name}=0"),
         });
     }
-    let number = i32::from(family::domain(family));
+    let number = i32::from(family::of(family).domain());
     let has_address = own.any(|one| {
         let address = one.address.as_ref();
         address

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::binding;
 use super::family;
 use super::faults::{Refusal, bind_error, is_missing_address};
 use super::options::ListenOptions;
@@ -46,8 +47,10 @@ impl Listener {
         if !options.take_descriptors {
             socket.refuse_descriptors();
         }
-        let file = family::listen(&socket, address, options).map_err(failed)?;
-        let local = family::bound_name(&socket, address).map_err(|e| failed(e.into()))?;
+        let file = binding::listen(&socket, address, options).map_err(failed)?;
+        let local = family::of(address.family())
+            .bound_name(socket.options(), address)
+            .map_err(|e| failed(e.into()))?;
         let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;
         ready_to_wait(address.family()).map_err(|e| failed(e.into()))?;
         Ok(Self {
@@ -112,7 +115,7 @@ impl Listener {
     /// The other family whose clients this listener takes too: a dual-stack `[::]` takes IPv4's.
     #[must_use]
     pub fn also_takes(&self) -> Option<Family> {
-        family::also_takes(self.io.get_ref(), &self.local)
+        family::of(self.local.family()).also_takes(self.io.get_ref().options(), &self.local)
     }
 
     /// The next connection, and who made it.
@@ -136,8 +139,9 @@ impl Listener {
                     let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
                     let address = decode_accepted(socket.options(), name).map_err(gone)?;
                     // Where a sandbox refuses them the client is served like one without.
-                    let credentials = family::credentials(&socket).unwrap_or(None);
-                    let stream = Stream::accepted(socket, family::accepted_name(&self.local))?;
+                    let family = family::of(self.local.family());
+                    let credentials = family.credentials(socket.options()).unwrap_or(None);
+                    let stream = Stream::accepted(socket, family.accepted_name(&self.local))?;
                     return Poll::Ready(Ok((
                         stream,
                         Peer {

@@ -1,6 +1,7 @@
 //! Sockets: one [`Listener`] and one [`Stream`] for every family.
 
 mod attempt;
+mod binding;
 mod blocking;
 mod bulk;
 mod call;

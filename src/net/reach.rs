@@ -51,7 +51,7 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
 /// # Errors
 /// What [`Stream::connect`](super::Stream::connect) would say of it.
 pub fn refuse_unreachable(address: &Address) -> Result<()> {
-    match family::lacks_scope(address) {
+    match family::of(address.family()).lacks_scope(address) {
         true => Err(family::connect_error(address, nix::Error::EINVAL.into())),
         false => Ok(()),
     }

@@ -19,6 +19,6 @@ pub(super) fn registered<T: AsRawFd>(file: T, interest: Interest) -> io::Result<
 
 /// Registers the socket of a connection with the runtime.
 pub(super) fn registered_stream(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    let interest = family::interest(socket.family());
+    let interest = family::of(socket.family()).interest();
     registered(socket, interest)
 }

@@ -15,7 +15,7 @@ use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use socket2::{SockAddr, Type};
 use tracing::Level;
 
-use super::family;
+use super::family::{self, Received};
 use crate::address::Family;
 
 /// The `tracing` target under which each socket call is reported, at trace level.
@@ -42,7 +42,7 @@ impl Socket {
     pub(super) fn open(family: Family) -> io::Result<Self> {
         let watch = Watch::start(family, "socket");
         let kind = Type::STREAM.nonblocking();
-        let opened = socket2::Socket::new(family::domain(family), kind, None);
+        let opened = socket2::Socket::new(family::of(family).domain(), kind, None);
         watch.done(
             &opened,
             || format!("{}, SOCK_STREAM", family.af_name()),
@@ -54,7 +54,7 @@ impl Socket {
     /// `socketpair(2)`: two connected sockets.
     pub(super) fn pair(family: Family) -> io::Result<(Self, Self)> {
         let kind = Type::STREAM.nonblocking();
-        let (one, other) = socket2::Socket::pair(family::domain(family), kind, None)?;
+        let (one, other) = socket2::Socket::pair(family::of(family).domain(), kind, None)?;
         Ok((Self::of(one, family), Self::of(other, family)))
     }
 
@@ -76,12 +76,7 @@ impl Socket {
 
     /// Has the peers of a listener that is not bound yet send bytes only, where the kernel can.
     pub(super) fn refuse_descriptors(&mut self) {
-        self.may_get_descriptors = !family::refuse_descriptors(self);
-    }
-
-    /// Whether descriptors may come with the bytes.
-    pub(super) const fn may_get_descriptors(&self) -> bool {
-        self.may_get_descriptors
+        self.may_get_descriptors = !family::of(self.family).refuse_descriptors(&self.inner);
     }
 
     pub(super) const fn family(&self) -> Family {
@@ -142,7 +137,8 @@ impl Socket {
     /// `recv(2)`: what is there, 0 at the end.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         let size = buffer.len();
-        let receive = || family::receive(self, buffer);
+        let family = family::of(self.family);
+        let receive = || family.receive(&self.inner, self.may_get_descriptors, buffer);
         self.watched("recv", || size.to_string(), receive)
     }
 
@@ -286,15 +282,6 @@ impl Shown for () {
     fn shown(&self) -> String {
         "0".to_owned()
     }
-}
-
-/// What one `recv(2)` gave.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Received {
-    pub(super) count: usize,
-    /// Whether it ended early, as something came with the bytes that was not asked for: more may be
-    /// there.
-    pub(super) is_cut: bool,
 }
 
 impl Shown for Received {

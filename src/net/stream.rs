@@ -9,16 +9,17 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::attempt::Attempt;
-use super::family;
+use super::binding::bind_client;
+use super::family::{self, Received};
 use super::faults::{bind_error, no_answer};
 use super::options::ConnectOptions;
 use super::peer::Credentials;
 use super::registration::registered_stream;
 use super::room::{Room, Waiting, poll_writing};
 use super::sockaddr::{decode, encode};
-use super::socket::{Received, Socket, Watch};
+use super::socket::{Socket, Watch};
 use super::socket_file::SocketFile;
-use crate::address::{Address, Family, Purpose};
+use crate::address::{Address, Family};
 use crate::error::Result;
 
 /// A connected socket of any family.
@@ -46,11 +47,11 @@ impl Stream {
     pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
         let socket = Socket::open(address.family()).map_err(failed)?;
-        family::unpace(&socket, address, Purpose::Connect);
-        family::keep_alive(&socket, address, Purpose::Connect, options.keepalive)
-            .map_err(failed)?;
+        let family = family::of(address.family());
+        let prepared = family.prepare_client(socket.options(), address, options.keepalive);
+        prepared.map_err(failed)?;
         let file = match &options.bind {
-            Some(own) => family::bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
+            Some(own) => bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
             None => None,
         };
         let name = encode(address).map_err(failed)?;
@@ -75,7 +76,8 @@ impl Stream {
         match connected {
             Ok(()) => {
                 let io = attempt.registered().map_err(failed)?;
-                family::connected(io.get_ref(), address).map_err(failed)?;
+                let ready = family.connected(io.get_ref().options(), address);
+                ready.map_err(failed)?;
                 Ok(Self {
                     file: file.map(Box::new),
                     room: Room::default(),
@@ -144,7 +146,7 @@ impl Stream {
     /// # Errors
     /// What `getsockopt(2)` reports.
     pub fn credentials(&self) -> io::Result<Option<Credentials>> {
-        family::credentials(self.io.get_ref())
+        family::of(self.family()).credentials(self.io.get_ref().options())
     }
 
     pub(super) const fn io(&self) -> &AsyncFd<Socket> {
@@ -174,7 +176,7 @@ impl Stream {
             match self.io.get_ref().receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Ok(Received { count: 0, .. }) => {
-                    let reset = match family::end_hides_error(self.family()) {
+                    let reset = match family::of(self.family()).end_hides_error() {
                         true => self.io.get_ref().take_error()?,
                         false => None,
                     };
@@ -267,7 +269,7 @@ impl Stream {
         mut write: impl FnMut(&Socket) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         let socket = self.io.get_ref();
-        match family::interest(socket.family()).is_writable() {
+        match family::of(socket.family()).interest().is_writable() {
             true => poll_writing(&self.io, cx, || write(socket)),
             false => self.room.poll(cx, socket, || write(socket)),
         }
@@ -294,7 +296,7 @@ impl AsFd for Stream {
 /// Makes what the connections of a family wait with that find no room to send, while there are
 /// descriptors: one for all of a runtime.
 pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
-    match family::interest(family).is_writable() {
+    match family::of(family).interest().is_writable() {
         true => Ok(()),
         false => Waiting::here().map(drop),
     }

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use crate::address::{Family, UnixName};
+use crate::address::UnixName;
 use crate::error::Kind;
 use crate::net::directory::{Directory, Identity, foreign};
-use crate::net::family;
 use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::holders;
 
@@ -37,6 +36,11 @@ impl Found {
     }
 }
 
+/// A socket of another type, whose `connect(2)` says whether a name is held, and disturbs nobody.
+fn question() -> io::Result<socket2::Socket> {
+    socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None)
+}
+
 /// What `name` in a directory is; `path` is how it is known. A datagram socket asks: it disturbs
 /// nobody, and is told apart from whatever holds the name, be it a client's own end that does not
 /// listen.
@@ -50,7 +54,7 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
         return Ok(Found::Foreign(what));
     }
     let address = directory.socket_name(name)?;
-    match family::question(Family::Unix)?.connect(&address) {
+    match question()?.connect(&address) {
         Ok(()) => Ok(Found::Live(Vec::new())),
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Ok(Found::Dead(Identity::of(&status))),

@@ -1,0 +1,44 @@
+//! A socket gets its name: a listener's, or a client's own.
+
+use super::family::{self, Place};
+use super::faults::Refusal;
+use super::options::ListenOptions;
+use super::socket::Socket;
+use super::socket_file::SocketFile;
+use crate::address::Address;
+
+/// Binds `socket` to `address` and listens; a socket file is published when it accepts.
+pub(super) fn listen(
+    socket: &Socket,
+    address: &Address,
+    options: &ListenOptions,
+) -> Result<Option<SocketFile>, Refusal> {
+    let family = family::of(address.family());
+    match family.place(address)? {
+        Place::File(path) => SocketFile::publish(socket, path, options).map(Some),
+        Place::Name(name) => {
+            family.prepare_listener(socket.options(), address, options)?;
+            let bound = socket.bind(&name.name, address);
+            bound.map_err(|error| family.bind_fault(error, address))?;
+            socket.listen(options.backlog)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Binds a client's own end.
+pub(super) fn bind_client(
+    socket: &Socket,
+    address: &Address,
+) -> Result<Option<SocketFile>, Refusal> {
+    let family = family::of(address.family());
+    match family.place(address)? {
+        Place::File(path) => SocketFile::bind(socket, path).map(Some),
+        Place::Name(name) => {
+            family.prepare_own_name(socket.options())?;
+            let bound = socket.bind(&name.name, address);
+            bound.map_err(|error| family.bind_fault(error, address))?;
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! AF_INET6: TCP over IPv6, see `ipv6(7)`.
+
+use std::io;
+
+use socket2::{Domain, Socket};
+
+use super::tcp::{Tcp, Version};
+use crate::address::{Address, Family};
+use crate::net::options::ListenOptions;
+
+/// IPv6.
+pub(super) const FAMILY: Tcp<V6> = Tcp(V6);
+
+/// What IPv6 does differently from IPv4.
+#[derive(Debug)]
+pub(super) struct V6;
+
+impl Version for V6 {
+    const DOMAIN: Domain = Domain::IPV6;
+    const CONNECTIONS: &str = "/proc/net/tcp6";
+    const LOOPBACK: &str = "::1/128";
+    const SWITCHES: &[&str] = &[
+        "net.ipv6.conf.all.disable_ipv6",
+        "net.ipv6.conf.lo.disable_ipv6",
+    ];
+
+    fn prepare_listener(&self, socket: &Socket, options: &ListenOptions) -> io::Result<()> {
+        socket.set_only_v6(options.v6only)
+    }
+
+    fn also_takes(&self, socket: &Socket, address: &Address) -> Option<Family> {
+        let (ip, _) = address.as_ip()?;
+        let takes_ipv4 = ip.is_unspecified() && !socket.only_v6().unwrap_or(true);
+        takes_ipv4.then_some(Family::Inet)
+    }
+
+    fn lacks_scope(&self, address: &Address) -> bool {
+        match address {
+            Address::Inet6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
+            _ => false,
+        }
+    }
+}

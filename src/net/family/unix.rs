@@ -1,0 +1,211 @@
+//! AF_UNIX: local sockets, see `unix(7)`.
+
+use std::ffi::OsString;
+use std::io::{self, IoSliceMut, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::Error as E;
+use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
+use socket2::{Domain, SockAddr, Socket};
+use tokio::io::Interest;
+
+use super::{ConnectFault, Place, Received, SocketFamily};
+use crate::address::{Address, UnixName};
+use crate::error::{Error, Kind};
+use crate::net::directory::foreign;
+use crate::net::faults::{Refusal, in_use};
+use crate::net::holder::holders;
+use crate::net::peer::{Credentials, Peer};
+use crate::net::sockaddr::{decode, encode};
+
+/// Local sockets.
+pub(super) const FAMILY: Unix = Unix;
+
+/// What a socket holds that large pieces are moved into; the kernel doubles it.
+const BULK_ROOM: usize = 1 << 20;
+
+mod option {
+    use nix::{libc, setsockopt_impl, sockopt_impl};
+
+    /// `SO_PASSRIGHTS` of `asm-generic/socket.h`, Linux 6.16 and later.
+    const PASS_RIGHTS: i32 = 83;
+
+    sockopt_impl!(PassRights, SetOnly, libc::SOL_SOCKET, PASS_RIGHTS, bool);
+}
+
+/// Local sockets.
+#[derive(Debug)]
+pub(super) struct Unix;
+
+/// The name of a local address; others have none.
+fn name(address: &Address) -> &UnixName {
+    address.as_unix().unwrap_or(&UnixName::Unnamed)
+}
+
+fn path(address: &Address) -> Option<&Path> {
+    name(address).as_path()
+}
+
+impl SocketFamily for Unix {
+    fn domain(&self) -> Domain {
+        Domain::UNIX
+    }
+
+    fn place<'a>(&self, address: &'a Address) -> io::Result<Place<'a>> {
+        match name(address) {
+            UnixName::Path(path) => Ok(Place::File(path)),
+            // Autobind: the kernel chooses an abstract name.
+            name if !name.is_definite() => Ok(Place::Name(SockAddr::unix("")?.into())),
+            _ => encode(address).map(Place::Name),
+        }
+    }
+
+    fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => in_use(&holders(name(address))),
+            _ => error.into(),
+        }
+    }
+
+    fn bound_name(&self, socket: &Socket, wanted: &Address) -> io::Result<Address> {
+        match name(wanted).is_definite() {
+            true => Ok(wanted.clone()),
+            false => decode(&socket.local_addr()?),
+        }
+    }
+
+    /// The kernel still has the temporary name that the socket file was bound under.
+    fn accepted_name(&self, listener: &Arc<Address>) -> Option<Arc<Address>> {
+        Some(Arc::clone(listener))
+    }
+
+    fn is_left_behind(&self, address: &Address) -> bool {
+        path(address).is_some_and(Path::exists)
+    }
+
+    fn connect_fault(&self, error: E) -> ConnectFault {
+        match error {
+            E::EAGAIN => ConnectFault::BacklogFull,
+            _ => ConnectFault::Failed,
+        }
+    }
+
+    fn connect_error(&self, address: &Address, source: io::Error) -> Error {
+        let because = |kind, cause: &str| Error::because("connect", address, kind, cause);
+        match (path(address), source.raw_os_error().map(E::from_raw)) {
+            (Some(path), Some(E::ECONNREFUSED)) => {
+                let file = std::fs::metadata(path).ok();
+                match file.and_then(|file| foreign(file.mode())) {
+                    Some(what) => because(Kind::Other, &format!("this is {what}, not a socket"))
+                        .with_hint("give the path of a socket"),
+                    None => because(
+                        Kind::NobodyThere,
+                        "no server is listening (stale socket file left by a dead process)",
+                    )
+                    .with_hint("start the server, or remove the file"),
+                }
+            }
+            (None, Some(E::ECONNREFUSED)) => because(
+                Kind::NobodyThere,
+                "connection refused, no server is listening",
+            )
+            .with_hint("start the server, or check the address"),
+            (Some(_), Some(E::ENOENT)) => because(Kind::NobodyThere, "no such file")
+                .with_hint("start the server, or check the path"),
+            (Some(_), Some(E::EACCES)) => Error::new("connect", address, source)
+                .with_hint("the socket file must be writable, and its directories searchable"),
+            (Some(_), Some(E::ENOTDIR)) => {
+                Error::new("connect", address, source).with_hint("check the path")
+            }
+            (_, Some(E::EPROTOTYPE)) => {
+                because(Kind::Other, "the socket there is no stream socket")
+                    .with_hint("give the path of a stream socket")
+            }
+            _ => Error::new("connect", address, source),
+        }
+    }
+
+    /// A receive ends after the bytes that descriptors came with (`SCM_RIGHTS`), which the kernel
+    /// closes as nobody asked for them: where some may come, only `recvmsg(2)` says so, which is
+    /// dearer.
+    fn receive(
+        &self,
+        socket: &Socket,
+        may_get_descriptors: bool,
+        buffer: &mut [u8],
+    ) -> io::Result<Received> {
+        if !may_get_descriptors {
+            let mut socket = socket;
+            let count = socket.read(buffer)?;
+            let is_cut = false;
+            return Ok(Received { count, is_cut });
+        }
+        let mut data = [IoSliceMut::new(buffer)];
+        let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, MsgFlags::empty())?;
+        Ok(Received {
+            count: received.bytes,
+            is_cut: received.flags.contains(MsgFlags::MSG_CTRUNC),
+        })
+    }
+
+    /// The connections inherit it from their listener.
+    fn refuse_descriptors(&self, socket: &Socket) -> bool {
+        setsockopt(socket, option::PassRights, &false).is_ok()
+    }
+
+    /// Who waits for room hears of each message that the peer takes, so that a server would be woken
+    /// twice for each reply: room is waited for once there is none.
+    fn interest(&self) -> Interest {
+        Interest::READABLE | Interest::PRIORITY
+    }
+
+    /// The error is reported first.
+    fn end_hides_error(&self) -> bool {
+        false
+    }
+
+    fn shows_full_close(&self) -> bool {
+        true
+    }
+
+    fn credentials(&self, socket: &Socket) -> io::Result<Option<Credentials>> {
+        let found = getsockopt(socket, sockopt::PeerCredentials)?;
+        Ok(Some(Credentials {
+            pid: found.pid(),
+            uid: found.uid(),
+            gid: found.gid(),
+        }))
+    }
+
+    /// TCP grows its buffers by itself, these do not grow.
+    fn expect_bulk(&self, socket: &Socket) -> io::Result<()> {
+        match socket.send_buffer_size()? >= BULK_ROOM {
+            true => Ok(()),
+            false => socket.set_send_buffer_size(BULK_ROOM),
+        }
+    }
+
+    /// A stream is held in small pieces.
+    fn gives_small_pieces(&self) -> bool {
+        true
+    }
+
+    fn ucspi(&self, local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
+        let mut all: Vec<(&'static str, OsString)> = vec![("PROTO", "UNIX".into())];
+        if let Some(path) = path(local) {
+            all.push(("UNIXLOCALPATH", path.into()));
+        }
+        if let Some(path) = path(&peer.address) {
+            all.push(("UNIXREMOTEPATH", path.into()));
+        }
+        if let Some(Credentials { pid, uid, gid }) = peer.credentials {
+            all.push(("UNIXREMOTEPID", pid.to_string().into()));
+            all.push(("UNIXREMOTEEUID", uid.to_string().into()));
+            all.push(("UNIXREMOTEEGID", gid.to_string().into()));
+        }
+        all
+    }
+}
