@@ -9,9 +9,10 @@ use super::args::BenchArgs;
 use super::bench_files::ResultFile;
 use super::exit::Exit;
 use super::serve::raise_descriptor_limit;
+use super::standard;
 use super::style::Styles;
 use super::ui::Ui;
-use super::{bench_output, block_on, svg, ui, until_signal};
+use super::{bench_output, block_on, svg, until_signal};
 use crate::address::{Address, Family, Target};
 use crate::client::{ConnectPlan, connect, output_error};
 use crate::error::{Error, Kind, Result};
@@ -298,9 +299,9 @@ fn print(report: &Report, csv: bool, ui: Ui) -> Result<()> {
     } else if csv {
         bench_output::csv(report)?
     } else {
-        bench_output::text(report, ui::width(), Styles::of_output())
+        bench_output::text(report, standard::width(), Styles::of_output())
     };
-    ui::stdout()?
+    standard::stdout()?
         .write_all(text.as_bytes())
         .map_err(output_error)
 }

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::args::BenchServerArgs;
 use super::exit::Exit;
-use super::ui::{self, Ui};
+use super::standard;
+use super::ui::Ui;
 use super::{block_on, until_signal};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Stop;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
         ui.listening(&listener);
         let stop = Stop::new();
         let ended = stop.clone();
-        let mut stdin = ui::stdin()?;
+        let mut stdin = standard::stdin()?;
         let wait_for_end = move || {
             // However it ends, nobody is there any more.
             let _ = io::copy(&mut stdin, &mut io::sink());

@@ -14,8 +14,9 @@ use super::address::as_one_word;
 use super::args::CallArgs;
 use super::connect::{Report, plan};
 use super::exit::Exit;
+use super::standard;
 use super::ui::Ui;
-use super::{block_on, ui, until_killed};
+use super::{block_on, until_killed};
 use crate::address::Target;
 use crate::client::{Call, ConnectPlan, Counter, Request, Until, call, connect};
 use crate::error::{Error, Kind, Result};
@@ -103,7 +104,7 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
 /// Reads all of the standard input beside the runtime: the time limit holds for it too.
 async fn read_stdin() -> Result<Vec<u8>> {
     let failed = |error| Error::new("read", "standard input", error);
-    let mut stdin = ui::stdin()?;
+    let mut stdin = standard::stdin()?;
     let reading = offload("read", "standard input", move || {
         let mut message = Vec::new();
         stdin.read_to_end(&mut message).map(|_| message)
@@ -166,7 +167,7 @@ async fn limited(
         bare: sending.bare,
         finish: sending.finish,
     };
-    let mut output = ui::stdout()?;
+    let mut output = standard::stdout()?;
     let replied = call(&stream, &address, request, kind, &mut output, &counter);
     let replied = until(deadline, replied).await;
     let replied = replied.unwrap_or_else(|| late("the reply was not complete"));

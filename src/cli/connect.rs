@@ -13,8 +13,8 @@ use tracing::info;
 use super::args::{ConnectArgs, DialArgs};
 use super::exit::Exit;
 use super::prompt::{self, Editor, Terminal};
-use super::ui::Standard;
-use super::{block_on, ui, until_killed};
+use super::standard::{self, Standard};
+use super::{block_on, until_killed};
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Conversation, Counter, ExchangeOptions, connect, exchange};
 use crate::error::{Error, Kind, Result};
@@ -32,7 +32,7 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         idle_timeout: args.idle_timeout,
     };
     // What a conversation does not have asks for the plain exchange.
-    let converses = options == ExchangeOptions::default() && ui::is_terminal();
+    let converses = options == ExchangeOptions::default() && standard::is_terminal();
     let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
     if prompt.is_none() && !args.forbid.is_empty() {
         let cause = "--forbid is for a conversation; add --prompt TEXT";
@@ -48,19 +48,19 @@ pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
         let (stream, address) = connect(&target, &plan).await?;
         let counter = Arc::new(Counter::default());
         let report = Report::connected(&address, &counter);
-        let mut output = ui::stdout()?;
+        let mut output = standard::stdout()?;
         let done = if let Some(prompt) = prompt {
             let conversation = Conversation {
                 forbidden: args.forbid,
-                adds_newlines: ui::shows_output(),
-                escapes: ui::shows_output() && !args.raw,
+                adds_newlines: standard::shows_output(),
+                escapes: standard::shows_output() && !args.raw,
             };
             let terminal = Terminal::saved();
             let lines = Editor::new(prompt, &terminal)?;
             let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
             prompt::hold(terminal, held).await
         } else {
-            let (input, output) = (ui::stdin()?, Output(output));
+            let (input, output) = (standard::stdin()?, Output(output));
             let exchanged = exchange(stream, &address, input, output, options, &counter).await;
             exchanged.map(|()| Exit::Done)
         };

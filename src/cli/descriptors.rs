@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::{fmt, io, mem, panic};
 
 use super::exit::Exit;
-use super::ui::{self, Ui};
+use super::standard;
+use super::ui::Ui;
 use crate::error::{Error, Result};
 use crate::net::{SPARE_SHARE, connected_pair};
 
@@ -89,7 +90,7 @@ pub(super) fn need_event_loop() -> Result<()> {
 
 /// So many descriptors at once, which is the only way to know: others may have been inherited.
 fn copies(count: usize) -> io::Result<Vec<OwnedFd>> {
-    let copy = |_| ui::any_descriptor().as_fd().try_clone_to_owned();
+    let copy = |_| standard::any_descriptor().as_fd().try_clone_to_owned();
     (0..count).map(copy).collect()
 }
 

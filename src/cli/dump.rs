@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use nix::libc::PIPE_BUF;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::ui::{self, Ui};
+use super::standard;
+use super::talk;
+use super::ui::Ui;
 use crate::error::{Error, Kind, Result};
 use crate::service::{Dump, DumpSink, DumpStyle};
 
@@ -37,7 +39,7 @@ pub(super) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
         }
         Some(style) => {
             let name = "standard error".to_owned();
-            Dump::start(style, name, AmongTalk::new(ui::stderr()?))
+            Dump::start(style, name, AmongTalk::new(standard::stderr()?))
         }
         None => {
             let path = PathBuf::from(word);
@@ -98,7 +100,7 @@ struct AmongTalk {
 
 impl AmongTalk {
     fn new(output: File) -> Self {
-        let unblocked = ui::unblocked(&output);
+        let unblocked = talk::unblocked(&output);
         let is_file = output.metadata().is_ok_and(|output| output.is_file());
         // As a pipe does, see pipe(7).
         let takes = if is_file { usize::MAX } else { PIPE_BUF };
@@ -123,7 +125,7 @@ impl Write for AmongTalk {
             takes = newline.map_or(takes, |at| at + 1);
         }
         loop {
-            let written = ui::alone(|| match self.has_room(PollTimeout::ZERO)? {
+            let written = talk::alone(|| match self.has_room(PollTimeout::ZERO)? {
                 true => self.output.write(&bytes[..takes]),
                 false => Err(io::ErrorKind::WouldBlock.into()),
             });

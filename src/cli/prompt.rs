@@ -11,7 +11,8 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use super::exit::Exit;
-use super::ui;
+use super::standard;
+use super::talk;
 use crate::client::Lines;
 use crate::error::{Error, Result};
 
@@ -24,7 +25,7 @@ pub(super) struct Editor {
 
 enum Source {
     Terminal(Box<DefaultEditor>),
-    Plain(BufReader<ui::Standard>),
+    Plain(BufReader<standard::Standard>),
 }
 
 impl Editor {
@@ -34,7 +35,7 @@ impl Editor {
         };
         let source = match io::stdin().is_terminal() {
             true => Source::Terminal(Box::new(DefaultEditor::new().map_err(failed)?)),
-            false => Source::Plain(BufReader::new(ui::stdin()?)),
+            false => Source::Plain(BufReader::new(standard::stdin()?)),
         };
         let turn = terminal.turn.clone();
         Ok(Self {
@@ -50,7 +51,7 @@ impl Lines for Editor {
         let editor = match &mut self.source {
             Source::Terminal(editor) => editor,
             Source::Plain(input) => {
-                ui::prompt(&self.prompt);
+                talk::prompt(&self.prompt);
                 let line = input.split(b'\n').next().transpose()?;
                 let text = line.map(String::from_utf8).transpose();
                 return text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
@@ -75,7 +76,7 @@ impl Lines for Editor {
     }
 
     fn refuse(&mut self, reason: &str) {
-        ui::tell(reason);
+        talk::tell(reason);
     }
 
     fn is_typed(&self) -> bool {

@@ -8,7 +8,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::json::object;
-use super::ui::talk;
+use super::talk::talk;
 use crate::net::{CALL_TARGET, Call};
 
 /// Prints what the library reports: connections, pauses, socket calls.

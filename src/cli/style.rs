@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::ui;
+use super::standard;
 
 /// The styles of the parts of a text; all plain where colours are not shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Styles {
 impl Styles {
     /// Those for the standard output.
     pub(super) fn of_output() -> Self {
-        match ui::shows_colours() {
+        match standard::shows_colours() {
             true => Self {
                 title: Style::new().bold(),
                 call: AnsiColor::Cyan.on_default(),

@@ -6,9 +6,11 @@ use std::io::{self, BufRead, BufReader, Write};
 use super::args::TourArgs;
 use super::descriptors::{self, need};
 use super::exit::Exit;
+use super::standard::{self, Standard};
 use super::style::{Styles, fitted, wrapped};
 use super::table::folded;
-use super::ui::{self, Standard, Ui};
+use super::talk;
+use super::ui::Ui;
 use super::{block_on, until_signal};
 use crate::address::Family;
 use crate::client::output_error;
@@ -37,11 +39,11 @@ pub(super) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
         },
     };
     let mut reader = Reader {
-        output: ui::stdout()?,
+        output: standard::stdout()?,
         json: ui.is_json(),
-        keys: pause.then(ui::stdin).transpose()?.map(BufReader::new),
+        keys: pause.then(standard::stdin).transpose()?.map(BufReader::new),
         page: Page {
-            width: ui::width(),
+            width: standard::width(),
             styles: Styles::of_output(),
         },
         ended: Vec::new(),
@@ -102,7 +104,7 @@ impl Reader {
         let Some(mut keys) = self.keys.take() else {
             return Ok(());
         };
-        ui::prompt("-- Enter --");
+        talk::prompt("-- Enter --");
         let failed = |error: io::Error| Error::new("read", "standard input", error);
         let reading = offload("read", "standard input", move || {
             let count = keys.skip_until(b'\n')?;

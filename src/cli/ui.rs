@@ -1,18 +1,9 @@
-//! All that the program prints: data to standard output, talk to standard error.
+//! How the program talks, as its options say: lines for a person, or objects.
 #![allow(clippy::print_stderr)]
 
-use std::env;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, StderrLock, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::level_filters::LevelFilter;
@@ -24,7 +15,9 @@ use super::args::Talk;
 use super::exit::Exit;
 use super::json::{object, visible};
 use super::reports::Reports;
+use super::standard::stdout;
 use super::table::{BAR, bar};
+use super::talk::{as_server, noted, talk};
 use crate::client::output_error;
 use crate::error::{Error, Kind};
 use crate::loops::{Connection, Traffic};
@@ -58,9 +51,7 @@ impl Ui {
             LevelFilter::OFF
         };
         if warnings {
-            // Only the first set-up in one process holds, of the reports too.
-            let unblocked = OnceLock::new();
-            let _ = SERVER.set(Server { ui, unblocked });
+            as_server(talk.json);
         }
         if level != LevelFilter::OFF || talk.trace {
             let targets = Targets::new()
@@ -109,14 +100,7 @@ impl Ui {
         if self.quiet {
             return;
         }
-        talk(self.noted(text));
-    }
-
-    fn noted(self, text: &str) -> String {
-        match self.json {
-            true => object(serde_json::json!({ "event": "note", "message": text })),
-            false => format!("sok: {text}"),
-        }
+        talk(noted(self.json, text));
     }
 
     /// Prints the totals and the open connections, which somebody asked for.
@@ -240,199 +224,4 @@ fn describe(connection: &Connection) -> Value {
         "received": received, "sent": sent,
         "seconds": connection.age().as_secs_f64(),
     })
-}
-
-/// How a server talks. It leaves out what nobody reads, in place of waiting until somebody does: it
-/// would stop serving meanwhile, and hear no signal.
-#[derive(Debug)]
-struct Server {
-    ui: Ui,
-    /// Standard error, if a write to it need not wait. It is opened with the first line: a server
-    /// may first close what it has inherited.
-    unblocked: OnceLock<Option<File>>,
-}
-
-static SERVER: OnceLock<Server> = OnceLock::new();
-/// The lines that were left out and not yet told of.
-static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
-/// Whether the last line was left out in its midst.
-static CUT: AtomicBool = AtomicBool::new(false);
-
-/// One line to standard error, in one write, as others may share what that is; a terminal that is
-/// gone is no reason to fail.
-pub(super) fn talk(line: String) {
-    let mut stderr = io::stderr().lock();
-    let Some(server) = SERVER.get() else {
-        let _ = stderr.write_all((line + "\n").as_bytes());
-        return;
-    };
-    let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
-    let mut text = String::new();
-    if CUT.swap(false, Ordering::Relaxed) {
-        text.push('\n');
-    }
-    if left_out > 0 {
-        let note = format!("lines left out, as nobody read them: {left_out}");
-        text += &(server.ui.noted(&note) + "\n");
-    }
-    text += &(line + "\n");
-    if !server.write(&mut stderr, text.as_bytes()) {
-        LEFT_OUT.fetch_add(left_out + 1, Ordering::Relaxed);
-    }
-}
-
-impl Server {
-    /// Writes all of it, or says that somebody would have to read first.
-    fn write(&self, stderr: &mut StderrLock<'_>, bytes: &[u8]) -> bool {
-        let anew = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
-        if let Some(mut output) = anew.as_ref() {
-            let count = output.write(bytes).unwrap_or_default();
-            CUT.store((1..bytes.len()).contains(&count), Ordering::Relaxed);
-            return count == bytes.len();
-        }
-        // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
-        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-        let has_room = poll(&mut room, PollTimeout::ZERO) != Ok(0);
-        has_room && stderr.write_all(bytes).is_ok()
-    }
-}
-
-/// A terminal or a pipe, opened anew so that a write to it need not wait. A terminal that has room
-/// for a little would else wait for the rest; and the flag is not set for all who share it.
-pub(super) fn unblocked(output: &impl AsFd) -> Option<File> {
-    let path = format!("/proc/self/fd/{}", output.as_fd().as_raw_fd());
-    let kind = std::fs::metadata(&path).ok()?.file_type();
-    if !kind.is_char_device() && !kind.is_fifo() {
-        return None;
-    }
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut options = File::options();
-    options.write(true).custom_flags(flags).open(path).ok()
-}
-
-/// Tells a person at the prompt something.
-pub(crate) fn tell(line: &str) {
-    talk(format!("sok: {line}"));
-}
-
-/// Writes the prompt of a conversation whose input is no terminal.
-pub(crate) fn prompt(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
-}
-
-/// The standard output, unbuffered: what is written to it is there.
-pub(crate) fn stdout() -> crate::error::Result<Standard> {
-    Standard::of("standard output", io::stdout())
-}
-
-/// Writes what another crate has printed and is not written yet.
-pub(crate) fn flush() -> io::Result<()> {
-    io::stdout().flush()
-}
-
-/// Standard error, for what comes in pieces.
-pub(crate) fn stderr() -> crate::error::Result<File> {
-    Standard::of("standard error", io::stderr()).map(|standard| standard.0)
-}
-
-/// Writes to standard error with no line of talk in between.
-pub(crate) fn alone<T>(write: impl FnOnce() -> T) -> T {
-    let _turn = io::stderr().lock();
-    write()
-}
-
-/// The standard input, unbuffered.
-pub(crate) fn stdin() -> crate::error::Result<Standard> {
-    Standard::of("standard input", io::stdin())
-}
-
-/// A standard stream. Whoever shares it may have made it non-blocking, which holds for all who
-/// do: it is waited for, and left as it is.
-#[derive(Debug)]
-pub(crate) struct Standard(File);
-
-impl Standard {
-    fn of(name: &str, stream: impl AsFd) -> crate::error::Result<Self> {
-        let opened = stream.as_fd().try_clone_to_owned();
-        let opened = opened.map_err(|error| Error::new("open", name, error))?;
-        Ok(Self(opened.into()))
-    }
-
-    fn blocking<T>(
-        &mut self,
-        ready: PollFlags,
-        mut call: impl FnMut(&mut File) -> io::Result<T>,
-    ) -> io::Result<T> {
-        loop {
-            match call(&mut self.0) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(self.0.as_fd(), ready)], PollTimeout::NONE)?;
-                }
-                done => return done,
-            }
-        }
-    }
-}
-
-impl Read for Standard {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.blocking(PollFlags::POLLIN, |file| file.read(buffer))
-    }
-}
-
-impl Write for Standard {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.blocking(PollFlags::POLLOUT, |file| file.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl AsFd for Standard {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// An open descriptor, whatever it is of: the standard library opens the standard streams that a
-/// process was started without.
-pub(super) fn any_descriptor() -> impl AsFd {
-    io::stderr()
-}
-
-/// Whether the standard output is a terminal.
-pub(crate) fn shows_output() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// How many columns the standard output has, if it is a terminal: `COLUMNS`, or what the terminal
-/// says.
-pub(crate) fn width() -> Option<usize> {
-    if !shows_output() {
-        return None;
-    }
-    let given = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let told = || {
-        tcgetwinsize(io::stdout())
-            .ok()
-            .map(|size| size.ws_col.into())
-    };
-    let known = given.or_else(told).filter(|columns| *columns > 0);
-    Some(known.unwrap_or(80))
-}
-
-/// Whether the standard output is a terminal that shows colours, and nobody has switched them off;
-/// see <https://no-color.org>.
-pub(crate) fn shows_colours() -> bool {
-    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
-    shows_output() && !is_set("NO_COLOR") && !is_dumb
-}
-
-/// Whether a person sits at both ends.
-pub(crate) fn is_terminal() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
 }

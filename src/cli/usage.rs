@@ -9,7 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::address::as_one_word;
 use super::args::{Cli, Talk};
 use super::exit::Exit;
-use super::ui::{self, Ui};
+use super::standard;
+use super::ui::Ui;
 use crate::client::output_error;
 use crate::error::{Error, Kind};
 
@@ -69,7 +70,7 @@ fn told(error: &clap::Error, words: &[OsString]) -> Error {
 /// Prints help, and ends the program: with a failure if the help cannot be written.
 #[allow(clippy::exit)]
 fn show(help: &clap::Error) -> ! {
-    let printed = help.print().and_then(|()| ui::flush());
+    let printed = help.print().and_then(|()| standard::flush());
     if let Err(error) = printed {
         let error = output_error(error);
         let talk = Talk::default();

@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use super::plan::Plan;
-use super::report::{Outcome, Times};
+use super::report::Outcome;
+use super::samples::Times;
 use crate::net::ListenOptions;
 
 /// From this share of its processors on, an end has no time left.

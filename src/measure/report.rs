@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::Measure;
-use super::samples::Samples;
+use super::samples::{Samples, Times};
 use crate::address::Family;
 use crate::error::Error;
 
@@ -108,27 +108,6 @@ pub struct Outcome {
     /// Each time, where there are times.
     #[serde(skip)]
     pub samples: Samples,
-}
-
-/// Times in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Times {
-    /// The least.
-    pub min_ns: u64,
-    /// The mean.
-    pub mean_ns: f64,
-    /// What half of all do not exceed.
-    pub p50_ns: u64,
-    /// What 90 % do not exceed.
-    pub p90_ns: u64,
-    /// What 99 % do not exceed.
-    pub p99_ns: u64,
-    /// What 99.9 % do not exceed.
-    pub p999_ns: u64,
-    /// The greatest.
-    pub max_ns: u64,
-    /// The standard deviation.
-    pub stdev_ns: f64,
 }
 
 /// Rates in bytes a second.

@@ -1,13 +1,33 @@
 //! Times, counted in a histogram.
 
 use hdrhistogram::Histogram;
-
-use super::report::Times;
+use serde::Serialize;
 
 /// The longest time that is told from longer ones, in nanoseconds: an hour.
 const LONGEST: u64 = 3_600_000_000_000;
 /// How many digits of a time are right.
 const DIGITS: u8 = 3;
+
+/// Times in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Times {
+    /// The least.
+    pub min_ns: u64,
+    /// The mean.
+    pub mean_ns: f64,
+    /// What half of all do not exceed.
+    pub p50_ns: u64,
+    /// What 90 % do not exceed.
+    pub p90_ns: u64,
+    /// What 99 % do not exceed.
+    pub p99_ns: u64,
+    /// What 99.9 % do not exceed.
+    pub p999_ns: u64,
+    /// The greatest.
+    pub max_ns: u64,
+    /// The standard deviation.
+    pub stdev_ns: f64,
+}
 
 /// Times in nanoseconds, right to three digits.
 #[derive(Debug, Clone)]
