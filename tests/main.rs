@@ -17,6 +17,7 @@ mod call_replies;
 mod check;
 mod check_address;
 mod chosen_name;
+mod circles;
 mod communication_loop;
 mod congestion;
 mod connect;
