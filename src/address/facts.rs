@@ -13,6 +13,11 @@ pub struct Facts {
     pub has_reset: bool,
     /// Whether a server learns which process connected; otherwise its address is all there is.
     pub peer_is_process: bool,
+    /// Whether small pieces may wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
+    pub may_delay_small_sends: bool,
+    /// Whether a socket of the family may take clients of another one too, unless it is told not to
+    /// (`IPV6_V6ONLY`, see `ipv6(7)`).
+    pub may_be_dual_stack: bool,
     /// How far an address of the family reaches.
     pub reach: &'static str,
 }
@@ -34,17 +39,26 @@ impl Family {
     /// In what this family differs from the others.
     #[must_use]
     pub const fn facts(self) -> &'static Facts {
+        const INET: Facts = Facts {
+            full_backlog_is_told: false,
+            has_reset: true,
+            peer_is_process: false,
+            may_delay_small_sends: true,
+            may_be_dual_stack: false,
+            reach: "as far as it is routed",
+        };
         match self {
-            Self::Inet | Self::Inet6 => &Facts {
-                full_backlog_is_told: false,
-                has_reset: true,
-                peer_is_process: false,
-                reach: "as far as it is routed",
+            Self::Inet => &INET,
+            Self::Inet6 => &Facts {
+                may_be_dual_stack: true,
+                ..INET
             },
             Self::Unix => &Facts {
                 full_backlog_is_told: true,
                 has_reset: false,
                 peer_is_process: true,
+                may_delay_small_sends: false,
+                may_be_dual_stack: false,
                 reach: "this machine",
             },
         }

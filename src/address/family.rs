@@ -69,18 +69,11 @@ impl Family {
 
     /// Whether an address of this family is a host and a port, not a local name.
     #[must_use]
-    pub const fn is_network(self) -> bool {
+    pub(super) const fn is_network(self) -> bool {
         match self {
             Self::Inet | Self::Inet6 => true,
             Self::Unix => false,
         }
-    }
-
-    /// Whether a socket of it may take IPv4 clients too, unless it is told not to (`IPV6_V6ONLY`,
-    /// see `ipv6(7)`).
-    #[must_use]
-    pub const fn may_take_ipv4(self) -> bool {
-        matches!(self, Self::Inet6)
     }
 }
 

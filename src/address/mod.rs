@@ -3,16 +3,19 @@
 mod facts;
 mod family;
 mod form;
+mod parts;
 mod target;
 mod unix;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::path::Path;
 use std::str::FromStr;
 
 pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
 pub use self::form::{Feature, Form};
+pub use self::parts::Parts;
 pub(crate) use self::target::port_number;
 pub use self::target::{Purpose, Target};
 pub use self::unix::{SUN_PATH_MAX, UnixName};
@@ -81,6 +84,12 @@ impl Address {
             Self::Unix(name) => Some(name),
             Self::Inet(_) | Self::Inet6(_) => None,
         }
+    }
+
+    /// The file that has this name, if it is one.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        self.as_unix().and_then(UnixName::as_path)
     }
 
     /// Whether it leaves nothing for the kernel to choose: it has a name, or a port other than 0.

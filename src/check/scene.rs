@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
 use super::report::Cell;
-use crate::address::{Address, Form, UnixName};
+use crate::address::{Address, Form};
 use crate::error::{Error, Kind, Result};
 use crate::net::{self, ConnectOptions, ListenOptions, Listener, Peer, Stream};
 
@@ -93,7 +93,7 @@ impl Scene {
     /// Whether the addresses of the form are files.
     pub(super) fn has_files(&self) -> bool {
         let address = self.form.fresh(Path::new(""), "name");
-        address.as_unix().and_then(UnixName::as_path).is_some()
+        address.as_path().is_some()
     }
 
     pub(super) fn deadline(&self) -> Instant {

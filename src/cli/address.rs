@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 
 use super::values::family;
-use crate::address::{Address, Family, Target, UnixName, port_number};
+use crate::address::{Family, Parts, Target, port_number};
 use crate::error::{Error, Kind, Result};
 
 /// An address in its parts, in place of the word.
@@ -42,72 +42,34 @@ pub(super) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
 
 impl AddressParts {
     /// Whether the address is given in parts.
-    pub(crate) const fn is_given(&self) -> bool {
-        self.family.is_some() || self.path.is_some() || self.host.is_some() || self.port.is_some()
+    pub(crate) fn is_given(&self) -> bool {
+        self.parts() != Parts::default()
     }
 
-    /// The target that `word`, or else the parts, mean.
+    /// The target that `word` or the parts mean.
     pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
-        let usage = |shown: &dyn std::fmt::Display, cause: &str| {
-            Err(Error::because("address", shown, Kind::Usage, cause))
-        };
-        if let Some(word) = word {
-            if self.is_given() {
+        let parts = self.parts();
+        match word {
+            Some(word) if parts == Parts::default() => Target::parse(word),
+            Some(word) => {
                 let cause = "the address is given twice, as a word and by --family, --path, --host or --port";
-                return usage(&format!("{}", word.display()), cause);
+                Err(Error::because(
+                    "address",
+                    word.display(),
+                    Kind::Usage,
+                    cause,
+                ))
             }
-            return Target::parse(word);
-        }
-        if let Some(path) = &self.path {
-            return self.local_target(path);
-        }
-        let shown = format!(
-            "--family {} --host {} --port {}",
-            self.family.map_or("?", Family::name),
-            self.host.as_deref().unwrap_or("?"),
-            self.port.as_deref().unwrap_or("?")
-        );
-        match (self.family, &self.host, &self.port) {
-            (None, None, None) => usage(
-                &"none",
-                "an address is needed; see 'sok --help' for its forms",
-            ),
-            (Some(family), None, None) if !family.is_network() => {
-                usage(&format!("--family {family}"), "--path is missing")
-            }
-            (Some(family), ..) if !family.is_network() => {
-                usage(&shown, "this family has no host and port but a --path")
-            }
-            (_, _, None) => usage(&shown, "--port is missing"),
-            (_, None, _) => usage(&shown, "--host is missing"),
-            (family, Some(host), Some(port)) => {
-                let number = match port_number(port) {
-                    Ok(number) => number,
-                    Err(cause) => return usage(&shown, &cause),
-                };
-                Target::network(family, host.trim_matches(['[', ']']), number)
-            }
+            None => parts.target(),
         }
     }
 
-    fn local_target(&self, path: &OsString) -> Result<Target> {
-        let failed = |cause: String| {
-            Error::because(
-                "address",
-                format!("--path {}", path.display()),
-                Kind::Usage,
-                cause,
-            )
-        };
-        if let Some(family) = self.family.filter(|family| family.is_network()) {
-            return Err(failed(format!(
-                "{family} has no --path but --host and --port"
-            )));
+    fn parts(&self) -> Parts {
+        Parts {
+            family: self.family,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            port: self.port.clone(),
         }
-        let name = match path.as_bytes() {
-            [b'@', name @ ..] if !name.is_empty() => UnixName::abstract_name(name),
-            path => UnixName::path(path),
-        };
-        Ok(Target::Address(Address::Unix(name.map_err(failed)?)))
     }
 }

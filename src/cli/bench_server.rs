@@ -22,10 +22,8 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
     }
-    let folder = match args.family.is_network() {
-        true => None,
-        false => Some(own_folder()?),
-    };
+    let nowhere = args.family.nearby(Path::new(""), "s.sock");
+    let folder = nowhere.as_path().map(|_| own_folder()).transpose()?;
     let directory = folder.as_ref().map_or_else(|| Path::new(""), TempDir::path);
     let address = args.family.nearby(directory, "s.sock");
     block_on(until_signal(async {

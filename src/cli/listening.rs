@@ -19,7 +19,7 @@ pub(super) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
     if (args.mode.is_some() || args.owner.is_some()) && !targets.iter().any(is_file) {
         return Err(refused("--mode and --owner are for a socket file"));
     }
-    if args.v6only && !targets.iter().any(may_be_inet6) {
+    if args.v6only && !targets.iter().any(may_be_dual_stack) {
         return Err(refused("--v6only is for IPv6"));
     }
     let owner = args.owner.as_deref().map(owner).transpose()?;
@@ -54,15 +54,15 @@ pub(super) async fn listen(targets: &[Target], options: &ListenOptions) -> Resul
 }
 
 fn is_file(target: &Target) -> bool {
-    let name = target.as_address().and_then(Address::as_unix);
-    name.is_some_and(|name| name.as_path().is_some())
+    target.as_address().and_then(Address::as_path).is_some()
 }
 
-/// Whether it is an IPv6 address, or may stand for one.
-fn may_be_inet6(target: &Target) -> bool {
+/// Whether one socket may take clients of two families there, or a name may stand for such an
+/// address.
+fn may_be_dual_stack(target: &Target) -> bool {
     target
         .as_address()
-        .is_none_or(|address| address.family().may_take_ipv4())
+        .is_none_or(|address| address.family().facts().may_be_dual_stack)
 }
 
 /// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.

@@ -10,7 +10,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDe
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
-use crate::address::{Target, UnixName};
+use crate::address::Target;
 
 /// The first pause after a change: a file may be there a moment before its server listens.
 const FIRST: Duration = Duration::from_millis(1);
@@ -64,7 +64,7 @@ struct Changes {
 impl Changes {
     /// `None` where there is no file or no watch to be had: the pauses remain.
     fn of(target: &Target) -> Option<Self> {
-        let path = target.as_address()?.as_unix().and_then(UnixName::as_path)?;
+        let path = target.as_address()?.as_path()?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
         let mut changes = Self {
             path: path.to_owned(),

@@ -91,7 +91,7 @@ fn bound_by_client(plan: &Plan, outcome: &Outcome, cpus: usize) -> bool {
 fn waits_for_acknowledgements(outcome: &Outcome) -> bool {
     let delayed = |nanos: u64| (38_000_000..60_000_000).contains(&nanos);
     let near = |handshake: Duration| handshake < Duration::from_millis(10);
-    outcome.family.is_network()
+    outcome.family.facts().may_delay_small_sends
         && outcome.handshake.is_some_and(near)
         && outcome.times.is_some_and(|times| delayed(times.p50_ns))
 }

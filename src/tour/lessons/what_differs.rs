@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::Played;
-use crate::address::{Address, UnixName};
+use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::loops::Rule;
 use crate::net::{ListenOptions, Peer};
@@ -123,8 +123,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Audience>) -> Played {
 
 /// The mode of the file that names the socket, if one does.
 fn mode(address: &Address) -> Option<u32> {
-    let path = address.as_unix().and_then(UnixName::as_path)?;
-    let metadata = fs::metadata(path).ok()?;
+    let metadata = fs::metadata(address.as_path()?).ok()?;
     Some(metadata.permissions().mode() & 0o777)
 }
 

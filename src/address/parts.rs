@@ -1,0 +1,82 @@
+//! An address that is given in its parts.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Address, Family, Target, UnixName, port_number};
+use crate::error::{Error, Kind, Result};
+
+/// The parts of an address, as options give them: a family, and a path or a host and a port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The family; without one, the host or the path says it.
+    pub family: Option<Family>,
+    /// The socket file, byte by byte; `@NAME` is an abstract name.
+    pub path: Option<OsString>,
+    /// The host, by name or number.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<String>,
+}
+
+impl Parts {
+    /// The target that the parts mean.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if one is missing, or is not for the family.
+    pub fn target(&self) -> Result<Target> {
+        let Self {
+            family,
+            path,
+            host,
+            port,
+        } = self;
+        if let Some(path) = path {
+            return self.local_target(path);
+        }
+        let shown = format!(
+            "--family {} --host {} --port {}",
+            family.map_or("?", Family::name),
+            host.as_deref().unwrap_or("?"),
+            port.as_deref().unwrap_or("?")
+        );
+        match (family, host, port) {
+            (None, None, None) => Err(usage(
+                &"none",
+                "an address is needed; see 'sok --help' for its forms",
+            )),
+            (Some(family), None, None) if !family.is_network() => {
+                Err(usage(&format!("--family {family}"), "--path is missing"))
+            }
+            (Some(family), ..) if !family.is_network() => Err(usage(
+                &shown,
+                "this family has no host and port but a --path",
+            )),
+            (_, _, None) => Err(usage(&shown, "--port is missing")),
+            (_, None, _) => Err(usage(&shown, "--host is missing")),
+            (family, Some(host), Some(port)) => {
+                let number = port_number(port).map_err(|cause| usage(&shown, &cause))?;
+                Target::network(*family, host.trim_matches(['[', ']']), number)
+            }
+        }
+    }
+
+    fn local_target(&self, path: &OsStr) -> Result<Target> {
+        let shown = format!("--path {}", path.display());
+        if let Some(family) = self.family.filter(|family| family.is_network()) {
+            let cause = format!("{family} has no --path but --host and --port");
+            return Err(usage(&shown, &cause));
+        }
+        let name = match path.as_bytes() {
+            [b'@', name @ ..] if !name.is_empty() => UnixName::abstract_name(name),
+            path => UnixName::path(path),
+        };
+        let name = name.map_err(|cause| usage(&shown, &cause))?;
+        Ok(Target::Address(Address::Unix(name)))
+    }
+}
+
+fn usage(shown: &dyn Display, cause: &str) -> Error {
+    Error::because("address", shown, Kind::Usage, cause)
+}
