@@ -73,16 +73,15 @@ impl Target {
         };
         let (prefix, rest) = (utf8(&text[..colon])?, &text[colon + 1..]);
         let family = Family::from_prefix(prefix);
-        let is_local = family.is_some_and(|family| !family.is_network());
-        if is_local {
-            return unix(rest);
-        }
-        if let Some(url) = rest.strip_prefix(b"//") {
+        if family != Some(Family::Unix)
+            && let Some(url) = rest.strip_prefix(b"//")
+        {
             let is_known = family.is_some() || prefix == EITHER;
             return Err(not_a_url(prefix, is_known, &String::from_utf8_lossy(url)));
         }
         match family {
-            Some(family) => network(Some(family), utf8(rest)?),
+            Some(Family::Inet | Family::Inet6) => network(family, utf8(rest)?),
+            Some(Family::Unix) => unix(rest),
             None if prefix == EITHER => network(None, utf8(rest)?),
             None if rest.iter().all(|byte| byte.is_ascii_digit()) => network(None, utf8(text)?),
             None => Err(unknown_prefix(prefix, text, rest)),
