@@ -1,7 +1,7 @@
 //! TCP on loopback, on a machine whose congestion control paces: in a network where there is nobody
 //! else to have the ports.
 
-use crate::support::{Done, in_own_network, require_peer, required};
+use crate::support::{Done, in_own_network, require_peer, required, sok};
 
 /// Runs a script where TCP paces, if that is to be had.
 fn in_bbr_network(script: &str) -> Option<Done> {
@@ -9,21 +9,59 @@ fn in_bbr_network(script: &str) -> Option<Done> {
     in_own_network(&format!("ip link set lo up && {bbr} || exit 99; {script}"))
 }
 
+/// What the ends of a relayed connection have, each server and client with `option`; `None` where
+/// there is no such network.
+fn relayed_with(option: &str) -> Option<Done> {
+    // The program that serves the connection prints what the kernel knows of each.
+    let script = r#"
+        "$SOK" serve OPTION inet:127.0.0.1:2 --exec ss -tinHO & server=$!
+        "$SOK" relay OPTION inet6:[::1]:1 inet:127.0.0.1:2 & relay=$!
+        "$SOK" wait --timeout 60s inet6:[::1]:1 inet:127.0.0.1:2 &&
+            "$SOK" connect OPTION inet6:[::1]:1 < /dev/null
+        code=$?
+        kill $server $relay
+        exit $code"#;
+    in_bbr_network(&script.replace("OPTION", option))
+}
+
+#[test]
+fn each_end_has_the_congestion_control_that_was_asked_for() {
+    if !require_peer("ss") {
+        return;
+    }
+    let done = relayed_with("--congestion bbr");
+    if !required("a network with BBR", done.is_some()) {
+        return;
+    }
+    let done = done.unwrap();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let ends = |word: &str| done.text().lines().filter(|end| end.contains(word)).count();
+    assert!(ends(" bbr ") >= 4, "{}", done.text());
+    assert_eq!(ends(" reno "), 0, "{}", done.text());
+}
+
+#[test]
+fn a_congestion_control_that_cannot_be_had_is_refused_at_the_start() {
+    for (words, told) in [
+        (&["serve", "inet:127.0.0.1:0"][..], "take one of these: "),
+        (&["connect", "inet:127.0.0.1:1"], "take one of these: "),
+        (&["relay", "@a", "inet:127.0.0.1:1"], "take one of these: "),
+        (&["serve", "@a"], "--congestion is for TCP"),
+        (&["call", "@a"], "--congestion is for TCP"),
+        (&["relay", "@a", "@b"], "--congestion is for TCP"),
+    ] {
+        let done = sok(&[words, &["--congestion", "nothing"]].concat());
+        assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
+        assert!(done.stderr.contains(told), "{words:?}: {}", done.stderr);
+    }
+}
+
 #[test]
 fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
     if !require_peer("ss") {
         return;
     }
-    // The program that serves the connection prints what the kernel knows of each.
-    let script = r#"
-        "$SOK" serve inet:127.0.0.1:2 --exec ss -tinHO & server=$!
-        "$SOK" relay inet6:[::1]:1 inet:127.0.0.1:2 & relay=$!
-        "$SOK" wait --timeout 60s inet6:[::1]:1 inet:127.0.0.1:2 &&
-            "$SOK" connect inet6:[::1]:1 < /dev/null
-        code=$?
-        kill $server $relay
-        exit $code"#;
-    let done = in_bbr_network(script);
+    let done = relayed_with("");
     if !required("a network with BBR", done.is_some()) {
         return;
     }

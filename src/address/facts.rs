@@ -15,6 +15,8 @@ pub struct Facts {
     pub peer_is_process: bool,
     /// Whether small pieces may wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
     pub may_delay_small_sends: bool,
+    /// Whether what it sends is held back by a congestion control, see `tcp(7)`.
+    pub has_congestion_control: bool,
     /// Whether a socket of the family may take clients of another one too, unless it is told not to
     /// (`IPV6_V6ONLY`, see `ipv6(7)`).
     pub may_be_dual_stack: bool,
@@ -44,6 +46,7 @@ impl Family {
             has_reset: true,
             peer_is_process: false,
             may_delay_small_sends: true,
+            has_congestion_control: true,
             may_be_dual_stack: false,
             reach: "as far as it is routed",
         };
@@ -58,6 +61,7 @@ impl Family {
                 has_reset: false,
                 peer_is_process: true,
                 may_delay_small_sends: false,
+                has_congestion_control: false,
                 may_be_dual_stack: false,
                 reach: "this machine",
             },

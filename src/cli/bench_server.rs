@@ -14,7 +14,7 @@ use super::{block_on, until_signal};
 use crate::error::{Error, Kind, Result};
 use crate::loops::Stop;
 use crate::measure::{pin, serve};
-use crate::net::{ListenOptions, Listener};
+use crate::net::{Congestion, ListenOptions, Listener};
 use crate::offload::no_thread;
 
 /// Serves until the standard input ends, which it does with whoever measures.
@@ -29,7 +29,7 @@ pub(super) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     block_on(until_signal(async {
         let options = ListenOptions {
             // What the family costs any program on this machine is asked for.
-            pace_loopback: true,
+            congestion: Congestion::System,
             take_descriptors: false,
             ..ListenOptions::default()
         };

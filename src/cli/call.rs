@@ -44,7 +44,7 @@ pub(super) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         let cause = "--until TEXT is one line, without its newline";
         return Err(Error::because("call", &target, Kind::Usage, cause));
     }
-    let plan = plan(&args.dial, None)?;
+    let plan = plan(&target, &args.dial, None)?;
     let is_default = args.framing.framing.is_none()
         && args.lines.or(args.bytes).is_none()
         && args.until.is_empty();

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::args::{ConnectArgs, DialArgs};
+use super::congestion::congestion;
 use super::exit::Exit;
 use super::prompt::{self, Editor, Terminal};
 use super::standard::{self, Standard};
@@ -25,7 +26,7 @@ const PROMPT: &str = "> ";
 
 pub(super) fn run(args: ConnectArgs) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref())?;
-    let plan = plan(&args.dial, args.timeout)?;
+    let plan = plan(&target, &args.dial, args.timeout)?;
     let options = ExchangeOptions {
         no_half_close: args.no_half_close,
         keep_sending: args.keep_sending,
@@ -131,13 +132,18 @@ impl Drop for Output {
 }
 
 /// How to connect, as the options of every client say.
-pub(super) fn plan(args: &DialArgs, timeout: Option<Duration>) -> Result<ConnectPlan> {
+pub(super) fn plan(
+    target: &Target,
+    args: &DialArgs,
+    timeout: Option<Duration>,
+) -> Result<ConnectPlan> {
     let bind = args.bind.as_ref().map(own_address).transpose()?;
     Ok(ConnectPlan {
         bind,
         timeout,
         retry_for: args.retry_for,
-        keepalive: args.keepalive.keepalive(),
+        keepalive: args.tcp.keepalive(),
+        congestion: congestion(&args.tcp, "connect", &[target])?,
         ..ConnectPlan::default()
     })
 }

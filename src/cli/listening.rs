@@ -29,7 +29,7 @@ pub(super) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
         v6only: args.v6only,
         mode: args.mode.unwrap_or(default.mode),
         owner,
-        keepalive: args.keepalive.keepalive(),
+        keepalive: args.tcp.keepalive(),
         ..default
     })
 }

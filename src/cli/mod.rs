@@ -8,6 +8,7 @@ mod bench_output;
 mod bench_server;
 mod call;
 mod check;
+mod congestion;
 mod connect;
 mod descriptors;
 mod dump;

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::args::RelayArgs;
 use super::block_on;
+use super::congestion::congestion;
 use super::connect::own_address;
 use super::descriptors::{affordable, own_descriptors};
 use super::dump::{dump, is_file};
@@ -28,12 +29,15 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let words = std::iter::once(&args.listen_on).chain(&args.listen);
     let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
     let target = Target::parse(&args.target)?;
-    let options = listen_options(&args.socket, &targets)?;
+    let mut options = listen_options(&args.socket, &targets)?;
+    let all: Vec<&Target> = targets.iter().chain([&target]).collect();
+    options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
     let plan = ConnectPlan {
         bind: args.source.as_ref().map(own_address).transpose()?,
         timeout: args.connect_timeout,
         retry_for: args.retry_for,
         keepalive: options.keepalive,
+        congestion: options.congestion.clone(),
         ..ConnectPlan::default()
     };
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
+use super::congestion::congestion;
 use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::exit::Exit;
 use super::listening::{listen, listen_options};
@@ -47,6 +48,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(rule));
     let mut options = listen_options(&args.listen, &targets)?;
+    options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
     // No answer to a message has a use for them.
     options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
     let ServiceArgs {

@@ -8,7 +8,7 @@ use super::failures::Failures;
 use super::race::race;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, Kind, Result};
-use crate::net::{ConnectOptions, Keepalive, Stream, reaches};
+use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, reaches};
 use crate::offload::offload;
 
 /// How a target is connected to.
@@ -21,6 +21,8 @@ pub struct ConnectPlan {
     pub avoid: Option<Address>,
     /// When a server that has vanished is noticed.
     pub keepalive: Keepalive,
+    /// Which congestion control TCP has.
+    pub congestion: Congestion,
     /// How long one round may take: to resolve the name, and to try all its addresses.
     pub timeout: Option<Duration>,
     /// For how long to try again what may pass.
@@ -58,6 +60,7 @@ pub(super) async fn try_once(
         bind: plan.bind.clone(),
         deadline,
         keepalive: plan.keepalive,
+        congestion: plan.congestion.clone(),
     };
     let raced = race(addresses, &options).await;
     raced.map_err(|each| Failures::of(target, each))

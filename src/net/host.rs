@@ -13,7 +13,7 @@ use super::family;
 use super::faults::bind_error;
 use super::socket::Socket;
 use crate::address::{Address, Family};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Makes a socket of `family` and closes it, see `socket(2)`.
 ///
@@ -46,6 +46,33 @@ pub fn bind(address: &Address) -> Result<()> {
     let socket = Socket::open(address.family()).map_err(|e| bind_error(address, e.into()))?;
     let bound = bind_client(&socket, address);
     bound.map(drop).map_err(|r| bind_error(address, r))
+}
+
+/// Checks that TCP of this host has the congestion control `name`, and that this process may use it.
+///
+/// # Errors
+/// [`Kind::Usage`] if there is none of that name, and what else `setsockopt(2)` reports.
+pub fn check_congestion(name: &str) -> Result<()> {
+    let with = |family| {
+        Socket::open(family)?
+            .options()
+            .set_tcp_congestion(name.as_bytes())
+    };
+    let Some(error) = with(Family::Inet).or_else(|_| with(Family::Inet6)).err() else {
+        return Ok(());
+    };
+    let listed = |file| fs::read_to_string(format!("/proc/sys/net/ipv4/{file}")).ok();
+    let error = match error.kind() {
+        io::ErrorKind::NotFound => {
+            let cause = "this kernel has no such congestion control";
+            Error::because("set", format!("TCP_CONGESTION {name}"), Kind::Usage, cause)
+        }
+        _ => Error::new("set", format!("TCP_CONGESTION {name}"), error),
+    };
+    Err(match listed("tcp_allowed_congestion_control") {
+        Some(allowed) => error.with_hint(format!("take one of these: {}", allowed.trim())),
+        None => error,
+    })
 }
 
 /// A link-local IPv6 address of this host, see RFC 4291.

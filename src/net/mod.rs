@@ -36,9 +36,11 @@ pub use self::family::{exec_environment, is_left_behind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
 pub use self::holder::processes_with;
-pub use self::host::{LinkLocal, Obstacle, bind, create, link_local_addresses, obstacle};
+pub use self::host::{
+    LinkLocal, Obstacle, bind, check_congestion, create, link_local_addresses, obstacle,
+};
 pub use self::listener::Listener;
-pub use self::options::{ConnectOptions, Keepalive, ListenOptions, Owner};
+pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
 pub use self::peer::{Credentials, Peer};
 pub use self::pipe_ends::{Fed, PipeInput, PipeOutput};
 pub use self::reach::{reaches, refuse_unreachable};

@@ -33,10 +33,8 @@ pub struct ListenOptions {
     /// Whether a socket file is removed with its listener. Without it the file stays, as a server
     /// that was killed leaves it.
     pub remove_file: bool,
-    /// Whether TCP on a loopback address paces what it sends where the congestion control of the
-    /// system does, as BBR. Without it such connections get Reno: loopback is no network to spare,
-    /// and a timer for each segment makes bulk several times dearer.
-    pub pace_loopback: bool,
+    /// Which congestion control TCP has.
+    pub congestion: Congestion,
     /// When a client that has vanished is noticed.
     pub keepalive: Keepalive,
     /// Whether AF_UNIX clients may send descriptors with their bytes (`SCM_RIGHTS`, see `unix(7)`).
@@ -54,7 +52,7 @@ impl Default for ListenOptions {
             owner: None,
             reuse_address: true,
             remove_file: true,
-            pace_loopback: false,
+            congestion: Congestion::Auto,
             keepalive: Keepalive::default(),
             take_descriptors: true,
         }
@@ -70,6 +68,8 @@ pub struct ConnectOptions {
     pub deadline: Option<Instant>,
     /// When a server that has vanished is noticed.
     pub keepalive: Keepalive,
+    /// Which congestion control TCP has.
+    pub congestion: Congestion,
 }
 
 /// For how long a connection may be silent before its peer is asked whether it is still there.
@@ -107,4 +107,18 @@ impl Default for Keepalive {
     fn default() -> Self {
         Self::after(Duration::from_secs(60))
     }
+}
+
+/// Which congestion control TCP has: what decides how fast it sends, see `tcp(7)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// The system's; but on a loopback address Reno where the system's paces what it sends, as BBR
+    /// does. Loopback has no network to spare, and a timer for each segment makes bulk several times
+    /// dearer.
+    #[default]
+    Auto,
+    /// The system's.
+    System,
+    /// The one of this name, such as `cubic`.
+    Named(String),
 }

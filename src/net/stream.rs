@@ -37,7 +37,7 @@ impl Stream {
     ///
     /// A full AF_UNIX backlog is tried again until the deadline: somebody is there. TCP to a
     /// loopback address is not paced, see
-    /// [`ListenOptions::pace_loopback`](super::ListenOptions::pace_loopback).
+    /// [`Congestion`](super::Congestion).
     ///
     /// # Errors
     /// [`Kind::NobodyThere`], [`Kind::Denied`], [`Kind::TimedOut`], or what else the kernel tells.
@@ -48,7 +48,7 @@ impl Stream {
         let failed = |source: io::Error| family::connect_error(address, source);
         let socket = Socket::open(address.family()).map_err(failed)?;
         let family = family::of(address.family());
-        let prepared = family.prepare_client(socket.options(), address, options.keepalive);
+        let prepared = family.prepare_client(socket.options(), address, options);
         prepared.map_err(failed)?;
         let file = match &options.bind {
             Some(own) => bind_client(&socket, own).map_err(|r| bind_error(own, r))?,

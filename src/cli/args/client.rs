@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, KeepaliveArg, MESSAGES};
+use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, MESSAGES, TcpArgs};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, count_of_bytes, duration, some_time};
 
@@ -103,7 +103,7 @@ pub(crate) struct DialArgs {
     pub(crate) retry_for: Option<Duration>,
 
     #[command(flatten)]
-    pub(crate) keepalive: KeepaliveArg,
+    pub(crate) tcp: TcpArgs,
 }
 
 #[derive(Debug, Args)]

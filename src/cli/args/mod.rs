@@ -6,7 +6,7 @@ mod client;
 mod server;
 mod tour;
 
-use clap::builder::PossibleValue;
+use clap::builder::{NonEmptyStringValueParser, PossibleValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
@@ -22,18 +22,23 @@ const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
 
-/// When a peer that has vanished is noticed.
+/// What holds for TCP.
 #[derive(Debug, Args)]
 #[command(next_help_heading = CONNECTION)]
-pub(crate) struct KeepaliveArg {
+pub(crate) struct TcpArgs {
     /// Ask a TCP peer that was silent for this time whether it is still there; without an answer the
     /// connection fails after about the same time again. A client does not ask a server on loopback
     /// [default: 60s]
     #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
     keepalive: Option<Keepalive>,
+
+    /// The congestion control of TCP, such as cubic; auto is the system's, but Reno on loopback where
+    /// the system's paces, as bbr does [default: auto]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) congestion: Option<String>,
 }
 
-impl KeepaliveArg {
+impl TcpArgs {
     pub(crate) fn keepalive(&self) -> Keepalive {
         self.keepalive.unwrap_or_default()
     }

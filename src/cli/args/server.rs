@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, KeepaliveArg, MESSAGES};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs};
 use crate::cli::address::AddressParts;
 use crate::cli::values::{at_least_one, duration, mode, size, some_time, threads};
 
@@ -120,7 +120,7 @@ pub(crate) struct ListenArgs {
     pub(crate) owner: Option<String>,
 
     #[command(flatten)]
-    pub(crate) keepalive: KeepaliveArg,
+    pub(crate) tcp: TcpArgs,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use tokio::io::Interest;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::tcp::is_ending_at;
 use super::faults::Refusal;
-use super::options::{Keepalive, ListenOptions};
+use super::options::{ConnectOptions, ListenOptions};
 use super::peer::{Credentials, Peer};
 use super::sockaddr::{Encoded, decode, encode};
 use crate::address::{Address, Family};
@@ -71,7 +71,7 @@ pub(super) trait SocketFamily: Debug + Sync {
     // ---- A connection that a client makes ----
 
     /// Sets up a client's socket that is to connect to `address`.
-    fn prepare_client(&self, _: &Socket, _: &Address, _: Keepalive) -> io::Result<()> {
+    fn prepare_client(&self, _: &Socket, _: &Address, _: &ConnectOptions) -> io::Result<()> {
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use super::{ConnectFault, Received, SocketFamily};
 use crate::address::{Address, Family, Purpose};
 use crate::error::{Error, Kind};
 use crate::net::faults::Refusal;
-use crate::net::options::{Keepalive, ListenOptions};
+use crate::net::options::{Congestion, ConnectOptions, Keepalive, ListenOptions};
 use crate::net::peer::Peer;
 use crate::net::sockaddr::decode;
 
@@ -80,10 +80,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
         socket.set_tcp_nodelay(true)?;
-        if !options.pace_loopback {
-            unpace(socket, address, Purpose::Listen);
-        }
-        Ok(())
+        control(socket, address, Purpose::Listen, &options.congestion)
     }
 
     fn prepare_own_name(&self, socket: &Socket) -> io::Result<()> {
@@ -120,10 +117,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
         &self,
         socket: &Socket,
         address: &Address,
-        keepalive: Keepalive,
+        options: &ConnectOptions,
     ) -> io::Result<()> {
-        unpace(socket, address, Purpose::Connect);
-        keep_alive(socket, address, Purpose::Connect, keepalive)
+        control(socket, address, Purpose::Connect, &options.congestion)?;
+        keep_alive(socket, address, Purpose::Connect, options.keepalive)
     }
 
     fn connect_fault(&self, error: E) -> ConnectFault {
@@ -246,6 +243,21 @@ fn keep_alive(
 fn paces(socket: &Socket) -> bool {
     let name = socket.tcp_congestion();
     name.is_ok_and(|name| name.starts_with(b"bbr"))
+}
+
+/// Gives a socket for `address` its congestion control; the connections of a listener inherit it.
+fn control(
+    socket: &Socket,
+    address: &Address,
+    purpose: Purpose,
+    congestion: &Congestion,
+) -> io::Result<()> {
+    match congestion {
+        Congestion::Auto => unpace(socket, address, purpose),
+        Congestion::System => {}
+        Congestion::Named(name) => socket.set_tcp_congestion(name.as_bytes())?,
+    }
+    Ok(())
 }
 
 /// Takes the pacing from a TCP socket for a loopback address: there is no network to spare, and a
