@@ -48,6 +48,7 @@ mod escape;
 pub mod fuzzing;
 pub mod loops;
 pub mod measure;
+mod memory;
 pub mod net;
 mod offload;
 pub mod service;

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["loops"],
     &["transfer"],
     &["net"],
+    &["memory"],
     &["address"],
     &["offload"],
     &["error"],

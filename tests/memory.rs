@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Barrier;
 use std::thread;
 
-use crate::support::{Place, Process, RawStream, Server, noise, resident_kib};
+use crate::support::{Place, Process, RawListener, RawStream, Server, noise, resident_kib};
 
 /// A server that may have 256 MiB of address space in all.
 fn short_of_memory(place: &Place, options: &str) -> Server {
@@ -112,6 +112,33 @@ families!(what_all_clients_have_not_taken_is_bounded, |place| {
     other.send(b"hello");
     assert_eq!(other.take(5), b"hello");
 });
+
+families!(
+    what_the_targets_of_a_relay_have_not_taken_is_bounded,
+    |place| {
+        let deaf = RawListener::bind(place);
+        let (front, echo) = (Place::new(place.kind()), Place::new(place.kind()));
+        let echo = Server::start(&echo, &[]);
+        let word = front.word();
+        for target in [deaf.address(), echo.address()] {
+            let limited = ["relay", &word, target, "--copy", "--max-memory", "1KiB"];
+            let relay = Server::of(Process::sok(&limited));
+            let mut client = RawStream::connect(relay.address());
+            let chunk = noise(1 << 20);
+            // Nobody reads what comes back either.
+            while client.write_all(&chunk).is_ok() {}
+            relay
+                .stderr()
+                .wait_for("limit of 1024 bytes; raise --max-memory");
+            // The relay goes on, and what is taken at once needs no memory.
+            let mut other = RawStream::connect(relay.address());
+            other.send(b"hello");
+            if target == echo.address() {
+                assert_eq!(other.take(5), b"hello");
+            }
+        }
+    }
+);
 
 /// The bytes that a server has received, as its trace tells.
 fn received(trace: &str) -> usize {

@@ -12,12 +12,13 @@ use super::descriptors::{affordable, own_descriptors};
 use super::dump::{dump, is_file};
 use super::exit::Exit;
 use super::listening::listen_options;
+use super::memory::max_memory;
 use super::serve::{Server, limits, raise_descriptor_limit};
 use super::ui::Ui;
 use crate::address::{Address, Purpose, Target};
 use crate::client::{ConnectPlan, Waiting};
 use crate::error::{Error, Kind, Result};
-use crate::loops::OnHangup;
+use crate::loops::{MemoryLimit, OnHangup, Rule};
 use crate::net::{reaches, refuse_unreachable};
 use crate::service::Forward;
 use crate::transfer::Engine;
@@ -95,6 +96,10 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         on_hangup,
         ui,
     };
+    let memory = args
+        .max_memory
+        .unwrap_or_else(|| max_memory(Rule::default()));
+    let memory = MemoryLimit::new(memory);
     let served = block_on(async {
         let (idle_timeout, half_close_timeout) = (args.idle_timeout, args.half_close_timeout);
         server
@@ -107,6 +112,7 @@ pub(super) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                     engine,
                     idle_timeout,
                     half_close_timeout,
+                    memory,
                     dump,
                 })
             })

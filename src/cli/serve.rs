@@ -86,6 +86,7 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             raise_descriptor_limit();
         }
     }
+    let memory = MemoryLimit::new(memory);
     block_on(async {
         if let Some(mut command) = exec {
             let program = command.remove(0);
@@ -97,14 +98,14 @@ pub(super) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
                         arguments: command,
                         stop,
                         grace,
+                        memory,
                     })
                 })
                 .await;
         }
         if let Some(path) = send {
-            return server.run(|stop| SendFile::new(path, stop)).await;
+            return server.run(|stop| SendFile::new(path, stop, memory)).await;
         }
-        let memory = MemoryLimit::new(memory);
         if let Some(text) = text {
             let answer = suffix(text.into_vec());
             return server.run(|_| Ok(messages(rule, answer, memory))).await;

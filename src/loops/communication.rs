@@ -6,9 +6,9 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::framing::{Inbox, Rule};
-use super::memory::{Kept, MemoryLimit};
 use super::service::Connection;
 use crate::error::{Error, Result};
+use crate::memory::{Kept, MemoryLimit};
 use crate::net::Stream;
 
 /// What one receive takes at most, and what is answered before it is sent.

@@ -1,9 +1,8 @@
 //! What a message is: a stream has none, so both ends agree on where one ends.
 
+use crate::memory::{Kept, MemoryLimit};
 use std::io::{self, BufRead};
 use std::ops::Range;
-
-use super::memory::{Kept, MemoryLimit};
 
 /// How messages are told apart in a stream of bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use super::orphans::{Awaited, spawn};
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Stop};
+use crate::memory::MemoryLimit;
 use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
 use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 
@@ -44,6 +45,8 @@ pub struct Exec {
     /// How long a client may take to end after the program and its output have ended. What it still
     /// sends meanwhile is received and discarded, so that no reset destroys what it has yet to read.
     pub grace: Duration,
+    /// Bounds what all connections keep that a side did not take at once.
+    pub memory: MemoryLimit,
 }
 
 /// While a stop is requested, a client that has the whole reply and sends nothing for so long is not
@@ -57,7 +60,7 @@ impl Service for Exec {
         let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
         let mut group = Group::of(pid);
-        let mut transfer = PipeTransfer::new(&stream, Some(input), output);
+        let mut transfer = PipeTransfer::new(&stream, Some(input), output, &self.memory);
         let passed = counting(connection);
         let broken = |operation, error| Error::new(operation, connection.peer(), error);
         let (mut status, mut fault, mut finished) = (None, None, false);

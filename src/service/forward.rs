@@ -1,5 +1,6 @@
 //! Forwards each connection to a target of any family.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::address::{Address, Target};
 use crate::client::{ConnectPlan, Waiting};
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service};
+use crate::memory::MemoryLimit;
 use crate::net::{Peer, Stream};
 use crate::service::Dump;
 use crate::transfer::{End, Engine, Fault, Options, Tap, transfer};
@@ -36,6 +38,8 @@ pub struct Forward {
     pub idle_timeout: Option<Duration>,
     /// After how long without a byte a connection is given up of which one side has ended.
     pub half_close_timeout: Option<Duration>,
+    /// Bounds what all connections keep that a side did not take at once.
+    pub memory: MemoryLimit,
     /// Where the traffic is shown; then it is copied.
     pub dump: Option<Arc<Dump>>,
 }
@@ -63,6 +67,7 @@ impl Service for Forward {
             engine: self.engine,
             idle: self.idle_timeout,
             half_close: self.half_close_timeout,
+            memory: Some(&self.memory),
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
         };
         let moved = transfer(&near, &far, options, count).await;
@@ -102,6 +107,12 @@ impl Forward {
 }
 
 fn told(fault: Fault, peer: &Peer, target: &Address) -> Error {
+    if let Fault::Broken(_, _, source) = &fault
+        && source.kind() == io::ErrorKind::QuotaExceeded
+    {
+        let error = Error::because("forward", target, Kind::Other, source.to_string());
+        return error.with_hint("raise --max-memory");
+    }
     match fault {
         Fault::Broken(End::Near, operation, source) => Error::new(operation, peer, source),
         Fault::Broken(End::Far, operation, source) => Error::new(operation, target, source),

@@ -14,6 +14,7 @@ use nix::unistd::{AccessFlags, access};
 use super::counting;
 use crate::error::{Error, Kind, Result};
 use crate::loops::{Connection, Service, Stop};
+use crate::memory::MemoryLimit;
 use crate::net::{PipeOutput, Stream, is_refused};
 use crate::offload::offload;
 use crate::transfer::{PipeEvent, PipeTransfer};
@@ -27,6 +28,7 @@ const COPY_BUFFER: usize = 64 * 1024;
 pub struct SendFile {
     path: PathBuf,
     stop: Stop,
+    memory: MemoryLimit,
 }
 
 /// What was at the path.
@@ -43,8 +45,8 @@ impl SendFile {
     ///
     /// # Errors
     /// What opening it reports now, before any client comes.
-    pub fn new(path: PathBuf, stop: Stop) -> Result<Self> {
-        let service = Self { path, stop };
+    pub fn new(path: PathBuf, stop: Stop, memory: MemoryLimit) -> Result<Self> {
+        let service = Self { path, stop, memory };
         if fs::metadata(&service.path).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(service.failed("open", io::ErrorKind::IsADirectory.into()));
         }
@@ -142,7 +144,7 @@ impl SendFile {
             Err(error)
         };
         let fifo = PipeOutput::of_fifo(fifo).map_err(|error| self.failed("open", error))?;
-        let mut transfer = PipeTransfer::new(stream, None, fifo);
+        let mut transfer = PipeTransfer::new(stream, None, fifo, &self.memory);
         let passed = counting(connection);
         let mut is_draining = false;
         while !transfer.output_ended() {

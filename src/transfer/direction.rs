@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::pipe::Pipe;
 use super::{End, Tap};
+use crate::memory::{Kept, MemoryLimit};
 use crate::net::{Stream, Yielding, is_refused};
 
 /// What one receive of messages takes at most.
@@ -64,7 +65,7 @@ pub(super) struct Direction<'a> {
     /// The last pieces in a row that speak for the other flow: full messages, small ones of a stream.
     streak: u8,
     /// What the other end did not take at once.
-    unsent: Vec<u8>,
+    unsent: Kept,
     /// The pipe that holds bytes of it; an empty one is in the pool.
     pipe: Option<Pipe>,
     /// Whether to yield to who sends, and to who receives.
@@ -74,7 +75,8 @@ pub(super) struct Direction<'a> {
 }
 
 impl<'a> Direction<'a> {
-    pub(super) fn new(engine: Engine, tap: Option<(End, Tap<'a>)>) -> Self {
+    /// What the other end does not take counts in `memory`.
+    pub(super) fn new(engine: Engine, memory: MemoryLimit, tap: Option<(End, Tap<'a>)>) -> Self {
         let state = State::Running;
         Self {
             state,
@@ -82,7 +84,7 @@ impl<'a> Direction<'a> {
             passed: 0,
             flow: Flow::Messages,
             streak: 0,
-            unsent: Vec::new(),
+            unsent: Kept::new(memory),
             pipe: None,
             yielding: <(Yielding, Yielding)>::default(),
             tap,
@@ -165,10 +167,8 @@ impl<'a> Direction<'a> {
             let sent = ready!(to.poll_send(cx, &self.unsent));
             let sent = sent.map_err(|error| (End::Far, "send", error))?;
             self.passed += sent as u64;
-            self.unsent.drain(..sent);
+            self.unsent.consume(sent);
         }
-        // Idle from here on: the buffer is the thread's again.
-        self.unsent = Vec::new();
         let room = match self.flow {
             Flow::Messages => PIECE,
             Flow::CopiedStream | Flow::SplicedStream => STREAM_PIECE,
@@ -183,7 +183,8 @@ impl<'a> Direction<'a> {
                 let sent = to.try_send(&buffer[..count]);
                 let sent = sent.map_err(|error| (End::Far, "send", error))?;
                 self.passed += sent as u64;
-                self.unsent.extend_from_slice(&buffer[sent..count]);
+                let kept = self.unsent.push(&buffer[sent..count], 0);
+                kept.map_err(|error| (End::Far, "send", error))?;
             }
             Poll::Ready(Ok(count))
         });
@@ -286,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_becomes_messages_after_four_small_pieces_in_a_row() -> io::Result<()> {
         let ((from, _client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
-        let mut direction = Direction::new(Engine::Adaptive, None);
+        let mut direction = Direction::new(Engine::Adaptive, MemoryLimit::default(), None);
         let mut flow_after = |count, pieces| {
             (0..pieces).for_each(|_| direction.see(count, &from, &to));
             direction.flow
@@ -301,6 +302,23 @@ mod tests {
             assert_eq!(flow_after(SMALL_PIECE - 1, 3), Flow::SplicedStream);
             assert_eq!(flow_after(SMALL_PIECE - 1, 1), Flow::Messages);
         }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_is_bounded_and_given_back() -> io::Result<()> {
+        let ((from, client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
+        let memory = MemoryLimit::new(1000);
+        let mut direction = Direction::new(Engine::Copy, memory.clone(), None);
+        let bytes = vec![7; 4 << 20];
+        let refused = tokio::select! {
+            moved = poll_fn(|cx| direction.poll(cx, &from, &to)) => moved.map_err(|(_, _, e)| e),
+            sent = client.send_all(&bytes) => sent,
+        };
+        let kind = refused.map_err(|error| error.kind());
+        assert_eq!(kind, Err(io::ErrorKind::QuotaExceeded));
+        drop(direction);
+        assert_eq!(memory.taken(), 0);
         Ok(())
     }
 
@@ -333,7 +351,7 @@ mod tests {
             for flags in [PollFlags::POLLPRI, ended] {
                 poll(&mut [PollFd::new(from.as_fd(), flags)], PollTimeout::NONE)?;
             }
-            let mut direction = Direction::new(Engine::Adaptive, None);
+            let mut direction = Direction::new(Engine::Adaptive, MemoryLimit::default(), None);
             direction.flow = Flow::SplicedStream;
             let moved = poll_fn(|cx| direction.poll(cx, &from, &to)).await;
             moved.map_err(|(_, _, error)| error)?;

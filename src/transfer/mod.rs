@@ -18,6 +18,7 @@ use self::direction::Direction;
 pub use self::direction::Engine;
 pub(crate) use self::idle::unless_idle;
 pub use self::pipes::{PipeEvent, PipeTransfer};
+use crate::memory::MemoryLimit;
 use crate::net::Stream;
 
 /// The bytes that passed, each way.
@@ -64,6 +65,8 @@ pub struct Options<'a> {
     pub idle: Option<Duration>,
     /// After how long without a byte it is given up when one end has ended, and the other has not.
     pub half_close: Option<Duration>,
+    /// Where counts what the ends do not take at once; by default each transfer has a limit of its own.
+    pub memory: Option<&'a MemoryLimit>,
     /// Who sees the bytes; then they are all copied.
     pub tap: Option<Tap<'a>>,
 }
@@ -74,6 +77,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("engine", &self.engine)
             .field("idle", &self.idle)
             .field("half_close", &self.half_close)
+            .field("memory", &self.memory)
             .field("tapped", &self.tap.is_some())
             .finish()
     }
@@ -99,11 +103,13 @@ pub async fn transfer(
         engine,
         idle,
         half_close,
+        memory,
         tap,
     } = options;
+    let memory = memory.cloned().unwrap_or_default();
     let engine = if tap.is_some() { Engine::Copy } else { engine };
-    let mut there = Direction::new(engine, tap.map(|tap| (End::Near, tap)));
-    let mut back = Direction::new(engine, tap.map(|tap| (End::Far, tap)));
+    let mut there = Direction::new(engine, memory.clone(), tap.map(|tap| (End::Near, tap)));
+    let mut back = Direction::new(engine, memory, tap.map(|tap| (End::Far, tap)));
     let (moved, is_half_closed) = (AtomicU64::new(0), AtomicBool::new(false));
     // An end that has ended says nothing more when it is received from, but it may yet be reset, or
     // be closed for what is sent to it too.

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 
+use crate::memory::Kept;
 use crate::net::Spare;
 
 /// What a pipe should hold: TCP gives much at a time.
@@ -108,12 +109,18 @@ impl Pipe {
     ///
     /// # Errors
     /// What `read(2)` reports, and `UnexpectedEof` if it held less.
-    pub(super) fn take_out(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let read = (&self.exit).take(self.held as u64).read_to_end(bytes)?;
-        if read < self.held {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    pub(super) fn take_out(&mut self, bytes: &mut Kept) -> io::Result<()> {
+        let mut piece = [0; 4096];
+        while self.held > 0 {
+            let most = piece.len().min(self.held);
+            match (&self.exit).read(&mut piece[..most])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    bytes.push(&piece[..count], self.held)?;
+                    self.held -= count;
+                }
+            }
         }
-        self.held = 0;
         Ok(())
     }
 

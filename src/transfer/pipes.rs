@@ -6,6 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::Passed;
+use crate::memory::{Kept, MemoryLimit};
 use crate::net::{Fed, PipeInput, PipeOutput, Stream, is_refused};
 
 /// What is copied at once.
@@ -48,7 +49,7 @@ pub struct PipeTransfer<'a> {
 }
 
 /// One way of the bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Way {
     passed: u64,
     copies: bool,
@@ -57,10 +58,20 @@ struct Way {
     is_unsure: bool,
     is_wide: bool,
     /// What was read and could not be written at once.
-    unsent: Vec<u8>,
+    unsent: Kept,
 }
 
 impl Way {
+    const fn new(memory: MemoryLimit) -> Self {
+        Self {
+            passed: 0,
+            copies: false,
+            is_unsure: false,
+            is_wide: false,
+            unsent: Kept::new(memory),
+        }
+    }
+
     /// Whether it has just become a stream.
     const fn is_bulk_now(&mut self) -> bool {
         let now = !self.is_wide && self.passed >= BULK;
@@ -83,27 +94,25 @@ impl Way {
         }
         stream.poll_receive(cx, buffer)
     }
-
-    /// Forgets so many bytes, which were taken; it holds no memory while it is empty.
-    fn taken(&mut self, count: usize) {
-        self.unsent.drain(..count);
-        if self.unsent.is_empty() {
-            self.unsent = Vec::new();
-        }
-    }
 }
 
 impl<'a> PipeTransfer<'a> {
-    /// From `stream` to `input`, if there is one, and from `output` to `stream`.
+    /// From `stream` to `input`, if there is one, and from `output` to `stream`. What is copied and
+    /// not taken at once counts in `memory`.
     #[must_use]
-    pub fn new(stream: &'a Stream, input: Option<PipeInput>, output: PipeOutput) -> Self {
+    pub fn new(
+        stream: &'a Stream,
+        input: Option<PipeInput>,
+        output: PipeOutput,
+        memory: &MemoryLimit,
+    ) -> Self {
         Self {
             stream,
             input,
             output: Some(output),
             peer_ended: false,
-            there: Way::default(),
-            back: Way::default(),
+            there: Way::new(memory.clone()),
+            back: Way::new(memory.clone()),
         }
     }
 
@@ -223,7 +232,7 @@ impl<'a> PipeTransfer<'a> {
                 Ok(Fed::Closed | Fed::Stopped) => {
                     self.input = None;
                     self.there.is_unsure = true;
-                    self.there.unsent = Vec::new();
+                    self.there.unsent.clear();
                 }
                 Err(error) => return self.broken("receive", error),
             }
@@ -242,7 +251,7 @@ fn poll_copy_back(
     if way.unsent.is_empty() {
         let read = BUFFER.with_borrow_mut(|buffer| {
             let count = ready!(output.poll_read(cx, buffer))?;
-            way.unsent.extend_from_slice(&buffer[..count]);
+            way.unsent.push(&buffer[..count], 0)?;
             Poll::Ready(io::Result::Ok(count))
         });
         if ready!(read)? == 0 {
@@ -250,7 +259,7 @@ fn poll_copy_back(
         }
     }
     let sent = ready!(stream.poll_send(cx, &way.unsent))?;
-    way.taken(sent);
+    way.unsent.consume(sent);
     Poll::Ready(Ok(sent))
 }
 
@@ -267,13 +276,13 @@ fn poll_copy_there(
     }
     while !way.unsent.is_empty() {
         match ready!(input.poll_write(cx, &way.unsent))? {
-            Fed::Bytes(count) => way.taken(count),
+            Fed::Bytes(count) => way.unsent.consume(count),
             closed => return Poll::Ready(Ok(closed)),
         }
     }
     let received = BUFFER.with_borrow_mut(|buffer| {
         let count = ready!(way.poll_receive(cx, stream, buffer))?;
-        way.unsent.extend_from_slice(&buffer[..count]);
+        way.unsent.push(&buffer[..count], 0)?;
         Poll::Ready(io::Result::Ok(count))
     });
     received.map_ok(Fed::Bytes)

@@ -315,6 +315,7 @@ mod tests {
                     "connect_timeout",
                     "source",
                     "keepalive",
+                    "congestion",
                 ],
             ),
             (
@@ -322,6 +323,7 @@ mod tests {
                 &[
                     "idle_timeout",
                     "half_close_timeout",
+                    "max_memory",
                     "no_half_close",
                     "keep_sending",
                     "dump",

@@ -158,6 +158,11 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "ADDRESS", help_heading = CONNECTION)]
     pub(crate) source: Option<OsString>,
 
+    /// Memory for what all peers together do not take at once; a connection that needs more is cut off
+    /// [default: 256MiB; a quarter of the memory at most]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = EXCHANGE)]
+    pub(crate) max_memory: Option<usize>,
+
     /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE, which SIGHUP
     /// opens anew; it is then copied. A reader that falls more than 16 MiB behind misses traffic,
     /// and the dump says how much

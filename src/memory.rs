@@ -64,7 +64,7 @@ impl Default for MemoryLimit {
 /// Bytes kept for one connection, which count as long as they are kept. It holds no memory while
 /// it is empty, and where there is no memory it says so.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     space: Space,
     /// Which of it are kept.
     range: Range<usize>,
@@ -74,7 +74,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) const fn new(limit: MemoryLimit) -> Self {
+    pub(crate) const fn new(limit: MemoryLimit) -> Self {
         Self {
             space: Space::Heap(Vec::new()),
             range: 0..0,
@@ -84,7 +84,7 @@ impl Kept {
     }
 
     /// Adds `more` at the end. Room for bytes to come is made ahead as far as `most` in all.
-    pub(super) fn push(&mut self, more: &[u8], most: usize) -> io::Result<()> {
+    pub(crate) fn push(&mut self, more: &[u8], most: usize) -> io::Result<()> {
         let (length, needed) = (self.len(), self.len() + more.len());
         if needed > self.space.len() {
             let ahead = length / 2 * 3;
@@ -107,7 +107,7 @@ impl Kept {
     }
 
     /// Drops the first `count` bytes.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         self.range.start += count;
         if self.is_empty() {
             self.clear();
@@ -115,7 +115,7 @@ impl Kept {
     }
 
     /// Drops all, and gives the memory back.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.space = Space::Heap(Vec::new());
         self.range = 0..0;
         self.limit.give_back(std::mem::take(&mut self.counted));
