@@ -3,7 +3,7 @@
 //! It is not position-independent: to relocate it at each start would touch 17 pages and take a
 //! twelfth of the time of a whole `sok call`. The stack, the heap and the C library have random
 //! addresses all the same, and no code of ours is unsafe. With `SOK_PIE=1` in the environment of the
-//! build the program itself has one too, as the rules of some distributions want it.
+//! build the program itself gets one too, as some distributions require.
 //!
 //! The unwinder is linked in, as no other library of it is wanted.
 //! The standard library uses the unwinder to print where a panic came from. The linker takes it

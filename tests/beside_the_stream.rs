@@ -71,8 +71,10 @@ fn what_follows_an_open_file_is_answered() {
         run(kind, |place| {
             let (echo, other) = (Server::start(place, &[]), Place::new(kind));
             let relay = relay(&other, &echo, &[]);
+            let served = Place::new(kind);
+            let program = Server::of(Process::sok(&["serve", &served.word(), "--exec", "cat"]));
             let file = std::fs::File::open("/dev/null").unwrap();
-            for server in [&echo, &relay] {
+            for server in [&echo, &relay, &program] {
                 let mut client = RawStream::connect(server.address());
                 client.send(b"a");
                 assert_eq!(client.take(1), b"a");

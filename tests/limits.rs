@@ -214,3 +214,39 @@ fn a_client_whose_name_fills_its_room_is_served() {
         assert_eq!(reply, b"hello");
     });
 }
+
+#[test]
+fn a_wait_without_descriptors_says_so_and_ends() {
+    run(Kind::Abstract, |place| {
+        let word = place.word();
+        for limit in DESCRIPTORS {
+            let arguments = ["wait", &word, "--timeout", "0s"];
+            let Some(done) = done(place, &format!("--nofile={limit}"), &arguments) else {
+                return;
+            };
+            // Whoever has the descriptors finds nobody there.
+            let lacks = done.stderr.contains("ulimit -n");
+            assert!(
+                lacks || done.stderr.contains("no server"),
+                "{}",
+                done.stderr
+            );
+            assert!(!lacks || done.code == 1, "{limit}: {}", done.stderr);
+        }
+    });
+}
+
+families!(a_limit_of_file_sizes_ends_no_server, |place| {
+    let script = r#"ulimit -f 1; exec "$SOK" relay "$1" "$2" --dump "$3""#;
+    let (front, echo) = (Place::new(place.kind()), Server::start(place, &[]));
+    let dump = front.path("dump").display().to_string();
+    let arguments = [&*front.word(), echo.address(), &*dump];
+    let relay = Server::of(Process::sh(script, &arguments));
+    let mut client = RawStream::connect(relay.address());
+    let bytes = vec![b'x'; 20_000];
+    for _ in 0..2 {
+        client.send(&bytes);
+        assert_eq!(client.take(bytes.len()), bytes);
+    }
+    relay.stderr().wait_for("the dump cannot be written");
+});

@@ -6,7 +6,7 @@ use std::{fmt, io, mem, panic};
 use super::exit::Exit;
 use super::standard;
 use super::ui::Ui;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::net::{SPARE_SHARE, connected_pair};
 
 /// What an event loop opens beside the pair that signals come through: its epoll twice, what wakes
@@ -15,6 +15,8 @@ const EVENT_LOOP: usize = 4;
 /// What a server takes for its first connection, at most: the client, the target, the name
 /// look-up, the pipes to splice through or to a program.
 pub(super) const FIRST_CONNECTION: usize = 8;
+/// What a wait takes for a try: the socket, and the watch on its file.
+pub(super) const WAIT: usize = 2;
 /// What a check of the host has open at once, with its event loop.
 pub(super) const CHECK: usize = 16;
 /// What the tour has open at once, with its event loop: lesson 7 has the most connections.
@@ -56,17 +58,26 @@ pub(super) fn need(
         .map_err(|error| lacking(count, Error::new(operation, address, error)))
 }
 
+/// What the runtime says when it panics so, before the error.
+const NO_PAIR: &str = "failed to create UnixStream:";
+
 /// Until [`end_explaining`]: where the runtime cannot begin, the program ends with an error that says
 /// why. The runtime panics where it cannot have the pair of sockets that signals come through. To ask
-/// for all that it needs before it starts would cost each `sok call` twelve system calls.
+/// for all that it needs before it starts would cost each `sok call` 12 system calls.
 pub(super) fn explain_a_missing_event_loop(ui: Ui) {
     let otherwise = panic::take_hook();
-    panic::set_hook(Box::new(move |panicked| match need_event_loop() {
-        Err(error) => {
-            ui.failed(&error);
-            Exit::from(&error).leave()
-        }
-        Ok(()) => otherwise(panicked),
+    panic::set_hook(Box::new(move |panicked| {
+        let text = panicked.payload().downcast_ref::<String>();
+        let Some(cause) = text.and_then(|text| text.strip_prefix(NO_PAIR)) else {
+            return otherwise(panicked);
+        };
+        let error = need_event_loop().err();
+        // What was short may have come back since.
+        let error = error.unwrap_or_else(|| {
+            Error::because("start", "the event loop", Kind::Other, cause.trim())
+        });
+        ui.failed(&error);
+        Exit::from(&error).leave()
     }));
 }
 

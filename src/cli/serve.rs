@@ -20,7 +20,9 @@ use super::ui::Ui;
 use super::{block_on, is_init};
 use crate::address::Target;
 use crate::error::{Error, Kind, Result};
-use crate::loops::{Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop};
+use crate::loops::{
+    Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop, outlive_file_limit,
+};
 use crate::net::ListenOptions;
 use crate::service::{
     Converse, Exec, IdleLimit, Register, Registered, SendFile, Service, Spread, discard, echo,
@@ -149,6 +151,7 @@ impl Server {
     ) -> Result<Exit> {
         let stop = Stop::on_signals(self.on_hangup)
             .map_err(|error| Error::new("watch", "signals", error))?;
+        outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
         let register = Register::default();
         on_request(register.clone(), self.ui)?;
         if is_init() {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::address::as_one_word;
 use super::args::WaitArgs;
+use super::descriptors::{WAIT, need};
 use super::exit::Exit;
 use super::program::{check_program, not_run};
 use super::{block_on, until_killed};
@@ -38,6 +39,9 @@ pub(super) fn run(args: &WaitArgs) -> Result<Exit> {
         check_program(program)?;
     }
     let waited = async {
+        // Nobody else gives back what this process lacks from the start.
+        let shown: Vec<String> = targets.iter().map(Target::to_string).collect();
+        need(WAIT, "wait", shown.join(" "))?;
         wait(&targets, &plan).await?;
         Ok(Exit::Done)
     };

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
+use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM, SIGINT and SIGHUP as they come, but for those that were ignored when the process
@@ -21,14 +22,13 @@ impl EndSignals {
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
     pub(crate) fn watch() -> io::Result<Self> {
-        let ignored = ignored();
         let kinds = [
             SignalKind::terminate(),
             SignalKind::interrupt(),
             SignalKind::hangup(),
         ];
-        let kinds = kinds.into_iter();
-        let heard = kinds.filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let ignored = ignored();
+        let heard = kinds.into_iter().filter(|kind| !is_in(ignored, *kind));
         let watched = heard.map(|kind| Ok((kind, signal(kind)?)));
         watched.collect::<io::Result<_>>().map(Self)
     }
@@ -45,6 +45,27 @@ impl EndSignals {
         })
         .await
     }
+}
+
+/// From now on a write beyond the limit of a file's size (`RLIMIT_FSIZE`) fails with `EFBIG`, where
+/// SIGXFSZ would end the process. What it starts has the signal as before.
+///
+/// # Errors
+/// What `sigaction(2)` reports.
+///
+/// # Panics
+/// Outside a tokio runtime with its I/O driver enabled.
+pub(crate) fn outlive_file_limit() -> io::Result<()> {
+    let kind = SignalKind::from_raw(SIGXFSZ);
+    match is_in(ignored(), kind) {
+        true => Ok(()),
+        // The runtime keeps its handler.
+        false => signal(kind).map(drop),
+    }
+}
+
+fn is_in(signals: u64, kind: SignalKind) -> bool {
+    signals >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 /// The signals that this process ignores, each a bit, as `SigIgn` in `proc_pid_status(5)`. Where
