@@ -1,4 +1,4 @@
-//! What went wrong: operation, address, cause, and the way out.
+//! What went wrong: operation, address, cause, and what to do.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// A failure, printed on one line as `operation address: cause; way out`, with control characters
+/// A failure, printed on one line as `operation address: cause; hint`, with control characters
 /// and invisible ones written as `\xNN`.
 ///
 /// ```
@@ -112,7 +112,7 @@ impl Error {
         self
     }
 
-    /// The same failure with the way out of it.
+    /// The same failure with what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
@@ -143,7 +143,7 @@ impl Error {
         &self.0.address
     }
 
-    /// The way out, where there is one to tell.
+    /// What to do about it, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()

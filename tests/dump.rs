@@ -185,7 +185,7 @@ families!(a_hangup_has_the_file_of_a_dump_opened_anew, |place| {
     }
 });
 
-families!(a_dump_that_cannot_be_opened_tells_the_way_out, |place| {
+families!(a_dump_that_cannot_be_opened_says_what_to_do, |place| {
     let directory = place.directory().to_str().unwrap();
     let done = sok(&["relay", &place.word(), "@nobody", "--dump", directory]);
     assert_eq!(done.code, 1, "{}", done.stderr);

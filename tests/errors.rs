@@ -1,4 +1,4 @@
-//! Each failure: its exit code, and one line that says operation, address, cause and way out.
+//! Each failure: its exit code, and one line that says operation, address, cause and what to do.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -35,13 +35,8 @@ fn clients(address: &str) -> [Vec<&str>; 2] {
 families!(nobody_there_is_3, |place| {
     let nobody = place.nobody();
     for words in clients(&nobody.address) {
-        let way_out = "; start the server, or check the ";
-        assert_fails(
-            &sok(&words),
-            3,
-            &nobody.address,
-            &["sok: connect ", way_out],
-        );
+        let hint = "; start the server, or check the ";
+        assert_fails(&sok(&words), 3, &nobody.address, &["sok: connect ", hint]);
     }
 });
 

@@ -43,7 +43,7 @@ pub struct Answer {
     pub listeners: Vec<Process>,
     /// Why the connection failed, or why no process can be seen.
     pub reason: Option<String>,
-    /// The way out of a failure, where there is one to tell.
+    /// What to do about a failure, if that is known.
     pub hint: Option<String>,
 }
 

@@ -54,8 +54,8 @@ pub(super) async fn long_name(scene: &Scene) -> Result<Tried> {
         let longer = scene.form.fresh(&deep, &name);
         fs::create_dir(&deep).map_err(broken("make the directory of", &longer))?;
         let connection = scene.connection(&longer).await;
-        let way_out = format!("mount /proc, or keep paths to {SUN_PATH_MAX} bytes");
-        exchange(&connection.map_err(|error| error.with_hint(way_out))?).await?;
+        let hint = format!("mount /proc, or keep paths to {SUN_PATH_MAX} bytes");
+        exchange(&connection.map_err(|error| error.with_hint(hint))?).await?;
         let length = deep.join(name).as_os_str().len();
         lengths.push(format!("{length} bytes by way of its directory"));
     }

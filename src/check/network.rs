@@ -52,7 +52,7 @@ pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     let names = names.join(", ");
     match all.iter().any(|address| own(&address)) {
         true => Ok(Tried::found(names)),
-        false => Ok(Tried::Not(format!("localhost is {names} alone"))),
+        false => Ok(Tried::Not(format!("localhost is {names} only"))),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Cell {
     pub found: Option<String>,
     /// Why it fails, or why it was not tried.
     pub reason: Option<String>,
-    /// The way out of a failure, where there is one to tell.
+    /// What to do about a failure, if that is known.
     pub hint: Option<String>,
 }
 

@@ -158,7 +158,7 @@ impl Scene {
         let mut reason = format!("{}: {}", error.operation(), error.cause());
         let hint = if let Some(obstacle) = net::obstacle(self.form.family()) {
             reason = format!("{reason} ({})", obstacle.setting);
-            Some(obstacle.way_out)
+            Some(obstacle.remedy)
         } else if let (true, Err(missing)) = (self.has_files(), self.directory()) {
             missing.hint().map(str::to_owned)
         } else if error.hint().is_none() && error.kind() == Kind::TimedOut {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_try_that_does_not_end_fails_with_a_way_out() {
+    async fn a_try_that_does_not_end_fails_with_a_hint() {
         for form in Form::ALL {
             let scene = Scene::new(form, Duration::from_millis(1));
             let cell = scene.cell("connect", std::future::pending()).await;

@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::measure::{
     Job, Measure, OwnServer, Plan, Report, ServerEnd, allowed_cpus, run as measure, write_hdr_log,
 };
+use crate::net::Socket;
 use crate::offload::offload;
 
 pub(super) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
@@ -274,8 +275,11 @@ async fn own_jobs(
 /// the address.
 async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServer> {
     let server = started?;
-    let connect = move || server.reached_within(limit);
-    offload("connect", "the server to be measured", connect).await?
+    // It stays with this future, which a signal drops: a thread is left behind with what it holds.
+    let address = server.end().address;
+    let connect = move || Socket::connect_blocking(&address, limit).map(drop);
+    offload("connect", "the server to be measured", connect).await??;
+    Ok(server)
 }
 
 /// This program, as a server.

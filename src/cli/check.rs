@@ -105,7 +105,7 @@ fn notes(column: &Column, outcome: Outcome, text: &mut String) {
     }
 }
 
-/// Why a cell fails with its way out, why it was not tried, or what was found.
+/// Why a cell fails and what to do about it, why it was not tried, or what was found.
 fn note(cell: &Cell) -> Option<String> {
     let reason = cell.reason.as_deref().unwrap_or_default();
     match (cell.outcome, &cell.hint) {
@@ -126,12 +126,12 @@ fn served_text(served: &Served) -> String {
         let Some(reason) = &answer.reason else {
             continue;
         };
-        let way_out = answer
+        let hint = answer
             .hint
             .as_deref()
             .map_or_else(String::new, |hint| format!("; {hint}"));
         // A String takes whatever is written to it.
-        let _ = writeln!(text, "{}: {reason}{way_out}", answer.address);
+        let _ = writeln!(text, "{}: {reason}{hint}", answer.address);
     }
     text
 }

@@ -1,7 +1,6 @@
 //! The server that is measured where none is given, as a process of its own.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,7 +10,6 @@ use tokio::process::ChildStderr;
 use super::plan::ServerEnd;
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
-use crate::net::Socket;
 
 /// A child process that serves; it is ended when this value is dropped.
 ///
@@ -60,15 +58,6 @@ impl OwnServer {
             address: address?,
             child,
         })
-    }
-
-    /// The same server, once a connection to it was made.
-    ///
-    /// # Errors
-    /// As [`Socket::connect_blocking`].
-    pub fn reached_within(self, limit: Duration) -> Result<Self> {
-        Socket::connect_blocking(&self.address, limit)?;
-        Ok(self)
     }
 
     /// Where and what it is.

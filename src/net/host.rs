@@ -123,7 +123,7 @@ pub struct Obstacle {
     /// The setting as it is.
     pub setting: String,
     /// The command that changes it.
-    pub way_out: String,
+    pub remedy: String,
 }
 
 /// The setting that keeps `family` from working within this host, if there is one.
@@ -137,7 +137,7 @@ pub fn obstacle(family: Family) -> Option<Obstacle> {
     if own.clone().any(|one| !is_up(one)) {
         return Some(Obstacle {
             setting: "the loopback interface lo is down".to_owned(),
-            way_out: "ip link set lo up".to_owned(),
+            remedy: "ip link set lo up".to_owned(),
         });
     }
     let on = |name: &&&str| {
@@ -147,7 +147,7 @@ pub fn obstacle(family: Family) -> Option<Obstacle> {
     if let Some(name) = family::of(family).switches().iter().find(on) {
         return Some(Obstacle {
             setting: format!("{name}=1"),
-            way_out: format!("sysctl -w {name}=0"),
+            remedy: format!("sysctl -w {name}=0"),
         });
     }
     let number = i32::from(family::of(family).domain());
@@ -159,6 +159,6 @@ pub fn obstacle(family: Family) -> Option<Obstacle> {
     });
     (!has_address).then(|| Obstacle {
         setting: format!("the loopback interface lo has no {family} address"),
-        way_out: format!("ip address add {loopback} dev lo"),
+        remedy: format!("ip address add {loopback} dev lo"),
     })
 }

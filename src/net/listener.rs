@@ -35,7 +35,7 @@ impl Listener {
     /// An existing live socket is never taken; a dead socket file is replaced.
     ///
     /// # Errors
-    /// [`Kind::InUse`], with the process that holds a local name where the kernel tells it, and
+    /// [`Kind::InUse`](crate::Kind::InUse), with the process that holds a local name where the kernel tells it, and
     /// what else `bind(2)` reports. An unnamed local address gets an abstract name that the kernel
     /// chooses.
     ///

@@ -40,7 +40,8 @@ impl Stream {
     /// [`Congestion`](super::Congestion).
     ///
     /// # Errors
-    /// [`Kind::NobodyThere`], [`Kind::Denied`], [`Kind::TimedOut`], or what else the kernel tells.
+    /// [`NobodyThere`](crate::Kind::NobodyThere), [`Denied`](crate::Kind::Denied),
+    /// [`TimedOut`](crate::Kind::TimedOut), or what else the kernel reports.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers enabled.
