@@ -125,7 +125,7 @@ impl Write for AmongTalk {
             takes = newline.map_or(takes, |at| at + 1);
         }
         loop {
-            let written = talk::alone(|| match self.has_room(PollTimeout::ZERO)? {
+            let written = talk::undisturbed(|| match self.has_room(PollTimeout::ZERO)? {
                 true => self.output.write(&bytes[..takes]),
                 false => Err(io::ErrorKind::WouldBlock.into()),
             });

@@ -24,7 +24,7 @@ struct Server {
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
-/// The lines that were left out and not yet told of.
+/// The lines that were left out, and of which no note says so yet.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 /// Whether the last line was left out in its midst.
 static CUT: AtomicBool = AtomicBool::new(false);
@@ -108,7 +108,7 @@ pub(crate) fn prompt(text: &str) {
 }
 
 /// Writes to standard error with no line of talk in between.
-pub(crate) fn alone<T>(write: impl FnOnce() -> T) -> T {
+pub(crate) fn undisturbed<T>(write: impl FnOnce() -> T) -> T {
     let _turn = io::stderr().lock();
     write()
 }
