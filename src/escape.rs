@@ -5,11 +5,7 @@ use std::fmt::{self, Write};
 
 /// Writes `bytes` as text in which every character that is not UTF-8, or that `keeps` refuses, is
 /// `\xNN` for each of its bytes.
-pub(crate) fn escape(
-    bytes: &[u8],
-    keeps: impl Fn(char) -> bool,
-    text: &mut impl Write,
-) -> fmt::Result {
+pub fn escape(bytes: &[u8], keeps: impl Fn(char) -> bool, text: &mut impl Write) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match keeps(c) {
@@ -28,7 +24,7 @@ fn write_hex(bytes: &[u8], text: &mut impl Write) -> fmt::Result {
 }
 
 /// A name as one word: what is a blank or not visible is `\xNN`.
-pub(crate) fn word(name: &str) -> String {
+pub fn word(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
     // A String takes whatever is written to it.
     let _ = escape(name.as_bytes(), is_part_of_word, &mut word);
@@ -36,13 +32,13 @@ pub(crate) fn word(name: &str) -> String {
 }
 
 /// Whether a character is visible and no blank.
-pub(crate) fn is_part_of_word(c: char) -> bool {
+pub fn is_part_of_word(c: char) -> bool {
     c != ' ' && is_visible(c)
 }
 
 /// Whether a character shows as itself, or is the blank: it is no control character, and does not
 /// change the direction of the text, break the line, show as another blank or not show at all.
-pub(crate) fn is_visible(c: char) -> bool {
+pub fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, ' '..='~');
     }

@@ -15,14 +15,13 @@ use crate::loops::{Framing, Inbox, MemoryLimit, Rule};
 pub type Target = fn(&[u8]);
 
 /// The functions, by the names of their programs in `fuzz/` and of their folders of inputs.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("address", address),
     ("escapes", escapes),
     ("frames", frames),
     ("proc_rows", proc_rows),
     ("sock_diag", sock_diag),
     ("terminal", terminal),
-    ("usage", usage),
 ];
 
 /// An address word: what is printed reads back as the same, and a refusal is a usage error.
@@ -165,7 +164,6 @@ pub fn proc_rows(table: &[u8]) {
     let Ok(table) = std::str::from_utf8(table) else {
         return;
     };
-    crate::check::fuzz_proc_rows(table);
     crate::net::is_ending_at(8082, table);
 }
 
@@ -187,11 +185,6 @@ pub fn terminal(input: &[u8]) {
     assert_eq!(whole, crate::client::fuzz_shown(&single));
     let text = whole.replace("\r\n", "").replace(['\t', '\n'], "");
     assert!(!text.contains(char::is_control), "{text:?}");
-}
-
-/// A command line, its words ended by NUL as in `/proc/pid/cmdline`.
-pub fn usage(line: &[u8]) {
-    crate::cli::fuzz_usage(line);
 }
 
 #[cfg(test)]

@@ -37,22 +37,17 @@
 //! does with a connection is a [`Service`](service::Service).
 
 pub mod address;
-pub mod check;
-#[doc(hidden)]
-pub mod cli;
 pub mod client;
 pub mod error;
-mod escape;
+pub mod escape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod loops;
-pub mod measure;
 mod memory;
 pub mod net;
-mod offload;
+pub mod offload;
 pub mod service;
-pub mod tour;
 pub mod transfer;
 
 pub use address::{Address, Family, Target};

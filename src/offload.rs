@@ -18,7 +18,7 @@ static THREADS: Semaphore = Semaphore::const_new(512);
 ///
 /// # Errors
 /// That no thread can be started, or that `work` panicked.
-pub(crate) async fn offload<T: Send + 'static>(
+pub async fn offload<T: Send + 'static>(
     operation: &'static str,
     address: impl std::fmt::Display,
     work: impl FnOnce() -> T + Send + 'static,
@@ -39,7 +39,7 @@ pub(crate) async fn offload<T: Send + 'static>(
 }
 
 /// The failure to start a thread for `operation` on `address`.
-pub(crate) fn no_thread(
+pub fn no_thread(
     operation: &'static str,
     address: impl std::fmt::Display,
     error: io::Error,

@@ -21,8 +21,9 @@ pub enum Form {
 }
 
 /// What an address of some forms can do, and of others cannot.
+///
+/// It is exhaustive on purpose: whoever tries each of them should not pass over a new one in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Feature {
     /// The kernel chooses a free name: port 0, and the autobind of `unix(7)`.
     ChosenName,

@@ -16,7 +16,7 @@ pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
 pub use self::form::{Feature, Form};
 pub use self::parts::Parts;
-pub(crate) use self::target::port_number;
+pub use self::target::port_number;
 pub use self::target::{Purpose, Target};
 pub use self::unix::{SUN_PATH_MAX, UnixName};
 use crate::error::{Error, Kind};

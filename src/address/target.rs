@@ -335,7 +335,7 @@ fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, St
 }
 
 /// Reads a port, which has digits alone.
-pub(crate) fn port_number(text: &str) -> std::result::Result<u16, String> {
+pub fn port_number(text: &str) -> std::result::Result<u16, String> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())

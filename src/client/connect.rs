@@ -67,7 +67,7 @@ pub(super) async fn try_once(
 }
 
 /// The addresses of `target`; a name is looked up beside the runtime, as that may take long.
-pub(crate) async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
+pub async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
     if !target.is_name() {
         return target.resolve(Purpose::Connect);
     }

@@ -17,11 +17,10 @@ use std::time::Duration;
 
 pub use self::call::{Call, Request, Until, call};
 pub use self::connect::ConnectPlan;
-pub(crate) use self::connect::resolve;
+pub use self::connect::resolve;
 pub use self::conversation::{Conversation, Lines};
 pub use self::counter::Counter;
 pub use self::exchange::{ExchangeOptions, exchange};
-pub(crate) use self::race::join_all;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::shown::fuzz as fuzz_shown;
 pub use self::wait::{WaitPlan, wait};
@@ -33,7 +32,7 @@ use crate::error::{Error, Kind};
 const QUIET: Duration = Duration::from_millis(100);
 
 /// The failure to write to our own output: one that was closed wants no more.
-pub(crate) fn output_error(source: std::io::Error) -> Error {
+pub fn output_error(source: std::io::Error) -> Error {
     let closed = source.kind() == std::io::ErrorKind::BrokenPipe;
     let error = Error::new("write", "standard output", source);
     error.with_kind(if closed {

@@ -82,18 +82,6 @@ async fn first_to_end<F: Future>(futures: &mut Vec<Pin<Box<F>>>) -> F::Output {
     .await
 }
 
-/// What each of `futures` gives, in their order; all run side by side.
-pub(crate) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let numbered = |(place, future): (usize, F)| Box::pin(async move { (place, future.await) });
-    let mut running: Vec<_> = futures.into_iter().enumerate().map(numbered).collect();
-    let mut done = Vec::with_capacity(running.len());
-    while !running.is_empty() {
-        done.push(first_to_end(&mut running).await);
-    }
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, output)| output).collect()
-}
-
 /// The resolver's order with the families in turns, so that one family that leads nowhere does not
 /// hold up the other; the first address stays the first (RFC 8305, section 4).
 fn alternate_families(addresses: Vec<Address>) -> Vec<Address> {

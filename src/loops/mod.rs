@@ -13,6 +13,6 @@ pub use self::communication::{Answer, Reply, communication_loop};
 pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
 pub use self::service::{Connection, Service, Traffic};
-pub(crate) use self::signals::{EndSignals, outlive_file_limit};
+pub use self::signals::{EndSignals, outlive_file_limit};
 pub use self::stop::{OnHangup, Stop};
 pub use crate::memory::MemoryLimit;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// started: `nohup(1)` ignores SIGHUP, a shell SIGINT for what it runs in the background, and what
 /// they start is not to be ended by them.
 #[derive(Debug)]
-pub(crate) struct EndSignals(Vec<(SignalKind, Signal)>);
+pub struct EndSignals(Vec<(SignalKind, Signal)>);
 
 impl EndSignals {
     /// Watches for them from now on.
@@ -21,7 +21,7 @@ impl EndSignals {
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
-    pub(crate) fn watch() -> io::Result<Self> {
+    pub fn watch() -> io::Result<Self> {
         let kinds = [
             SignalKind::terminate(),
             SignalKind::interrupt(),
@@ -34,7 +34,7 @@ impl EndSignals {
     }
 
     /// The next one.
-    pub(crate) async fn next(&mut self) -> SignalKind {
+    pub async fn next(&mut self) -> SignalKind {
         poll_fn(|cx| {
             for (kind, signal) in &mut self.0 {
                 if let Poll::Ready(Some(())) = signal.poll_recv(cx) {
@@ -55,7 +55,7 @@ impl EndSignals {
 ///
 /// # Panics
 /// Outside a tokio runtime with its I/O driver enabled.
-pub(crate) fn outlive_file_limit() -> io::Result<()> {
+pub fn outlive_file_limit() -> io::Result<()> {
     let kind = SignalKind::from_raw(SIGXFSZ);
     match is_in(ignored(), kind) {
         true => Ok(()),

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use tracing::field::{Field, Visit};
 
 /// A socket call as it was made: what an event of [`CALL_TARGET`](super::CALL_TARGET) tells. It is
 /// filled by recording the event into it.
 ///
 /// It is printed as `AF_UNIX  connect(7, unix:/tmp/s.sock) = 0  12us`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Call {
     /// The kernel's name of the family: `AF_UNIX`.
     pub family: String,

@@ -70,8 +70,11 @@ impl Listener {
         Self::bind_resolved(target, target.resolve(Purpose::Listen)?, options)
     }
 
-    /// The same with the addresses that `target` was found to stand for.
-    pub(crate) fn bind_resolved(
+    /// Binds to all that `target` stands for, which [`Target::resolve`] has found to be `addresses`.
+    ///
+    /// # Errors
+    /// As [`Listener::bind_all`].
+    pub fn bind_resolved(
         target: &Target,
         addresses: Vec<Address>,
         options: &ListenOptions,

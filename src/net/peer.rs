@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::address::Address;
 
 /// The process at the other end of a local socket, as of its `connect(2)`; see `SO_PEERCRED`
 /// in `unix(7)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Credentials {
     /// The process id; 0 if it lives in another pid namespace.
     pub pid: i32,

@@ -1,0 +1,75 @@
+//! An address on the command line: a word, or its parts.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::Args;
+use sok::address::{Family, Parts, Target, port_number};
+use sok::error::{Error, Kind, Result};
+
+use super::values::family;
+
+/// An address in its parts, in place of the word.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The address in its parts, in place of ADDRESS")]
+pub(crate) struct AddressParts {
+    /// The address family: inet, inet6 or unix
+    #[arg(long, value_parser = family)]
+    family: Option<Family>,
+
+    /// The socket file, byte by byte; @NAME is an abstract name
+    #[arg(long, conflicts_with_all = ["host", "port"])]
+    path: Option<OsString>,
+
+    /// The host, by name or number, an IPv6 address without brackets
+    #[arg(long)]
+    host: Option<String>,
+
+    /// The port
+    #[arg(long)]
+    port: Option<String>,
+}
+
+/// The address that was meant by `host` and `port` as two words, if that is what they are.
+pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
+    if Target::parse(host).is_ok() || host.as_bytes().starts_with(b"-") {
+        return None;
+    }
+    let port = port_number(port.to_str()?).ok()?;
+    let target = Target::network(None, host.to_str()?, port).ok()?;
+    Some(format!("HOST and PORT are one word: {target}"))
+}
+
+impl AddressParts {
+    /// Whether the address is given in parts.
+    pub(crate) fn is_given(&self) -> bool {
+        self.parts() != Parts::default()
+    }
+
+    /// The target that `word` or the parts mean.
+    pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
+        let parts = self.parts();
+        match word {
+            Some(word) if parts == Parts::default() => Target::parse(word),
+            Some(word) => {
+                let cause = "the address is given twice, as a word and by --family, --path, --host or --port";
+                Err(Error::because(
+                    "address",
+                    word.display(),
+                    Kind::Usage,
+                    cause,
+                ))
+            }
+            None => parts.target(),
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            family: self.family,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            port: self.port.clone(),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What can be typed to the check.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+use sok::address::Family;
+
+use crate::args::values::{family, some_duration};
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Say who serves there; without it, what this host's families do
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<OsString>,
+
+    /// Check only this family: inet, inet6 or unix; repeatable
+    #[arg(long, value_name = "FAMILY", value_parser = family, conflicts_with = "address")]
+    pub(crate) family: Vec<Family>,
+
+    /// Give up each try after this time
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = some_duration)]
+    pub(crate) timeout: Duration,
+}

@@ -1,0 +1,393 @@
+//! The command line: what can be typed, its help, and what is wrong with it. Nothing here runs a
+//! command.
+
+mod address;
+mod bench;
+mod check;
+mod client;
+mod parse;
+mod server;
+mod tour;
+mod usage;
+mod values;
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValue};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sok::loops::{Framing, Rule};
+use sok::net::Keepalive;
+
+pub(crate) use self::address::as_one_word;
+pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
+pub(crate) use self::check::CheckArgs;
+pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
+pub(crate) use self::parse::command_line;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::parse::fuzz as fuzz_usage;
+pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
+pub(crate) use self::tour::TourArgs;
+pub(crate) use self::usage::{Help, Refusal};
+use self::values::{keepalive, size};
+
+const CONNECTION: &str = "The connection";
+const EXCHANGE: &str = "The exchange";
+const MESSAGES: &str = "The messages";
+
+/// What holds for TCP.
+#[derive(Debug, Args)]
+#[command(next_help_heading = CONNECTION)]
+pub(crate) struct TcpArgs {
+    /// Ask a TCP peer that was silent for this time whether it is still there; without an answer the
+    /// connection fails after about the same time again. A client does not ask a server on loopback
+    /// [default: 60s]
+    #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
+    keepalive: Option<Keepalive>,
+
+    /// The congestion control of TCP, such as cubic; auto is the system's, but Reno on loopback where
+    /// the system's paces, as bbr does [default: auto]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) congestion: Option<String>,
+}
+
+impl TcpArgs {
+    pub(crate) fn keepalive(&self) -> Keepalive {
+        self.keepalive.unwrap_or_default()
+    }
+}
+
+const ADDRESSES: &str = "\
+ADDRESS is the same word in every command:
+  unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
+  unix:@name, @name                         AF_UNIX, an abstract name (Linux)
+  @                                         to listen, or for --bind: a name that the kernel chooses
+  inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
+  inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
+  tcp:localhost:8082, localhost:8082        either, by what the name resolves to
+  :8082                                     to listen on every address, dual-stack
+
+DURATION is a number with its unit, such as 500ms, 2s or 1m; a bare number is seconds.";
+
+const SERVE_HELP: &str = "\
+The program of --exec has two pipes, its standard input and output, and shares our standard error.
+Its input ends when the client ends, and it may still answer. The client sees the end when the last
+process that has the output closes it, and may then take --grace to end too: what it still sends is
+discarded. A signal that ends the program resets the connection, where the family has a reset.
+The variables of the program, of which those that do not apply are not set:
+  SOK_FAMILY, SOK_LOCAL, SOK_PEER           inet, inet6 or unix; the address of each end
+  PROTO                                     TCP or UNIX
+  TCPLOCALIP, TCPLOCALPORT                  our end, on TCP
+  TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
+  UNIXLOCALPATH, UNIXREMOTEPATH             the socket file of each end, on AF_UNIX
+  UNIXREMOTEPID, UNIXREMOTEEUID,
+  UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
+TCPLOCALHOST and TCPREMOTEHOST are never set: a name server would hold up each client.
+
+Examples:
+  sok serve --family unix --path /tmp/s.sock
+  sok serve inet6:[::1]:8082 --suffix '!' --framing line
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
+
+const CHECK_HELP: &str = "\
+Exit code: 0 when all families that were asked for work, 1 when one does not. With ADDRESS: 0 when
+somebody serves there, otherwise that of the reason: 3 nobody there, 4 permission denied, 7 unresolved,
+124 no answer in time.
+
+Examples:
+  sok check
+  sok check --family inet6 --json
+  sok check localhost:8082
+  sok check /run/docker.sock";
+
+/// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX by the same two loops.
+#[derive(Debug, Parser)]
+#[command(name = "sok", version, max_term_width = 100, help_expected = true)]
+#[command(after_help = format!("{ADDRESSES}\n\nExit codes:\n{}", crate::exit::Table))]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Accept connections and answer them, on every family alike
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// Connect: standard input to the socket, the socket to standard output
+    #[command(after_help = "Examples:
+  sok connect unix:/tmp/s.sock < request > reply
+  sok connect localhost:8082 --prompt '> '")]
+    Connect(ConnectArgs),
+    /// Make one call: send one message, print the one reply
+    #[command(after_help = "Examples:
+  sok call unix:/tmp/s.sock hello
+  sok call /run/redis.sock PING
+  sok call localhost:11211 stats --until END
+  sok call localhost:25 --skip 1 'NOOP'
+  sok call localhost:8080 --framing eof --no-half-close < request")]
+    Call(CallArgs),
+    /// Bridge any address to any address
+    #[command(after_help = "Examples:
+  sok relay localhost:2375 unix:/var/run/docker.sock
+  sok relay ./db.sock db.example:5432 --retry-for 30s
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
+    Relay(RelayArgs),
+    /// Wait until servers accept, then run a command
+    #[command(after_help = "Examples:
+  sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
+  sok wait --gone ./s.sock")]
+    Wait(WaitArgs),
+    /// Measure what a socket of each family costs: round trips, bulk rate, connections
+    ///
+    /// Without ADDRESS it measures servers of its own on this machine, in processes of their own,
+    /// one of each family. The families take turns in short slices, and the first slice of each
+    /// does not count. A round trip is there and back. 'rtt' and 'connect' talk to an echo server,
+    /// 'throughput' to one that reads to the end.
+    #[command(after_help = "Examples:
+  sok bench
+  sok bench rtt --families unix,inet --spin --cpus 0,1
+  sok bench rtt ./s.sock --rate 1000 --duration 10s
+  sok bench --svg cost.svg --hdr cost.hlog --csv > cost.csv")]
+    Bench(BenchArgs),
+    /// The server that 'bench' measures
+    #[command(hide = true)]
+    BenchServer(BenchServerArgs),
+    /// Show what this host's families do, or who serves an address
+    ///
+    /// Without ADDRESS: sockets of each family are made, bound and connected within this host, and
+    /// nothing is left behind. A family works if nothing that was tried on it fails; a '-' is what
+    /// it does not have, or what this host has nothing to try with. With ADDRESS: a connection is
+    /// made to each address that it stands for, and closed with nothing said.
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckArgs),
+    /// See how a socket works: the lessons of a socket chapter, run live on each family
+    #[command(after_help = "Examples:
+  sok tour
+  sok tour --lesson 4 --family unix --family inet
+  sok tour --pause
+  sok tour --json | jq -r '.statements[].saw'")]
+    Tour(TourArgs),
+}
+
+/// How the program talks.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TalkArgs {
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Report each connection as it begins and as it ends
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Show each socket call as it happens: family, arguments, result, time
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
+
+    /// Talk in JSON, an object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What a message is, one of the framings `F`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = MESSAGES)]
+pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
+    /// What a message is [default: chunk to answer, line to call]
+    #[arg(long, value_enum)]
+    pub(crate) framing: Option<F>,
+
+    /// The largest message, such as 64KiB; a larger one is an error [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_message: Option<usize>,
+}
+
+impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
+    /// The largest message.
+    pub(crate) fn max_message(&self) -> usize {
+        self.max_message
+            .unwrap_or_else(|| Rule::default().max_message)
+    }
+
+    /// The option that is about messages, if there is one.
+    pub(crate) const fn given(&self) -> Option<&'static str> {
+        match (&self.framing, self.max_message) {
+            (Some(_), _) => Some("--framing"),
+            (None, Some(_)) => Some("--max-message"),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether there is a limit that was asked for.
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.max_message.is_some()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FramingArg {
+    /// What one receive returns
+    Chunk,
+    /// Ended by a newline
+    Line,
+    /// Ended by a NUL byte
+    Null,
+    /// After its length in 4 bytes, big-endian
+    Length,
+}
+
+impl FramingArg {
+    /// The library's framing.
+    pub(crate) const fn framing(self) -> Framing {
+        match self {
+            Self::Chunk => Framing::Chunk,
+            Self::Line => Framing::Line,
+            Self::Null => Framing::Null,
+            Self::Length => Framing::Length,
+        }
+    }
+}
+
+/// What a message of a call is: as a server's, or all until the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallFramingArg {
+    Messages(FramingArg),
+    Eof,
+}
+
+impl ValueEnum for CallFramingArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Messages(FramingArg::Chunk),
+            Self::Messages(FramingArg::Line),
+            Self::Messages(FramingArg::Null),
+            Self::Messages(FramingArg::Length),
+            Self::Eof,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Messages(framing) => framing.to_possible_value(),
+            Self::Eof => {
+                Some(PossibleValue::new("eof").help("All until the end of the sending half"))
+            }
+        }
+    }
+}
+
+impl CallFramingArg {
+    /// The library's framing; `None` for all until the end.
+    pub(crate) const fn framing(self) -> Option<Framing> {
+        match self {
+            Self::Messages(framing) => Some(framing.framing()),
+            Self::Eof => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// With `help_expected` it also finds an argument without help.
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    /// A heading holds for all that follows until there is another one.
+    #[test]
+    fn no_option_stands_under_a_heading_that_is_not_its_own() {
+        let headings = [
+            (
+                "The address in its parts, in place of ADDRESS",
+                &["family", "path", "host", "port"][..],
+            ),
+            (
+                "What is answered, one of",
+                &["echo", "suffix", "discard", "send", "exec"],
+            ),
+            (
+                "The messages",
+                &["framing", "max_message", "max_memory", "no_newline", "skip"],
+            ),
+            ("Where the reply ends", &["lines", "until", "bytes"]),
+            (
+                "The connection",
+                &[
+                    "bind",
+                    "retry_for",
+                    "timeout",
+                    "connect_timeout",
+                    "source",
+                    "keepalive",
+                    "congestion",
+                ],
+            ),
+            (
+                "The exchange",
+                &[
+                    "idle_timeout",
+                    "half_close_timeout",
+                    "max_memory",
+                    "no_half_close",
+                    "keep_sending",
+                    "dump",
+                    "copy",
+                ],
+            ),
+            (
+                "The wait",
+                &["any", "gone", "strict_dns", "interval", "timeout"],
+            ),
+            ("A conversation", &["prompt", "forbid", "raw"]),
+            (
+                "Limits",
+                &[
+                    "max_connections",
+                    "one_at_a_time",
+                    "once",
+                    "exit_after",
+                    "grace",
+                    "threads",
+                ],
+            ),
+            (
+                "The listening socket",
+                &["listen", "backlog", "v6only", "mode", "owner"],
+            ),
+        ];
+        let mut found = 0;
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments() {
+                let Some(heading) = option.get_help_heading() else {
+                    continue;
+                };
+                let own = headings.iter().find(|(known, _)| *known == heading);
+                let (_, own) = own.unwrap_or_else(|| panic!("{heading:?} is not in the list"));
+                let (id, name) = (option.get_id().as_str(), command.get_name());
+                assert!(own.contains(&id), "{name}: {id} is under {heading:?}");
+                found += 1;
+            }
+        }
+        assert!(found > 40, "only {found} options under headings");
+    }
+
+    #[test]
+    fn only_a_server_is_offered_a_port_that_the_kernel_chooses() {
+        for command in Cli::command().get_subcommands() {
+            let port = command
+                .get_arguments()
+                .find(|option| option.get_id() == "port");
+            let Some(help) = port.and_then(|port| port.get_help()) else {
+                continue;
+            };
+            let chosen = help.to_string().contains("the kernel");
+            assert_eq!(chosen, command.get_name() == "serve", "{command}: {help}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A command line that cannot be read, and help: each a refusal to run a command.
+
+use std::ffi::OsString;
+use std::{env, io};
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use sok::error::{Error, Kind};
+
+use super::Cli;
+use super::address::as_one_word;
+use crate::exit::Exit;
+
+/// Why no command runs.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Help or the version is asked for, or is the answer to no arguments at all.
+    Help(Help),
+    /// The arguments are wrong; `json` if errors are asked for as objects.
+    Usage { error: Error, json: bool },
+}
+
+/// A text of help.
+#[derive(Debug)]
+pub(crate) struct Help(clap::Error);
+
+impl Help {
+    /// Prints it: to the standard output if it was asked for.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        self.0.print()
+    }
+
+    /// How the program ends after it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.0.exit_code() {
+            0 => Exit::Done,
+            _ => Exit::Usage,
+        }
+    }
+}
+
+impl From<clap::Error> for Refusal {
+    /// The refusal of the arguments of this process.
+    fn from(error: clap::Error) -> Self {
+        if asks_for_help(&error) {
+            return Self::Help(Help(error));
+        }
+        // What comes after is the arguments of another program.
+        let words: Vec<_> = env::args_os()
+            .skip(1)
+            .take_while(|word| word != "--")
+            .collect();
+        Self::Usage {
+            error: told(&error, &words),
+            json: words.iter().any(|word| word == "--json"),
+        }
+    }
+}
+
+/// Whether it is no mistake but help that was asked for.
+pub(super) fn asks_for_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// What is wrong with `words`, as an error of ours.
+pub(super) fn told(error: &clap::Error, words: &[OsString]) -> Error {
+    let command = words
+        .iter()
+        .filter_map(|word| word.to_str())
+        .find(|word| !word.starts_with('-'))
+        .filter(|word| Cli::command().find_subcommand(word).is_some());
+    let help = command.map_or_else(
+        || "see 'sok --help'".to_owned(),
+        |command| format!("see 'sok {command} --help'"),
+    );
+    let has_usage = error.get(ContextKind::Usage).is_some();
+    let cause = match error.kind() {
+        ErrorKind::MissingSubcommand => format!("a command is needed: {}", commands().join(", ")),
+        _ => cause(
+            &error.render().to_string(),
+            has_usage,
+            as_value(error, command, words),
+        ),
+    };
+    Error::because("usage", "", Kind::Usage, cause).with_hint(help)
+}
+
+/// What may have been meant with a word that is taken for an option, and is none.
+fn as_value(error: &clap::Error, command: Option<&str>, words: &[OsString]) -> Option<String> {
+    let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let is_it = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with(argument));
+    let at = words.iter().position(is_it)?;
+    let before = words.get(at.checked_sub(1)?)?;
+    // The port may be the word too many, or the one before it, as in 'call HOST PORT MESSAGE'.
+    let mut pairs = words[..=at].windows(2).rev().take(2);
+    if let Some(hint) = pairs.find_map(|pair| as_one_word(&pair[0], &pair[1])) {
+        return Some(hint);
+    }
+    let hint = match command {
+        _ if before.to_str()?.starts_with("--") => {
+            "a value that begins with - is written --OPTION=VALUE"
+        }
+        Some("wait") => "if it is of a command to run, write -- before that",
+        Some("call") => "if it is the message, write -- before the address",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn commands() -> Vec<String> {
+    let cli = Cli::command();
+    let shown = cli
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
+}
+
+/// What is wrong, and the tips, out of a message that may go on with the usage.
+fn cause(message: &str, has_usage: bool, as_value: Option<String>) -> String {
+    let mut rest = message.strip_prefix("error: ").unwrap_or(message);
+    // From the last one on, as a part of the command line is quoted before.
+    let ends = ["\n\nFor more information", "\n\nUsage: "];
+    for end in ends.into_iter().take(1 + usize::from(has_usage)) {
+        rest = rest.rfind(end).map_or(rest, |at| &rest[..at]);
+    }
+    let paragraphs = rest.split("\n\n").map(|paragraph| {
+        let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
+        lines.join(" ").trim().to_owned()
+    });
+    let mut told: Vec<String> = paragraphs
+        .filter(|text| !text.is_empty() && !text.starts_with("tip: to pass '"))
+        .collect();
+    told.extend(as_value);
+    told.join("; ")
+}

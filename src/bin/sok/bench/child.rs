@@ -1,0 +1,100 @@
+//! The server that is measured where none is given, as a process of its own.
+
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sok::address::Address;
+use sok::error::{Error, Kind, Result};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::ChildStderr;
+
+use super::plan::ServerEnd;
+
+/// A child process that serves; it is ended when this value is dropped.
+///
+/// Its standard input is a pipe of ours, so that it sees its end also when this process is killed.
+#[derive(Debug)]
+pub(crate) struct OwnServer {
+    child: Ending,
+    address: Address,
+}
+
+/// A child that is ended when this value is dropped.
+#[derive(Debug)]
+struct Ending(Child);
+
+impl OwnServer {
+    /// Starts `command`, which says `listening on ADDRESS` on its standard error once clients can
+    /// connect, and ends when its standard input does.
+    ///
+    /// # Errors
+    /// What kept it from listening.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub(crate) async fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        command.stderr(Stdio::piped());
+        let failed = |error| Error::new("start", "the server to be measured", error);
+        let mut child = Ending(command.spawn().map_err(failed)?);
+        let mut said = String::new();
+        let read = match child.0.stderr.take().map(ChildStderr::from_std) {
+            Some(Ok(talk)) => BufReader::new(talk).read_line(&mut said).await,
+            Some(Err(error)) => Err(error),
+            None => Ok(0),
+        };
+        let line = said.trim_end();
+        let address = match (read, line.strip_prefix("listening on ")) {
+            (Ok(_), Some(word)) => word.parse(),
+            (Err(error), _) => Err(failed(error)),
+            (Ok(_), None) => {
+                let cause = line.strip_prefix("sok: ").unwrap_or(line);
+                let address = "the server to be measured";
+                Err(Error::because("start", address, Kind::Other, cause))
+            }
+        };
+        Ok(Self {
+            address: address?,
+            child,
+        })
+    }
+
+    /// Where and what it is.
+    #[must_use]
+    pub(crate) fn end(&self) -> ServerEnd {
+        ServerEnd {
+            address: self.address.clone(),
+            own: Some(self.child.0.id()),
+        }
+    }
+}
+
+impl Drop for Ending {
+    /// Lets it end by itself, as it has a socket file to remove.
+    fn drop(&mut self) {
+        let child = &mut self.0;
+        drop(child.stdin.take());
+        if let Ok(pid) = i32::try_from(child.id()) {
+            // It may have ended already; its pid is ours until it is waited for.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let _ = child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_waited_for_only_as_long_as_wanted() {
+        let mut command = Command::new("sleep");
+        command.arg("300");
+        tokio::select! {
+            biased;
+            _ = OwnServer::start(command) => panic!("it says nothing"),
+            () = std::future::ready(()) => {}
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What the results mean: how they compare, and what to bear in mind.
+
+use std::fs;
+use std::time::Duration;
+
+use sok::net::ListenOptions;
+
+use super::plan::Plan;
+use super::report::Outcome;
+use super::samples::Times;
+
+/// From this share of its processors on, an end has no time left.
+const BUSY: f64 = 0.95;
+/// Below it, it waits for the other one.
+const WAITING: f64 = 0.85;
+
+/// Compares each outcome to the first.
+pub(super) fn compare(outcomes: &mut [Outcome]) {
+    let Some(first) = outcomes.first().and_then(essence) else {
+        return;
+    };
+    for outcome in outcomes {
+        outcome.relative = essence(outcome).map(|own| own / first);
+    }
+}
+
+/// The one figure that outcomes are compared by.
+fn essence(outcome: &Outcome) -> Option<f64> {
+    #[allow(clippy::cast_precision_loss)]
+    let median = |times: Times| times.p50_ns as f64;
+    let rate = outcome.bytes_per_second.map(|rates| rates.mean);
+    rate.or_else(|| outcome.times.map(median))
+        .filter(|figure| *figure > 0.0)
+}
+
+/// What to bear in mind on a machine of `cpus` processors; `nagle` if this end delays small
+/// pieces.
+pub(super) fn warnings(plan: &Plan, outcomes: &[Outcome], nagle: bool, cpus: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    for outcome in outcomes {
+        if bound_by_client(plan, outcome, cpus) {
+            all.push(format!(
+                "{} over {} is bound by the client, which kept {:.2} of the processors it can use busy: the server may do more",
+                outcome.measure, outcome.family, outcome.client_cpus
+            ));
+        }
+        if plan.connections <= FEW && waits_for_acknowledgements(outcome) {
+            all.push(format!(
+                "{} over {} has the times of delayed acknowledgements, 40 ms: it looks as if the server has Nagle on (no TCP_NODELAY) and sends a reply in pieces",
+                outcome.measure, outcome.family
+            ));
+        }
+    }
+    if nagle {
+        all.push(
+            "Nagle is on at this end (no TCP_NODELAY): small messages wait for acknowledgements"
+                .to_owned(),
+        );
+    }
+    let own = outcomes.iter().any(|outcome| outcome.own_server);
+    all.extend(backlog_warning(plan.connections, own, largest_backlog()));
+    let ends = plan.connections + if own { plan.connections } else { 0 };
+    let polled = outcomes.iter().any(|one| plan.polls(one.measure));
+    if polled && ends > cpus {
+        all.push(format!(
+            "{ends} threads poll on {cpus} processors: they take the time of each other; ask for fewer --connections"
+        ));
+    }
+    all
+}
+
+/// With more connections than this, it may be each other that they wait for.
+const FEW: usize = 16;
+
+/// Whether the client had no time left, while the server had.
+fn bound_by_client(plan: &Plan, outcome: &Outcome, cpus: usize) -> bool {
+    // Who polls is always busy.
+    if plan.polls(outcome.measure) {
+        return false;
+    }
+    let own = if plan.cpu.is_some() { 1 } else { cpus };
+    #[allow(clippy::cast_precision_loss)]
+    let most = plan.connections.min(own) as f64;
+    let server_waits = outcome.server_cpus.is_none_or(|busy| busy < WAITING * most);
+    outcome.client_cpus >= BUSY * most && server_waits
+}
+
+/// Whether the times are those of Linux's delayed acknowledgement, which waits for 40 ms. An end
+/// with Nagle on sends the second piece of a reply only once the first is acknowledged. The
+/// option of the other end cannot be read, but this is how it shows: no far way there and back,
+/// which would be in the handshake too, but a round trip of 40 ms and a little.
+fn waits_for_acknowledgements(outcome: &Outcome) -> bool {
+    let delayed = |nanos: u64| (38_000_000..60_000_000).contains(&nanos);
+    let near = |handshake: Duration| handshake < Duration::from_millis(10);
+    outcome.family.facts().may_delay_small_sends
+        && outcome.handshake.is_some_and(near)
+        && outcome.times.is_some_and(|times| delayed(times.p50_ns))
+}
+
+/// The most that any server's backlog can be; see `listen(2)`.
+fn largest_backlog() -> Option<u64> {
+    let text = fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
+    text.trim().parse().ok()
+}
+
+fn backlog_warning(connections: usize, own: bool, largest: Option<u64>) -> Option<String> {
+    let ours = u64::from(ListenOptions::default().backlog);
+    let backlog = match own {
+        true => largest.unwrap_or(ours).min(ours),
+        false => largest?,
+    };
+    (connections as u64 > backlog).then(|| {
+        format!(
+            "{connections} connections are more than a backlog of {backlog} holds (net.core.somaxconn): some wait, or are refused, before they are accepted"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::plan::Measure;
+    use crate::bench::report::Rates;
+    use crate::bench::samples::Samples;
+    use sok::address::Family;
+
+    fn plan() -> Plan {
+        Plan {
+            size: None,
+            connections: 1,
+            duration: Duration::from_secs(1),
+            rate: None,
+            spin: false,
+            cpu: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    fn outcome(family: Family, millis: u64) -> Outcome {
+        let mut samples = Samples::default();
+        samples.record(millis * 1_000_000);
+        Outcome {
+            measure: Measure::Rtt,
+            family,
+            address: String::new(),
+            own_server: true,
+            size: 64,
+            count: 1,
+            seconds: 1.0,
+            per_second: 1.0,
+            relative: None,
+            times: samples.times(),
+            bytes: None,
+            bytes_per_second: None,
+            errors: 0,
+            dropped: 0,
+            client_cpus: 0.5,
+            server_cpus: Some(0.5),
+            handshake: Some(Duration::from_micros(100)),
+            samples,
+        }
+    }
+
+    #[test]
+    fn outcomes_are_compared_by_their_median_and_bulk_by_its_rate() {
+        let mut trips = [outcome(Family::Inet, 40), outcome(Family::Unix, 10)];
+        compare(&mut trips);
+        assert_eq!(trips[0].relative, Some(1.0));
+        let relative = trips[1].relative.unwrap();
+        assert!((relative - 0.25).abs() < 0.001, "{relative}");
+        for (one, mean) in trips.iter_mut().zip([2.0, 6.0]) {
+            one.bytes_per_second = Some(Rates {
+                min: 1.0,
+                mean,
+                max: 9.0,
+            });
+        }
+        compare(&mut trips);
+        assert_eq!(trips[1].relative, Some(3.0));
+    }
+
+    #[test]
+    fn a_client_without_time_is_told_only_while_the_server_has_some() {
+        let mut busy = outcome(Family::Unix, 1);
+        busy.client_cpus = 0.99;
+        assert!(bound_by_client(&plan(), &busy, 2));
+        busy.server_cpus = Some(0.97);
+        assert!(!bound_by_client(&plan(), &busy, 2));
+        busy.server_cpus = None;
+        assert!(bound_by_client(&plan(), &busy, 2));
+        let polling = Plan {
+            spin: true,
+            ..plan()
+        };
+        assert!(!bound_by_client(&polling, &busy, 2));
+        let many = Plan {
+            connections: 9,
+            ..plan()
+        };
+        assert!(!bound_by_client(&many, &busy, 2));
+        let placed = Plan {
+            cpu: Some(0),
+            ..many
+        };
+        assert!(bound_by_client(&placed, &busy, 2));
+    }
+
+    #[test]
+    fn forty_milliseconds_over_tcp_are_a_delayed_acknowledgement() {
+        assert!(waits_for_acknowledgements(&outcome(Family::Inet, 41)));
+        assert!(!waits_for_acknowledgements(&outcome(Family::Inet, 4)));
+        assert!(!waits_for_acknowledgements(&outcome(Family::Inet, 400)));
+        assert!(!waits_for_acknowledgements(&outcome(Family::Unix, 41)));
+        let mut far = outcome(Family::Inet, 41);
+        far.handshake = Some(Duration::from_millis(40));
+        assert!(!waits_for_acknowledgements(&far));
+    }
+
+    #[test]
+    fn more_connections_than_the_backlog_holds_are_told() {
+        assert_eq!(backlog_warning(4096, true, Some(4096)), None);
+        let told = backlog_warning(4097, true, Some(100_000)).unwrap();
+        assert!(told.contains("a backlog of 4096"), "{told}");
+        let told = backlog_warning(200, false, Some(128)).unwrap();
+        assert!(told.contains("a backlog of 128"), "{told}");
+        assert_eq!(backlog_warning(200, false, None), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! What a socket of each family costs: round trips, bulk rate, connections. Plan, run and
+//! statistics; nothing here prints.
+//!
+//! The families take turns in short slices, so that whatever else the machine does falls on all
+//! alike, and the first slice of each is a warm-up that does not count. Each slice has its own
+//! connections: the server of a family that does not have its turn has nothing to do, also when
+//! it polls.
+
+mod child;
+mod clock;
+mod connections;
+mod hdr_log;
+mod judge;
+mod pace;
+mod placement;
+mod plan;
+mod report;
+mod rtt;
+mod run;
+mod samples;
+mod server;
+mod slice;
+mod throughput;
+
+pub(crate) use self::child::OwnServer;
+pub(crate) use self::hdr_log::write_hdr_log;
+pub(crate) use self::placement::{allowed_cpus, pin};
+pub(crate) use self::plan::{Job, Measure, Plan, ServerEnd};
+pub(crate) use self::report::{Outcome, Planned, Rates, Report};
+pub(crate) use self::run::{Progress, run};
+pub(crate) use self::samples::Times;
+pub(crate) use self::server::{Role, serve};

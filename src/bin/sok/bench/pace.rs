@@ -1,0 +1,298 @@
+//! When each round trip begins, and what of it counts.
+
+use sok::error::Result;
+
+use super::clock::Clock;
+use super::samples::Samples;
+
+/// The nanoseconds of the clock that a slice has: from `counted` on its round trips count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) begin: u64,
+    pub(super) counted: u64,
+    pub(super) end: u64,
+}
+
+/// When a round trip begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pace {
+    /// When the one before is done (closed loop).
+    AtOnce,
+    /// On a schedule, whatever the server does (open loop).
+    Scheduled {
+        /// The first one, after the begin.
+        offset: u64,
+        interval: u64,
+    },
+}
+
+/// What a connection did in a slice.
+#[derive(Debug, Default)]
+pub(super) struct Driven {
+    pub(super) samples: Samples,
+    /// How long it took to do what counts.
+    pub(super) nanos: u64,
+    /// Round trips that were scheduled and never begun.
+    pub(super) unsent: u64,
+}
+
+/// Makes round trips for the length of `window`, one that counts at least. What `trip` gives is
+/// dropped out of the time that counts.
+///
+/// On a schedule the time of each counts from when it was to begin, however late it did: while a
+/// server stalls, all those wait that come due, not only the one that it keeps.
+pub(super) fn drive<T>(
+    clock: &impl Clock,
+    window: Window,
+    pace: Pace,
+    driven: &mut Driven,
+    trip: impl FnMut() -> Result<T>,
+) -> Result<()> {
+    clock.sleep_until(window.begin);
+    match pace {
+        Pace::AtOnce => one_after_another(clock, window, driven, trip),
+        Pace::Scheduled { offset, interval } => {
+            scheduled(clock, window, (offset, interval), driven, trip)
+        }
+    }
+}
+
+fn one_after_another<T>(
+    clock: &impl Clock,
+    window: Window,
+    driven: &mut Driven,
+    mut trip: impl FnMut() -> Result<T>,
+) -> Result<()> {
+    let mut began = clock.now();
+    let mut counted_from = None;
+    // A slow server may need longer for one than the slice has.
+    while began < window.end || counted_from.is_none() {
+        let kept = trip()?;
+        let now = clock.now();
+        if began >= window.counted {
+            driven.samples.record(now - began);
+            driven.nanos = now - *counted_from.get_or_insert(began);
+        }
+        drop(kept);
+        // To drop something takes a while, which is no part of the next one.
+        began = match std::mem::needs_drop::<T>() {
+            true => clock.now(),
+            false => now,
+        };
+    }
+    Ok(())
+}
+
+fn scheduled<T>(
+    clock: &impl Clock,
+    window: Window,
+    (offset, interval): (u64, u64),
+    driven: &mut Driven,
+    mut trip: impl FnMut() -> Result<T>,
+) -> Result<()> {
+    driven.nanos = window.end - window.counted;
+    let mut intended = window.begin + offset;
+    let mut give_up = None;
+    let mut now = clock.now();
+    // What comes due while it is late at the end counts too: else the end of a slice would hide
+    // what a stall does to it.
+    while intended < window.end || intended < now {
+        if now >= window.end && now > *give_up.get_or_insert(now + (now - intended)) {
+            driven.unsent += (now - intended) / interval + 1;
+            break;
+        }
+        clock.sleep_until(intended);
+        let begun = clock.now();
+        let kept = trip()?;
+        now = clock.now();
+        drop(kept);
+        if begun >= window.counted {
+            driven.samples.record(now - intended);
+            driven.nanos = now.max(window.end) - window.counted;
+        }
+        intended += interval;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::clock::FakeClock;
+
+    const MS: u64 = 1_000_000;
+    const WINDOW: Window = Window {
+        begin: 0,
+        counted: 100 * MS,
+        end: 1100 * MS,
+    };
+
+    /// Drives a server that answers after 50 us, but for one stall of 200 ms.
+    fn with_a_stall(pace: Pace) -> Driven {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let mut stalled = false;
+        let trip = || {
+            if clock.now() >= 500 * MS && !stalled {
+                stalled = true;
+                clock.pass(200 * MS);
+            }
+            clock.pass(50_000);
+            Ok(())
+        };
+        drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
+        driven
+    }
+
+    #[test]
+    fn a_stall_is_hidden_in_a_closed_loop_and_shown_on_a_schedule() {
+        let closed = with_a_stall(Pace::AtOnce);
+        // 800 ms of 50 us each, and the one that stalled.
+        assert_eq!(closed.samples.count(), 16_000);
+        assert!(closed.samples.at(0.999) < 51_000);
+        assert!(closed.samples.at(1.0) >= 200 * MS);
+
+        let schedule = Pace::Scheduled {
+            offset: 0,
+            interval: MS,
+        };
+        let open = with_a_stall(schedule);
+        // One each millisecond that counts, also those that came due in the stall.
+        assert_eq!(open.samples.count(), 1000);
+        assert!(open.samples.at(0.999) >= 199 * MS);
+        // A fifth of them waited, for 100 ms in the middle.
+        assert!(open.samples.at(0.78) < 51_000);
+        let middle = open.samples.at(0.9);
+        assert!(middle.abs_diff(105 * MS) < 2 * MS, "{middle}");
+    }
+
+    #[test]
+    fn what_began_before_the_lead_in_was_over_does_not_count() {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let mut trips = 0;
+        let trip = || {
+            trips += 1;
+            clock.pass(30 * MS);
+            Ok(())
+        };
+        drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
+        // Begun at 0, 30, 60 and 90 ms; and the last at 1080 ms, which ends at 1110 ms.
+        assert_eq!((trips, driven.samples.count()), (37, 33));
+        assert_eq!(driven.nanos, (1110 - 120) * MS);
+    }
+
+    #[test]
+    fn a_server_slower_than_the_slice_is_measured_all_the_same() {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let trip = || {
+            clock.pass(3000 * MS);
+            Ok(())
+        };
+        drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
+        assert_eq!((driven.samples.count(), driven.nanos), (1, 3000 * MS));
+    }
+
+    #[test]
+    fn a_schedule_is_kept_from_the_lead_in_to_the_end() {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let mut begun = Vec::new();
+        let pace = Pace::Scheduled {
+            offset: 50 * MS,
+            interval: 200 * MS,
+        };
+        let trip = || {
+            begun.push(clock.now() / MS);
+            clock.pass(MS);
+            Ok(())
+        };
+        drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
+        assert_eq!(begun, [50, 250, 450, 650, 850, 1050]);
+        assert_eq!((driven.samples.count(), driven.nanos), (5, 1000 * MS));
+    }
+
+    #[test]
+    fn what_a_round_trip_leaves_behind_is_dropped_out_of_its_time() {
+        struct Closed<'a>(&'a FakeClock);
+        impl Drop for Closed<'_> {
+            fn drop(&mut self) {
+                self.0.pass(9 * MS);
+            }
+        }
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let trip = || {
+            clock.pass(MS);
+            Ok(Closed(&clock))
+        };
+        drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
+        assert_eq!(driven.samples.count(), 100);
+        assert!(driven.samples.at(1.0) < MS + MS / 1000);
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_kept_is_given_up_and_what_is_left_is_told() {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let pace = Pace::Scheduled {
+            offset: 0,
+            interval: MS,
+        };
+        let trip = || {
+            clock.pass(100 * MS);
+            Ok(())
+        };
+        drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
+        // At the end, after 11 of them, it is 1089 ms late: as long again is tried, and 11 more are
+        // done. One each millisecond was due until then.
+        // All but the first were begun when the lead-in was over.
+        assert_eq!(driven.samples.count(), 21);
+        assert_eq!(driven.unsent, 2201 - 22);
+    }
+
+    #[test]
+    fn what_comes_due_in_a_stall_at_the_end_counts_too() {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let pace = Pace::Scheduled {
+            offset: 0,
+            interval: MS,
+        };
+        let trip = || {
+            clock.pass(if clock.now() == 1050 * MS {
+                200 * MS
+            } else {
+                MS / 10
+            });
+            Ok(())
+        };
+        drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
+        // Those of 1050 ms to 1250 ms wait, and while they are made up some more come due.
+        let late = driven.samples.count() - 950;
+        assert!((200..240).contains(&late), "{late}");
+        assert_eq!(driven.unsent, 0);
+        // The time goes on until the last of them is done.
+        assert_eq!(driven.nanos, clock.now() - WINDOW.counted);
+    }
+
+    #[test]
+    fn a_failure_ends_it_and_what_was_counted_stays() {
+        let clock = FakeClock::default();
+        let mut driven = Driven::default();
+        let mut left = 150;
+        let trip = || {
+            clock.pass(MS);
+            left -= 1;
+            if left == 0 {
+                let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                return Err(sok::Error::new("receive", "unix:@x", gone));
+            }
+            Ok(())
+        };
+        let done = drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip);
+        assert_eq!(done.unwrap_err().kind(), sok::Kind::Broken);
+        assert_eq!(driven.samples.count(), 49);
+    }
+}

@@ -1,0 +1,213 @@
+//! What is to be measured, and how.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use sok::address::Address;
+
+use super::server::Role;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Measure {
+    /// How long a message and its echo take, there and back.
+    Rtt,
+    /// How many bytes arrive in a second.
+    Throughput,
+    /// How long a new connection takes until it is served: a connection, and a message with its
+    /// echo over it, as a kernel completes connections that no server has accepted.
+    Connect,
+}
+
+impl Measure {
+    /// Everything that can be measured.
+    pub(crate) const ALL: [Self; 3] = [Self::Rtt, Self::Throughput, Self::Connect];
+
+    /// The word for it.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rtt => "rtt",
+            Self::Throughput => "throughput",
+            Self::Connect => "connect",
+        }
+    }
+
+    /// The size of a message in bytes, where none is asked for.
+    #[must_use]
+    pub(crate) const fn usual_size(self) -> usize {
+        match self {
+            Self::Rtt | Self::Connect => 64,
+            Self::Throughput => 64 * 1024,
+        }
+    }
+
+    /// What a server of ours must do for it.
+    #[must_use]
+    pub(crate) const fn role(self) -> Role {
+        match self {
+            Self::Rtt => Role::Echo,
+            Self::Throughput => Role::Sink,
+            Self::Connect => Role::Accept,
+        }
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How it is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The bytes of a message, or the [usual](Measure::usual_size).
+    pub(crate) size: Option<usize>,
+    /// How many connections are used at once, each by a thread of its own.
+    pub(crate) connections: usize,
+    /// For how long each family is measured, warm-up and preparations not counted.
+    pub(crate) duration: Duration,
+    /// How many messages or connections are begun in a second, on all connections together: the
+    /// time of each counts from when it was to begin. Without it each begins when the one before
+    /// is done.
+    pub(crate) rate: Option<f64>,
+    /// Whether both ends of [`Measure::Rtt`] poll their sockets, and never sleep.
+    pub(crate) spin: bool,
+    /// The processor of this end.
+    pub(crate) cpu: Option<usize>,
+    /// How long the server may take for anything it has to do.
+    pub(crate) timeout: Duration,
+}
+
+/// A slice's share of the duration, at most. The scheduler takes some tens of milliseconds to
+/// settle where the two ends run, and a bare pair that runs for long is settled.
+const SLICE: Duration = Duration::from_millis(250);
+/// The same where there is nobody to take turns with.
+const SLICE_ALONE: Duration = Duration::from_secs(1);
+/// What a connection adds to a slice: it takes about as long to make one.
+const SLICE_PER_CONNECTION: Duration = Duration::from_micros(100);
+/// Of a schedule each connection should have so much in a slice.
+const PER_SLICE: f64 = 10.0;
+/// Each of several servers has at least so many turns, where the time is enough for them.
+const ROUNDS: u32 = 4;
+
+impl Plan {
+    /// The bytes of a message of `measure`.
+    #[must_use]
+    pub(crate) fn size_of(&self, measure: Measure) -> usize {
+        self.size.unwrap_or_else(|| measure.usual_size())
+    }
+
+    /// Whether both ends poll in `measure`. To fill a connection, or to make one, leaves the
+    /// scheduler out of account anyway or needs it.
+    #[must_use]
+    pub(crate) fn polls(&self, measure: Measure) -> bool {
+        self.spin && measure == Measure::Rtt
+    }
+
+    /// How many slices of each of the servers count, and how long each is.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn slices(&self, servers: usize) -> (u32, Duration) {
+        let (turns, slice) = match servers {
+            ..=1 => (1, SLICE_ALONE),
+            _ => (ROUNDS, SLICE),
+        };
+        let connections = u32::try_from(self.connections).unwrap_or(u32::MAX);
+        let preparing = SLICE_PER_CONNECTION.saturating_mul(connections);
+        let scheduled = self
+            .rate
+            .map(|rate| self.connections as f64 / rate * PER_SLICE);
+        let scheduled = scheduled.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let shortest = scheduled.unwrap_or_default().max(preparing);
+        let shortest = shortest.max(Duration::from_nanos(1));
+        let longest = slice.saturating_add(preparing).max(shortest);
+        let slice = (self.duration / turns).clamp(shortest, longest);
+        let rounds = (self.duration.as_secs_f64() / slice.as_secs_f64()).round();
+        // A float is cast to the nearest number that there is.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rounds = (rounds as u32).max(1);
+        (rounds, self.duration / rounds)
+    }
+}
+
+/// A server that is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerEnd {
+    /// Where it is.
+    pub(crate) address: Address,
+    /// Its process, if it is [ours](super::OwnServer).
+    pub(crate) own: Option<u32>,
+}
+
+/// One measure, on each of the servers.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// What is measured.
+    pub(crate) measure: Measure,
+    /// The servers, the first one being what the others are compared to.
+    pub(crate) servers: Vec<ServerEnd>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slices(millis: u64, connections: usize) -> (u32, Duration) {
+        at_rate(millis, connections, None)
+    }
+
+    fn at_rate(millis: u64, connections: usize, rate: Option<f64>) -> (u32, Duration) {
+        let plan = Plan {
+            size: None,
+            connections,
+            duration: Duration::from_millis(millis),
+            rate,
+            spin: false,
+            cpu: None,
+            timeout: Duration::from_secs(5),
+        };
+        plan.slices(3)
+    }
+
+    #[test]
+    fn slices_are_short_and_add_up_to_the_duration() {
+        assert_eq!(slices(1000, 1), (4, Duration::from_millis(250)));
+        assert_eq!(slices(100, 1), (4, Duration::from_millis(25)));
+        let (rounds, slice) = slices(60_000, 1);
+        assert_eq!(rounds, 240);
+        assert!((slice * rounds).abs_diff(Duration::from_secs(60)) < Duration::from_micros(1));
+    }
+
+    #[test]
+    fn a_server_alone_need_not_take_turns() {
+        let plan = |millis| Plan {
+            size: None,
+            connections: 1,
+            duration: Duration::from_millis(millis),
+            rate: None,
+            spin: false,
+            cpu: None,
+            timeout: Duration::from_secs(5),
+        };
+        assert_eq!(plan(500).slices(1), (1, Duration::from_millis(500)));
+        assert_eq!(plan(10_000).slices(1).0, 10);
+    }
+
+    #[test]
+    fn a_slice_is_no_shorter_than_it_takes_to_connect_for_it() {
+        assert_eq!(slices(1000, 10_000), (1, Duration::from_secs(1)));
+        assert_eq!(slices(12_500, 10_000).0, 10);
+        assert_eq!(slices(1, 10_000).0, 1);
+    }
+
+    #[test]
+    fn a_slice_has_a_part_of_the_schedule() {
+        assert_eq!(at_rate(1000, 1, Some(1000.0)).0, 4);
+        assert_eq!(at_rate(10_000, 1, Some(10.0)), (10, Duration::from_secs(1)));
+        assert_eq!(at_rate(10_000, 5, Some(10.0)).0, 2);
+        assert_eq!(at_rate(1000, 1, Some(2.0)), (1, Duration::from_secs(1)));
+    }
+}

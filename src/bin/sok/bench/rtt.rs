@@ -1,0 +1,208 @@
+//! Round trips: a message and its echo, over and over on one connection.
+
+use std::hint::spin_loop;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sok::address::Address;
+use sok::error::{Error, Kind, Result};
+use sok::net::Socket;
+
+use super::plan::{Measure, Plan};
+
+/// How an end waits for what is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// In the call that receives.
+    Block,
+    /// In `poll(2)`, to send and to receive at once.
+    Both,
+    /// Not at all: it asks again.
+    Spin,
+}
+
+/// Above this a server that echoes piece by piece could wait for us to receive while we wait for
+/// it to receive: no buffer need hold more.
+const BLOCKING_MAX: usize = 64 * 1024;
+
+/// How often is asked before the clock is.
+const SPINS: u32 = 4096;
+
+/// One connection to an echo server.
+#[derive(Debug)]
+pub(super) struct Trip<'a> {
+    address: &'a Address,
+    socket: Socket,
+    waiting: Waiting,
+    limit: Duration,
+    handshake: Duration,
+    number: u64,
+    message: Vec<u8>,
+    // One byte more than the message has.
+    reply: Vec<u8>,
+}
+
+impl<'a> Trip<'a> {
+    /// Connects; when it is dropped, the connection is reset.
+    ///
+    /// After a whole exchange nothing is under way that a reset could destroy, and it leaves no
+    /// `TIME_WAIT` behind, at neither end: a run of many connections neither runs out of ports nor
+    /// has to be slowed down for it.
+    pub(super) fn connect(address: &'a Address, plan: &Plan, measure: Measure) -> Result<Self> {
+        let size = plan.size_of(measure);
+        let began = Instant::now();
+        let socket = Socket::connect_blocking(address, plan.timeout)?;
+        let handshake = began.elapsed();
+        socket.reset_when_closed();
+        let waiting = match (plan.polls(measure), size > BLOCKING_MAX) {
+            (true, _) => Waiting::Spin,
+            (false, true) => Waiting::Both,
+            (false, false) => Waiting::Block,
+        };
+        if waiting != Waiting::Block {
+            let polled = socket.set_polled();
+            polled.map_err(|error| Error::new("connect", address, error))?;
+        }
+        Ok(Self {
+            address,
+            socket,
+            waiting,
+            limit: plan.timeout,
+            handshake,
+            number: 0,
+            message: vec![b'.'; size],
+            reply: vec![0; size + 1],
+        })
+    }
+
+    /// Whether this end waits for an acknowledgement before it sends a small piece.
+    pub(super) fn delays_small_sends(&self) -> bool {
+        self.socket.delays_small_sends().unwrap_or(false)
+    }
+
+    /// How long the kernels took to connect: the way there and back, without the server.
+    pub(super) const fn handshake(&self) -> Duration {
+        self.handshake
+    }
+
+    /// Sends one message, unlike the one before, and receives its echo.
+    pub(super) fn exchange(&mut self) -> Result<()> {
+        let size = self.message.len();
+        self.number += 1;
+        let number = self.number.to_le_bytes();
+        let stamped = size.min(number.len());
+        self.message[..stamped].copy_from_slice(&number[..stamped]);
+        // To ask for more than there is costs the kernel another look. Once it has, a reply is seen
+        // to be longer; later what is left over is no echo of the next message.
+        let room = size + usize::from(self.number == 1);
+        let (mut sent, mut received) = (0, 0);
+        let mut idle = Idle::default();
+        while received < size {
+            if sent < size {
+                match (&self.socket).write(&self.message[sent..]) {
+                    Ok(count) => sent += count,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        return Err(self.broken("send", error, received));
+                    }
+                    // It waited for as long as it may.
+                    Err(_) if self.waiting == Waiting::Block => return Err(self.late(received)),
+                    Err(_) => {}
+                }
+                if self.waiting == Waiting::Block && sent < size {
+                    continue;
+                }
+            }
+            match (&self.socket).read(&mut self.reply[received..room]) {
+                Ok(0) => return Err(self.ended(received)),
+                Ok(count) => {
+                    let end = received + count;
+                    if self.message.get(received..end) != Some(&self.reply[received..end]) {
+                        return Err(self.no_echo(end));
+                    }
+                    received = end;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.wait(&mut idle, sent < size)? {
+                        return Err(self.late(received));
+                    }
+                }
+                Err(error) => return Err(self.broken("receive", error, received)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for room or for bytes; `false` when the time is up.
+    fn wait(&self, idle: &mut Idle, sending: bool) -> Result<bool> {
+        match self.waiting {
+            Waiting::Block => Ok(false),
+            Waiting::Spin => {
+                spin_loop();
+                Ok(idle.spins_on(self.limit))
+            }
+            Waiting::Both => {
+                let mut wanted = PollFlags::POLLIN;
+                wanted.set(PollFlags::POLLOUT, sending);
+                let limit = PollTimeout::try_from(self.limit).unwrap_or(PollTimeout::MAX);
+                let ready = poll(&mut [PollFd::new(self.socket.as_fd(), wanted)], limit);
+                let ready = ready.map_err(|error| Error::new("poll", self.address, error))?;
+                Ok(ready > 0)
+            }
+        }
+    }
+
+    fn broken(&self, operation: &'static str, error: io::Error, received: usize) -> Error {
+        let error = Error::new(operation, self.address, error);
+        match (error.kind(), received) {
+            (Kind::Broken, 0) => error.with_hint("the server ended the connection by itself"),
+            _ => error,
+        }
+    }
+
+    fn ended(&self, received: usize) -> Error {
+        let size = self.message.len();
+        let cause =
+            format!("the server ended the connection when {received} of {size} bytes were back");
+        Error::because("receive", self.address, Kind::Broken, cause)
+    }
+
+    fn no_echo(&self, received: usize) -> Error {
+        let size = self.message.len();
+        let cause = if received > size && self.reply.starts_with(&self.message) {
+            format!(
+                "the reply is longer than the {size} bytes of the message: this is no echo server"
+            )
+        } else {
+            "the reply differs from the message: this is no echo server".to_owned()
+        };
+        Error::because("receive", self.address, Kind::Other, cause).with_hint(ECHO)
+    }
+
+    fn late(&self, received: usize) -> Error {
+        let (size, limit) = (self.message.len(), self.limit);
+        let cause = format!("only {received} of {size} bytes came back within {limit:?}");
+        Error::because("receive", self.address, Kind::TimedOut, cause).with_hint(ECHO)
+    }
+}
+
+const ECHO: &str = "measure a server that echoes, such as 'sok serve ADDRESS --echo'";
+
+/// How long nothing has come.
+#[derive(Default)]
+struct Idle {
+    spins: u32,
+    since: Option<Instant>,
+}
+
+impl Idle {
+    /// Counts a try in vain; whether there is time for more. The clock is asked now and then.
+    fn spins_on(&mut self, limit: Duration) -> bool {
+        self.spins += 1;
+        if !self.spins.is_multiple_of(SPINS) {
+            return true;
+        }
+        self.since.get_or_insert_with(Instant::now).elapsed() < limit
+    }
+}

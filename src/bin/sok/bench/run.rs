@@ -1,0 +1,239 @@
+//! A run: the servers in turns, slice by slice.
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sok::address::Address;
+use sok::error::{Error, Kind, Result};
+
+use super::judge;
+use super::placement::{allowed_cpus, pin};
+use super::plan::{Job, Measure, Plan};
+use super::report::{Machine, Outcome, Planned, Rates, Report};
+use super::samples::Samples;
+use super::slice::{Part, one_slice};
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress<'a> {
+    /// What is measured now.
+    pub(crate) measure: Measure,
+    /// On which server.
+    pub(crate) address: &'a Address,
+    /// The slices done, warm-ups among them.
+    pub(crate) done: u64,
+    /// The slices there are.
+    pub(crate) all: u64,
+}
+
+/// What the warm-up takes at most.
+const WARM_UP: Duration = Duration::from_millis(250);
+
+/// Measures each job's servers in turns, and tells of each slice that begins.
+///
+/// # Errors
+/// What fails in the warm-up, and a server that does not do what is measured. A connection that
+/// breaks later is counted and told in the [report](Report::failure).
+pub(crate) fn run(plan: &Plan, jobs: &[Job], mut tell: impl FnMut(Progress<'_>)) -> Result<Report> {
+    // Before this thread is bound to one of them.
+    let cpus = allowed_cpus().len();
+    if let Some(cpu) = plan.cpu {
+        pin(cpu)?;
+    }
+    let most = jobs.iter().map(|job| job.servers.len()).max();
+    let (rounds, slice) = plan.slices(most.unwrap_or_default());
+    let servers: usize = jobs.iter().map(|job| job.servers.len()).sum();
+    let all = u64::from(rounds + 1) * servers as u64;
+    let began = SystemTime::now().duration_since(UNIX_EPOCH);
+    let mut report = Report {
+        version: Report::VERSION,
+        began: began.unwrap_or_default().as_secs_f64(),
+        machine: machine(cpus),
+        plan: Planned {
+            connections: plan.connections,
+            duration: plan.duration.as_secs_f64(),
+            rate: plan.rate,
+            spin: plan.spin,
+            slices: rounds,
+            client_cpu: plan.cpu,
+        },
+        results: Vec::new(),
+        warnings: Vec::new(),
+        failure: None,
+    };
+    let mut done = 0;
+    let mut nagle = false;
+    // What was measured before a server went or stalled stays.
+    let mut gone = false;
+    for job in jobs {
+        let mut totals: Vec<Total> = job.servers.iter().map(|_| Total::default()).collect();
+        'rounds: for round in 0..=rounds {
+            let length = if round == 0 {
+                slice.min(WARM_UP)
+            } else {
+                slice
+            };
+            for turn in 0..job.servers.len() {
+                // Whoever goes first has another neighbour each time.
+                let index = (turn + round as usize) % job.servers.len();
+                let server = &job.servers[index];
+                tell(Progress {
+                    measure: job.measure,
+                    address: &server.address,
+                    done,
+                    all,
+                });
+                let part = one_slice(plan, job.measure, server, length);
+                done += 1;
+                let mut part = match part {
+                    Err(error) if round > 0 && ends_a_run(&error) => {
+                        report.failure.get_or_insert(error);
+                        gone = true;
+                        break 'rounds;
+                    }
+                    part => part?,
+                };
+                nagle |= part.delays_small_sends;
+                let breaks = |error: &Error| round > 0 && ends_a_run(error);
+                if let Some(fatal) = part.failures.iter().position(|error| !breaks(error)) {
+                    return Err(part.failures.swap_remove(fatal));
+                }
+                let late = |error: &Error| error.kind() == Kind::TimedOut;
+                gone = part.failures.iter().any(late);
+                if round > 0 {
+                    totals[index].add(part, job.measure, &mut report.failure);
+                }
+                if gone {
+                    break 'rounds;
+                }
+            }
+        }
+        let mut outcomes = outcomes(plan, job, totals);
+        judge::compare(&mut outcomes);
+        report.results.extend(outcomes);
+        if gone {
+            break;
+        }
+    }
+    report.warnings = judge::warnings(plan, &report.results, nagle, cpus);
+    Ok(report)
+}
+
+/// Whether an error is about a server that was well before, and has gone or stalls.
+fn ends_a_run(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::Broken | Kind::NobodyThere | Kind::TimedOut
+    )
+}
+
+fn machine(cpus: usize) -> Machine {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease");
+    Machine {
+        cpus,
+        kernel: release.unwrap_or_default().trim().to_owned(),
+        architecture: std::env::consts::ARCH,
+    }
+}
+
+/// The sum of a server's slices.
+#[derive(Default)]
+struct Total {
+    samples: Samples,
+    sends: u64,
+    bytes: u64,
+    lost: u64,
+    seconds: f64,
+    rates: Vec<f64>,
+    client: Duration,
+    server: Option<Duration>,
+    wall: f64,
+    errors: u64,
+    handshake: Option<Duration>,
+}
+
+impl Total {
+    fn add(&mut self, part: Part, measure: Measure, failure: &mut Option<Error>) {
+        for driven in &part.driven {
+            self.samples.add(&driven.samples);
+            self.lost += driven.unsent;
+        }
+        if measure != Measure::Throughput {
+            // Each message that broke off had no echo.
+            self.lost += part.failures.len() as u64;
+        }
+        let mut arrived = 0;
+        for pushed in &part.pushed {
+            self.sends += pushed.sends;
+            self.lost += pushed.sent.saturating_sub(pushed.received);
+            arrived += pushed.received;
+        }
+        self.bytes += arrived;
+        self.seconds += part.seconds;
+        self.rates.push(divided(arrived, part.seconds));
+        self.client += part.client;
+        if let Some(spent) = part.server {
+            *self.server.get_or_insert_default() += spent;
+        }
+        self.wall += part.wall;
+        self.handshake = self.handshake.into_iter().chain(part.handshake).min();
+        self.errors += part.failures.len() as u64;
+        if failure.is_none() {
+            *failure = part.failures.into_iter().next();
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn divided(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
+}
+
+fn outcomes(plan: &Plan, job: &Job, totals: Vec<Total>) -> Vec<Outcome> {
+    let bulk = job.measure == Measure::Throughput;
+    let each = job.servers.iter().zip(totals);
+    each.map(|(server, total)| {
+        let count = if bulk {
+            total.sends
+        } else {
+            total.samples.count()
+        };
+        let rates = || Rates {
+            min: total.rates.iter().copied().fold(f64::INFINITY, f64::min),
+            mean: divided(total.bytes, total.seconds),
+            max: total.rates.iter().copied().fold(0.0, f64::max),
+        };
+        let share = |spent: Duration| {
+            if total.wall > 0.0 {
+                spent.as_secs_f64() / total.wall
+            } else {
+                0.0
+            }
+        };
+        Outcome {
+            measure: job.measure,
+            family: server.address.family(),
+            address: server.address.to_string(),
+            own_server: server.own.is_some(),
+            size: plan.size_of(job.measure),
+            count,
+            seconds: total.seconds,
+            per_second: divided(count, total.seconds),
+            relative: None,
+            times: total.samples.times(),
+            bytes: bulk.then_some(total.bytes),
+            bytes_per_second: bulk.then(rates),
+            errors: total.errors,
+            dropped: total.lost,
+            client_cpus: share(total.client),
+            server_cpus: total.server.map(share),
+            handshake: total.handshake,
+            samples: total.samples,
+        }
+    })
+    .collect()
+}

@@ -1,0 +1,133 @@
+//! Bulk: as many bytes as a connection takes, counted where they arrive.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use sok::address::Address;
+use sok::error::{Error, Kind, Result};
+use sok::net::Socket;
+
+use super::server::STACK;
+
+/// What passed over one connection.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Pushed {
+    /// How often was sent.
+    pub(super) sends: u64,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+/// What came back until the server ended.
+struct Returned {
+    total: u64,
+    /// Whether the server ended while there was more to send.
+    early: bool,
+    /// The first bytes of it: the count, if the server is ours.
+    first: [u8; 8],
+}
+
+/// Sends messages of `size` bytes until `stop`, then ends the sending half and waits for the
+/// server to end, which has then received everything.
+///
+/// A server of ours tells how much that was. Another one is believed when it ends well and after
+/// us, as a server that closes without having read all cannot. What it sends back, as an echo server does,
+/// is received and forgotten.
+pub(super) fn push(
+    socket: &Socket,
+    address: &Address,
+    size: usize,
+    own: bool,
+    stop: &AtomicBool,
+) -> Result<Pushed> {
+    let failed = |operation| {
+        move |error: io::Error| {
+            let late = error.kind() == io::ErrorKind::WouldBlock;
+            let error = Error::new(operation, address, error);
+            if !late {
+                return error;
+            }
+            let cause = "the server took nothing, or did not end, within the time limit";
+            Error::because(operation, address, Kind::TimedOut, cause).with_hint(
+                "measure a server that reads to the end, such as 'sok serve ADDRESS --discard'",
+            )
+        }
+    };
+    let message = vec![b'.'; size];
+    let finished = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let named = thread::Builder::new().stack_size(STACK);
+        let receiving = named
+            .spawn_scoped(scope, || receive_all(socket, &finished))
+            .map_err(failed("start"))?;
+        let mut pushed = Pushed::default();
+        let mut sending = Ok(());
+        while !stop.load(Ordering::Relaxed) {
+            match (&mut &*socket).write(&message) {
+                Ok(count) => {
+                    pushed.sent += count as u64;
+                    pushed.sends += 1;
+                }
+                Err(error) => {
+                    sending = Err(error);
+                    break;
+                }
+            }
+        }
+        finished.store(true, Ordering::Relaxed);
+        let _ = socket.shutdown(match sending {
+            Ok(()) => Shutdown::Write,
+            // What the other thread waits for will not come.
+            Err(_) => Shutdown::Both,
+        });
+        let returned = receiving.join();
+        sending.map_err(failed("send"))?;
+        let returned = returned
+            .unwrap_or_else(|_| Err(io::Error::other("the receiving thread failed")))
+            .map_err(failed("receive"))?;
+        pushed.received = match (own, returned.total) {
+            (false, _) if returned.early => {
+                let cause = "the server ended before us: how much it received cannot be told";
+                return Err(Error::because("receive", address, Kind::Broken, cause));
+            }
+            (false, _) => pushed.sent,
+            (true, 8) => u64::from_le_bytes(returned.first),
+            (true, _) => {
+                let cause = "the server did not say how much it received";
+                return Err(Error::because("receive", address, Kind::Broken, cause));
+            }
+        };
+        Ok(pushed)
+    })
+}
+
+/// Receives to the end; while there is more to send, an answer may take any time.
+fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
+    let mut returned = Returned {
+        total: 0,
+        early: false,
+        first: [0; 8],
+    };
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let was_finished = finished.load(Ordering::Relaxed);
+        match (&mut &*socket).read(&mut buffer) {
+            Ok(0) => {
+                returned.early = !finished.load(Ordering::Relaxed);
+                return Ok(returned);
+            }
+            Ok(count) => {
+                let at = usize::try_from(returned.total).unwrap_or(usize::MAX);
+                let missing = returned.first.len().saturating_sub(at).min(count);
+                if missing > 0 {
+                    returned.first[at..at + missing].copy_from_slice(&buffer[..missing]);
+                }
+                returned.total += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !was_finished => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is tried on every form of address alike: the steps of a connection, and a restart.
+
+use std::future::Future;
+use std::io;
+
+use sok::error::Result;
+use sok::net::{self, ListenOptions, Listener, Stream};
+use tokio::time::timeout;
+
+use super::report::Cell;
+use super::scene::{Connection, Scene, Tried, broken, unexpected};
+
+/// The first step of all.
+pub(super) const CREATE: &str = "create";
+
+/// What the two ends say to each other.
+const QUESTION: &[u8] = b"ping";
+const ANSWER: &[u8] = b"pong";
+
+/// The life of a connection step by step. What comes after a failed step is not tried.
+pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
+    let mut steps = Steps {
+        scene,
+        cells: Vec::new(),
+        failed: None,
+    };
+    let created = async { net::create(scene.form.family()) };
+    let created = steps.run(CREATE, Some(created)).await;
+    let bound = created.map(|()| async { net::bind(&scene.fresh()) });
+    let bound = steps.run("bind", bound).await;
+    let listening =
+        bound.map(|()| async { Listener::bind(&scene.fresh(), &ListenOptions::default()) });
+    let listening = steps.run("listen", listening).await;
+    let connected = listening.map(|listener| async {
+        let target = listener.local().clone();
+        scene.connected(listener, &target).await
+    });
+    let connected = steps.run("connect", connected).await;
+    let exchanged = connected.map(|connection| async {
+        exchange(&connection).await?;
+        Ok(connection)
+    });
+    let exchanged = steps.run("exchange", exchanged).await;
+    let half_closed = exchanged.map(half_close);
+    steps.run("half-close", half_closed).await;
+    steps.cells
+}
+
+struct Steps<'a> {
+    scene: &'a Scene,
+    cells: Vec<Cell>,
+    failed: Option<&'static str>,
+}
+
+impl Steps<'_> {
+    /// Takes one step, if the one before it was taken.
+    async fn run<T>(
+        &mut self,
+        name: &'static str,
+        step: Option<impl Future<Output = Result<T>>>,
+    ) -> Option<T> {
+        let Some(step) = step else {
+            let reason = format!("{} fails", self.failed.unwrap_or("the step before"));
+            self.cells.push(Cell::untried(name, reason));
+            return None;
+        };
+        let done = timeout(self.scene.limit, step).await;
+        match done.unwrap_or_else(|_| Err(self.scene.late(name))) {
+            Ok(value) => {
+                self.cells.push(Cell::works(name, None));
+                Some(value)
+            }
+            Err(error) => {
+                self.cells.push(self.scene.failed(name, &error));
+                self.failed = Some(name);
+                None
+            }
+        }
+    }
+}
+
+/// A message each way.
+pub(super) async fn exchange(connection: &Connection) -> Result<()> {
+    let Connection { client, server, .. } = connection;
+    for (from, to, message) in [(client, server, QUESTION), (server, client, ANSWER)] {
+        pass(from, to, message)
+            .await
+            .map_err(broken("exchange", connection.listener.local()))?;
+    }
+    Ok(())
+}
+
+async fn pass(from: &Stream, to: &Stream, message: &[u8]) -> io::Result<()> {
+    from.send_all(message).await?;
+    let mut received = Vec::new();
+    while received.len() < message.len() {
+        let mut buffer = [0; 16];
+        let count = to.receive(&mut buffer).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        received.extend_from_slice(&buffer[..count]);
+    }
+    if received != message {
+        return Err(io::Error::other("other bytes came than were sent"));
+    }
+    Ok(())
+}
+
+/// The client ends its half, the server sees that, and its answer still comes.
+async fn half_close(connection: Connection) -> Result<()> {
+    let Connection {
+        listener,
+        client,
+        server,
+        ..
+    } = connection;
+    let failed = broken("half-close", listener.local());
+    client.finish().map_err(&failed)?;
+    ended(&server).await.map_err(&failed)?;
+    pass(&server, &client, ANSWER).await.map_err(&failed)?;
+    drop(server);
+    ended(&client).await.map_err(&failed)
+}
+
+async fn ended(stream: &Stream) -> io::Result<()> {
+    match stream.receive(&mut [0]).await? {
+        0 => Ok(()),
+        _ => Err(io::Error::other("bytes came where the end was due")),
+    }
+}
+
+/// A server that ends first, as a killed one does, comes again on the same address: what is left
+/// behind is a connection in TIME_WAIT, or a dead socket file.
+pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
+    let first = scene.connection(&scene.fresh()).await?;
+    let address = first.listener.local().clone();
+    exchange(&first).await?;
+    drop(first.server);
+    ended(&first.client)
+        .await
+        .map_err(broken("receive", &address))?;
+    first.listener.abandon();
+    drop(first.client);
+    let again = scene.connection(&address).await?;
+    if *again.listener.local() != address {
+        let what = format!("it came back as {}", again.listener.local());
+        return Err(unexpected("restart", &address, what));
+    }
+    exchange(&again).await?;
+    Ok(Tried::WORKS)
+}

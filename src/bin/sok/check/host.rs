@@ -1,0 +1,64 @@
+//! Check the host: each form of address, each thing that it may do.
+
+use std::time::Duration;
+
+use sok::address::{Family, Feature, Form};
+use sok::error::Result;
+
+use super::report::{Cell, Column, HostReport, Outcome};
+use super::scene::{Scene, Tried};
+use super::{basics, local, network};
+
+const RESTART: &str = "restart";
+
+/// Tries what sockets of `families` do on this host, within it: nothing is sent to another one.
+///
+/// Each try ends within `limit`, and nothing is left behind.
+pub(crate) async fn check_host(families: &[Family], limit: Duration) -> HostReport {
+    let mut columns = Vec::new();
+    for form in Form::ALL {
+        if families.contains(&form.family()) {
+            columns.push(column(form, limit).await);
+        }
+    }
+    HostReport {
+        works: columns.iter().all(|column| column.works),
+        columns,
+    }
+}
+
+async fn column(form: Form, limit: Duration) -> Column {
+    let scene = Scene::new(form, limit);
+    let mut cells = basics::steps(&scene).await;
+    let created = cells[0].outcome == Outcome::Works;
+    let without = |name| Cell::untried(name, format!("{} fails", basics::CREATE));
+    cells.push(match created {
+        true => scene.cell(RESTART, basics::restart(&scene)).await,
+        false => without(RESTART),
+    });
+    for feature in Feature::ALL {
+        let name = feature.name();
+        cells.push(match form.has(feature) {
+            true if created => scene.cell(name, attempt(&scene, feature)).await,
+            true => without(name),
+            false => Cell::absent(name, feature.absence()),
+        });
+    }
+    Column::new(form, cells)
+}
+
+async fn attempt(scene: &Scene, feature: Feature) -> Result<Tried> {
+    match feature {
+        Feature::ChosenName => network::chosen_name(scene).await,
+        Feature::EveryAddress => network::every_address(scene).await,
+        Feature::HostName => network::host_name(scene).await,
+        Feature::V6Only => network::v6only(scene).await,
+        Feature::DualStack => network::dual_stack(scene).await,
+        Feature::MappedV4 => network::mapped_v4(scene).await,
+        Feature::LinkLocal => network::link_local(scene).await,
+        Feature::Credentials => local::credentials(scene).await,
+        Feature::LongName => local::long_name(scene).await,
+        Feature::Mode => local::mode(scene).await,
+        Feature::Descriptors => local::descriptors(scene).await,
+    }
+}

@@ -1,0 +1,17 @@
+//! What this host's families really do, and who serves an address: each answer is tried, not
+//! looked up. Nothing here prints.
+
+mod address;
+mod basics;
+mod host;
+mod listener;
+mod local;
+mod network;
+mod report;
+mod scene;
+
+pub(crate) use self::address::{Answer, Served, check_address};
+pub(crate) use self::host::check_host;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::listener::fuzz as fuzz_proc_rows;
+pub(crate) use self::report::{Cell, Column, HostReport, Outcome};

@@ -1,0 +1,175 @@
+//! What is tried on addresses of a network: names that the kernel chooses, and IPv6's own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use sok::address::{Address, Form, Target};
+use sok::client::resolve;
+use sok::error::{Error, Kind, Result};
+use sok::net::{self, LinkLocal, ListenOptions, Listener};
+
+use super::basics::exchange;
+use super::scene::{Scene, Tried, broken, unexpected};
+
+/// The kernel chooses a free name, and says which.
+pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
+    let Some(address) = scene.form.chosen() else {
+        return Ok(Tried::Not("no name to choose".to_owned()));
+    };
+    let connection = scene.connection(&address).await?;
+    let local = connection.listener.local();
+    if *local == address {
+        return Err(unexpected(
+            "bind",
+            &address,
+            "the name stayed as it was".to_owned(),
+        ));
+    }
+    exchange(&connection).await?;
+    Ok(Tried::found(local.to_string()))
+}
+
+/// A server on every address of this host is reached at its loopback address.
+pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
+    let listener = listen_everywhere(scene.form, true)?;
+    let target = at_port_of(scene.fresh(), &listener);
+    exchange(&scene.connected(listener, &target).await?).await?;
+    Ok(Tried::WORKS)
+}
+
+/// `localhost` leads to this family: each address that it stands for is served.
+pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
+    let target = Target::network(None, "localhost", 0)?;
+    let all = resolve(&target, Some(scene.deadline())).await?;
+    let family = scene.form.family();
+    let own = |address: &&Address| address.family() == family;
+    for address in all.iter().filter(own) {
+        exchange(&scene.connection(address).await?).await?;
+    }
+    let names: Vec<String> = all
+        .iter()
+        .filter_map(|address| address.as_ip().map(|(ip, _)| ip.to_string()))
+        .collect();
+    let names = names.join(", ");
+    match all.iter().any(|address| own(&address)) {
+        true => Ok(Tried::found(names)),
+        false => Ok(Tried::Not(format!("localhost is {names} only"))),
+    }
+}
+
+/// A `[::]` that is told so does not take an IPv4 client.
+pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
+    if let Some(missing) = no_ipv4() {
+        return Ok(missing);
+    }
+    let listener = listen_everywhere(scene.form, true)?;
+    let inet = at_port_of(loopback_v4(), &listener);
+    // Whoever else has this port of IPv4 may take the client. Had we, it would be the first.
+    let other = scene.dial(&inet).await;
+    let target = at_port_of(scene.fresh(), &listener);
+    let connection = scene.connected(listener, &target).await?;
+    let own = connection.client.local();
+    if own.map_err(broken("getsockname", &target))? != connection.peer.address {
+        let what = format!("{} was taken too", connection.peer.address);
+        return Err(unexpected("accept", connection.listener.local(), what));
+    }
+    drop(other);
+    exchange(&connection).await?;
+    Ok(Tried::WORKS)
+}
+
+/// A `[::]` takes an IPv4 client, which it sees at a mapped address.
+pub(super) async fn dual_stack(scene: &Scene) -> Result<Tried> {
+    if let Some(missing) = no_ipv4() {
+        return Ok(missing);
+    }
+    let listener = listen_everywhere(scene.form, false)?;
+    let inet = at_port_of(loopback_v4(), &listener);
+    let connection = scene.connected(listener, &inet).await?;
+    exchange(&connection).await?;
+    let seen = connection.peer.address;
+    match seen.as_ip() {
+        Some((ip @ IpAddr::V6(_), _)) if ip.to_canonical() == Ipv4Addr::LOCALHOST => {
+            Ok(Tried::found(format!("an IPv4 client is seen at {ip}")))
+        }
+        _ => Err(unexpected(
+            "accept",
+            &inet,
+            format!("the client is seen at {seen}"),
+        )),
+    }
+}
+
+/// An IPv6 socket reaches an IPv4 server at its mapped address.
+pub(super) async fn mapped_v4(scene: &Scene) -> Result<Tried> {
+    if let Some(missing) = no_ipv4() {
+        return Ok(missing);
+    }
+    let listener = Listener::bind(&loopback_v4(), &ListenOptions::default())?;
+    let mapped = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0)));
+    let target = at_port_of(mapped, &listener);
+    exchange(&scene.connected(listener, &target).await?).await?;
+    let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    Ok(Tried::found(format!(
+        "an IPv4 server is reached at {mapped}"
+    )))
+}
+
+/// A link-local address is served, with its interface as the scope.
+pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
+    let found = net::link_local_addresses();
+    let found = found.map_err(|e| Error::new("list", "the interfaces", e))?;
+    let mut failure = None;
+    for LinkLocal { interface, address } in found {
+        let tried = async { exchange(&scene.connection(&address).await?).await };
+        match tried.await {
+            Ok(()) => {
+                let ip = address
+                    .as_ip()
+                    .map_or_else(String::new, |(ip, _)| ip.to_string());
+                return Ok(Tried::found(format!("{ip}%{interface}")));
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Tried::Not(
+            "no interface that is up has a link-local address".to_owned(),
+        )),
+    }
+}
+
+fn listen_everywhere(form: Form, v6only: bool) -> Result<Listener> {
+    let options = ListenOptions {
+        v6only,
+        ..ListenOptions::default()
+    };
+    let address = form.every_address().ok_or_else(|| {
+        Error::because(
+            "bind",
+            form,
+            Kind::Usage,
+            "it has no address of the whole host",
+        )
+    })?;
+    Listener::bind(&address, &options)
+}
+
+fn at_port_of(address: Address, listener: &Listener) -> Address {
+    let port = listener.local().as_ip().map_or(0, |(_, port)| port);
+    address.with_port(port)
+}
+
+fn loopback_v4() -> Address {
+    Form::Inet.fresh(Path::new(""), "")
+}
+
+/// Why what both network families do together cannot be tried.
+fn no_ipv4() -> Option<Tried> {
+    let error = net::bind(&loopback_v4()).err()?;
+    Some(Tried::Not(format!(
+        "there is no IPv4 to try it with ({})",
+        error.cause()
+    )))
+}

@@ -1,0 +1,198 @@
+//! Where a form of address is tried: fresh names, a time limit, and what every try needs.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sok::address::{Address, Form};
+use sok::error::{Error, Kind, Result};
+use sok::net::{self, ConnectOptions, ListenOptions, Listener, Peer, Stream};
+use tempfile::TempDir;
+use tokio::time::{Instant, timeout};
+
+use super::report::Cell;
+
+/// How a try ended that did not fail.
+#[derive(Debug)]
+pub(super) enum Tried {
+    /// It works, and this is worth knowing.
+    Works(Option<String>),
+    /// There is nothing to try it with.
+    Not(String),
+}
+
+impl Tried {
+    pub(super) const WORKS: Self = Self::Works(None);
+
+    pub(super) fn found(what: impl Into<String>) -> Self {
+        Self::Works(Some(what.into()))
+    }
+}
+
+/// One form of address under trial.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) form: Form,
+    pub(super) limit: Duration,
+    directory: io::Result<TempDir>,
+}
+
+/// Both ends of a connection, and the listener that it was made with.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) listener: Listener,
+    pub(super) client: Stream,
+    pub(super) server: Stream,
+    /// The client, as the server sees it.
+    pub(super) peer: Peer,
+}
+
+/// No name is used twice, by however many checks of this process.
+static NAMES: AtomicU32 = AtomicU32::new(1);
+
+impl Scene {
+    /// A place of its own for a form. Without a directory to be had a file is tried, and fails, in
+    /// the directory for temporary files itself.
+    pub(super) fn new(form: Form, limit: Duration) -> Self {
+        let directory = tempfile::Builder::new().prefix("sok-check-").tempdir();
+        Self {
+            form,
+            limit,
+            directory,
+        }
+    }
+
+    /// An address where nobody listens.
+    pub(super) fn fresh(&self) -> Address {
+        let directory = self.directory.as_ref().map(TempDir::path);
+        let directory = directory.map_or_else(|_| std::env::temp_dir(), Path::to_owned);
+        self.form.fresh(&directory, &self.name())
+    }
+
+    /// A name that was never used before, nor by a process of the same number in another pid
+    /// namespace: abstract names go by the network namespace.
+    pub(super) fn name(&self) -> String {
+        let number = NAMES.fetch_add(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = now.unwrap_or_default().subsec_nanos();
+        format!("sok-check-{}-{number}-{nanos}", std::process::id())
+    }
+
+    /// The directory of the scene's files.
+    pub(super) fn directory(&self) -> Result<&Path> {
+        self.directory.as_ref().map(TempDir::path).map_err(|error| {
+            let parent = std::env::temp_dir();
+            let cause = format!("{}: {}", parent.display(), error.kind());
+            Error::because("make a directory", "", Kind::Other, cause)
+                .with_hint("set TMPDIR to a directory where you may write")
+        })
+    }
+
+    /// Whether the addresses of the form are files.
+    pub(super) fn has_files(&self) -> bool {
+        let address = self.form.fresh(Path::new(""), "name");
+        address.as_path().is_some()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.limit
+    }
+
+    /// Connects to `address`, a step of a try.
+    pub(super) async fn dial(&self, address: &Address) -> Result<Stream> {
+        let options = ConnectOptions {
+            bind: None,
+            deadline: Some(self.deadline()),
+            ..ConnectOptions::default()
+        };
+        Stream::connect(address, &options).await
+    }
+
+    /// Listens on `address`, and has a client connect to it.
+    pub(super) async fn connection(&self, address: &Address) -> Result<Connection> {
+        let listener = Listener::bind(address, &ListenOptions::default())?;
+        let target = listener.local().clone();
+        self.connected(listener, &target).await
+    }
+
+    /// Has a client connect to `target`, which `listener` is to be reached at.
+    pub(super) async fn connected(
+        &self,
+        listener: Listener,
+        target: &Address,
+    ) -> Result<Connection> {
+        let client = self.dial(target).await?;
+        let accepted = listener.accept().await;
+        let (server, peer) = accepted.map_err(|e| Error::new("accept", listener.local(), e))?;
+        Ok(Connection {
+            listener,
+            client,
+            server,
+            peer,
+        })
+    }
+
+    /// The cell that `attempt` fills within the time limit.
+    pub(super) async fn cell(
+        &self,
+        name: &'static str,
+        attempt: impl Future<Output = Result<Tried>>,
+    ) -> Cell {
+        match timeout(self.limit, attempt).await {
+            Ok(Ok(Tried::Works(found))) => Cell::works(name, found),
+            Ok(Ok(Tried::Not(reason))) => Cell::untried(name, reason),
+            Ok(Err(error)) => self.failed(name, &error),
+            Err(_) => self.failed(name, &self.late(name)),
+        }
+    }
+
+    pub(super) fn late(&self, name: &'static str) -> Error {
+        let cause = format!("not done within {:?}", self.limit);
+        Error::because(name, "", Kind::TimedOut, cause)
+    }
+
+    /// A failure, with the setting of this host that explains it.
+    pub(super) fn failed(&self, name: &'static str, error: &Error) -> Cell {
+        let mut reason = format!("{}: {}", error.operation(), error.cause());
+        let hint = if let Some(obstacle) = net::obstacle(self.form.family()) {
+            reason = format!("{reason} ({})", obstacle.setting);
+            Some(obstacle.remedy)
+        } else if let (true, Err(missing)) = (self.has_files(), self.directory()) {
+            missing.hint().map(str::to_owned)
+        } else if error.hint().is_none() && error.kind() == Kind::TimedOut {
+            Some("look for a firewall that drops it (nft list ruleset)".to_owned())
+        } else {
+            error.hint().map(str::to_owned)
+        };
+        Cell::fails(name, reason, hint)
+    }
+}
+
+/// The failure of a step on a connection within this host.
+pub(super) fn broken(operation: &'static str, address: &Address) -> impl Fn(io::Error) -> Error {
+    move |source| Error::new(operation, address, source)
+}
+
+/// Something else happened than what was tried.
+pub(super) fn unexpected(operation: &'static str, address: &Address, what: String) -> Error {
+    Error::because(operation, address, Kind::Other, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Outcome;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_try_that_does_not_end_fails_with_a_hint() {
+        for form in Form::ALL {
+            let scene = Scene::new(form, Duration::from_millis(1));
+            let cell = scene.cell("connect", std::future::pending()).await;
+            assert_eq!(cell.outcome, Outcome::Fails);
+            assert_eq!(cell.reason.as_deref(), Some("connect: not done within 1ms"));
+            assert!(cell.hint.is_some_and(|hint| hint.contains("firewall")));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! `sok bench`: what a socket of each family costs.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use sok::address::{Address, Family, Target};
+use sok::client::{ConnectPlan, connect, output_error};
+use sok::error::{Error, Kind, Result};
+use sok::net::Socket;
+use sok::offload::offload;
+
+use super::run::{block_on, until_signal};
+use super::serve::raise_descriptor_limit;
+use crate::args::BenchArgs;
+use crate::bench::{
+    Job, Measure, OwnServer, Plan, Report, ServerEnd, allowed_cpus, run as measure, write_hdr_log,
+};
+use crate::exit::Exit;
+use crate::output::Ui;
+use crate::output::result_file::ResultFile;
+use crate::output::standard;
+use crate::output::style::Styles;
+use crate::output::{bench as bench_output, svg};
+
+pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
+    let (measures, target) = what_and_where(&args)?;
+    let (cpu, server_cpu) = placement(&args, target.is_some())?;
+    let plan = Plan {
+        size: args.size,
+        connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
+        duration: args.duration,
+        rate: args.rate,
+        spin: args.spin,
+        cpu,
+        timeout: args.timeout,
+    };
+    check_descriptors(args.connections)?;
+    check_rate(&args)?;
+    check_use(&args, &measures)?;
+    // Said now, not when everything has been measured.
+    let svg_file = args.svg.as_deref().map(ResultFile::open).transpose()?;
+    let hdr_file = args.hdr.as_deref().map(ResultFile::open).transpose()?;
+    let csv = args.csv;
+    block_on(until_signal(async move {
+        // They live as long as this future, which a signal drops.
+        let mut servers = Vec::new();
+        let jobs = match &target {
+            Some(target) => against(target, &measures, &plan).await?,
+            None => {
+                own_jobs(
+                    &measures,
+                    (&args.families, &plan),
+                    server_cpu,
+                    &mut servers,
+                    ui,
+                )
+                .await?
+            }
+        };
+        let measuring = offload("start", "the measurement", move || {
+            let mut shown = ui.progress();
+            let report = measure(&plan, &jobs, |now| shown.show(now));
+            shown.clear();
+            report
+        });
+        let mut report = measuring.await??;
+        drop(servers);
+        for warning in &report.warnings {
+            ui.note(warning);
+        }
+        if let Some(file) = svg_file {
+            file.write(svg::draw(&report)?.as_bytes())?;
+        }
+        if let Some(file) = hdr_file {
+            let mut log = Vec::new();
+            let written = write_hdr_log(&report, &mut log);
+            written.map_err(|error| Error::new("write", "the HdrHistogram log", error))?;
+            file.write(&log)?;
+        }
+        // Last: a reader that has gone takes no file along.
+        print(&report, csv, ui)?;
+        report.failure.take().map_or(Ok(Exit::Done), Err)
+    }))
+}
+
+const MEASURES: &str = "choose rtt, throughput or connect";
+
+/// The measures and the server that the words ask for; the first word may be either.
+fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
+    let named = |word: &OsString| {
+        let known = Measure::ALL.into_iter();
+        known.into_iter().find(|measure| word == measure.name())
+    };
+    let (measures, address) = match (&args.measure, &args.address) {
+        (Some(word), address) => match (named(word), address) {
+            (Some(measure), address) => (vec![measure], address.as_ref()),
+            (None, None) => (Measure::ALL.to_vec(), Some(word)),
+            (None, Some(_)) => {
+                let cause = "this is nothing that can be measured";
+                let error = Error::because("bench", word.display(), Kind::Usage, cause);
+                return Err(error.with_hint(MEASURES));
+            }
+        },
+        (None, _) => (Measure::ALL.to_vec(), None),
+    };
+    let target = address.map(Target::parse).transpose();
+    let target = target.map_err(|error| match args.address {
+        Some(_) => error,
+        None => error.with_hint(format!("or {MEASURES}")),
+    })?;
+    if let Some(target) = &target {
+        target.refuse_indefinite()?;
+    }
+    match target {
+        Some(target) if !args.families.is_empty() => {
+            let cause = "an address has its family: --families is for servers of our own";
+            Err(Error::because("bench", target, Kind::Usage, cause))
+        }
+        target => Ok((measures, target)),
+    }
+}
+
+/// The processors of the client and of our own server.
+fn placement(args: &BenchArgs, given: bool) -> Result<(Option<usize>, Option<usize>)> {
+    let allowed = allowed_cpus();
+    let shown: Vec<String> = args.cpus.iter().map(usize::to_string).collect();
+    let refused = |cause: String| {
+        let shown = format!("--cpus {}", shown.join(","));
+        Err(Error::because("bench", shown, Kind::Usage, cause))
+    };
+    if let Some(cpu) = args.cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        let known: Vec<String> = allowed.iter().map(usize::to_string).collect();
+        let known = known.join(", ");
+        return refused(format!(
+            "there is no processor {cpu} to run on, but {known}"
+        ));
+    }
+    match (args.cpus.as_slice(), allowed.as_slice()) {
+        ([_, _], _) if given => {
+            refused("the server at an address is placed by whoever started it".to_owned())
+        }
+        ([_, _, _, ..], _) => refused("there are two ends to place".to_owned()),
+        ([client, server], _) => Ok((Some(*client), Some(*server))),
+        ([client], _) => Ok((Some(*client), None)),
+        // Two ends that poll on one processor would only take each other's time.
+        (_, [first, second, ..]) if args.spin && !given => Ok((Some(*first), Some(*second))),
+        _ => Ok((None, None)),
+    }
+}
+
+/// What this process has open beside its connections.
+const DESCRIPTORS: u64 = 64;
+
+/// Refuses more connections than this process may have open.
+fn check_descriptors(connections: u64) -> Result<()> {
+    let limit = raise_descriptor_limit();
+    if connections.saturating_add(DESCRIPTORS) <= limit {
+        return Ok(());
+    }
+    let shown = format!("--connections {connections}");
+    let cause = format!("a process may have {limit} descriptors open here");
+    Err(Error::because("bench", shown, Kind::Usage, cause)
+        .with_hint("ask for fewer, or raise the hard limit (ulimit -Hn)"))
+}
+
+/// Refuses a schedule that has nothing for some connection to do.
+fn check_rate(args: &BenchArgs) -> Result<()> {
+    #[allow(clippy::cast_precision_loss)]
+    let connections = args.connections as f64;
+    match args.rate {
+        Some(rate) if rate * args.duration.as_secs_f64() < connections => {
+            let cause = "this is less than one message a connection in the whole duration";
+            let error = Error::because("bench", format!("--rate {rate}"), Kind::Usage, cause);
+            Err(error.with_hint("raise --rate or --duration"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what would be without effect, or lose a result.
+fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
+    let usage = |shown: &str, cause: &str| Err(Error::because("bench", shown, Kind::Usage, cause));
+    if args.svg.is_some() && args.svg == args.hdr {
+        return usage("--svg and --hdr", "both name the same file");
+    }
+    if args.spin && !measures.contains(&Measure::Rtt) {
+        return usage("--spin", "it is for rtt, where the ends would else sleep");
+    }
+    if measures == [Measure::Throughput] {
+        if args.hdr.is_some() {
+            return usage("--hdr", "throughput has no times of single messages");
+        }
+        if args.rate.is_some() {
+            return usage("--rate", "throughput sends as much as the connection takes");
+        }
+    }
+    Ok(())
+}
+
+/// The address of `target` that accepts, for each measure.
+async fn against(target: &Target, measures: &[Measure], plan: &Plan) -> Result<Vec<Job>> {
+    let address = match target.as_address() {
+        Some(address) => address.clone(),
+        None => {
+            let dial = ConnectPlan {
+                timeout: Some(plan.timeout),
+                ..ConnectPlan::default()
+            };
+            connect(target, &dial).await?.1
+        }
+    };
+    let job = |measure: &Measure| Job {
+        measure: *measure,
+        servers: vec![ServerEnd {
+            address: Address::clone(&address),
+            own: None,
+        }],
+    };
+    Ok(measures.iter().map(job).collect())
+}
+
+/// Starts a server of each family for each measure. Of the families that nobody asked for, those
+/// that this machine lacks are left out.
+async fn own_jobs(
+    measures: &[Measure],
+    (asked, plan): (&[Family], &Plan),
+    cpu: Option<usize>,
+    servers: &mut Vec<OwnServer>,
+    ui: Ui,
+) -> Result<Vec<Job>> {
+    let mut families: Vec<Family> = Vec::new();
+    for family in asked {
+        if !families.contains(family) {
+            families.push(*family);
+        }
+    }
+    let all = families.is_empty();
+    if all {
+        families.extend(Family::ALL);
+    }
+    let mut jobs = Vec::new();
+    for measure in measures {
+        let mut ends = Vec::new();
+        let mut missing = Vec::new();
+        for family in &families {
+            let started = OwnServer::start(own_server(*family, *measure, plan, cpu));
+            match reached(started.await, plan.timeout).await {
+                Ok(server) => {
+                    ends.push(server.end());
+                    servers.push(server);
+                }
+                Err(error) if all => missing.push((*family, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if ends.is_empty()
+            && let Some((_, error)) = missing.pop()
+        {
+            return Err(error);
+        }
+        for (family, error) in &missing {
+            ui.note(&format!("{measure} over {family} is left out: {error}"));
+        }
+        // What this machine has is found out once.
+        families.retain(|family| missing.iter().all(|(lacking, _)| lacking != family));
+        jobs.push(Job {
+            measure: *measure,
+            servers: ends,
+        });
+    }
+    Ok(jobs)
+}
+
+/// The server, once a connection to it was made: to bind is not enough, as there may be no way to
+/// the address.
+async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServer> {
+    let server = started?;
+    // It stays with this future, which a signal drops: a thread is left behind with what it holds.
+    let address = server.end().address;
+    let connect = move || Socket::connect_blocking(&address, limit).map(drop);
+    offload("connect", "the server to be measured", connect).await??;
+    Ok(server)
+}
+
+/// This program, as a server.
+fn own_server(family: Family, measure: Measure, plan: &Plan, cpu: Option<usize>) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["bench-server", "--family", family.name()]);
+    command.args(["--role", measure.role().name()]);
+    if plan.polls(measure) {
+        command.arg("--spin");
+    }
+    if let Some(cpu) = cpu {
+        command.args(["--cpu", &cpu.to_string()]);
+    }
+    command
+}
+
+fn print(report: &Report, csv: bool, ui: Ui) -> Result<()> {
+    let text = if ui.is_json() {
+        let json = serde_json::to_string(report);
+        json.map_err(|error| Error::new("write", "the report", error))? + "\n"
+    } else if csv {
+        bench_output::csv(report)?
+    } else {
+        bench_output::text(report, standard::width(), Styles::of_output())
+    };
+    standard::stdout()?
+        .write_all(text.as_bytes())
+        .map_err(output_error)
+}

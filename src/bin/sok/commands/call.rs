@@ -1,0 +1,184 @@
+//! `sok call`: one request, one reply.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::pin::pin;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use humantime::format_duration;
+use sok::address::Target;
+use sok::client::{Call, ConnectPlan, Counter, Request, Until, call, connect};
+use sok::error::{Error, Kind, Result};
+use sok::loops::{Framing, Rule};
+use sok::offload::offload;
+use tokio::time::Instant;
+
+use super::connect::{Report, plan};
+use super::run::{block_on, until_killed};
+use crate::args::CallArgs;
+use crate::args::as_one_word;
+use crate::exit::Exit;
+use crate::output::Ui;
+use crate::output::standard;
+
+pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
+    if args.parts.is_given() && args.message.is_none() {
+        // With the address in its parts the one word is the message.
+        args.message = args.address.take();
+    }
+    let target = args.parts.target(args.address.as_ref()).map_err(|error| {
+        let words = args.address.as_deref().zip(args.message.as_deref());
+        match words.and_then(|(host, port)| as_one_word(host, port)) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    })?;
+    // A line that was received has none, so that it would never be this one.
+    if args
+        .until
+        .iter()
+        .any(|text| text.as_bytes().contains(&b'\n'))
+    {
+        let cause = "--until TEXT is one line, without its newline";
+        return Err(Error::because("call", &target, Kind::Usage, cause));
+    }
+    let plan = plan(&target, &args.dial, None)?;
+    let is_default = args.framing.framing.is_none()
+        && args.lines.or(args.bytes).is_none()
+        && args.until.is_empty();
+    // Lines end a reply where they are counted or compared; without any word of it, one is a reply.
+    let framing = match args.framing.framing {
+        Some(framing) => framing.framing(),
+        None => Some(Framing::Line),
+    };
+    let kind = Call {
+        rule: Rule {
+            // What is read to the end may have a greeting before it, in lines.
+            framing: framing.unwrap_or(Framing::Line),
+            max_message: args.framing.max_message(),
+        },
+        greeting: args.skip.unwrap_or(0),
+        until: match (args.bytes, framing) {
+            (Some(count), _) => Until::Bytes(count),
+            (None, None) => Until::End,
+            (None, Some(_)) if args.until.is_empty() => Until::Messages(args.lines.unwrap_or(1)),
+            (None, Some(_)) => {
+                let last = std::mem::take(&mut args.until);
+                Until::OneOf(last.into_iter().map(OsString::into_vec).collect())
+            }
+        },
+    };
+    let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
+    if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
+        let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
+        return Err(Error::because("call", &target, Kind::Usage, cause));
+    }
+    if args.no_half_close && framing.is_some() {
+        let cause = "--no-half-close is for --framing eof: otherwise the sending half stays open";
+        return Err(Error::because("call", &target, Kind::Usage, cause));
+    }
+    let sending = Sending {
+        message: args.message,
+        adds_newline: !args.no_newline && matches!(framing, None | Some(Framing::Chunk)),
+        bare: framing.is_none() || args.no_newline && framing == Some(Framing::Line),
+        finish: framing.is_none() && !args.no_half_close,
+    };
+    // Each stays where it is: to move one into the next would touch as many pages of the stack again.
+    let work = pin!(limited(&target, &plan, sending, kind, args.timeout));
+    let work = pin!(async {
+        let surplus = work.await?;
+        if surplus > 0 && is_default {
+            ui.note(&format!(
+                "the reply is its first line: what came after it was left out ({}); \
+                 see --lines, --until, --bytes and --framing",
+                ByteSize(surplus as u64)
+            ));
+        }
+        Ok(Exit::Done)
+    });
+    block_on(until_killed(plan.bind.is_some(), work))
+}
+
+/// Reads all of the standard input beside the runtime: the time limit holds for it too.
+async fn read_stdin() -> Result<Vec<u8>> {
+    let failed = |error| Error::new("read", "standard input", error);
+    let mut stdin = standard::stdin()?;
+    let reading = offload("read", "standard input", move || {
+        let mut message = Vec::new();
+        stdin.read_to_end(&mut message).map(|_| message)
+    });
+    reading.await?.map_err(failed)
+}
+
+/// What is sent, as the options say.
+struct Sending {
+    /// The standard input where it is not given.
+    message: Option<OsString>,
+    /// Whether a message that is given ends like a line. An empty one stays empty: nothing is sent.
+    adds_newline: bool,
+    bare: bool,
+    finish: bool,
+}
+
+async fn limited(
+    target: &Target,
+    plan: &ConnectPlan,
+    sending: Sending,
+    kind: Call,
+    timeout: Option<Duration>,
+) -> Result<usize> {
+    let deadline = timeout.map(|limit| Instant::now() + limit);
+    let late = |what: &str| {
+        let limit = format_duration(timeout.unwrap_or_default());
+        let cause = format!("{what} within {limit}");
+        Err(Error::because("call", target, Kind::TimedOut, cause))
+    };
+    let message = match sending.message {
+        Some(message) => {
+            let mut message = message.into_vec();
+            if sending.adds_newline && !message.is_empty() && !message.ends_with(b"\n") {
+                message.push(b'\n');
+            }
+            message
+        }
+        None => match until(deadline, read_stdin()).await {
+            Some(read) => read?,
+            None => return late("standard input did not end"),
+        },
+    };
+    if message.is_empty() && kind.rule.framing == Framing::Chunk {
+        let cause = "an empty message has no chunk to send";
+        let error = Error::because("call", target, Kind::Usage, cause);
+        return Err(error.with_hint("use --framing line"));
+    }
+    let mut plan = plan.clone();
+    // It tells by itself why there was no connection in time.
+    if let Some(left) = deadline.map(|end| end.saturating_duration_since(Instant::now())) {
+        plan.timeout = Some(left);
+        plan.retry_for = plan.retry_for.map(|limit| limit.min(left));
+    }
+    let (stream, address) = connect(target, &plan).await?;
+    let counter = Counter::default();
+    let report = Report::connected(&address, &counter);
+    let request = Request {
+        message,
+        bare: sending.bare,
+        finish: sending.finish,
+    };
+    let mut output = standard::stdout()?;
+    let replied = call(&stream, &address, request, kind, &mut output, &counter);
+    let replied = until(deadline, replied).await;
+    let replied = replied.unwrap_or_else(|| late("the reply was not complete"));
+    report.ended(&replied);
+    replied
+}
+
+/// What `work` gives; `None` if it does not by the deadline.
+async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}

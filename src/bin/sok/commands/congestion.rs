@@ -1,0 +1,40 @@
+//! The congestion control that is asked for.
+
+use sok::address::Target;
+use sok::error::{Error, Kind, Result};
+use sok::net::{Congestion, check_congestion};
+
+use crate::args::TcpArgs;
+
+/// The congestion control of the sockets that `operation` has for `targets`.
+///
+/// # Errors
+/// If none of them has one, or this host has none of that name.
+pub(crate) fn congestion(
+    args: &TcpArgs,
+    operation: &'static str,
+    targets: &[&Target],
+) -> Result<Congestion> {
+    let Some(name) = args.congestion.as_deref() else {
+        return Ok(Congestion::Auto);
+    };
+    let may_have_one = |target: &&&Target| {
+        let address = target.as_address();
+        address.is_none_or(|address| address.family().facts().has_congestion_control)
+    };
+    if !targets.iter().any(|target| may_have_one(&target)) {
+        let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        let cause = "--congestion is for TCP";
+        return Err(Error::because(
+            operation,
+            words.join(" "),
+            Kind::Usage,
+            cause,
+        ));
+    }
+    if name == "auto" {
+        return Ok(Congestion::Auto);
+    }
+    check_congestion(name)?;
+    Ok(Congestion::Named(name.to_owned()))
+}

@@ -1,0 +1,162 @@
+//! `sok connect`: standard input to the socket, the socket to standard output.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::dup2_stdout;
+use sok::address::{Address, Purpose, Target};
+use sok::client::{ConnectPlan, Conversation, Counter, ExchangeOptions, connect, exchange};
+use sok::error::{Error, Kind, Result};
+use sok::loops::Traffic;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::congestion::congestion;
+use super::run::{block_on, until_killed};
+use crate::args::{ConnectArgs, DialArgs};
+use crate::exit::Exit;
+use crate::output::prompt::{self, Editor, Terminal};
+use crate::output::standard::{self, Standard};
+
+/// The prompt of a terminal's conversation that was given none.
+const PROMPT: &str = "> ";
+
+pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
+    let target = args.parts.target(args.address.as_ref())?;
+    let plan = plan(&target, &args.dial, args.timeout)?;
+    let options = ExchangeOptions {
+        no_half_close: args.no_half_close,
+        keep_sending: args.keep_sending,
+        idle_timeout: args.idle_timeout,
+    };
+    // What a conversation does not have asks for the plain exchange.
+    let converses = options == ExchangeOptions::default() && standard::is_terminal();
+    let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
+    if prompt.is_none() && !args.forbid.is_empty() {
+        let cause = "--forbid is for a conversation; add --prompt TEXT";
+        return Err(Error::because("connect", target, Kind::Usage, cause));
+    }
+    if args.forbid.iter().any(String::is_empty) {
+        let cause = "--forbid needs a word; every line has the empty one in it";
+        return Err(Error::because("connect", target, Kind::Usage, cause));
+    }
+    // Without anything to give back, the signal itself ends the program.
+    let gives_back = prompt.is_some() || plan.bind.is_some();
+    let work = async {
+        let (stream, address) = connect(&target, &plan).await?;
+        let counter = Arc::new(Counter::default());
+        let report = Report::connected(&address, &counter);
+        let mut output = standard::stdout()?;
+        let done = if let Some(prompt) = prompt {
+            let conversation = Conversation {
+                forbidden: args.forbid,
+                adds_newlines: standard::shows_output(),
+                escapes: standard::shows_output() && !args.raw,
+            };
+            let terminal = Terminal::saved();
+            let lines = Editor::new(prompt, &terminal)?;
+            let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
+            prompt::hold(terminal, held).await
+        } else {
+            let (input, output) = (standard::stdin()?, Output(output));
+            let exchanged = exchange(stream, &address, input, output, options, &counter).await;
+            exchanged.map(|()| Exit::Done)
+        };
+        report.ended(&done);
+        done
+    };
+    block_on(until_killed(gives_back, work))
+}
+
+/// Reports a connection and its end, as a server does.
+pub(crate) struct Report<'a> {
+    address: &'a Address,
+    counter: &'a Counter,
+    began: Instant,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn connected(address: &'a Address, counter: &'a Counter) -> Self {
+        info!(%address, "connected");
+        Self {
+            address,
+            counter,
+            began: Instant::now(),
+        }
+    }
+
+    pub(crate) fn ended<T>(self, done: &Result<T>) {
+        let address = self.address;
+        let Traffic { received, sent } = self.counter.traffic();
+        let seconds = self.began.elapsed().as_secs_f64();
+        match done {
+            // Whoever read our output has seen enough.
+            Err(error) if error.kind() != Kind::OutputClosed => {
+                info!(%address, received, sent, seconds, "failed");
+            }
+            _ => info!(%address, received, sent, seconds, "ended"),
+        }
+    }
+}
+
+/// The standard output, which really is closed when the exchange drops it at the end of the peer:
+/// whoever reads it sees the end, also while we go on sending.
+struct Output(Standard);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Not only closed: a descriptor that is opened later must not become the standard output.
+        let nowhere = File::options().write(true).open("/dev/null");
+        // Without it the end comes with ours.
+        let _ = nowhere.map(dup2_stdout);
+    }
+}
+
+/// How to connect, as the options of every client say.
+pub(crate) fn plan(
+    target: &Target,
+    args: &DialArgs,
+    timeout: Option<Duration>,
+) -> Result<ConnectPlan> {
+    let bind = args.bind.as_ref().map(own_address).transpose()?;
+    Ok(ConnectPlan {
+        bind,
+        timeout,
+        retry_for: args.retry_for,
+        keepalive: args.tcp.keepalive(),
+        congestion: congestion(&args.tcp, "connect", &[target])?,
+        ..ConnectPlan::default()
+    })
+}
+
+/// The one address that `word` means, for a client's own end.
+pub(crate) fn own_address(word: &std::ffi::OsString) -> Result<Address> {
+    let target = Target::parse(word)?;
+    let mut addresses = target.resolve(Purpose::Listen)?;
+    match addresses.len() {
+        1 => Ok(addresses.remove(0)),
+        count => {
+            let cause = format!("one address is needed to bind to, this stands for {count}");
+            Err(Error::because("bind", target, Kind::Usage, cause))
+        }
+    }
+}

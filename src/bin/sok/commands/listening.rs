@@ -1,0 +1,93 @@
+//! How to listen, as the options of every server say.
+
+use nix::unistd::{Group, User};
+use sok::address::{Address, Purpose, Target};
+use sok::error::{Error, Kind, Result};
+use sok::net::{ListenOptions, Listener, Owner};
+use sok::offload::offload;
+use tracing::info;
+
+use super::descriptors::{FIRST_CONNECTION, need};
+use crate::args::ListenArgs;
+
+/// How to listen on `targets`. What would protect none of them is refused, not passed over.
+pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<ListenOptions> {
+    let refused = |cause: &str| {
+        let words: Vec<String> = targets.iter().map(Target::to_string).collect();
+        Error::because("listen", words.join(" "), Kind::Usage, cause)
+    };
+    if (args.mode.is_some() || args.owner.is_some()) && !targets.iter().any(is_file) {
+        return Err(refused("--mode and --owner are for a socket file"));
+    }
+    if args.v6only && !targets.iter().any(may_be_dual_stack) {
+        return Err(refused("--v6only is for IPv6"));
+    }
+    let owner = args.owner.as_deref().map(owner).transpose()?;
+    let default = ListenOptions::default();
+    Ok(ListenOptions {
+        backlog: args.backlog,
+        v6only: args.v6only,
+        mode: args.mode.unwrap_or(default.mode),
+        owner,
+        keepalive: args.tcp.keepalive(),
+        ..default
+    })
+}
+
+/// Listens on all of `targets`. A name is looked up on another thread: that may take long, and
+/// meanwhile this one hears signals.
+pub(crate) async fn listen(targets: &[Target], options: &ListenOptions) -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for target in targets {
+        let addresses = match target.is_name() {
+            true => {
+                info!(name = %target, "looking up");
+                let name = target.clone();
+                offload("resolve", target, move || name.resolve(Purpose::Listen)).await?
+            }
+            false => target.resolve(Purpose::Listen),
+        };
+        listeners.extend(Listener::bind_resolved(target, addresses?, options)?);
+        need(FIRST_CONNECTION, "serve", target)?;
+    }
+    Ok(listeners)
+}
+
+fn is_file(target: &Target) -> bool {
+    target.as_address().and_then(Address::as_path).is_some()
+}
+
+/// Whether one socket may take clients of two families there, or a name may stand for such an
+/// address.
+fn may_be_dual_stack(target: &Target) -> bool {
+    target
+        .as_address()
+        .is_none_or(|address| address.family().facts().may_be_dual_stack)
+}
+
+/// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
+fn owner(text: &str) -> Result<Owner> {
+    let refused = |cause: String| Error::because("owner", text, Kind::Usage, cause);
+    let (user, group) = text.split_once(':').unwrap_or((text, ""));
+    if user.is_empty() && group.is_empty() {
+        return Err(refused(
+            "it names nobody; write USER, USER:GROUP or :GROUP".to_owned(),
+        ));
+    }
+    let number = |what: &str, name: &str, look_up: fn(&str) -> Option<u32>| match name {
+        "" => Ok(None),
+        name => match name.parse().ok().or_else(|| look_up(name)) {
+            // chown(2) takes this one for no change.
+            Some(u32::MAX) | None => Err(refused(format!("there is no {what} {name:?}"))),
+            Some(number) => Ok(Some(number)),
+        },
+    };
+    Ok(Owner {
+        user: number("user", user, |name| {
+            Some(User::from_name(name).ok()??.uid.as_raw())
+        })?,
+        group: number("group", group, |name| {
+            Some(Group::from_name(name).ok()??.gid.as_raw())
+        })?,
+    })
+}

@@ -1,0 +1,43 @@
+//! Whether a program that was named can be run.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use sok::error::{Error, Kind, Result};
+
+/// Fails now, not when its time has come, if the program cannot be run.
+///
+/// # Errors
+/// [`Kind::NoProgram`] or [`Kind::CannotRun`].
+pub(crate) fn check_program(program: &OsStr) -> Result<()> {
+    let path = Path::new(program);
+    let places: Vec<PathBuf> = match path.components().count() > 1 || path.is_absolute() {
+        true => vec![path.to_owned()],
+        false => {
+            let search = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::env::split_paths(&search);
+            folders.map(|folder| folder.join(path)).collect()
+        }
+    };
+    let runs = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    if places.iter().any(runs) {
+        return Ok(());
+    }
+    let (kind, cause) = match places.iter().any(|path| path.exists()) {
+        true => (Kind::CannotRun, "it is not an executable file"),
+        false => (Kind::NoProgram, "there is no such program"),
+    };
+    Err(Error::because("exec", path.display(), kind, cause)
+        .with_hint("give the path of an executable file, or a name in PATH"))
+}
+
+/// The failure to run a program that was there.
+pub(crate) fn not_run(program: &OsStr, error: io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => Kind::NoProgram,
+        _ => Kind::CannotRun,
+    };
+    Error::new("exec", Path::new(program).display(), error).with_kind(kind)
+}

@@ -1,0 +1,193 @@
+//! `sok relay`: bridge any address to any address.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
+
+use sok::address::{Address, Purpose, Target};
+use sok::client::{ConnectPlan, Waiting};
+use sok::error::{Error, Kind, Result};
+use sok::loops::{MemoryLimit, OnHangup, Rule};
+use sok::net::{reaches, refuse_unreachable};
+use sok::service::Forward;
+use sok::transfer::Engine;
+
+use super::congestion::congestion;
+use super::connect::own_address;
+use super::descriptors::{affordable, own_descriptors};
+use super::listening::listen_options;
+use super::memory::max_memory;
+use super::run::block_on;
+use super::serve::{Server, limits, raise_descriptor_limit};
+use crate::args::RelayArgs;
+use crate::exit::Exit;
+use crate::output::Ui;
+use crate::output::dump::{dump, is_file};
+
+/// With fewer connections than these an operator may well have to wait, and is told so.
+const FEW: usize = 4096;
+
+pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
+    let words = std::iter::once(&args.listen_on).chain(&args.listen);
+    let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
+    let target = Target::parse(&args.target)?;
+    let mut options = listen_options(&args.socket, &targets)?;
+    let all: Vec<&Target> = targets.iter().chain([&target]).collect();
+    options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
+    let plan = ConnectPlan {
+        bind: args.source.as_ref().map(own_address).transpose()?,
+        timeout: args.connect_timeout,
+        retry_for: args.retry_for,
+        keepalive: options.keepalive,
+        congestion: options.congestion.clone(),
+        ..ConnectPlan::default()
+    };
+    let (source, v6only) = (plan.bind.as_ref(), options.v6only);
+    let listens = check_listens(&targets, source, v6only)?;
+    check_target(&target, &listens, source, v6only)?;
+    let may_loop = target.is_name() || targets.iter().any(Target::is_name);
+    let threads = args.limits.threads.unwrap_or_else(processors);
+    let own = own_descriptors(threads, targets.len());
+    // Those that wait for their target share one watch on its socket file.
+    let own = own + usize::from(plan.retry_for.is_some());
+    // The client and the target.
+    let each = 2;
+    let descriptors = raise_descriptor_limit();
+    let most = affordable(descriptors, own, each);
+    let mut limits = limits(&args.limits);
+    if limits.max_connections > most {
+        if args.limits.max_connections.is_some() || most < FEW {
+            let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
+            ui.note(&why);
+        }
+        limits.max_connections = most;
+    }
+    if let Some(source) = source.filter(|own| own.is_definite())
+        && limits.max_connections > 1
+    {
+        ui.note(&format!(
+            "from --source {source} there is one connection at a time"
+        ));
+        limits.max_connections = 1;
+    }
+    let engine = if args.copy {
+        Engine::Copy
+    } else {
+        Engine::Adaptive
+    };
+    let dump = args
+        .dump
+        .as_deref()
+        .map(|word| dump(word, ui.is_json(), ui))
+        .transpose()?
+        .map(Arc::new);
+    // A file that logrotate(8) has renamed is opened anew.
+    let dumped = dump.clone();
+    let reopened = dumped
+        .clone()
+        .filter(|_| args.dump.as_deref().is_some_and(is_file));
+    let on_hangup = reopened.map(|dump| Box::new(move || dump.reopen()) as OnHangup);
+    let server = Server {
+        targets,
+        options,
+        limits,
+        threads,
+        // The transfer has a clock of its own, which knows of both ends.
+        idle_timeout: None,
+        on_hangup,
+        ui,
+    };
+    let memory = args
+        .max_memory
+        .unwrap_or_else(|| max_memory(Rule::default()));
+    let memory = MemoryLimit::new(memory);
+    let served = block_on(async {
+        let (idle_timeout, half_close_timeout) = (args.idle_timeout, args.half_close_timeout);
+        server
+            .run(|_| {
+                Ok(Forward {
+                    target,
+                    plan,
+                    may_loop,
+                    waiting: Waiting::default(),
+                    engine,
+                    idle_timeout,
+                    half_close_timeout,
+                    memory,
+                    dump,
+                })
+            })
+            .await
+    });
+    if let Some(dump) = dumped {
+        dump.finish();
+    }
+    served
+}
+
+/// How many threads relay: two streams should not wait for each other while a processor is idle.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The addresses to listen on that are not names. Refuses one that another one of them, or our own
+/// end towards the target, takes already. What a name stands for `bind(2)` knows.
+fn check_listens<'a>(
+    listens: &'a [Target],
+    source: Option<&Address>,
+    v6only: bool,
+) -> Result<Vec<(Address, &'a Target)>> {
+    let mut all: Vec<(Address, &Target)> = Vec::new();
+    for listen in listens.iter().filter(|listen| !listen.is_name()) {
+        let usage = |cause| Err(Error::because("relay", listen, Kind::Usage, cause));
+        let own = listen.resolve(Purpose::Listen)?;
+        for one in &own {
+            let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
+            if let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
+                return usage(format!("it is listened on twice, also as {other}"))
+                    .map_err(|error| error.with_hint("give each address once"));
+            }
+            if let Some(source) = source.filter(|source| reaches(one, source, v6only)) {
+                return usage(format!("--source {source} is LISTEN"));
+            }
+        }
+        all.extend(own.into_iter().map(|one| (one, listen)));
+    }
+    Ok(all)
+}
+
+/// Refuses a target that no client could ever be served from. A name is not looked up: what it
+/// stands for is known only when a client comes, and a silent name server would delay the start.
+fn check_target(
+    target: &Target,
+    listens: &[(Address, &Target)],
+    source: Option<&Address>,
+    v6only: bool,
+) -> Result<()> {
+    target.refuse_indefinite()?;
+    if target.is_name() {
+        return Ok(());
+    }
+    let to = target.resolve(Purpose::Connect)?;
+    to.iter().try_for_each(refuse_unreachable)?;
+    let usage = |cause: String| Err(Error::because("relay", target, Kind::Usage, cause));
+    if let Some(source) = source
+        && to.iter().all(|to| to.family() != source.family())
+    {
+        return usage(format!(
+            "it has no address of the family of --source {source}"
+        ));
+    }
+    // Our own end would be the server's, or take its place.
+    if let Some(source) = source.filter(|own| to.iter().any(|to| reaches(to, own, v6only))) {
+        return usage(format!("--source {source} is the target's own address"));
+    }
+    // A relay to itself would connect until the descriptors run out.
+    let looped = |own: &Address| to.iter().any(|to| reaches(own, to, v6only));
+    if let Some((_, listen)) = listens.iter().find(|(own, _)| looped(own)) {
+        return usage(format!("it would connect to itself: LISTEN is {listen}")).map_err(|error| {
+            error.with_hint("give the address of the server behind it as TARGET")
+        });
+    }
+    Ok(())
+}

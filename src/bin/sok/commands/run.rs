@@ -1,0 +1,60 @@
+//! How a command is run: on an event loop of this thread, until it is done or a signal ends it.
+
+use std::future::Future;
+
+use sok::error::{Error, Result};
+use sok::loops::EndSignals;
+use tokio::runtime::Builder;
+
+use super::descriptors;
+use crate::exit::Exit;
+
+/// Runs `command` on this thread.
+///
+/// A thread that still waits at the end, for a name server or the writer of a pipe, is left
+/// behind: it must not hold up the end of the program.
+pub(crate) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    // A runtime of several threads would bring in the library of mathematics for its statistics;
+    // a server spreads its connections by itself.
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| match descriptors::need_event_loop() {
+            Err(missing) => missing,
+            Ok(()) => Error::new("start", "the event loop", error),
+        })?;
+    descriptors::end_explaining();
+    let done = runtime.block_on(command);
+    runtime.shutdown_background();
+    done
+}
+
+/// Runs `work` until it is done or a signal ends the program; one that was ignored when the program
+/// started stays so. Then too it is dropped, and gives back what it holds: a socket file, the modes
+/// of a terminal.
+pub(crate) async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    until_killed(true, work).await
+}
+
+/// The same for work that may have nothing to give back: then the signal itself ends the process.
+/// The kernel spares PID 1, the first process of a container, unless it listens.
+pub(crate) async fn until_killed(
+    gives_back: bool,
+    work: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
+    let listens = gives_back || is_init();
+    let watched = listens.then(EndSignals::watch).transpose();
+    let mut signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
+    tokio::select! {
+        done = work => done,
+        Some(signal) = async { Some(signals.as_mut()?.next().await) } => {
+            let number = u8::try_from(signal.as_raw_value()).unwrap_or_default();
+            Ok(Exit::Signal(number))
+        }
+    }
+}
+
+/// Whether this is the first process of the machine or of a container.
+pub(crate) fn is_init() -> bool {
+    std::process::id() == 1
+}

@@ -1,0 +1,269 @@
+//! `sok serve`: accept and answer.
+
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use close_fds::set_fds_cloexec;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sok::address::Target;
+use sok::error::{Error, Kind, Result};
+use sok::loops::{
+    Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop, outlive_file_limit,
+};
+use sok::net::ListenOptions;
+use sok::service::{
+    Converse, Exec, IdleLimit, Register, Registered, SendFile, Service, Spread, discard, echo,
+    reap_orphans, suffix,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing::info;
+
+use super::congestion::congestion;
+use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
+use super::listening::{listen, listen_options};
+use super::memory::{max_connections, max_memory};
+use super::program::check_program;
+use super::run::{block_on, is_init};
+use crate::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
+use crate::exit::Exit;
+use crate::output::Ui;
+
+pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
+    let target = args.parts.target(args.address.as_ref());
+    let target = target.map_err(|error| match (&args.address, &args.services.exec) {
+        (None, Some(_)) if !args.parts.is_given() => {
+            error.with_hint("--exec takes the rest of the line: write the address before it")
+        }
+        _ => error,
+    })?;
+    let about_messages = args.framing.given();
+    let about_messages = about_messages.or_else(|| args.max_memory.map(|_| "--max-memory"));
+    check_services(&args.services, about_messages, &target)?;
+    let targets = vec![target];
+    let rule = Rule {
+        framing: args
+            .framing
+            .framing
+            .map_or(Framing::Chunk, FramingArg::framing),
+        max_message: args.framing.max_message(),
+    };
+    let memory = args.max_memory.unwrap_or_else(|| max_memory(rule));
+    let mut options = listen_options(&args.listen, &targets)?;
+    options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
+    // No answer to a message has a use for them.
+    options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
+    let ServiceArgs {
+        echo: _,
+        suffix: text,
+        discard: quiet,
+        send,
+        exec,
+    } = args.services;
+    let mut server = Server {
+        options,
+        targets,
+        limits: limits(&args.limits),
+        threads: args.limits.threads.unwrap_or(1),
+        idle_timeout: args.idle_timeout,
+        on_hangup: None,
+        ui,
+    };
+    match &exec {
+        Some(command) => {
+            check_program(&command[0])?;
+            // What this process inherited beyond the standard streams is not for the program.
+            set_fds_cloexec(FIRST_INHERITED, &[]);
+            // The limit of descriptors is not raised: the program would inherit it, which those that
+            // use select(2) do not bear.
+            let own = own_descriptors(server.threads, server.targets.len());
+            let descriptors = descriptor_limit();
+            let most = affordable(descriptors, own, SERVED_BY_PROGRAM);
+            if server.limits.max_connections > most {
+                info!(descriptors, connections = most, "limited by ulimit -n");
+                server.limits.max_connections = most;
+            }
+        }
+        None => {
+            raise_descriptor_limit();
+        }
+    }
+    let memory = MemoryLimit::new(memory);
+    block_on(async {
+        if let Some(mut command) = exec {
+            let program = command.remove(0);
+            let grace = server.limits.grace;
+            return server
+                .run(|stop| {
+                    Ok(Exec {
+                        program,
+                        arguments: command,
+                        stop,
+                        grace,
+                        memory,
+                    })
+                })
+                .await;
+        }
+        if let Some(path) = send {
+            return server.run(|stop| SendFile::new(path, stop, memory)).await;
+        }
+        if let Some(text) = text {
+            let answer = suffix(text.into_vec());
+            return server.run(|_| Ok(messages(rule, answer, memory))).await;
+        }
+        if quiet {
+            return server.run(|_| Ok(messages(rule, discard, memory))).await;
+        }
+        server.run(|_| Ok(messages(rule, echo, memory))).await
+    })
+}
+
+fn messages<A: Answer>(rule: Rule, answer: A, memory: MemoryLimit) -> Converse<A> {
+    Converse {
+        memory,
+        ..Converse::new(rule, answer)
+    }
+}
+
+/// The first descriptor after the standard streams.
+const FIRST_INHERITED: i32 = 3;
+
+/// How long the end of the process waits for another thread that does not come to its turn.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+/// A server before it listens.
+pub(crate) struct Server {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) options: ListenOptions,
+    pub(crate) limits: Limits,
+    pub(crate) threads: usize,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) on_hangup: Option<OnHangup>,
+    pub(crate) ui: Ui,
+}
+
+impl Server {
+    /// Listens, says so, and serves until a stop or a limit.
+    pub(crate) async fn run<S: Service>(
+        self,
+        service: impl FnOnce(Stop) -> Result<S>,
+    ) -> Result<Exit> {
+        let stop = Stop::on_signals(self.on_hangup)
+            .map_err(|error| Error::new("watch", "signals", error))?;
+        outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
+        let register = Register::default();
+        on_request(register.clone(), self.ui)?;
+        if is_init() {
+            let reaping = reap_orphans();
+            tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
+        }
+        let service = IdleLimit {
+            limit: self.idle_timeout,
+            service: service(stop.clone())?,
+        };
+        let service = Spread::new(service, self.threads)?;
+        let elsewhere = service.elsewhere();
+        let listeners = tokio::select! {
+            biased;
+            listeners = listen(&self.targets, &self.options) => listeners?,
+            () = stop.requested() => return Ok(Exit::Done),
+        };
+        for listener in &listeners {
+            self.ui.listening(listener);
+        }
+        let counted = self.limits.exit_after.is_some();
+        let service = Registered { register, service };
+        let served = connection_loop(listeners, service, self.limits, stop).await;
+        // What was cut off has its resets and signals to send before the process ends.
+        elsewhere.close();
+        let _ = timeout(CUT_OFF, elsewhere.wait()).await;
+        let served = served?;
+        match served.first_failure {
+            Some(error) if counted || served.cut > 0 => Err(error),
+            _ => Ok(Exit::Done),
+        }
+    }
+}
+
+/// Shows the register at each SIGUSR1.
+fn on_request(register: Register, ui: Ui) -> Result<()> {
+    let mut requests = signal(SignalKind::user_defined1())
+        .map_err(|error| Error::new("watch", "SIGUSR1", error))?;
+    tokio::spawn(async move {
+        while requests.recv().await.is_some() {
+            ui.register(&register);
+        }
+    });
+    Ok(())
+}
+
+/// At most one service, and what is about messages only where they are answered.
+fn check_services(
+    services: &ServiceArgs,
+    about_messages: Option<&str>,
+    target: &Target,
+) -> Result<()> {
+    let ServiceArgs {
+        echo,
+        suffix,
+        discard,
+        send,
+        exec,
+    } = services;
+    let given: Vec<&str> = [
+        ("--echo", *echo),
+        ("--suffix", suffix.is_some()),
+        ("--discard", *discard),
+        ("--send", send.is_some()),
+        ("--exec", exec.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, given)| given.then_some(name))
+    .collect();
+    let usage = |cause: String| Err(Error::because("serve", target, Kind::Usage, cause));
+    if given.len() > 1 {
+        return usage(format!(
+            "{} cannot be had together; choose one",
+            given.join(" and ")
+        ));
+    }
+    match about_messages {
+        Some(option) if *discard || send.is_some() || exec.is_some() => {
+            usage(format!("{} has no messages, so no {option}", given[0]))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn limits(args: &LimitArgs) -> Limits {
+    Limits {
+        max_connections: if args.one_at_a_time {
+            1
+        } else {
+            args.max_connections.map_or_else(max_connections, |most| {
+                usize::try_from(most).unwrap_or(usize::MAX)
+            })
+        },
+        exit_after: if args.once { Some(1) } else { args.exit_after },
+        grace: args.grace,
+    }
+}
+
+/// How many descriptors this process may have.
+fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
+/// Raises the limit of descriptors, of which each connection takes one, and gives the one in
+/// force: the soft limit is for programs that use `select(2)`.
+pub(crate) fn raise_descriptor_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return u64::MAX;
+    };
+    // With the old limit the server pauses earlier, and serves all the same.
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}

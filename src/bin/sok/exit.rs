@@ -1,0 +1,116 @@
+//! The exit codes, in one place.
+
+use std::fmt;
+
+use sok::error::{Error, Kind};
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done,
+    Failure,
+    Usage,
+    NobodyThere,
+    Denied,
+    InUse,
+    Broken,
+    Unresolved,
+    TimedOut,
+    CannotRun,
+    NoProgram,
+    /// Ended by a signal, as a shell reports it.
+    Signal(u8),
+}
+
+impl Exit {
+    /// By SIGINT, which Ctrl-C sends.
+    pub(crate) const INTERRUPTED: Self = Self::Signal(2);
+
+    /// The codes that are documented, in the order of the table.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Failure,
+        Self::Usage,
+        Self::NobodyThere,
+        Self::Denied,
+        Self::InUse,
+        Self::Broken,
+        Self::Unresolved,
+        Self::TimedOut,
+        Self::CannotRun,
+        Self::NoProgram,
+    ];
+
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::NobodyThere => 3,
+            Self::Denied => 4,
+            Self::InUse => 5,
+            Self::Broken => 6,
+            Self::Unresolved => 7,
+            Self::TimedOut => 124,
+            Self::CannotRun => 126,
+            Self::NoProgram => 127,
+            Self::Signal(number) => 128_u8.saturating_add(number),
+        }
+    }
+
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done, and nothing was lost",
+            Self::Failure => "any other failure",
+            Self::Usage => "usage",
+            Self::NobodyThere => "nobody there: refused, no such file, stale socket file",
+            Self::Denied => "permission denied",
+            Self::InUse => "the address is in use",
+            Self::Broken => {
+                "the connection broke: reset, closed with data unsent or a reply unfinished, or cut off"
+            }
+            Self::Unresolved => "the name did not resolve",
+            Self::TimedOut => "a time limit ran out",
+            Self::CannotRun => "the command to run cannot be executed",
+            Self::NoProgram => "the command to run was not found",
+            Self::Signal(_) => "ended by signal n",
+        }
+    }
+
+    /// Ends the process, also while a thread of it still reads the standard input.
+    #[allow(clippy::exit)]
+    pub(crate) fn leave(self) -> ! {
+        std::process::exit(self.code().into())
+    }
+}
+
+impl From<&Error> for Exit {
+    fn from(error: &Error) -> Self {
+        match error.kind() {
+            // Whoever read our output has seen enough.
+            Kind::OutputClosed => Self::Done,
+            Kind::Usage => Self::Usage,
+            Kind::NobodyThere => Self::NobodyThere,
+            Kind::Denied => Self::Denied,
+            Kind::InUse => Self::InUse,
+            Kind::Broken => Self::Broken,
+            Kind::Unresolved => Self::Unresolved,
+            Kind::TimedOut => Self::TimedOut,
+            Kind::CannotRun => Self::CannotRun,
+            Kind::NoProgram => Self::NoProgram,
+            _ => Self::Failure,
+        }
+    }
+}
+
+/// The table of all codes, as `--help` shows it.
+pub(crate) struct Table;
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for exit in Exit::ALL {
+            writeln!(f, "  {:<5} {}", exit.code(), exit.meaning())?;
+        }
+        write!(f, "  {:<5} {}", "128+n", Exit::Signal(0).meaning())
+    }
+}

@@ -1,0 +1,126 @@
+//! What a check found, as tables and notes.
+
+use std::fmt::Write;
+
+use sok::escape::word;
+
+use super::table::table;
+use crate::check::{Answer, Cell, Column, HostReport, Outcome, Served};
+
+const fn mark(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Works => "yes",
+        Outcome::Fails => "no",
+        Outcome::Untried | Outcome::Absent => "-",
+    }
+}
+
+/// A row for each cell and a column for each form, then what is worth a word.
+pub(crate) fn host_text(report: &HostReport) -> String {
+    let mut header = vec![""];
+    header.extend(report.columns.iter().map(|column| column.form));
+    let names = report
+        .columns
+        .first()
+        .map_or(&[][..], |column| &column.cells);
+    let rows: Vec<Vec<String>> = names
+        .iter()
+        .enumerate()
+        .map(|(at, cell)| {
+            let marks = report
+                .columns
+                .iter()
+                .map(|column| mark(column.cells[at].outcome));
+            std::iter::once(cell.name)
+                .chain(marks)
+                .map(str::to_owned)
+                .collect()
+        })
+        // What no column has is no row.
+        .filter(|row: &Vec<String>| row[1..].iter().any(|mark| mark != "-"))
+        .collect();
+    let mut text = table(&header, &rows);
+    text.push('\n');
+    for outcome in [Outcome::Fails, Outcome::Untried, Outcome::Works] {
+        for column in &report.columns {
+            notes(column, outcome, &mut text);
+        }
+    }
+    text
+}
+
+/// What the cells of one outcome tell; those that tell the same share a line.
+fn notes(column: &Column, outcome: Outcome, text: &mut String) {
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    for cell in column.cells.iter().filter(|cell| cell.outcome == outcome) {
+        let Some(note) = note(cell) else {
+            continue;
+        };
+        match told.iter_mut().find(|(known, _)| *known == note) {
+            Some((_, names)) => names.push(cell.name),
+            None => told.push((note, vec![cell.name])),
+        }
+    }
+    for (note, names) in told {
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "{}, {}: {note}", column.form, names.join(", "));
+    }
+}
+
+/// Why a cell fails and what to do about it, why it was not tried, or what was found.
+fn note(cell: &Cell) -> Option<String> {
+    let reason = cell.reason.as_deref().unwrap_or_default();
+    match (cell.outcome, &cell.hint) {
+        (Outcome::Works, _) => cell.found.clone(),
+        (Outcome::Fails, Some(hint)) => Some(format!("{reason}; {hint}")),
+        (Outcome::Fails, None) => Some(reason.to_owned()),
+        (Outcome::Untried, _) => Some(format!("not tried, {reason}")),
+        (Outcome::Absent, _) => None,
+    }
+}
+
+/// A row for each address, then why an answer is not all that was asked for.
+pub(crate) fn served_text(served: &Served) -> String {
+    let rows: Vec<Vec<String>> = served.addresses.iter().map(answer_row).collect();
+    let header = ["address", "serves", "connect", "listener"];
+    let mut text = table(&header, &rows);
+    for answer in &served.addresses {
+        let Some(reason) = &answer.reason else {
+            continue;
+        };
+        let hint = answer
+            .hint
+            .as_deref()
+            .map_or_else(String::new, |hint| format!("; {hint}"));
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "{}: {reason}{hint}", answer.address);
+    }
+    text
+}
+
+fn answer_row(answer: &Answer) -> Vec<String> {
+    let names = answer.listeners.iter().map(|process| {
+        // A program may call itself what it likes.
+        let name = process.name.as_deref().map(word);
+        let name = name.as_deref().unwrap_or("has ended");
+        format!("pid {} ({name})", process.pid)
+    });
+    let mut who: Vec<String> = names.collect();
+    if let Some(credentials) = answer.credentials {
+        who.push(format!("uid {} gid {}", credentials.uid, credentials.gid));
+    }
+    if who.is_empty() {
+        who.push("-".to_owned());
+    }
+    let connect = match answer.serves {
+        true => format!("{}us", answer.micros),
+        false => "-".to_owned(),
+    };
+    let serves = if answer.serves { "yes" } else { "no" };
+    vec![
+        answer.address.clone(),
+        serves.to_owned(),
+        connect,
+        who.join(", "),
+    ]
+}

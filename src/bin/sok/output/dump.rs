@@ -1,0 +1,150 @@
+//! Where `relay --dump` shows the traffic.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc::PIPE_BUF;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sok::error::{Error, Kind, Result};
+use sok::service::{Dump, DumpSink, DumpStyle};
+
+use super::standard;
+use super::talk;
+use super::ui::Ui;
+
+/// Whether `word` is a file, and no style.
+pub(crate) fn is_file(word: &OsStr) -> bool {
+    style(word).is_none()
+}
+
+fn style(word: &OsStr) -> Option<DumpStyle> {
+    match word.to_str() {
+        Some("hex") => Some(DumpStyle::Hex),
+        Some("text") => Some(DumpStyle::Text),
+        _ => None,
+    }
+}
+
+/// The dump that `word` asks for.
+pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
+    let dump = match style(word) {
+        Some(_) if talks_json => {
+            let cause = "with --json each line on standard error is an object";
+            return Err(Error::because("dump", word.display(), Kind::Usage, cause)
+                .with_hint("give a FILE to --dump"));
+        }
+        Some(style) => {
+            let name = "standard error".to_owned();
+            Dump::start(style, name, AmongTalk::new(standard::stderr()?))
+        }
+        None => {
+            let path = PathBuf::from(word);
+            let name = path.display().to_string();
+            let file = open(&path).map_err(|error| {
+                let kind = match error.kind() {
+                    io::ErrorKind::PermissionDenied => Kind::Denied,
+                    _ => Kind::Other,
+                };
+                Error::new("open", &name, error)
+                    .with_kind(kind)
+                    .with_hint("give --dump a file that may be written to, or hex, or text")
+            })?;
+            Dump::start(DumpStyle::Hex, name, DumpFile { path, file })
+        }
+    }?;
+    ui.note("the traffic is shown, so all of it is copied");
+    Ok(dump)
+}
+
+/// What an earlier relay has shown stays, and what passes is for nobody else, as the socket file is
+/// not.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
+}
+
+/// A file, or a pipe that has a name.
+struct DumpFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl Write for DumpFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl DumpSink for DumpFile {
+    fn reopen(&mut self) -> io::Result<()> {
+        self.file = open(&self.path)?;
+        Ok(())
+    }
+}
+
+/// Standard error, to which the program talks too. It is held only while a write does not wait: the
+/// threads that serve talk as well.
+struct AmongTalk {
+    output: File,
+    /// How much it takes at once, and without a wait once it has room.
+    takes: usize,
+}
+
+impl AmongTalk {
+    fn new(output: File) -> Self {
+        let unblocked = talk::unblocked(&output);
+        let is_file = output.metadata().is_ok_and(|output| output.is_file());
+        // As a pipe does, see pipe(7).
+        let takes = if is_file { usize::MAX } else { PIPE_BUF };
+        Self {
+            output: unblocked.unwrap_or(output),
+            takes,
+        }
+    }
+
+    fn has_room(&self, patience: PollTimeout) -> io::Result<bool> {
+        let mut room = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
+        Ok(poll(&mut room, patience)? > 0)
+    }
+}
+
+impl Write for AmongTalk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut takes = bytes.len().min(self.takes);
+        if takes < bytes.len() {
+            // Whole lines, as talk may come in between.
+            let newline = bytes[..takes].iter().rposition(|byte| *byte == b'\n');
+            takes = newline.map_or(takes, |at| at + 1);
+        }
+        loop {
+            let written = talk::undisturbed(|| match self.has_room(PollTimeout::ZERO)? {
+                true => self.output.write(&bytes[..takes]),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.has_room(PollTimeout::NONE)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+impl DumpSink for AmongTalk {
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

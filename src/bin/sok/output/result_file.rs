@@ -1,0 +1,78 @@
+//! The files that results are written into: opened before anything is measured.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use sok::error::{Error, Kind, Result};
+
+/// A file that is there to be written; one that was made for it goes if nothing was.
+#[derive(Debug)]
+pub(crate) struct ResultFile {
+    path: PathBuf,
+    file: File,
+    made: bool,
+}
+
+impl ResultFile {
+    /// Opens `path` and leaves what is in it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let made = OpenOptions::new().write(true).create_new(true).open(path);
+        let opened = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // What a link leads to, which may not be there, is not ours to remove.
+                let there = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path);
+                there.map(|file| (file, false))
+            }
+            made => made.map(|file| (file, true)),
+        };
+        match opened {
+            Ok((file, made)) => Ok(Self {
+                path: path.to_owned(),
+                file,
+                made,
+            }),
+            Err(error) => {
+                let hint = "give a file that can be written, in a directory that exists";
+                Err(write_error(path, error).with_hint(hint))
+            }
+        }
+    }
+
+    /// Replaces what is in it.
+    pub(crate) fn write(mut self, content: &[u8]) -> Result<()> {
+        let replace = |file: &mut File| -> io::Result<()> {
+            // A device has no length and no place to go back to.
+            if file.metadata()?.is_file() {
+                file.set_len(0)?;
+                file.rewind()?;
+            }
+            file.write_all(content)
+        };
+        replace(&mut self.file).map_err(|error| write_error(&self.path, error))?;
+        self.made = false;
+        Ok(())
+    }
+}
+
+impl Drop for ResultFile {
+    fn drop(&mut self) {
+        if self.made {
+            // It holds nothing; that it stays would be no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A missing directory is no missing server.
+fn write_error(path: &Path, error: io::Error) -> Error {
+    let error = Error::new("write", path.display(), error);
+    match error.kind() {
+        Kind::Denied => error,
+        _ => error.with_kind(Kind::Other),
+    }
+}

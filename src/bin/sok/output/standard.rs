@@ -1,0 +1,120 @@
+//! The standard streams: unbuffered, waited for where another program has made them non-blocking.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::termios::tcgetwinsize;
+use sok::error::Error;
+
+/// The standard output, unbuffered: what is written to it is there.
+pub(crate) fn stdout() -> sok::error::Result<Standard> {
+    Standard::of("standard output", io::stdout())
+}
+
+/// Writes what another crate has printed and is not written yet.
+pub(crate) fn flush() -> io::Result<()> {
+    io::stdout().flush()
+}
+
+/// Standard error, for what comes in pieces.
+pub(crate) fn stderr() -> sok::error::Result<File> {
+    Standard::of("standard error", io::stderr()).map(|standard| standard.0)
+}
+
+/// The standard input, unbuffered.
+pub(crate) fn stdin() -> sok::error::Result<Standard> {
+    Standard::of("standard input", io::stdin())
+}
+
+/// A standard stream. Whoever shares it may have made it non-blocking, which holds for all who
+/// do: it is waited for, and left as it is.
+#[derive(Debug)]
+pub(crate) struct Standard(File);
+
+impl Standard {
+    fn of(name: &str, stream: impl AsFd) -> sok::error::Result<Self> {
+        let opened = stream.as_fd().try_clone_to_owned();
+        let opened = opened.map_err(|error| Error::new("open", name, error))?;
+        Ok(Self(opened.into()))
+    }
+
+    fn blocking<T>(
+        &mut self,
+        ready: PollFlags,
+        mut call: impl FnMut(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match call(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(self.0.as_fd(), ready)], PollTimeout::NONE)?;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Read for Standard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.blocking(PollFlags::POLLIN, |file| file.read(buffer))
+    }
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.blocking(PollFlags::POLLOUT, |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsFd for Standard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// An open descriptor, whatever it is of: the standard library opens the standard streams that a
+/// process was started without.
+pub(crate) fn any_descriptor() -> impl AsFd {
+    io::stderr()
+}
+
+/// Whether the standard output is a terminal.
+pub(crate) fn shows_output() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How many columns the standard output has, if it is a terminal: `COLUMNS`, or what the terminal
+/// says.
+pub(crate) fn width() -> Option<usize> {
+    if !shows_output() {
+        return None;
+    }
+    let given = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let told = || {
+        tcgetwinsize(io::stdout())
+            .ok()
+            .map(|size| size.ws_col.into())
+    };
+    let known = given.or_else(told).filter(|columns| *columns > 0);
+    Some(known.unwrap_or(80))
+}
+
+/// Whether the standard output is a terminal that shows colours, and nobody has switched them off;
+/// see <https://no-color.org>.
+pub(crate) fn shows_colours() -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    shows_output() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// Whether a person sits at both ends.
+pub(crate) fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}

@@ -1,0 +1,85 @@
+//! What text looks like on a terminal: colours, and lines that fit.
+
+use anstyle::{AnsiColor, Style};
+
+use super::standard;
+
+/// The styles of the parts of a text; all plain where colours are not shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Styles {
+    pub(crate) title: Style,
+    pub(crate) call: Style,
+    pub(crate) held: Style,
+    pub(crate) failed: Style,
+}
+
+impl Styles {
+    /// Those for the standard output.
+    pub(crate) fn of_output() -> Self {
+        match standard::shows_colours() {
+            true => Self {
+                title: Style::new().bold(),
+                call: AnsiColor::Cyan.on_default(),
+                held: AnsiColor::Green.on_default(),
+                failed: AnsiColor::Red.on_default().bold(),
+            },
+            false => Self::default(),
+        }
+    }
+}
+
+/// The words of `text` in lines of at most `width` columns, if a word is not longer; the first line
+/// begins with `first`, and the others with `rest`.
+pub(crate) fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
+    let columns = |text: &str| text.chars().count();
+    let mut lines = String::new();
+    let mut line = first.to_owned();
+    let mut is_empty = true;
+    for word in text.split_whitespace() {
+        if !is_empty && columns(&line) + 1 + columns(word) > width {
+            lines += &line;
+            lines.push('\n');
+            rest.clone_into(&mut line);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line += word;
+        is_empty = false;
+    }
+    lines + &line + "\n"
+}
+
+/// `first` and `text` on one line, if it is not longer than `width`; else [`wrapped`].
+pub(crate) fn fitted(text: &str, width: Option<usize>, first: &str, rest: &str) -> String {
+    let line = format!("{first}{text}\n");
+    match width {
+        Some(width) if line.chars().count() > width + 1 => wrapped(text, width, first, rest),
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_wrapped_between_words() {
+        let text = "one two\nthree four";
+        assert_eq!(
+            wrapped(text, 11, "> ", "  "),
+            "> one two\n  three\n  four\n"
+        );
+        assert_eq!(wrapped(text, 80, "", ""), "one two three four\n");
+        assert_eq!(wrapped("a longest b", 3, "", ""), "a\nlongest\nb\n");
+    }
+
+    #[test]
+    fn a_line_that_fits_keeps_its_blanks() {
+        assert_eq!(fitted("a  b", Some(4), "", ""), "a  b\n");
+        assert_eq!(fitted("a  b", None, "", ""), "a  b\n");
+        assert_eq!(fitted("a  b", Some(3), "", "- "), "a b\n");
+        assert_eq!(fitted("a  b", Some(2), "", "- "), "a\n- b\n");
+    }
+}

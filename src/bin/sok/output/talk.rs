@@ -1,0 +1,114 @@
+//! Lines to standard error, of which a server leaves out what nobody reads.
+#![allow(clippy::print_stderr)]
+
+use std::fs::File;
+use std::io::{self, StderrLock, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::json::object;
+
+/// How a server talks. It leaves out what nobody reads, in place of waiting until somebody does: it
+/// would stop serving meanwhile, and hear no signal.
+#[derive(Debug)]
+struct Server {
+    json: bool,
+    /// Standard error, if a write to it need not wait. It is opened with the first line: a server
+    /// may first close what it has inherited.
+    unblocked: OnceLock<Option<File>>,
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+/// The lines that were left out, and of which no note says so yet.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+/// Whether the last line was left out in its midst.
+static CUT: AtomicBool = AtomicBool::new(false);
+
+/// One line to standard error, in one write, as others may share what that is; a terminal that is
+/// gone is no reason to fail.
+pub(crate) fn talk(line: String) {
+    let mut stderr = io::stderr().lock();
+    let Some(server) = SERVER.get() else {
+        let _ = stderr.write_all((line + "\n").as_bytes());
+        return;
+    };
+    let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
+    let mut text = String::new();
+    if CUT.swap(false, Ordering::Relaxed) {
+        text.push('\n');
+    }
+    if left_out > 0 {
+        let note = format!("lines left out, as nobody read them: {left_out}");
+        text += &(noted(server.json, &note) + "\n");
+    }
+    text += &(line + "\n");
+    if !server.write(&mut stderr, text.as_bytes()) {
+        LEFT_OUT.fetch_add(left_out + 1, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// Writes all of it, or says that somebody would have to read first.
+    fn write(&self, stderr: &mut StderrLock<'_>, bytes: &[u8]) -> bool {
+        let anew = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
+        if let Some(mut output) = anew.as_ref() {
+            let count = output.write(bytes).unwrap_or_default();
+            CUT.store((1..bytes.len()).contains(&count), Ordering::Relaxed);
+            return count == bytes.len();
+        }
+        // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
+        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let has_room = poll(&mut room, PollTimeout::ZERO) != Ok(0);
+        has_room && stderr.write_all(bytes).is_ok()
+    }
+}
+
+/// A terminal or a pipe, opened anew so that a write to it need not wait. A terminal that has room
+/// for a little would else wait for the rest; and the flag is not set for all who share it.
+pub(crate) fn unblocked(output: &impl AsFd) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", output.as_fd().as_raw_fd());
+    let kind = std::fs::metadata(&path).ok()?.file_type();
+    if !kind.is_char_device() && !kind.is_fifo() {
+        return None;
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut options = File::options();
+    options.write(true).custom_flags(flags).open(path).ok()
+}
+
+/// Tells a person at the prompt something.
+pub(crate) fn tell(line: &str) {
+    talk(format!("sok: {line}"));
+}
+
+/// From now on this process talks as a server.
+pub(crate) fn as_server(json: bool) {
+    let unblocked = OnceLock::new();
+    // Only the first set-up in one process holds.
+    let _ = SERVER.set(Server { json, unblocked });
+}
+
+/// A note as a line, or as an object.
+pub(crate) fn noted(json: bool, text: &str) -> String {
+    match json {
+        true => object(serde_json::json!({ "event": "note", "message": text })),
+        false => format!("sok: {text}"),
+    }
+}
+
+/// Writes the prompt of a conversation whose input is no terminal.
+pub(crate) fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}
+
+/// Writes to standard error with no line of talk in between.
+pub(crate) fn undisturbed<T>(write: impl FnOnce() -> T) -> T {
+    let _turn = io::stderr().lock();
+    write()
+}

@@ -1,0 +1,227 @@
+//! How the program talks, as its options say: lines for a person, or objects.
+#![allow(clippy::print_stderr)]
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::Value;
+use sok::client::output_error;
+use sok::error::{Error, Kind};
+use sok::loops::{Connection, Traffic};
+use sok::net::{CALL_TARGET, Credentials, Listener, Peer};
+use sok::service::{Register, Totals};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::json::{object, visible};
+use super::reports::Reports;
+use super::standard::stdout;
+use super::table::{BAR, bar};
+use super::talk::{as_server, noted, talk};
+use crate::args::TalkArgs;
+use crate::bench::Progress;
+use crate::exit::Exit;
+
+/// How the program talks, as its options say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    quiet: bool,
+    json: bool,
+}
+
+impl Ui {
+    /// Sets up what is reported; `warnings` for a command that goes on after a failure.
+    pub(crate) fn new(talk: &TalkArgs, warnings: bool) -> Self {
+        let ui = Self {
+            quiet: talk.quiet,
+            json: talk.json,
+        };
+        let level = match (talk.quiet, talk.verbose) {
+            (true, _) => LevelFilter::OFF,
+            (_, true) => LevelFilter::INFO,
+            (_, false) if warnings => LevelFilter::WARN,
+            (_, false) => LevelFilter::OFF,
+        };
+        let calls = if talk.trace {
+            LevelFilter::TRACE
+        } else {
+            LevelFilter::OFF
+        };
+        if warnings {
+            as_server(talk.json);
+        }
+        if level != LevelFilter::OFF || talk.trace {
+            let targets = Targets::new()
+                .with_target("sok", level)
+                .with_target(CALL_TARGET, calls);
+            let reports =
+                tracing_subscriber::registry().with(Reports::new(talk.json).with_filter(targets));
+            let _ = tracing::subscriber::set_global_default(reports);
+        }
+        ui
+    }
+
+    /// Whether results are asked for as objects.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// The progress of a measurement, shown where a person watches.
+    pub(crate) fn progress(self) -> ProgressLine {
+        let watched = !self.quiet && !self.json && io::stderr().is_terminal();
+        ProgressLine(watched.then(Instant::now))
+    }
+
+    /// Says that clients can connect now.
+    pub(crate) fn listening(self, listener: &Listener) {
+        if self.quiet {
+            return;
+        }
+        let address = listener.local();
+        if self.json {
+            let family = address.family().name();
+            let event = serde_json::json!({
+                "event": "listening", "address": address.to_string(), "family": family,
+                "also": listener.also_takes().map(|family| family.name()),
+            });
+            return talk(object(event));
+        }
+        match listener.also_takes() {
+            Some(family) => talk(format!("listening on {address} (dual-stack: {family} too)")),
+            None => talk(format!("listening on {address}")),
+        }
+    }
+
+    /// Tells something that is worth knowing, unless nothing is to be told.
+    pub(crate) fn note(self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        talk(noted(self.json, text));
+    }
+
+    /// Prints the totals and the open connections, which somebody asked for.
+    pub(crate) fn register(self, register: &Register) {
+        let (totals, open) = register.snapshot();
+        let Totals {
+            connections,
+            failed,
+            traffic,
+        } = totals;
+        if self.json {
+            let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
+            let event = serde_json::json!({
+                "event": "totals", "connections": connections, "failed": failed,
+                "received": traffic.received, "sent": traffic.sent, "open": open,
+            });
+            return talk(object(event));
+        }
+        talk(format!(
+            "sok: totals connections={connections} open={} failed={failed} received={} sent={}",
+            open.len(),
+            traffic.received,
+            traffic.sent
+        ));
+        for connection in open {
+            let Traffic { received, sent } = connection.traffic();
+            let to = connection
+                .forwarded_to()
+                .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
+            let named = |Credentials { pid, uid, gid }| format!(" pid={pid} uid={uid} gid={gid}");
+            let Peer {
+                address,
+                credentials,
+            } = connection.peer();
+            let process = credentials.map_or_else(String::new, named);
+            talk(format!(
+                "sok: open connection={} peer={address}{process}{to} received={received} sent={sent} seconds={:.3}",
+                connection.id(),
+                connection.age().as_secs_f64()
+            ));
+        }
+    }
+
+    /// Prints the result of a command to standard output: one JSON object, or `text`.
+    pub(crate) fn result(
+        self,
+        result: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> sok::error::Result<()> {
+        let printed = match self.json {
+            true => {
+                visible(&serde_json::to_string(result).map_err(|e| output_error(e.into()))?) + "\n"
+            }
+            false => text(),
+        };
+        stdout()?
+            .write_all(printed.as_bytes())
+            .map_err(output_error)
+    }
+
+    /// Prints an error, unless it says that nobody reads the output any more.
+    pub(crate) fn failed(self, error: &Error) {
+        if error.kind() == Kind::OutputClosed {
+            return;
+        }
+        if self.json {
+            let event = serde_json::json!({
+                "event": "error", "operation": error.operation(), "address": error.address(),
+                "cause": error.cause(), "hint": error.hint(), "exit": Exit::from(error).code(),
+            });
+            return talk(object(event));
+        }
+        talk(format!("sok: {error}"));
+    }
+}
+
+/// How far a measurement is, on a line that goes when it is done; since when, if it is shown.
+///
+/// It is ours, as the crates for it estimate with powers: to load the library of mathematics is a
+/// tenth of the time of a whole `sok call`.
+pub(crate) struct ProgressLine(Option<Instant>);
+
+impl ProgressLine {
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn show(&mut self, now: Progress<'_>) {
+        let Some(began) = self.0 else { return };
+        let share = now.done as f64 / now.all.max(1) as f64;
+        let left = match now.done {
+            0 => String::new(),
+            _ => format!(
+                ", {:.0}s left",
+                began.elapsed().as_secs_f64() * (1.0 - share) / share
+            ),
+        };
+        let (bar, percent) = (bar(share, 1.0), share * 100.0);
+        let what = format!("{} over {}{left}", now.measure, now.address.family());
+        same_line(&format!("{bar:BAR$} {percent:3.0}%  {what}"));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        if self.0.take().is_some() {
+            same_line("");
+        }
+    }
+}
+
+/// Puts `text` in place of what stands on the terminal's line.
+fn same_line(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
+}
+
+/// An open connection in JSON.
+fn describe(connection: &Connection) -> Value {
+    let (Traffic { received, sent }, process) =
+        (connection.traffic(), connection.peer().credentials);
+    serde_json::json!({
+        "connection": connection.id(), "peer": connection.peer().address.to_string(),
+        "pid": process.map(|p| p.pid), "uid": process.map(|p| p.uid), "gid": process.map(|p| p.gid),
+        "forwarded_to": connection.forwarded_to().map(ToString::to_string),
+        "received": received, "sent": sent,
+        "seconds": connection.age().as_secs_f64(),
+    })
+}

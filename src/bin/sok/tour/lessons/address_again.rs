@@ -1,0 +1,134 @@
+//! Lesson 5: a server that is started again.
+
+use std::sync::Arc;
+
+use sok::error::{Error, Kind, Result};
+use sok::loops::{Connection, Rule, Service};
+use sok::net::{ListenOptions, Stream, is_left_behind};
+use sok::service::Converse;
+
+use super::Played;
+use crate::tour::actors::{
+    Client, Heard, MESSAGE, SERVER, SUFFIX, Server, Setup, answer_to, listen,
+};
+use crate::tour::recorder::done_by;
+use crate::tour::report::Observer;
+use crate::tour::stage::Stage;
+
+/// Answers one message, and closes first.
+struct AnswerOnce;
+
+impl Service for AnswerOnce {
+    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
+        let failed = |error| Error::new("answer", connection.peer(), error);
+        let mut message = [0; 1024];
+        let count = stream.receive(&mut message).await.map_err(failed)?;
+        let reply = [&message[..count], SUFFIX.as_bytes()].concat();
+        stream.send_all(&reply).await.map_err(failed)
+    }
+}
+
+pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let address = stage.address();
+    let facts = address.form().facts();
+    let dying = ListenOptions {
+        remove_file: false,
+        ..ListenOptions::default()
+    };
+    let simple = ListenOptions {
+        reuse_address: false,
+        ..dying.clone()
+    };
+    let setup = Setup {
+        listen: dying,
+        ..Setup::default()
+    };
+    let starting = Server::start(&address, setup, AnswerOnce);
+    let server = stage.step("The first server listens", starting).await?;
+    let address = server.address().clone();
+
+    // In one step with what follows, as what is left of a connection is left for a minute only.
+    let what =
+        "It answers a client, closes first, and dies; then a client comes, and a second server";
+    let (late, held, again) = stage
+        .step(what, async {
+            let client = Client::connect("client", &address).await?;
+            client.ask(MESSAGE, Rule::default()).await?;
+            server.has_ended(1).await?;
+            client.receive().await?;
+            client.leave();
+            server.finish().await?;
+            let late = Client::connect("client", &address).await;
+            let late = late.map(Client::leave);
+            let held = is_left_behind(&address);
+            let again = listen(&address, &simple);
+            Ok((
+                late,
+                held,
+                again.map(|listener| done_by(SERVER, || drop(listener))),
+            ))
+        })
+        .await?;
+    stage
+        .expect(
+            "the client is refused, as nobody is there",
+            match &late {
+                Err(error) if error.kind() == Kind::NobodyThere => {
+                    "the client is refused, as nobody is there".to_owned()
+                }
+                Err(error) => error.to_string(),
+                Ok(()) => "the client is let in".to_owned(),
+            },
+        )
+        .await?;
+    let saw = again
+        .err()
+        .map_or_else(|| "bound".to_owned(), |error| error.cause());
+    stage.measured("bind_again", saw.clone());
+    stage
+        .expect(
+            "bind says: Address already in use",
+            format!("bind says: {saw}"),
+        )
+        .await?;
+    let holder = match held {
+        true => facts.left_behind,
+        false => "nothing",
+    };
+    stage.compared("left_behind", "a dead server leaves", holder);
+    stage
+        .expect(
+            format!("what holds it: {}", facts.left_behind),
+            format!("what holds it: {holder}"),
+        )
+        .await?;
+
+    let heard = Heard::default();
+    let what = format!(
+        "The third server takes the address by {}",
+        facts.taken_again_by
+    );
+    let starting = Server::start(
+        &address,
+        Setup::default(),
+        Converse::new(Rule::default(), heard),
+    );
+    let server = stage.step(what, starting).await?;
+    let reply = stage
+        .step("A client is answered, and the server ends", async {
+            let client = Client::connect("client", &address).await?;
+            let reply = client.ask(MESSAGE, Rule::default()).await?;
+            client.leave();
+            server.has_ended(1).await?;
+            server.finish().await?;
+            Ok(reply)
+        })
+        .await?;
+    stage.compared("taken_again_by", "the cure", facts.taken_again_by);
+    stage
+        .expect(
+            format!("on the same address: {}", answer_to(MESSAGE)),
+            format!("on the same address: {reply}"),
+        )
+        .await
+}

@@ -1,0 +1,143 @@
+//! Lesson 4: those who wait to be accepted.
+
+use std::fmt;
+use std::time::Duration;
+
+use sok::error::{Kind, Result};
+use sok::loops::Rule;
+use sok::service::Converse;
+
+use super::Played;
+use crate::tour::actors::{Client, Heard, Server, Setup, listed};
+use crate::tour::report::Observer;
+use crate::tour::stage::Stage;
+
+pub(super) const CLIENTS: usize = 7;
+pub(super) const BACKLOG: u32 = 5;
+/// How long a client waits to be let in.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What became of the clients.
+#[derive(Debug, Default)]
+struct Crowd {
+    served: usize,
+    queued: Vec<Client>,
+    waited: usize,
+    refused: usize,
+}
+
+impl fmt::Display for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queued = self.queued.len();
+        write!(
+            f,
+            "{} served, {queued} queued, {} left waiting, {} refused",
+            self.served, self.waited, self.refused
+        )
+    }
+}
+
+impl Crowd {
+    /// Lets a client try to come in, and to say its name.
+    async fn admit(&mut self, server: &Server, number: usize) -> Result<()> {
+        let name = format!("client {number}");
+        match Client::connect_within(PATIENCE, &*name, server.address()).await {
+            Ok(client) => {
+                client.send(&name).await?;
+                self.queued.push(client);
+            }
+            Err(error) if error.kind() == Kind::TimedOut => self.waited += 1,
+            Err(error) if error.kind() == Kind::NobodyThere => self.refused += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let (address, heard) = (stage.address(), Heard::default());
+    let service = Converse::new(Rule::default(), heard.clone());
+    let starting = Server::start(&address, Setup::one_at_a_time(BACKLOG), service);
+    let what = format!("The server listens with a backlog of {BACKLOG}, and serves one at a time");
+    let server = stage.step(what, starting).await?;
+
+    let mut crowd = Crowd::default();
+    let first = stage
+        .step("Client 1 comes, and is served", async {
+            let client = Client::connect("client 1", server.address()).await?;
+            client.ask("client 1", Rule::default()).await?;
+            Ok(client)
+        })
+        .await?;
+    let what = format!("Clients 2 to {CLIENTS} come, and each says who it is");
+    stage
+        .step(what, async {
+            for number in 2..=CLIENTS {
+                crowd.admit(&server, number).await?;
+            }
+            Ok(())
+        })
+        .await?;
+    crowd.served = server.progress().accepted.len();
+    stage.measured("clients", CLIENTS);
+    stage.measured("served", crowd.served);
+    stage.measured("queued", crowd.queued.len());
+    stage.measured("waiting", crowd.waited);
+    stage.measured("refused", crowd.refused);
+    stage
+        .expect(
+            "of 7: 1 served, 6 queued, 0 left waiting, 0 refused",
+            format!("of {CLIENTS}: {crowd}"),
+        )
+        .await?;
+
+    let what = format!("Client 8 comes, and waits for {PATIENCE:?} to be let in");
+    let mut late = Crowd::default();
+    stage.step(what, late.admit(&server, 8)).await?;
+    let was_told = stage
+        .last_calls()
+        .iter()
+        .any(|made| made.call.call == "connect" && made.call.result.starts_with("-1 EAGAIN "));
+    let saw = format!("{late}; what it hears: {}", what_it_hears(was_told));
+    stage.measured("eighth_waiting", late.waited);
+    stage.compared("full_backlog", "a full backlog", what_it_hears(was_told));
+    stage
+        .expect(
+            format!(
+                "0 served, 0 queued, 1 left waiting, 0 refused; what it hears: {}",
+                what_it_hears(stage.family().facts().full_backlog_is_told)
+            ),
+            saw,
+        )
+        .await?;
+
+    stage
+        .step(
+            "Client 1 leaves: those who are queued are served in turn",
+            async {
+                first.leave();
+                let queued = crowd.queued.len();
+                for client in crowd.queued.drain(..) {
+                    client.receive().await?;
+                    client.leave();
+                }
+                server.has_ended(crowd.served + queued).await?;
+                server.finish().await
+            },
+        )
+        .await?;
+    let order = (1..=CLIENTS).map(|number| format!("client {number}"));
+    stage
+        .expect(
+            format!("in their order: {}", listed(order)),
+            format!("in their order: {}", listed(heard.all())),
+        )
+        .await
+}
+
+const fn what_it_hears(told: bool) -> &'static str {
+    match told {
+        true => "EAGAIN at once",
+        false => "silence",
+    }
+}

@@ -1,0 +1,119 @@
+//! Lesson 3: many clients, one after another.
+
+use sok::loops::Rule;
+use sok::service::Converse;
+
+use super::Played;
+use crate::tour::actors::{Client, Heard, MESSAGE, Server, Setup, answer_to, listed};
+use crate::tour::report::Observer;
+use crate::tour::stage::Stage;
+
+pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
+    one_after_another(stage).await?;
+    one_at_a_time(stage).await
+}
+
+async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let (address, rule) = (stage.address(), Rule::default());
+    let service = Converse::new(rule, Heard::default());
+    let starting = Server::start(&address, Setup::default(), service);
+    let server = stage.step("The server listens", starting).await?;
+    let answered = stage
+        .step("Three clients come, one after another", async {
+            let mut answered = 0;
+            for number in 1..=3 {
+                let client = Client::connect(format!("client {number}"), server.address()).await?;
+                let reply = client.ask(MESSAGE, rule).await?;
+                answered += usize::from(reply == answer_to(MESSAGE));
+                client.leave();
+                server.has_ended(number).await?;
+            }
+            Ok(answered)
+        })
+        .await?;
+    stage
+        .expect(
+            "3 clients were answered",
+            format!("{answered} clients were answered"),
+        )
+        .await?;
+    stage.measured("one_after_another", answered);
+
+    stage
+        .step("Client 4 dies, with the reply lying there unread", async {
+            let client = Client::connect("client 4", server.address()).await?;
+            client.send(MESSAGE).await?;
+            client.has_unread(answer_to(MESSAGE).len()).await?;
+            client.leave();
+            server.has_ended(4).await
+        })
+        .await?;
+    let (reply, served) = stage
+        .step("Client 5 comes, and the server ends", async {
+            let client = Client::connect("client 5", server.address()).await?;
+            let reply = client.ask(MESSAGE, rule).await?;
+            client.leave();
+            server.has_ended(5).await?;
+            Ok((reply, server.finish().await?))
+        })
+        .await?;
+    stage
+        .expect(
+            format!(
+                "client 5 hears {}: of 5 connections 1 failed",
+                answer_to(MESSAGE)
+            ),
+            format!(
+                "client 5 hears {reply}: of {} connections {} failed",
+                served.connections, served.failed
+            ),
+        )
+        .await
+}
+
+async fn one_at_a_time(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let (address, rule) = (stage.address(), Rule::default());
+    let heard = Heard::default();
+    let service = Converse::new(rule, heard.clone());
+    let starting = Server::start(&address, Setup::one_at_a_time(5), service);
+    let server = stage
+        .step("Another server serves one at a time", starting)
+        .await?;
+    let (first, second) = stage
+        .step(
+            "Client 1 is served; client 2 connects, and sends too",
+            async {
+                let first = Client::connect("client 1", server.address()).await?;
+                first.ask("from client 1", rule).await?;
+                let second = Client::connect("client 2", server.address()).await?;
+                second.send("from client 2").await?;
+                first.ask("again from client 1", rule).await?;
+                Ok((first, second))
+            },
+        )
+        .await?;
+    let accepted = server.progress().accepted.len();
+    stage.measured("accepted_while_the_first_is_there", accepted);
+    stage
+        .expect(
+            "accepted: 1; heard: from client 1, again from client 1",
+            format!("accepted: {accepted}; heard: {}", listed(heard.all())),
+        )
+        .await?;
+    let reply = stage
+        .step("Client 1 leaves, and client 2 gets its reply", async {
+            first.leave();
+            let reply = second.receive().await?;
+            second.leave();
+            server.has_ended(2).await?;
+            server.finish().await?;
+            Ok(reply)
+        })
+        .await?;
+    stage
+        .expect(
+            format!("client 2 hears {}", answer_to("from client 2")),
+            format!("client 2 hears {reply}"),
+        )
+        .await
+}

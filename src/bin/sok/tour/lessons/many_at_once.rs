@@ -1,0 +1,65 @@
+//! Lesson 7: many clients at the same time.
+
+use sok::loops::Rule;
+use sok::service::Converse;
+
+use super::Played;
+use super::backlog::{BACKLOG, CLIENTS};
+use crate::tour::actors::{Client, Heard, Server, Setup, answer_to};
+use crate::tour::report::Observer;
+use crate::tour::stage::Stage;
+
+pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let (address, rule) = (stage.address(), Rule::default());
+    let mut setup = Setup::default();
+    setup.listen.backlog = BACKLOG;
+    let starting = Server::start(&address, setup, Converse::new(rule, Heard::default()));
+    let what = format!("The server listens with a backlog of {BACKLOG}, and serves all who come");
+    let server = stage.step(what, starting).await?;
+    let clients = stage
+        .step(format!("{CLIENTS} clients come, and say nothing"), async {
+            let mut clients = Vec::new();
+            for number in 1..=CLIENTS {
+                clients.push(Client::connect(format!("client {number}"), server.address()).await?);
+                server.has_accepted(number).await?;
+            }
+            Ok(clients)
+        })
+        .await?;
+    let answered = stage
+        .step("They speak, the last one first", async {
+            let mut answered = 0;
+            for (at, client) in clients.iter().enumerate().rev() {
+                let message = format!("from client {}", at + 1);
+                answered += usize::from(client.ask(&message, rule).await? == answer_to(&message));
+            }
+            Ok(answered)
+        })
+        .await?;
+    let progress = server.progress();
+    let open = progress.accepted.len() - progress.ended.len();
+    stage.measured("at_once", open);
+    stage.measured("answered", answered);
+    stage
+        .expect(
+            format!("{CLIENTS} answered, while {CLIENTS} are open"),
+            format!("{answered} answered, while {open} are open"),
+        )
+        .await?;
+    let served = stage
+        .step("They leave, and the server ends", async {
+            clients.into_iter().for_each(Client::leave);
+            server.has_ended(CLIENTS).await?;
+            server.finish().await
+        })
+        .await?;
+    stage
+        .expect(
+            format!("{CLIENTS} connections, 0 failed"),
+            format!(
+                "{} connections, {} failed",
+                served.connections, served.failed
+            ),
+        )
+        .await
+}

@@ -1,0 +1,184 @@
+//! Lesson 6: where a message begins and ends.
+
+use std::io;
+
+use sok::error::{Error, Result};
+use sok::loops::{Framing, Rule};
+use sok::net::{ListenOptions, Stream};
+use sok::service::Converse;
+
+use super::Played;
+use crate::tour::actors::{
+    Client, Heard, MESSAGE, SERVER, Server, Setup, answer_to, listed, listen,
+};
+use crate::tour::recorder::{done_by, played_by};
+use crate::tour::report::Observer;
+use crate::tour::stage::Stage;
+
+const OTHER: &str = "再见";
+/// What a simple program takes in one receive.
+const BUFFER: usize = 1024;
+const LARGE: usize = 10_000;
+
+pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
+    as_it_comes(stage).await?;
+    framed(stage).await
+}
+
+/// Waits until `count` bytes have come, and receives until it has as many; gives each receive.
+async fn receive(stream: &Stream, count: usize) -> Result<Vec<Vec<u8>>> {
+    let failed = |error| Error::new("receive", "the client", error);
+    played_by(SERVER, async {
+        stream.arrived(count).await.map_err(failed)?;
+        let (mut receives, mut left) = (Vec::new(), count);
+        while left > 0 {
+            let mut buffer = vec![0; BUFFER];
+            let received = stream.receive(&mut buffer).await.map_err(failed)?;
+            if received == 0 {
+                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            buffer.truncate(received);
+            left = left.saturating_sub(received);
+            receives.push(buffer);
+        }
+        Ok(receives)
+    })
+    .await
+}
+
+async fn as_it_comes(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let address = stage.address();
+    let (listener, client, served) = stage
+        .step("A server listens and accepts a client", async {
+            let listener = listen(&address, &ListenOptions::default())?;
+            let client = Client::connect("client", listener.local()).await?;
+            let accepted = played_by(SERVER, listener.accept()).await;
+            let (served, _) = accepted.map_err(|e| Error::new("accept", listener.local(), e))?;
+            Ok((listener, client, served))
+        })
+        .await?;
+    let what = format!(
+        "The client sends {MESSAGE} and then {OTHER}; the server looks (MSG_PEEK) whether both are there, and receives"
+    );
+    let received = stage
+        .step(what, async {
+            client.send(MESSAGE).await?;
+            client.send(OTHER).await?;
+            receive(&served, MESSAGE.len() + OTHER.len()).await
+        })
+        .await?;
+    let texts = listed(received.iter().map(|bytes| String::from_utf8_lossy(bytes)));
+    stage
+        .expect(
+            format!("2 sends are 1 receive: {MESSAGE}{OTHER}"),
+            format!("2 sends are {} receive: {texts}", received.len()),
+        )
+        .await?;
+
+    let what =
+        format!("The client sends {LARGE} bytes at once; the server receives {BUFFER} at most");
+    let receives = stage
+        .step(what, async {
+            client.send([b'x'; LARGE]).await?;
+            Ok(receive(&served, LARGE).await?.len())
+        })
+        .await?;
+    let sends = stage
+        .last_calls()
+        .iter()
+        .filter(|made| made.call.call == "send")
+        .count();
+    stage.measured("sends", sends);
+    stage.measured("receives", receives);
+    stage
+        .expect(
+            format!("1 send is {} receives", LARGE.div_ceil(BUFFER)),
+            format!("{sends} send is {receives} receives"),
+        )
+        .await?;
+    stage
+        .step("All is closed", async {
+            client.leave();
+            done_by(SERVER, || drop((served, listener)));
+            Ok(())
+        })
+        .await
+}
+
+async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let lines = Rule {
+        framing: Framing::Line,
+        ..Rule::default()
+    };
+    let (address, heard) = (stage.address(), Heard::default());
+    let starting = Server::start(
+        &address,
+        Setup::default(),
+        Converse::new(lines, heard.clone()),
+    );
+    let server = stage
+        .step("Another server takes a line for a message", starting)
+        .await?;
+    let what = "A client sends two lines at once, and a third in two pieces";
+    stage
+        .step(what, async {
+            let client = Client::connect("client", server.address()).await?;
+            let (head, tail) = MESSAGE.split_at("你".len());
+            client.send(format!("{MESSAGE}\n{OTHER}\n{head}")).await?;
+            client.has_unread(answer_to(MESSAGE).len() * 2 + 2).await?;
+            client.send(format!("{tail}\n")).await?;
+            client.has_unread(answer_to(MESSAGE).len() * 3 + 3).await?;
+            client.receive().await?;
+            client.leave();
+            server.has_ended(1).await?;
+            server.finish().await.map(drop)
+        })
+        .await?;
+    stage
+        .expect(
+            format!("3 messages: {}", listed([MESSAGE, OTHER, MESSAGE])),
+            format!("{} messages: {}", heard.all().len(), listed(heard.all())),
+        )
+        .await?;
+
+    let sized = Rule {
+        framing: Framing::Length,
+        ..Rule::default()
+    };
+    let (address, heard) = (stage.address(), Heard::default());
+    let starting = Server::start(
+        &address,
+        Setup::default(),
+        Converse::new(sized, heard.clone()),
+    );
+    let server = stage
+        .step("Another one takes the length first, in 4 bytes", starting)
+        .await?;
+    let reply = stage
+        .step(
+            format!("A client sends {LARGE} bytes, newlines among them"),
+            async {
+                let client = Client::connect("client", server.address()).await?;
+                let reply = client.ask(&"x\n".repeat(LARGE / 2), sized).await?;
+                client.leave();
+                server.has_ended(1).await?;
+                server.finish().await?;
+                Ok(reply)
+            },
+        )
+        .await?;
+    stage
+        .expect(
+            format!("1 message of {LARGE} bytes, and its reply is whole"),
+            format!(
+                "{} message of {} bytes, and its reply is {}",
+                heard.all().len(),
+                heard.all().iter().map(String::len).sum::<usize>(),
+                match reply == answer_to(&"x\n".repeat(LARGE / 2)) {
+                    true => "whole",
+                    false => "cut",
+                }
+            ),
+        )
+        .await
+}

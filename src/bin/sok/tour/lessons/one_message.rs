@@ -1,0 +1,85 @@
+//! Lesson 1: each step once, by hand.
+
+use sok::error::{Error, Result};
+use sok::loops::Rule;
+use sok::net::{ListenOptions, Stream};
+
+use super::Played;
+use crate::tour::actors::{Client, MESSAGE, SERVER, SUFFIX, answer_to, listed, listen};
+use crate::tour::recorder::{done_by, played_by};
+use crate::tour::report::Observer;
+use crate::tour::stage::Stage;
+
+pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let address = stage.address();
+    let listener = stage
+        .step("The server makes a socket, binds it and listens", async {
+            listen(&address, &ListenOptions::default())
+        })
+        .await?;
+    let server = listener.local().clone();
+    let (client, served) = stage
+        .step("The client connects, and the server accepts", async {
+            let client = Client::connect("client", &server).await?;
+            let accepted = played_by(SERVER, listener.accept()).await;
+            let (served, _) = accepted.map_err(|error| Error::new("accept", &server, error))?;
+            Ok((client, served))
+        })
+        .await?;
+    let what =
+        format!("The client sends {MESSAGE}, and the server sends it back with{SUFFIX} after it");
+    let (reply, count) = stage
+        .step(what, async {
+            let answering = played_by(SERVER, answer_one(&served));
+            let (reply, count) = tokio::join!(client.ask(MESSAGE, Rule::default()), answering);
+            Ok((reply?, count?))
+        })
+        .await?;
+    stage
+        .step(
+            "Both close, and the server its listening socket too",
+            async {
+                done_by(SERVER, || drop(served));
+                client.leave();
+                done_by(SERVER, || drop(listener));
+                Ok(())
+            },
+        )
+        .await?;
+    stage
+        .expect(
+            format!("the reply is {}", answer_to(MESSAGE)),
+            format!("the reply is {reply}"),
+        )
+        .await?;
+    stage
+        .expect(
+            "the message, two characters, is 6 bytes to a socket",
+            format!("the message, two characters, is {count} bytes to a socket"),
+        )
+        .await?;
+    let saw = listed(stage.calls_of(SERVER));
+    stage
+        .expect(
+            "socket, bind, listen, accept, recv, send, close, close",
+            saw,
+        )
+        .await?;
+    let saw = listed(stage.calls_of("client"));
+    stage
+        .expect(
+            "the client's calls: socket, connect, send, recv, close",
+            format!("the client's calls: {saw}"),
+        )
+        .await
+}
+
+/// Receives one message and answers it; gives the bytes of the message.
+async fn answer_one(stream: &Stream) -> Result<usize> {
+    let failed = |error| Error::new("answer", "the client", error);
+    let mut message = [0; 1024];
+    let count = stream.receive(&mut message).await.map_err(failed)?;
+    let reply = [&message[..count], SUFFIX.as_bytes()].concat();
+    stream.send_all(&reply).await.map_err(failed)?;
+    Ok(count)
+}

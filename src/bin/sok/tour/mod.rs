@@ -1,0 +1,255 @@
+//! The lessons of a socket chapter, run live on each family: both ends in one process, with real
+//! sockets and the library's own loops. Each lesson states what is to be seen, and sees whether it
+//! is. Nothing is printed here: an [`Observer`] hears of it as it goes.
+
+mod actors;
+mod lesson;
+mod lessons;
+mod recorder;
+mod report;
+mod stage;
+
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) use self::lesson::Lesson;
+pub(crate) use self::report::{Event, Figure, Observer, Report, Statement, Step};
+
+use self::recorder::Recorder;
+use self::report::Fault;
+use self::stage::Stage;
+use sok::address::Family;
+use sok::client::{ConnectPlan, connect};
+use sok::error::{Error, Kind, Result};
+use sok::net::{ListenOptions, Listener};
+
+/// How long a family may take to show that it is there.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What of the tour is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The lessons, which are taken in the order of [`Lesson::ALL`].
+    pub(crate) lessons: Vec<Lesson>,
+    /// The families, each in every lesson, in the order of [`Family::ALL`].
+    pub(crate) families: Vec<Family>,
+}
+
+impl Default for Plan {
+    /// All of it.
+    fn default() -> Self {
+        Self {
+            lessons: Lesson::ALL.into(),
+            families: Family::ALL.into(),
+        }
+    }
+}
+
+/// Takes the lessons of `plan`, each on every family, and tells the observer of it as it goes.
+///
+/// Socket files are made in a temporary directory, which is removed when this future ends or is
+/// dropped. It is to be run on one thread: the socket calls are recorded there.
+///
+/// # Errors
+/// [`Kind::Other`] naming the lessons that did not go as stated, after all of them; the same if
+/// this machine has none of the families. What the observer reports ends the tour at once.
+///
+/// # Panics
+/// Outside a tokio runtime with its I/O and time drivers enabled.
+pub(crate) async fn run(plan: &Plan, observer: &mut impl Observer) -> Result<()> {
+    take(plan, observer, async |lesson, stage| {
+        lessons::play(lesson, stage).await
+    })
+    .await
+}
+
+/// The same with lessons that `play` plays.
+async fn take<A: Observer>(
+    plan: &Plan,
+    observer: &mut A,
+    play: impl AsyncFn(Lesson, &mut Stage<'_, A>) -> std::result::Result<(), Fault>,
+) -> Result<()> {
+    let directory = tempfile::Builder::new()
+        .prefix("sok-tour-")
+        .tempdir()
+        .map_err(|error| {
+            Error::new("make", "a temporary directory", error)
+                .with_kind(Kind::Other)
+                .with_hint("let TMPDIR be a directory that can be written to")
+        })?;
+    let recorder = Recorder::default();
+    let _recording = recorder.start();
+    let mut families = Vec::new();
+    for family in Family::ALL {
+        if plan.families.contains(&family) {
+            families.push((family, lacks(family, directory.path()).await));
+        }
+    }
+    let (mut failed, mut ran) = (Vec::new(), false);
+    for lesson in Lesson::ALL {
+        if !plan.lessons.contains(&lesson) {
+            continue;
+        }
+        observer.observe(Event::Begun(lesson)).await?;
+        for (family, lack) in &families {
+            observer.observe(Event::On(*family)).await?;
+            let mut report = Report::new(lesson, *family);
+            match lack {
+                Some(reason) => report.skipped = Some(reason.to_string()),
+                None => {
+                    recorder.take();
+                    let mut stage = Stage::new(directory.path(), &recorder, observer, &mut report);
+                    let played = play(lesson, &mut stage).await;
+                    let held = judge(played, &mut report, observer).await?;
+                    ran = true;
+                    if !held {
+                        failed.push(format!("lesson {} on {family}", lesson.number()));
+                    }
+                }
+            }
+            observer.observe(Event::Ended(&report)).await?;
+        }
+        observer.observe(Event::Over(lesson)).await?;
+    }
+    let failure = |cause: &str| Err(Error::because("tour", "", Kind::Other, cause));
+    match (ran, failed.is_empty()) {
+        (true, true) => Ok(()),
+        (true, false) => failure(&format!("not as stated: {}", failed.join(", "))),
+        (false, _) => failure("this machine has no sockets of these families"),
+    }
+}
+
+/// Why this machine has no sockets of a family, if it has none: to bind is not enough, as an
+/// address may be known and its interface down.
+async fn lacks(family: Family, directory: &Path) -> Option<Error> {
+    let address = family.nearby(directory, "probe.sock");
+    let listener = match Listener::bind(&address, &ListenOptions::default()) {
+        Ok(listener) => listener,
+        Err(error) => return Some(error),
+    };
+    let plan = ConnectPlan {
+        timeout: Some(PROBE_LIMIT),
+        ..ConnectPlan::default()
+    };
+    connect(&listener.local().clone().into(), &plan).await.err()
+}
+
+/// Whether a lesson went as stated; that it came to its end is stated too, if it did not.
+async fn judge(
+    played: std::result::Result<(), Fault>,
+    report: &mut Report,
+    observer: &mut impl Observer,
+) -> Result<bool> {
+    match played {
+        Ok(()) => {}
+        Err(Fault::Observer(error)) => return Err(error),
+        Err(Fault::Lesson(error)) => {
+            let statement = Statement {
+                expected: "the lesson comes to its end".to_owned(),
+                saw: error.to_string(),
+                held: false,
+            };
+            observer.observe(Event::Statement(&statement)).await?;
+            report.statements.push(statement);
+        }
+    }
+    let held = report.statements.iter().all(|statement| statement.held);
+    report.held = Some(held);
+    Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+
+    /// Hears some of a tour, and then no more.
+    #[derive(Default)]
+    struct Ears {
+        reports: Vec<Report>,
+        deaf: bool,
+    }
+
+    impl Observer for Ears {
+        async fn observe(&mut self, event: Event<'_>) -> Result<()> {
+            if let Event::Ended(report) = event {
+                self.reports.push(report.clone());
+            }
+            match self.deaf {
+                true => Err(Error::because("hear", "", Kind::OutputClosed, "deaf")),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap().block_on(work)
+    }
+
+    fn two_lessons() -> Plan {
+        Plan {
+            lessons: vec![Lesson::Backlog, Lesson::OneMessage],
+            families: vec![Family::Unix],
+        }
+    }
+
+    #[test]
+    fn a_false_statement_fails_the_tour_and_lets_it_go_on() {
+        let mut ears = Ears::default();
+        let taken = block_on(take(&two_lessons(), &mut ears, async |lesson, stage| {
+            stage.expect(1, lesson.number()).await?;
+            stage.expect("true", true).await
+        }));
+        let error = taken.unwrap_err();
+        assert_eq!(error.to_string(), "tour: not as stated: lesson 4 on unix");
+        assert_eq!(error.kind(), Kind::Other);
+        let held: Vec<_> = ears.reports.iter().map(|report| report.held).collect();
+        assert_eq!(held, [Some(true), Some(false)]);
+        let statement = &ears.reports[1].statements[0];
+        assert_eq!((&*statement.expected, &*statement.saw), ("1", "4"));
+        assert!(!statement.held && ears.reports[1].statements[1].held);
+    }
+
+    #[test]
+    fn a_step_that_fails_fails_the_tour_and_says_why() {
+        let mut ears = Ears::default();
+        let taken = block_on(take(&two_lessons(), &mut ears, async |_, stage| {
+            let refused = Error::because("connect", "there", Kind::NobodyThere, "nobody");
+            stage.step("It connects", async { Err(refused) }).await
+        }));
+        let error = taken.unwrap_err().to_string();
+        assert!(
+            error.ends_with("lesson 1 on unix, lesson 4 on unix"),
+            "{error}"
+        );
+        let [report, _] = &ears.reports[..] else {
+            panic!("{:?}", ears.reports)
+        };
+        assert_eq!(report.steps[0].what, "It connects");
+        assert_eq!(report.statements[0].saw, "connect there: nobody");
+        assert_eq!(report.held, Some(false));
+    }
+
+    #[test]
+    fn a_tour_that_nobody_hears_ends_at_once() {
+        let mut ears = Ears {
+            deaf: true,
+            ..Ears::default()
+        };
+        let taken = block_on(run(&Plan::default(), &mut ears));
+        assert_eq!(taken.unwrap_err().kind(), Kind::OutputClosed);
+        assert!(ears.reports.is_empty());
+    }
+
+    #[test]
+    fn a_tour_of_nothing_is_an_error() {
+        let plan = Plan {
+            families: Vec::new(),
+            ..Plan::default()
+        };
+        let taken = block_on(run(&plan, &mut Ears::default()));
+        assert_eq!(taken.unwrap_err().kind(), Kind::Other);
+    }
+}

@@ -1,0 +1,73 @@
+//! What sockets were asked to do, and by whom.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use sok::net::{CALL_TARGET, Call};
+use tracing::subscriber::{DefaultGuard, NoSubscriber, set_default};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+/// A socket call with who made it. Both ends live in one process: the call does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Made {
+    /// `server`, `client`, `client 2`.
+    pub(crate) who: String,
+    /// What was called.
+    #[serde(flatten)]
+    pub(crate) call: Call,
+}
+
+tokio::task_local! {
+    static WHO: String;
+}
+
+/// Does `work` as `who`: its socket calls are recorded under that name.
+pub(super) fn played_by<F: Future>(who: &str, work: F) -> impl Future<Output = F::Output> {
+    WHO.scope(who.to_owned(), work)
+}
+
+/// Does `work` as `who`, at once.
+pub(super) fn done_by<T>(who: &str, work: impl FnOnce() -> T) -> T {
+    WHO.sync_scope(who.to_owned(), work)
+}
+
+/// The socket calls of this thread, in the order they were made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recorder(Arc<Mutex<Vec<Made>>>);
+
+impl Recorder {
+    /// Records until the guard is dropped.
+    pub(super) fn start(&self) -> DefaultGuard {
+        set_default(tracing_subscriber::registry().with(self.clone()))
+    }
+
+    /// Takes what was recorded so far.
+    pub(super) fn take(&self) -> Vec<Made> {
+        self.with(std::mem::take)
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Vec<Made>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Records nothing until the guard is dropped: to measure without the cost of it.
+pub(super) fn unrecorded() -> DefaultGuard {
+    set_default(NoSubscriber::default())
+}
+
+impl<S: Subscriber> Layer<S> for Recorder {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target() == CALL_TARGET
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut call = Call::default();
+        event.record(&mut call);
+        let who = WHO.try_with(Clone::clone).unwrap_or_default();
+        self.with(|made| made.push(Made { who, call }));
+    }
+}

@@ -1,5 +1,0 @@
-//! The program: see [`sok`] for the library behind it.
-
-fn main() {
-    sok::cli::main()
-}
