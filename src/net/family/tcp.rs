@@ -285,6 +285,9 @@ fn is_loopback(address: &Address, purpose: Purpose) -> bool {
 }
 
 /// Whether `connections`, a table of `proc_pid_net(5)`, has one on `port` that this end closed.
+///
+/// Two columns are read here, where a crate would read all: it would be in every program that uses
+/// the library.
 pub(crate) fn is_ending_at(port: u16, connections: &str) -> bool {
     let own = format!(":{port:04X}");
     // FIN_WAIT1, FIN_WAIT2, TIME_WAIT.

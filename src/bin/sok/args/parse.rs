@@ -12,7 +12,8 @@ use super::{Cli, Command, TalkArgs};
 ///
 /// To describe all commands is most of what it costs to read a command line, so only the one that
 /// is asked for is described. What cannot be read so, help and errors among it, is for the
-/// description of all.
+/// description of all. With clap's deferred subcommands a whole `sok call` takes 1/16 more time and 8
+/// more page faults: the nine commands and their global options are described all the same.
 pub(crate) fn command_line() -> Result<Cli, Refusal> {
     let words: Vec<OsString> = env::args_os().skip(1).collect();
     named(&words).map_or_else(|| Cli::try_parse().map_err(Refusal::from), Ok)

@@ -126,6 +126,9 @@ fn commands() -> Vec<String> {
 }
 
 /// What is wrong, and the tips, out of a message that may go on with the usage.
+///
+/// It is cut out of clap's text: its `KindFormatter` names no argument, and a formatter of our own
+/// would have to word each kind of error again.
 fn cause(message: &str, has_usage: bool, as_value: Option<String>) -> String {
     let mut rest = message.strip_prefix("error: ").unwrap_or(message);
     // From the last one on, as a part of the command line is quoted before.

@@ -1,8 +1,9 @@
 //! Which process listens, as far as `/proc` lets us see: `proc_net_tcp.rst` of the kernel, `proc(5)`.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use serde::Serialize;
 use sok::net::{Credentials, processes_with};
 
@@ -23,13 +24,29 @@ pub(super) type Seen = Result<Vec<Process>, String>;
 type End = (IpAddr, u16);
 
 /// One line of `/proc/net/tcp` or `/proc/net/tcp6`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Row {
     local: End,
     remote: End,
     listens: bool,
     uid: u32,
     inode: u64,
+}
+
+impl From<TcpNetEntry> for Row {
+    fn from(entry: TcpNetEntry) -> Self {
+        Self {
+            local: end(entry.local_address),
+            remote: end(entry.remote_address),
+            listens: entry.state == TcpState::Listen,
+            uid: entry.uid,
+            inode: entry.inode,
+        }
+    }
+}
+
+fn end(address: SocketAddr) -> End {
+    (address.ip().to_canonical(), address.port())
 }
 
 /// The process that called `listen(2)` on a local name.
@@ -42,9 +59,9 @@ pub(super) fn by_credentials(server: Credentials) -> Seen {
 
 /// The processes that listen at `server`, which a connection from `client` is open to.
 pub(super) fn by_connection(server: End, client: End) -> Seen {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let texts = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
-    let rows: Vec<Row> = texts.iter().flat_map(|text| rows(text)).collect();
+    // A host may have no IPv6, and so no table of it.
+    let tables = [tcp().unwrap_or_default(), tcp6().unwrap_or_default()];
+    let rows: Vec<Row> = tables.into_iter().flatten().map(Row::from).collect();
     let listening = listening(&rows, server, client)?;
     let inodes: Vec<u64> = listening.iter().map(|row| row.inode).collect();
     let found: Vec<Process> = processes_with(&inodes).into_iter().map(named).collect();
@@ -87,72 +104,11 @@ fn listening(rows: &[Row], server: End, client: End) -> Result<Vec<&Row>, String
     Err("nobody listens there any more".to_owned())
 }
 
-fn rows(table: &str) -> impl Iterator<Item = Row> {
-    // The first line has the names of the columns.
-    table.lines().skip(1).filter_map(row)
-}
-
-fn row(line: &str) -> Option<Row> {
-    /// `TCP_LISTEN` of the kernel's `net/tcp_states.h`.
-    const LISTEN: &str = "0A";
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    Some(Row {
-        local: end(fields.get(1)?)?,
-        remote: end(fields.get(2)?)?,
-        listens: *fields.get(3)? == LISTEN,
-        uid: fields.get(7)?.parse().ok()?,
-        inode: fields.get(9)?.parse().ok()?,
-    })
-}
-
-/// Reads `0100007F:1F92`: the address as words in the byte order of this machine, and the port.
-fn end(text: &str) -> Option<End> {
-    let (ip, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let mut bytes = Vec::new();
-    for at in (0..ip.len()).step_by(8) {
-        let word = u32::from_str_radix(ip.get(at..at + 8)?, 16).ok()?;
-        bytes.extend(word.to_ne_bytes());
-    }
-    let ip = match <[u8; 16]>::try_from(bytes.as_slice()) {
-        Ok(v6) => IpAddr::from(v6),
-        Err(_) => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
-    };
-    Some((ip.to_canonical(), port))
-}
-
 fn named(pid: i32) -> Process {
     let name = fs::read(format!("/proc/{pid}/comm")).ok();
     Process {
         pid,
         name: name.map(|name| String::from_utf8_lossy(name.trim_ascii_end()).into_owned()),
-    }
-}
-
-/// Reads a table of connections: see `fuzzing.rs`.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn fuzz(table: &str) {
-    let written = |(ip, port): End| {
-        let words = |bytes: &[u8]| -> String {
-            let words = bytes.chunks_exact(4).map(|word| word.try_into());
-            words
-                .map(|word| format!("{:08X}", u32::from_ne_bytes(word.unwrap_or_default())))
-                .collect()
-        };
-        match ip {
-            IpAddr::V4(v4) => format!("{}:{port:04X}", words(&v4.octets())),
-            IpAddr::V6(v6) => format!("{}:{port:04X}", words(&v6.octets())),
-        }
-    };
-    let rows: Vec<Row> = rows(table).collect();
-    for row in &rows {
-        assert_eq!(end(&written(row.local)), Some(row.local));
-        let found = listening(&rows, row.local, row.remote).unwrap_or_default();
-        assert!(
-            found
-                .iter()
-                .all(|one| one.listens && one.local.1 == row.local.1)
-        );
     }
 }
 
@@ -185,47 +141,9 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_endian = "little")]
-    fn the_kernels_tables_are_read() {
-        let v4 = "   0: 0100007F:1F92 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 641 1 00000000aa7dffc4 100 0 0 10 0";
-        let v6 = "   1: 00000000000000000000000001000000:1F92 00000000000000000000000001000000:ABCD 01 00000000:00000000 00:00000000 00000000     0        0 77 1 0";
-        let table = format!("  sl  local_address rem_address   st\n{v4}\n{v6}\n");
-        let want = [
-            Row {
-                local: at("127.0.0.1", 8082),
-                remote: at("0.0.0.0", 0),
-                listens: true,
-                uid: 1000,
-                inode: 641,
-            },
-            Row {
-                local: at("::1", 8082),
-                remote: at("::1", 0xabcd),
-                listens: false,
-                uid: 0,
-                inode: 77,
-            },
-        ];
-        assert_eq!(rows(&table).collect::<Vec<Row>>(), want);
-        for cut in [
-            "",
-            "0:",
-            "0: 0100007F",
-            "0: 01:1F92 00000000:0000 0A",
-            "0: é:1 é:1 0A",
-        ] {
-            assert_eq!(row(cut), None, "{cut}");
-        }
-    }
-
-    #[test]
     fn a_mapped_address_is_the_ipv4_address() {
-        let [a, b, c, d] = [0_u32, 0, u32::from_be(0xffff), u32::from_be(0x7f00_0001)]
-            .map(|word| format!("{word:08X}"));
-        assert_eq!(
-            end(&format!("{a}{b}{c}{d}:0050")),
-            Some(at("127.0.0.1", 80))
-        );
+        let mapped = at("::ffff:127.0.0.1", 80);
+        assert_eq!(end(mapped.into()), at("127.0.0.1", 80));
     }
 
     #[test]

@@ -12,6 +12,4 @@ mod scene;
 
 pub(crate) use self::address::{Answer, Served, check_address};
 pub(crate) use self::host::check_host;
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::listener::fuzz as fuzz_proc_rows;
 pub(crate) use self::report::{Cell, Column, HostReport, Outcome};

@@ -9,6 +9,9 @@ use sok::error::{Error, Kind, Result};
 
 /// Fails now, not when its time has come, if the program cannot be run.
 ///
+/// The search is ours: the crate `which` finds what can be executed, and does not tell a file that
+/// cannot (exit code 126) from one that is not there (127).
+///
 /// # Errors
 /// [`Kind::NoProgram`] or [`Kind::CannotRun`].
 pub(crate) fn check_program(program: &OsStr) -> Result<()> {
