@@ -1,7 +1,7 @@
 //! Addresses as they are written, read and printed; no socket is opened here.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{SocketAddrV4, SocketAddrV6};
+use std::net::{SocketAddrV4, SocketAddrV6, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use proptest::collection::vec;
@@ -232,4 +232,17 @@ fn what_the_kernel_is_to_choose_is_not_definite() {
             "{word}"
         );
     }
+}
+
+#[test]
+fn an_ip_address_is_the_standard_librarys_and_back() {
+    for text in ["inet:127.0.0.1:8082", "inet6:[fe80::1%2]:8082"] {
+        let address: Address = text.parse().unwrap();
+        let standard = SocketAddr::try_from(address.clone()).unwrap();
+        assert_eq!(Address::from(standard), address);
+    }
+    let local: Address = "unix:@name".parse().unwrap();
+    let refused = SocketAddr::try_from(local).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Usage);
+    assert_eq!(refused.address(), "unix:@name");
 }

@@ -6,6 +6,7 @@ mod form;
 mod parts;
 mod target;
 mod unix;
+mod word;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -16,9 +17,8 @@ pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
 pub use self::form::{Feature, Form};
 pub use self::parts::Parts;
-pub use self::target::port_number;
 pub use self::target::{Purpose, Target};
-pub use self::unix::{SUN_PATH_MAX, UnixName};
+pub use self::unix::{NameError, SUN_PATH_MAX, UnixName};
 use crate::error::{Error, Kind};
 
 /// A resolved address of any family, as `bind(2)` and `connect(2)` take it.
@@ -119,13 +119,51 @@ impl Address {
     }
 }
 
+impl From<SocketAddrV4> for Address {
+    fn from(v4: SocketAddrV4) -> Self {
+        Self::Inet(v4)
+    }
+}
+
+impl From<SocketAddrV6> for Address {
+    /// The same address without its flow label.
+    fn from(v6: SocketAddrV6) -> Self {
+        Self::Inet6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         match address {
-            SocketAddr::V4(v4) => Self::Inet(v4),
-            SocketAddr::V6(v6) => {
-                Self::Inet6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
-            }
+            SocketAddr::V4(v4) => v4.into(),
+            SocketAddr::V6(v6) => v6.into(),
+        }
+    }
+}
+
+impl From<UnixName> for Address {
+    fn from(name: UnixName) -> Self {
+        Self::Unix(name)
+    }
+}
+
+impl TryFrom<Address> for SocketAddr {
+    type Error = Error;
+
+    /// The address as the standard library has it.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for an address that is not of IP.
+    fn try_from(address: Address) -> Result<Self, Error> {
+        match address {
+            Address::Inet(v4) => Ok(v4.into()),
+            Address::Inet6(v6) => Ok(v6.into()),
+            Address::Unix(_) => Err(Error::because(
+                "address",
+                address,
+                Kind::Usage,
+                "it has no IP address",
+            )),
         }
     }
 }

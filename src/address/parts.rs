@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Address, Family, Target, UnixName, port_number};
+use super::word::port_number;
+use super::{Address, Family, Target, UnixName};
 use crate::error::{Error, Kind, Result};
 
 /// The parts of an address, as options give them: a family, and a path or a host and a port.
@@ -72,7 +73,7 @@ impl Parts {
             [b'@', name @ ..] if !name.is_empty() => UnixName::abstract_name(name),
             path => UnixName::path(path),
         };
-        let name = name.map_err(|cause| usage(&shown, &cause))?;
+        let name = name.map_err(|cause| usage(&shown, &cause.to_string()))?;
         Ok(Target::Address(Address::Unix(name)))
     }
 }

@@ -22,6 +22,33 @@ pub enum UnixName {
     Unnamed,
 }
 
+/// What is wrong with the name of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// A path of no bytes.
+    EmptyPath,
+    /// A path with a NUL byte, which no file can have.
+    NulInPath,
+    /// An abstract name of so many bytes, more than [`SUN_PATH_MAX`].
+    LongAbstractName(usize),
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyPath => f.write_str("the path is empty"),
+            Self::NulInPath => f.write_str("the path has a NUL byte"),
+            Self::LongAbstractName(length) => write!(
+                f,
+                "the abstract name has {length} bytes, the limit is {SUN_PATH_MAX}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
 impl UnixName {
     /// The name that `text` writes: `@name` is abstract, nothing is unnamed, all else a path. `@`
     /// has no bytes: to bind to it lets the kernel choose.
@@ -30,8 +57,8 @@ impl UnixName {
     /// A path that begins with `@` is written `\x40…` or `./@…`.
     ///
     /// # Errors
-    /// Says what is wrong with the name.
-    pub fn from_escaped(text: &[u8]) -> Result<Self, String> {
+    /// As [`UnixName::path`] and [`UnixName::abstract_name`].
+    pub fn from_escaped(text: &[u8]) -> Result<Self, NameError> {
         match text.split_first() {
             None => Ok(Self::Unnamed),
             Some((b'@', name)) => Self::abstract_name(unescape(name)),
@@ -43,13 +70,13 @@ impl UnixName {
     ///
     /// # Errors
     /// An empty path, or one with a NUL byte, cannot name a file.
-    pub fn path(bytes: impl AsRef<[u8]>) -> Result<Self, String> {
+    pub fn path(bytes: impl AsRef<[u8]>) -> Result<Self, NameError> {
         let bytes = bytes.as_ref();
         if bytes.is_empty() {
-            return Err("the path is empty".to_owned());
+            return Err(NameError::EmptyPath);
         }
         if bytes.contains(&0) {
-            return Err("the path has a NUL byte".to_owned());
+            return Err(NameError::NulInPath);
         }
         Ok(Self::Path(PathBuf::from(OsStr::from_bytes(bytes))))
     }
@@ -58,13 +85,10 @@ impl UnixName {
     ///
     /// # Errors
     /// The name, which cannot go through a longer form, fits `sun_path` or is refused.
-    pub fn abstract_name(bytes: impl Into<Vec<u8>>) -> Result<Self, String> {
+    pub fn abstract_name(bytes: impl Into<Vec<u8>>) -> Result<Self, NameError> {
         let bytes = bytes.into();
         if bytes.len() > SUN_PATH_MAX {
-            return Err(format!(
-                "the abstract name has {} bytes, the limit is {SUN_PATH_MAX}",
-                bytes.len()
-            ));
+            return Err(NameError::LongAbstractName(bytes.len()));
         }
         Ok(Self::Abstract(bytes))
     }

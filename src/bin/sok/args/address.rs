@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
-use sok::address::{Family, Parts, Target, port_number};
+use sok::address::{Family, Parts, Target};
 use sok::error::{Error, Kind, Result};
 
 use super::values::family;
@@ -35,8 +35,12 @@ pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
     if Target::parse(host).is_ok() || host.as_bytes().starts_with(b"-") {
         return None;
     }
-    let port = port_number(port.to_str()?).ok()?;
-    let target = Target::network(None, host.to_str()?, port).ok()?;
+    let parts = Parts {
+        host: Some(host.to_str()?.to_owned()),
+        port: Some(port.to_str()?.to_owned()),
+        ..Parts::default()
+    };
+    let target = parts.target().ok()?;
     Some(format!("HOST and PORT are one word: {target}"))
 }
 

@@ -1,0 +1,294 @@
+//! Address words: how a target is typed, and printed.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
+
+use super::target::Target;
+use super::unix::write_escaped;
+use super::{Address, Family, UnixName};
+use crate::error::{Error, Kind, Result};
+use crate::escape::{is_part_of_word, is_visible};
+
+/// The prefix for either network family, by what the name resolves to.
+const EITHER: &str = "tcp";
+
+impl Target {
+    /// Reads an address word, which need not be UTF-8.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: it names what is wrong, and what is known.
+    pub fn parse(text: impl AsRef<OsStr>) -> Result<Self> {
+        let text = text.as_ref().as_bytes();
+        read(text).map_err(|cause| {
+            let mut shown = String::new();
+            // A String takes whatever is written to it.
+            let _ = write_escaped(text, is_visible, &mut shown);
+            Error::because("address", format!("\"{shown}\""), Kind::Usage, cause)
+        })
+    }
+
+    /// A target of `family` from its parts, as `--host` and `--port` give them.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`], as [`Target::parse`].
+    pub fn network(family: Option<Family>, host: &str, port: u16) -> Result<Self> {
+        host_and_port(family, host, port).map_err(|cause| {
+            let prefix = family.map_or(EITHER, Family::name);
+            Error::because(
+                "address",
+                format!("{prefix}:{host}:{port}"),
+                Kind::Usage,
+                cause,
+            )
+        })
+    }
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::AnyHost { port } => write!(f, "{EITHER}::{port}"),
+            Self::Host { family, host, port } => {
+                let prefix = family.map_or(EITHER, Family::name);
+                if host.contains(':') {
+                    write!(f, "{prefix}:[{host}]:{port}")
+                } else {
+                    write!(f, "{prefix}:{host}:{port}")
+                }
+            }
+        }
+    }
+}
+
+/// The target that a word means, or what is wrong with it.
+fn read(text: &[u8]) -> std::result::Result<Target, String> {
+    match text.first() {
+        None => return Err("the address is empty".to_owned()),
+        Some(b'/' | b'.' | b'@') => return unix(text),
+        Some(b'[') => return network(None, utf8(text)?),
+        Some(_) => {}
+    }
+    let Some(colon) = text.iter().position(|&byte| byte == b':') else {
+        return Err(without_colon(&String::from_utf8_lossy(text)));
+    };
+    let (prefix, rest) = (utf8(&text[..colon])?, &text[colon + 1..]);
+    let family = Family::from_prefix(prefix);
+    if family != Some(Family::Unix)
+        && let Some(url) = rest.strip_prefix(b"//")
+    {
+        let is_known = family.is_some() || prefix == EITHER;
+        return Err(not_a_url(prefix, is_known, &String::from_utf8_lossy(url)));
+    }
+    match family {
+        Some(Family::Inet | Family::Inet6) => network(family, utf8(rest)?),
+        Some(Family::Unix) => unix(rest),
+        None if prefix == EITHER => network(None, utf8(rest)?),
+        None if rest.iter().all(|byte| byte.is_ascii_digit()) => network(None, utf8(text)?),
+        None => Err(unknown_prefix(prefix, text, rest)),
+    }
+}
+
+fn known_prefixes() -> String {
+    let mut known = Vec::new();
+    for family in Family::ALL {
+        known.extend(family.prefixes().iter().map(|prefix| format!("{prefix}:")));
+    }
+    known.push(format!("{EITHER}:"));
+    known.join(" ")
+}
+
+/// What to write in place of a word with neither prefix nor port.
+fn without_colon(word: &str) -> String {
+    match port_number(word) {
+        Ok(port) => format!("no host; write localhost:{port} to connect, :{port} to listen"),
+        Err(_) => format!(
+            "no prefix and no port; write ./{word} for a socket file, {word}:PORT for a host, or one \
+             of {}",
+            known_prefixes()
+        ),
+    }
+}
+
+/// What to write in place of `PREFIX://REST`.
+fn not_a_url(prefix: &str, is_known: bool, rest: &str) -> String {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let has_port = |host: &str| network(None, host).is_ok();
+    let host = match host {
+        "" => "HOST:PORT".to_owned(),
+        host if has_port(host) => host.to_owned(),
+        host => format!("{host}:PORT"),
+    };
+    match is_known {
+        true => format!("an address is no URL; write {prefix}:{host}"),
+        false => format!(
+            "unknown prefix {prefix:?}, and this is no URL; write tcp:{host} to connect to it by TCP"
+        ),
+    }
+}
+
+/// What to write in place of a word whose prefix is not known.
+fn unknown_prefix(prefix: &str, text: &[u8], rest: &[u8]) -> String {
+    let (text, rest) = (String::from_utf8_lossy(text), String::from_utf8_lossy(rest));
+    let known = known_prefixes();
+    if let Some(address) = in_brackets(&text) {
+        format!("an IPv6 address goes in brackets: {address}")
+    } else if rest.contains('/') {
+        format!("unknown prefix {prefix:?}, known are {known}")
+    } else if network(None, &rest).is_ok() {
+        format!("no prefix {prefix:?}; write tcp:{rest} for TCP, known are {known}")
+    } else {
+        format!("{rest:?} is no port number, and {prefix:?} no prefix; known are {known}")
+    }
+}
+
+/// An IPv6 address that was written without brackets as it goes with a port, which its last group
+/// may be.
+fn in_brackets(text: &str) -> Option<String> {
+    let is_address = |host: &str| {
+        let ip = host.split('%').next().unwrap_or_default();
+        ip.parse::<Ipv6Addr>().is_ok()
+    };
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_address(host) && port_number(port).is_ok() => {
+            Some(format!("[{host}]:{port}"))
+        }
+        _ if is_address(text) => Some(format!("[{text}]:PORT")),
+        _ => None,
+    }
+}
+
+fn utf8(text: &[u8]) -> std::result::Result<&str, String> {
+    std::str::from_utf8(text).map_err(|_| "a host is written in UTF-8".to_owned())
+}
+
+fn unix(name: &[u8]) -> std::result::Result<Target, String> {
+    match UnixName::from_escaped(name).map_err(|error| error.to_string())? {
+        UnixName::Unnamed => Err("the path is empty".to_owned()),
+        name => Ok(Target::Address(Address::Unix(name))),
+    }
+}
+
+/// Reads `HOST:PORT` or `[HOST]:PORT`.
+fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("the bracket is not closed")?;
+            (host, port.strip_prefix(':'))
+        }
+        None => match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port = port.ok_or("there is no port; write HOST:PORT")?;
+    if host.contains(':') && !text.starts_with('[') {
+        let address = in_brackets(text).unwrap_or_else(|| format!("[{host}]:{port}"));
+        return Err(format!("an IPv6 address goes in brackets: {address}"));
+    }
+    host_and_port(family, host, port_number(port)?)
+}
+
+/// Reads a port, which has only digits.
+pub(super) fn port_number(text: &str) -> std::result::Result<u16, String> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+        .ok_or_else(|| format!("the port {text:?} is not a number from 0 to 65535"))
+}
+
+fn host_and_port(
+    family: Option<Family>,
+    host: &str,
+    port: u16,
+) -> std::result::Result<Target, String> {
+    if host.is_empty() {
+        return match family {
+            None => Ok(Target::AnyHost { port }),
+            Some(family) => Err(format!(
+                "the host is empty; write {family}:{}:{port} for every {family} address of this machine",
+                if family == Family::Inet6 {
+                    "[::]"
+                } else {
+                    "0.0.0.0"
+                }
+            )),
+        };
+    }
+    if !host.chars().all(is_part_of_word) {
+        return Err("the host has white space or an invisible character in it".to_owned());
+    }
+    // What goes into brackets could not be printed so that it reads back.
+    if host.contains(['[', ']']) {
+        return Err("the host has a bracket in it".to_owned());
+    }
+    let address = match (literal(host, port)?, family) {
+        (None, _) => {
+            return Ok(Target::Host {
+                family,
+                host: host.to_owned(),
+                port,
+            });
+        }
+        (Some(address), None) => address,
+        (Some(address), Some(family)) if address.family() == family => address,
+        (Some(address), Some(family)) => {
+            return Err(format!(
+                "{host} is an {} address, not {family}",
+                address.family()
+            ));
+        }
+    };
+    Ok(Target::Address(address))
+}
+
+/// The address that `host` writes in numbers, if it does.
+fn literal(host: &str, port: u16) -> std::result::Result<Option<Address>, String> {
+    if let Ok(ip) = host.parse() {
+        return Ok(Some(SocketAddr::new(ip, port).into()));
+    }
+    let (ip, scope) = host.split_once('%').unwrap_or((host, ""));
+    match ip.parse::<Ipv6Addr>() {
+        Ok(ip) => {
+            let address = SocketAddrV6::new(ip, port, 0, scope_id(scope)?);
+            Ok(Some(Address::Inet6(address)))
+        }
+        Err(_) if host.contains(':') => Err(format!("{host:?} is not an IPv6 address")),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The number of a scope, which is written as a number or as an interface's name (RFC 4007 §11).
+fn scope_id(scope: &str) -> std::result::Result<u32, String> {
+    if !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_digit()) {
+        return scope
+            .parse()
+            .map_err(|_| format!("the scope {scope} is too large"));
+    }
+    nix::net::if_::if_nametoindex(scope).map_err(|_| {
+        let known: Vec<String> = nix::net::if_::if_nameindex()
+            .map(|all| {
+                all.iter()
+                    .map(|one| one.name().to_string_lossy().into_owned())
+                    .collect()
+            })
+            .unwrap_or_default();
+        format!(
+            "there is no interface {scope:?}, known are {}",
+            known.join(" ")
+        )
+    })
+}
