@@ -1,7 +1,7 @@
 //! Addresses as they are written, read and printed; no socket is opened here.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{SocketAddrV4, SocketAddrV6, SocketAddr};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use proptest::collection::vec;

@@ -5,7 +5,7 @@ use sok::error::Result;
 
 use super::clock::Clock;
 use super::pace::{Driven, Pace, Window, drive};
-use super::plan::{Measure, Plan};
+use super::plan::{BenchPlan, Measure};
 use super::rtt::Trip;
 
 /// Makes connections for the length of `window`. The echo shows that the server, and not its
@@ -14,7 +14,7 @@ pub(super) fn connect_on(
     clock: &impl Clock,
     (window, pace): (Window, Pace),
     address: &Address,
-    plan: &Plan,
+    plan: &BenchPlan,
     driven: &mut Driven,
 ) -> Result<()> {
     drive(clock, window, pace, driven, || {

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
-use super::report::Report;
+use super::report::BenchReport;
 
 /// Writes the times of `report` as an HdrHistogram log (version 2, compressed): an interval each
 /// for what has times, tagged `MEASURE-FAMILY`, in nanoseconds; the column of the greatest time
@@ -14,7 +14,7 @@ use super::report::Report;
 ///
 /// # Errors
 /// What writing gives.
-pub(crate) fn write_hdr_log(report: &Report, to: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write_hdr_log(report: &BenchReport, to: &mut impl Write) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let began = Duration::try_from_secs_f64(report.began).unwrap_or_default();
     let mut builder = IntervalLogWriterBuilder::new();

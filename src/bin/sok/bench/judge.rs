@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sok::net::ListenOptions;
 
-use super::plan::Plan;
-use super::report::Outcome;
+use super::plan::BenchPlan;
+use super::report::Measurement;
 use super::samples::Times;
 
 /// From this share of its processors on, an end has no time left.
@@ -15,7 +15,7 @@ const BUSY: f64 = 0.95;
 const WAITING: f64 = 0.85;
 
 /// Compares each outcome to the first.
-pub(super) fn compare(outcomes: &mut [Outcome]) {
+pub(super) fn compare(outcomes: &mut [Measurement]) {
     let Some(first) = outcomes.first().and_then(essence) else {
         return;
     };
@@ -25,7 +25,7 @@ pub(super) fn compare(outcomes: &mut [Outcome]) {
 }
 
 /// The one figure that outcomes are compared by.
-fn essence(outcome: &Outcome) -> Option<f64> {
+fn essence(outcome: &Measurement) -> Option<f64> {
     #[allow(clippy::cast_precision_loss)]
     let median = |times: Times| times.p50_ns as f64;
     let rate = outcome.bytes_per_second.map(|rates| rates.mean);
@@ -35,7 +35,12 @@ fn essence(outcome: &Outcome) -> Option<f64> {
 
 /// What to bear in mind on a machine of `cpus` processors; `nagle` if this end delays small
 /// pieces.
-pub(super) fn warnings(plan: &Plan, outcomes: &[Outcome], nagle: bool, cpus: usize) -> Vec<String> {
+pub(super) fn warnings(
+    plan: &BenchPlan,
+    outcomes: &[Measurement],
+    nagle: bool,
+    cpus: usize,
+) -> Vec<String> {
     let mut all = Vec::new();
     for outcome in outcomes {
         if bound_by_client(plan, outcome, cpus) {
@@ -73,7 +78,7 @@ pub(super) fn warnings(plan: &Plan, outcomes: &[Outcome], nagle: bool, cpus: usi
 const FEW: usize = 16;
 
 /// Whether the client had no time left, while the server had.
-fn bound_by_client(plan: &Plan, outcome: &Outcome, cpus: usize) -> bool {
+fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool {
     // Who polls is always busy.
     if plan.polls(outcome.measure) {
         return false;
@@ -89,7 +94,7 @@ fn bound_by_client(plan: &Plan, outcome: &Outcome, cpus: usize) -> bool {
 /// with Nagle on sends the second piece of a reply only once the first is acknowledged. The
 /// option of the other end cannot be read, but this is how it shows: no far way there and back,
 /// which would be in the handshake too, but a round trip of 40 ms and a little.
-fn waits_for_acknowledgements(outcome: &Outcome) -> bool {
+fn waits_for_acknowledgements(outcome: &Measurement) -> bool {
     let delayed = |nanos: u64| (38_000_000..60_000_000).contains(&nanos);
     let near = |handshake: Duration| handshake < Duration::from_millis(10);
     outcome.family.facts().may_delay_small_sends
@@ -124,8 +129,8 @@ mod tests {
     use crate::bench::samples::Samples;
     use sok::address::Family;
 
-    fn plan() -> Plan {
-        Plan {
+    fn plan() -> BenchPlan {
+        BenchPlan {
             size: None,
             connections: 1,
             duration: Duration::from_secs(1),
@@ -136,10 +141,10 @@ mod tests {
         }
     }
 
-    fn outcome(family: Family, millis: u64) -> Outcome {
+    fn outcome(family: Family, millis: u64) -> Measurement {
         let mut samples = Samples::default();
         samples.record(millis * 1_000_000);
-        Outcome {
+        Measurement {
             measure: Measure::Rtt,
             family,
             address: String::new(),
@@ -188,17 +193,17 @@ mod tests {
         assert!(!bound_by_client(&plan(), &busy, 2));
         busy.server_cpus = None;
         assert!(bound_by_client(&plan(), &busy, 2));
-        let polling = Plan {
+        let polling = BenchPlan {
             spin: true,
             ..plan()
         };
         assert!(!bound_by_client(&polling, &busy, 2));
-        let many = Plan {
+        let many = BenchPlan {
             connections: 9,
             ..plan()
         };
         assert!(!bound_by_client(&many, &busy, 2));
-        let placed = Plan {
+        let placed = BenchPlan {
             cpu: Some(0),
             ..many
         };

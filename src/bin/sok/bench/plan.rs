@@ -63,7 +63,7 @@ impl fmt::Display for Measure {
 
 /// How it is measured.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct BenchPlan {
     /// The bytes of a message, or the [usual](Measure::usual_size).
     pub(crate) size: Option<usize>,
     /// How many connections are used at once, each by a thread of its own.
@@ -94,7 +94,7 @@ const PER_SLICE: f64 = 10.0;
 /// Each of several servers has at least so many turns, where the time is enough for them.
 const ROUNDS: u32 = 4;
 
-impl Plan {
+impl BenchPlan {
     /// The bytes of a message of `measure`.
     #[must_use]
     pub(crate) fn size_of(&self, measure: Measure) -> usize {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn at_rate(millis: u64, connections: usize, rate: Option<f64>) -> (u32, Duration) {
-        let plan = Plan {
+        let plan = BenchPlan {
             size: None,
             connections,
             duration: Duration::from_millis(millis),
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_server_alone_need_not_take_turns() {
-        let plan = |millis| Plan {
+        let plan = |millis| BenchPlan {
             size: None,
             connections: 1,
             duration: Duration::from_millis(millis),

@@ -9,10 +9,10 @@ use sok::error::Error;
 use super::plan::Measure;
 use super::samples::{Samples, Times};
 
-/// Everything that a run has measured. Its JSON form is stable: [`Report::VERSION`] changes when
+/// Everything that a run has measured. Its JSON form is stable: [`BenchReport::VERSION`] changes when
 /// a key changes its meaning or goes, not when one is added.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct BenchReport {
     /// The version of this form.
     pub(crate) version: u32,
     /// When it began, in seconds since 1970.
@@ -20,9 +20,9 @@ pub(crate) struct Report {
     /// Where it ran.
     pub(crate) machine: Machine,
     /// What was asked for.
-    pub(crate) plan: Planned,
+    pub(crate) plan: PlanSummary,
     /// What came out, in the order of the measures and in each of the servers.
-    pub(crate) results: Vec<Outcome>,
+    pub(crate) results: Vec<Measurement>,
     /// What to bear in mind when the results are read.
     pub(crate) warnings: Vec<String>,
     /// The first failure that some of the results lack something for.
@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) failure: Option<Error>,
 }
 
-impl Report {
+impl BenchReport {
     /// The version of the JSON form.
     pub(crate) const VERSION: u32 = 1;
 }
@@ -48,7 +48,7 @@ pub(crate) struct Machine {
 
 /// What was asked for.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Planned {
+pub(crate) struct PlanSummary {
     /// Connections at once.
     pub(crate) connections: usize,
     /// The time that each family is measured for each measure, in seconds.
@@ -65,7 +65,7 @@ pub(crate) struct Planned {
 
 /// What came out of one measure on one server.
 #[derive(Debug, Serialize)]
-pub(crate) struct Outcome {
+pub(crate) struct Measurement {
     /// What was measured.
     pub(crate) measure: Measure,
     /// The family, by name.

@@ -10,7 +10,7 @@ use sok::address::Address;
 use sok::error::{Error, Kind, Result};
 use sok::net::Socket;
 
-use super::plan::{Measure, Plan};
+use super::plan::{BenchPlan, Measure};
 
 /// How an end waits for what is not there yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,11 @@ impl<'a> Trip<'a> {
     /// After a whole exchange nothing is under way that a reset could destroy, and it leaves no
     /// `TIME_WAIT` behind, at neither end: a run of many connections neither runs out of ports nor
     /// has to be slowed down for it.
-    pub(super) fn connect(address: &'a Address, plan: &Plan, measure: Measure) -> Result<Self> {
+    pub(super) fn connect(
+        address: &'a Address,
+        plan: &BenchPlan,
+        measure: Measure,
+    ) -> Result<Self> {
         let size = plan.size_of(measure);
         let began = Instant::now();
         let socket = Socket::connect_blocking(address, plan.timeout)?;

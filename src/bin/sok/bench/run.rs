@@ -8,8 +8,8 @@ use sok::error::{Error, Kind, Result};
 
 use super::judge;
 use super::placement::{allowed_cpus, pin};
-use super::plan::{Job, Measure, Plan};
-use super::report::{Machine, Outcome, Planned, Rates, Report};
+use super::plan::{BenchPlan, Job, Measure};
+use super::report::{BenchReport, Machine, Measurement, PlanSummary, Rates};
 use super::samples::Samples;
 use super::slice::{Part, one_slice};
 
@@ -33,8 +33,12 @@ const WARM_UP: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What fails in the warm-up, and a server that does not do what is measured. A connection that
-/// breaks later is counted and told in the [report](Report::failure).
-pub(crate) fn run(plan: &Plan, jobs: &[Job], mut tell: impl FnMut(Progress<'_>)) -> Result<Report> {
+/// breaks later is counted and told in the [report](BenchReport::failure).
+pub(crate) fn run(
+    plan: &BenchPlan,
+    jobs: &[Job],
+    mut tell: impl FnMut(Progress<'_>),
+) -> Result<BenchReport> {
     // Before this thread is bound to one of them.
     let cpus = allowed_cpus().len();
     if let Some(cpu) = plan.cpu {
@@ -45,11 +49,11 @@ pub(crate) fn run(plan: &Plan, jobs: &[Job], mut tell: impl FnMut(Progress<'_>))
     let servers: usize = jobs.iter().map(|job| job.servers.len()).sum();
     let all = u64::from(rounds + 1) * servers as u64;
     let began = SystemTime::now().duration_since(UNIX_EPOCH);
-    let mut report = Report {
-        version: Report::VERSION,
+    let mut report = BenchReport {
+        version: BenchReport::VERSION,
         began: began.unwrap_or_default().as_secs_f64(),
         machine: machine(cpus),
-        plan: Planned {
+        plan: PlanSummary {
             connections: plan.connections,
             duration: plan.duration.as_secs_f64(),
             rate: plan.rate,
@@ -193,7 +197,7 @@ fn divided(count: u64, seconds: f64) -> f64 {
     }
 }
 
-fn outcomes(plan: &Plan, job: &Job, totals: Vec<Total>) -> Vec<Outcome> {
+fn outcomes(plan: &BenchPlan, job: &Job, totals: Vec<Total>) -> Vec<Measurement> {
     let bulk = job.measure == Measure::Throughput;
     let each = job.servers.iter().zip(totals);
     each.map(|(server, total)| {
@@ -214,7 +218,7 @@ fn outcomes(plan: &Plan, job: &Job, totals: Vec<Total>) -> Vec<Outcome> {
                 0.0
             }
         };
-        Outcome {
+        Measurement {
             measure: job.measure,
             family: server.address.family(),
             address: server.address.to_string(),

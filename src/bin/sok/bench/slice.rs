@@ -12,7 +12,7 @@ use sok::net::Socket;
 use super::clock::{Clock, MachineClock};
 use super::connections::connect_on;
 use super::pace::{Driven, Pace, Window, drive};
-use super::plan::{Measure, Plan, ServerEnd};
+use super::plan::{BenchPlan, Measure, ServerEnd};
 use super::rtt::Trip;
 use super::server::STACK;
 use super::throughput::{Pushed, push};
@@ -37,7 +37,7 @@ pub(super) struct Part {
 /// # Errors
 /// What kept it from beginning; what failed later is in the [`Part`].
 pub(super) fn one_slice(
-    plan: &Plan,
+    plan: &BenchPlan,
     measure: Measure,
     server: &ServerEnd,
     slice: Duration,
@@ -82,7 +82,7 @@ const START: Duration = Duration::from_micros(40);
 
 /// Runs `work` for each of `connections` on a thread of its own.
 fn timed_slice<T: Send>(
-    plan: &Plan,
+    plan: &BenchPlan,
     server: &ServerEnd,
     slice: Duration,
     connections: &mut [T],
@@ -130,7 +130,7 @@ fn timed_slice<T: Send>(
 }
 
 /// The schedule of one of `count` connections, which share the rate and take turns.
-fn pace(plan: &Plan, index: u64, count: u64) -> Pace {
+fn pace(plan: &BenchPlan, index: u64, count: u64) -> Pace {
     let Some(rate) = plan.rate else {
         return Pace::AtOnce;
     };
@@ -143,7 +143,7 @@ fn pace(plan: &Plan, index: u64, count: u64) -> Pace {
     }
 }
 
-fn push_slice(plan: &Plan, server: &ServerEnd, slice: Duration) -> Result<Part> {
+fn push_slice(plan: &BenchPlan, server: &ServerEnd, slice: Duration) -> Result<Part> {
     let size = plan.size_of(Measure::Throughput);
     let address = &server.address;
     let connect = |_| Socket::connect_blocking(address, plan.timeout);

@@ -15,13 +15,13 @@ use super::listener::{Process, Seen, by_connection, by_credentials};
 
 /// Who serves at a target: what each of its addresses answers.
 #[derive(Debug, Serialize)]
-pub(crate) struct Served {
+pub(crate) struct TargetReport {
     /// The target as it was asked for, in full form.
     pub(crate) target: String,
     /// Whether a connection was made to one of the addresses at least.
     pub(crate) serves: bool,
     /// Each address that the target stands for, in the resolver's order.
-    pub(crate) addresses: Vec<Answer>,
+    pub(crate) addresses: Vec<AddressReport>,
     /// Why nobody serves.
     #[serde(skip)]
     pub(crate) failure: Option<Error>,
@@ -29,7 +29,7 @@ pub(crate) struct Served {
 
 /// What one address answers.
 #[derive(Debug, Serialize)]
-pub(crate) struct Answer {
+pub(crate) struct AddressReport {
     /// The address in full form.
     pub(crate) address: String,
     /// Its family.
@@ -54,8 +54,8 @@ pub(crate) struct Answer {
 /// Resolving, and each connection, ends within `limit`.
 ///
 /// # Errors
-/// If the target does not resolve. That nobody serves is in [`Served::failure`].
-pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Served> {
+/// If the target does not resolve. That nobody serves is in [`TargetReport::failure`].
+pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<TargetReport> {
     target.refuse_indefinite()?;
     let resolved = resolve(target, Some(Instant::now() + limit)).await?;
     let options = ConnectOptions {
@@ -81,7 +81,7 @@ pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Se
         .unzip();
     let failures = failures.into_iter().flatten().collect();
     let serves = addresses.iter().any(|answer| answer.serves);
-    Ok(Served {
+    Ok(TargetReport {
         target: target.to_string(),
         serves,
         addresses,
@@ -89,7 +89,7 @@ pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Se
     })
 }
 
-fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> Answer {
+fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> AddressReport {
     let stream = connected.as_ref().ok();
     let credentials = stream.and_then(|stream| stream.credentials().ok().flatten());
     let (listeners, hidden) = match stream.map(|stream| who_listens(stream, credentials)) {
@@ -98,7 +98,7 @@ fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> Answ
         None => (Vec::new(), None),
     };
     let failure = connected.as_ref().err();
-    Answer {
+    AddressReport {
         address: address.to_string(),
         family: address.family().name(),
         serves: stream.is_some(),

@@ -8,7 +8,7 @@ use sok::net::{self, ListenOptions, Listener, Stream};
 use tokio::time::timeout;
 
 use super::report::Cell;
-use super::scene::{Connection, Scene, Tried, broken, unexpected};
+use super::scene::{ConnectedPair, Scene, Tried, broken, unexpected};
 
 /// The first step of all.
 pub(super) const CREATE: &str = "create";
@@ -80,8 +80,8 @@ impl Steps<'_> {
 }
 
 /// A message each way.
-pub(super) async fn exchange(connection: &Connection) -> Result<()> {
-    let Connection { client, server, .. } = connection;
+pub(super) async fn exchange(connection: &ConnectedPair) -> Result<()> {
+    let ConnectedPair { client, server, .. } = connection;
     for (from, to, message) in [(client, server, QUESTION), (server, client, ANSWER)] {
         pass(from, to, message)
             .await
@@ -108,8 +108,8 @@ async fn pass(from: &Stream, to: &Stream, message: &[u8]) -> io::Result<()> {
 }
 
 /// The client ends its half, the server sees that, and its answer still comes.
-async fn half_close(connection: Connection) -> Result<()> {
-    let Connection {
+async fn half_close(connection: ConnectedPair) -> Result<()> {
+    let ConnectedPair {
         listener,
         client,
         server,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sok::address::{Family, Feature, Form};
 use sok::error::Result;
 
-use super::report::{Cell, Column, HostReport, Outcome};
+use super::report::{Cell, Column, HostReport, Verdict};
 use super::scene::{Scene, Tried};
 use super::{basics, local, network};
 
@@ -30,7 +30,7 @@ pub(crate) async fn check_host(families: &[Family], limit: Duration) -> HostRepo
 async fn column(form: Form, limit: Duration) -> Column {
     let scene = Scene::new(form, limit);
     let mut cells = basics::steps(&scene).await;
-    let created = cells[0].outcome == Outcome::Works;
+    let created = cells[0].outcome == Verdict::Works;
     let without = |name| Cell::untried(name, format!("{} fails", basics::CREATE));
     cells.push(match created {
         true => scene.cell(RESTART, basics::restart(&scene)).await,

@@ -10,6 +10,6 @@ mod network;
 mod report;
 mod scene;
 
-pub(crate) use self::address::{Answer, Served, check_address};
+pub(crate) use self::address::{AddressReport, TargetReport, check_address};
 pub(crate) use self::host::check_host;
-pub(crate) use self::report::{Cell, Column, HostReport, Outcome};
+pub(crate) use self::report::{Cell, Column, HostReport, Verdict};

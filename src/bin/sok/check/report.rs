@@ -31,7 +31,7 @@ pub(crate) struct Cell {
     /// What it is: `create`, `bind`, `half-close`.
     pub(crate) name: &'static str,
     /// How the try ended.
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: Verdict,
     /// What was found that is worth knowing: a name that the kernel chose, an address.
     pub(crate) found: Option<String>,
     /// Why it fails, or why it was not tried.
@@ -43,7 +43,7 @@ pub(crate) struct Cell {
 /// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Outcome {
+pub(crate) enum Verdict {
     /// It was tried, and works.
     Works,
     /// It was tried, and does not work.
@@ -59,7 +59,7 @@ impl Column {
         Self {
             family: form.family().name(),
             form: form.name(),
-            works: cells.iter().all(|cell| cell.outcome != Outcome::Fails),
+            works: cells.iter().all(|cell| cell.outcome != Verdict::Fails),
             cells,
         }
     }
@@ -69,7 +69,7 @@ impl Cell {
     pub(super) const fn works(name: &'static str, found: Option<String>) -> Self {
         Self {
             name,
-            outcome: Outcome::Works,
+            outcome: Verdict::Works,
             found,
             reason: None,
             hint: None,
@@ -79,7 +79,7 @@ impl Cell {
     pub(super) const fn fails(name: &'static str, reason: String, hint: Option<String>) -> Self {
         Self {
             name,
-            outcome: Outcome::Fails,
+            outcome: Verdict::Fails,
             found: None,
             reason: Some(reason),
             hint,
@@ -89,7 +89,7 @@ impl Cell {
     pub(super) const fn untried(name: &'static str, reason: String) -> Self {
         Self {
             name,
-            outcome: Outcome::Untried,
+            outcome: Verdict::Untried,
             found: None,
             reason: Some(reason),
             hint: None,
@@ -99,7 +99,7 @@ impl Cell {
     pub(super) fn absent(name: &'static str, reason: &str) -> Self {
         Self {
             name,
-            outcome: Outcome::Absent,
+            outcome: Verdict::Absent,
             found: None,
             reason: Some(reason.to_owned()),
             hint: None,

@@ -41,7 +41,7 @@ pub(super) struct Scene {
 
 /// Both ends of a connection, and the listener that it was made with.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ConnectedPair {
     pub(super) listener: Listener,
     pub(super) client: Stream,
     pub(super) server: Stream,
@@ -111,7 +111,7 @@ impl Scene {
     }
 
     /// Listens on `address`, and has a client connect to it.
-    pub(super) async fn connection(&self, address: &Address) -> Result<Connection> {
+    pub(super) async fn connection(&self, address: &Address) -> Result<ConnectedPair> {
         let listener = Listener::bind(address, &ListenOptions::default())?;
         let target = listener.local().clone();
         self.connected(listener, &target).await
@@ -122,11 +122,11 @@ impl Scene {
         &self,
         listener: Listener,
         target: &Address,
-    ) -> Result<Connection> {
+    ) -> Result<ConnectedPair> {
         let client = self.dial(target).await?;
         let accepted = listener.accept().await;
         let (server, peer) = accepted.map_err(|e| Error::new("accept", listener.local(), e))?;
-        Ok(Connection {
+        Ok(ConnectedPair {
             listener,
             client,
             server,
@@ -182,7 +182,7 @@ pub(super) fn unexpected(operation: &'static str, address: &Address, what: Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Outcome;
+    use super::super::report::Verdict;
     use super::*;
 
     #[tokio::test]
@@ -190,7 +190,7 @@ mod tests {
         for form in Form::ALL {
             let scene = Scene::new(form, Duration::from_millis(1));
             let cell = scene.cell("connect", std::future::pending()).await;
-            assert_eq!(cell.outcome, Outcome::Fails);
+            assert_eq!(cell.outcome, Verdict::Fails);
             assert_eq!(cell.reason.as_deref(), Some("connect: not done within 1ms"));
             assert!(cell.hint.is_some_and(|hint| hint.contains("firewall")));
         }

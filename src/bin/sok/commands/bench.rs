@@ -15,7 +15,8 @@ use super::run::{block_on, until_signal};
 use super::serve::raise_descriptor_limit;
 use crate::args::BenchArgs;
 use crate::bench::{
-    Job, Measure, OwnServer, Plan, Report, ServerEnd, allowed_cpus, run as measure, write_hdr_log,
+    BenchPlan, BenchReport, Job, Measure, OwnServer, ServerEnd, allowed_cpus, run as measure,
+    write_hdr_log,
 };
 use crate::exit::Exit;
 use crate::output::Ui;
@@ -27,7 +28,7 @@ use crate::output::{bench as bench_output, svg};
 pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     let (measures, target) = what_and_where(&args)?;
     let (cpu, server_cpu) = placement(&args, target.is_some())?;
-    let plan = Plan {
+    let plan = BenchPlan {
         size: args.size,
         connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
         duration: args.duration,
@@ -200,7 +201,7 @@ fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
 }
 
 /// The address of `target` that accepts, for each measure.
-async fn against(target: &Target, measures: &[Measure], plan: &Plan) -> Result<Vec<Job>> {
+async fn against(target: &Target, measures: &[Measure], plan: &BenchPlan) -> Result<Vec<Job>> {
     let address = match target.as_address() {
         Some(address) => address.clone(),
         None => {
@@ -225,7 +226,7 @@ async fn against(target: &Target, measures: &[Measure], plan: &Plan) -> Result<V
 /// that this machine lacks are left out.
 async fn own_jobs(
     measures: &[Measure],
-    (asked, plan): (&[Family], &Plan),
+    (asked, plan): (&[Family], &BenchPlan),
     cpu: Option<usize>,
     servers: &mut Vec<OwnServer>,
     ui: Ui,
@@ -285,7 +286,7 @@ async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServe
 }
 
 /// This program, as a server.
-fn own_server(family: Family, measure: Measure, plan: &Plan, cpu: Option<usize>) -> Command {
+fn own_server(family: Family, measure: Measure, plan: &BenchPlan, cpu: Option<usize>) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.args(["bench-server", "--family", family.name()]);
     command.args(["--role", measure.role().name()]);
@@ -298,7 +299,7 @@ fn own_server(family: Family, measure: Measure, plan: &Plan, cpu: Option<usize>)
     command
 }
 
-fn print(report: &Report, csv: bool, ui: Ui) -> Result<()> {
+fn print(report: &BenchReport, csv: bool, ui: Ui) -> Result<()> {
     let text = if ui.is_json() {
         let json = serde_json::to_string(report);
         json.map_err(|error| Error::new("write", "the report", error))? + "\n"

@@ -15,7 +15,7 @@ use sok::loops::{Framing, Rule};
 use sok::offload::offload;
 use tokio::time::Instant;
 
-use super::connect::{Report, plan};
+use super::connect::{ConnectionLog, plan};
 use super::run::{block_on, until_killed};
 use crate::args::CallArgs;
 use crate::args::as_one_word;
@@ -161,7 +161,7 @@ async fn limited(
     }
     let (stream, address) = connect(target, &plan).await?;
     let counter = Counter::default();
-    let report = Report::connected(&address, &counter);
+    let report = ConnectionLog::connected(&address, &counter);
     let request = Request {
         message,
         bare: sending.bare,

@@ -48,7 +48,7 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
     let work = async {
         let (stream, address) = connect(&target, &plan).await?;
         let counter = Arc::new(Counter::default());
-        let report = Report::connected(&address, &counter);
+        let report = ConnectionLog::connected(&address, &counter);
         let mut output = standard::stdout()?;
         let done = if let Some(prompt) = prompt {
             let conversation = Conversation {
@@ -72,13 +72,13 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
 }
 
 /// Reports a connection and its end, as a server does.
-pub(crate) struct Report<'a> {
+pub(crate) struct ConnectionLog<'a> {
     address: &'a Address,
     counter: &'a Counter,
     began: Instant,
 }
 
-impl<'a> Report<'a> {
+impl<'a> ConnectionLog<'a> {
     pub(crate) fn connected(address: &'a Address, counter: &'a Counter) -> Self {
         info!(%address, "connected");
         Self {

@@ -8,7 +8,7 @@ use crate::args::TourArgs;
 use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::tour::Printer;
-use crate::tour::{Plan, run as take};
+use crate::tour::{TourPlan, run as take};
 
 pub(crate) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
     let TourArgs {
@@ -17,8 +17,8 @@ pub(crate) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
         pause,
     } = args;
     need(descriptors::TOUR, "begin", "the tour")?;
-    let whole = Plan::default();
-    let plan = Plan {
+    let whole = TourPlan::default();
+    let plan = TourPlan {
         lessons: if lessons.is_empty() {
             whole.lessons
         } else {

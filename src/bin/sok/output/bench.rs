@@ -6,14 +6,14 @@ use sok::error::{Error, Result};
 
 use super::style::{Styles, fitted};
 use super::table::{bar, fitting};
-use crate::bench::{Measure, Outcome, Planned, Rates, Report, Times};
+use crate::bench::{BenchReport, Measure, Measurement, PlanSummary, Rates, Times};
 
 /// A table and bars for each measure, in lines of at most `width`.
-pub(crate) fn text(report: &Report, width: Option<usize>, styles: Styles) -> String {
+pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -> String {
     let mut text = String::new();
     for measure in Measure::ALL {
         let all = report.results.iter();
-        let outcomes: Vec<&Outcome> = all.filter(|one| one.measure == measure).collect();
+        let outcomes: Vec<&Measurement> = all.filter(|one| one.measure == measure).collect();
         let Some(first) = outcomes.first() else {
             continue;
         };
@@ -40,7 +40,7 @@ pub(crate) fn text(report: &Report, width: Option<usize>, styles: Styles) -> Str
 }
 
 /// What was measured, in one line.
-fn title(first: &Outcome, plan: &Planned) -> String {
+fn title(first: &Measurement, plan: &PlanSummary) -> String {
     let what = match first.measure {
         Measure::Rtt => "rtt: a message and its echo, there and back",
         Measure::Throughput => "throughput: bytes, counted where they arrive",
@@ -61,7 +61,7 @@ fn title(first: &Outcome, plan: &Planned) -> String {
 
 /// The columns that a narrow terminal can do without, the least needed first, after those that say
 /// nothing of these outcomes.
-fn least<'a>(outcomes: &[&Outcome], columns: &[&'a str]) -> Vec<&'a str> {
+fn least<'a>(outcomes: &[&Measurement], columns: &[&'a str]) -> Vec<&'a str> {
     let mut least = Vec::new();
     if outcomes
         .iter()
@@ -73,7 +73,7 @@ fn least<'a>(outcomes: &[&Outcome], columns: &[&'a str]) -> Vec<&'a str> {
     least
 }
 
-fn table_of_times(outcomes: &[&Outcome], width: Option<usize>) -> (String, Vec<String>) {
+fn table_of_times(outcomes: &[&Measurement], width: Option<usize>) -> (String, Vec<String>) {
     let compared = format!("p50 vs {}", outcomes[0].family);
     let mut head = vec![
         "family", "count", "rate/s", "min", "mean", "p50", "p90", "p99", "p99.9", "max", "stdev",
@@ -108,7 +108,7 @@ fn table_of_times(outcomes: &[&Outcome], width: Option<usize>) -> (String, Vec<S
     (table, left_out.into_iter().map(str::to_owned).collect())
 }
 
-fn table_of_rates(outcomes: &[&Outcome], width: Option<usize>) -> (String, Vec<String>) {
+fn table_of_rates(outcomes: &[&Measurement], width: Option<usize>) -> (String, Vec<String>) {
     let compared = format!("vs {}", outcomes[0].family);
     let mut head = vec![
         "family",
@@ -167,13 +167,13 @@ const fn columns(times: Times) -> [f64; 8] {
     ]
 }
 
-fn ratio(outcome: &Outcome) -> String {
+fn ratio(outcome: &Measurement) -> String {
     let ratio = outcome.relative;
     ratio.map_or_else(|| "-".to_owned(), |ratio| format!("x {ratio:.2}"))
 }
 
 /// The figure that the families are compared by, a rate or a median time, as a person reads it.
-pub(crate) fn figure(outcome: &Outcome) -> (f64, String) {
+pub(crate) fn figure(outcome: &Measurement) -> (f64, String) {
     match (outcome.bytes_per_second, outcome.times) {
         (Some(rates), _) => (rates.mean, bytes_per_second(rates.mean)),
         #[allow(clippy::cast_precision_loss)]
@@ -182,7 +182,7 @@ pub(crate) fn figure(outcome: &Outcome) -> (f64, String) {
     }
 }
 
-fn bars(outcomes: &[&Outcome]) -> String {
+fn bars(outcomes: &[&Measurement]) -> String {
     let figures: Vec<(f64, String)> = outcomes.iter().map(|one| figure(one)).collect();
     let longest = figures.iter().map(|(value, _)| *value).fold(0.0, f64::max);
     let mut text = String::new();
@@ -266,7 +266,7 @@ const COLUMNS: [&str; 28] = [
 ];
 
 /// A line for each result; what it does not have is empty.
-pub(crate) fn csv(report: &Report) -> Result<String> {
+pub(crate) fn csv(report: &BenchReport) -> Result<String> {
     let failed = |error: csv::Error| Error::new("write", "the report", std::io::Error::from(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(failed)?;

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use sok::escape::word;
 
 use super::table::table;
-use crate::check::{Answer, Cell, Column, HostReport, Outcome, Served};
+use crate::check::{AddressReport, Cell, Column, HostReport, TargetReport, Verdict};
 
-const fn mark(outcome: Outcome) -> &'static str {
+const fn mark(outcome: Verdict) -> &'static str {
     match outcome {
-        Outcome::Works => "yes",
-        Outcome::Fails => "no",
-        Outcome::Untried | Outcome::Absent => "-",
+        Verdict::Works => "yes",
+        Verdict::Fails => "no",
+        Verdict::Untried | Verdict::Absent => "-",
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn host_text(report: &HostReport) -> String {
         .collect();
     let mut text = table(&header, &rows);
     text.push('\n');
-    for outcome in [Outcome::Fails, Outcome::Untried, Outcome::Works] {
+    for outcome in [Verdict::Fails, Verdict::Untried, Verdict::Works] {
         for column in &report.columns {
             notes(column, outcome, &mut text);
         }
@@ -50,7 +50,7 @@ pub(crate) fn host_text(report: &HostReport) -> String {
 }
 
 /// What the cells of one outcome tell; those that tell the same share a line.
-fn notes(column: &Column, outcome: Outcome, text: &mut String) {
+fn notes(column: &Column, outcome: Verdict, text: &mut String) {
     let mut told: Vec<(String, Vec<&str>)> = Vec::new();
     for cell in column.cells.iter().filter(|cell| cell.outcome == outcome) {
         let Some(note) = note(cell) else {
@@ -71,16 +71,16 @@ fn notes(column: &Column, outcome: Outcome, text: &mut String) {
 fn note(cell: &Cell) -> Option<String> {
     let reason = cell.reason.as_deref().unwrap_or_default();
     match (cell.outcome, &cell.hint) {
-        (Outcome::Works, _) => cell.found.clone(),
-        (Outcome::Fails, Some(hint)) => Some(format!("{reason}; {hint}")),
-        (Outcome::Fails, None) => Some(reason.to_owned()),
-        (Outcome::Untried, _) => Some(format!("not tried, {reason}")),
-        (Outcome::Absent, _) => None,
+        (Verdict::Works, _) => cell.found.clone(),
+        (Verdict::Fails, Some(hint)) => Some(format!("{reason}; {hint}")),
+        (Verdict::Fails, None) => Some(reason.to_owned()),
+        (Verdict::Untried, _) => Some(format!("not tried, {reason}")),
+        (Verdict::Absent, _) => None,
     }
 }
 
 /// A row for each address, then why an answer is not all that was asked for.
-pub(crate) fn served_text(served: &Served) -> String {
+pub(crate) fn served_text(served: &TargetReport) -> String {
     let rows: Vec<Vec<String>> = served.addresses.iter().map(answer_row).collect();
     let header = ["address", "serves", "connect", "listener"];
     let mut text = table(&header, &rows);
@@ -98,7 +98,7 @@ pub(crate) fn served_text(served: &Served) -> String {
     text
 }
 
-fn answer_row(answer: &Answer) -> Vec<String> {
+fn answer_row(answer: &AddressReport) -> Vec<String> {
     let names = answer.listeners.iter().map(|process| {
         // A program may call itself what it likes.
         let name = process.name.as_deref().map(word);

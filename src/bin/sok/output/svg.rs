@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use sok::error::{Error, Kind, Result};
 
 use super::bench::{bytes, figure, time};
-use crate::bench::{Measure, Outcome, Report};
+use crate::bench::{BenchReport, Measure, Measurement};
 
 const WIDTH: u32 = 960;
 const HEAD: u32 = 76;
@@ -31,15 +31,16 @@ const PALE: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws a row for each measure: the percentiles as a curve for each family, and a bar for each.
-pub(crate) fn draw(report: &Report) -> Result<String> {
-    let rows: Vec<(Measure, Vec<&Outcome>)> = [Measure::Rtt, Measure::Connect, Measure::Throughput]
-        .into_iter()
-        .map(|measure| {
-            let all = report.results.iter();
-            (measure, all.filter(|one| one.measure == measure).collect())
-        })
-        .filter(|(_, outcomes): &(_, Vec<_>)| !outcomes.is_empty())
-        .collect();
+pub(crate) fn draw(report: &BenchReport) -> Result<String> {
+    let rows: Vec<(Measure, Vec<&Measurement>)> =
+        [Measure::Rtt, Measure::Connect, Measure::Throughput]
+            .into_iter()
+            .map(|measure| {
+                let all = report.results.iter();
+                (measure, all.filter(|one| one.measure == measure).collect())
+            })
+            .filter(|(_, outcomes): &(_, Vec<_>)| !outcomes.is_empty())
+            .collect();
     let height = rows
         .iter()
         .map(|(_, outcomes)| row_height(outcomes))
@@ -50,7 +51,7 @@ pub(crate) fn draw(report: &Report) -> Result<String> {
     Ok(svg)
 }
 
-fn row_height(outcomes: &[&Outcome]) -> u32 {
+fn row_height(outcomes: &[&Measurement]) -> u32 {
     let bars = BAR * u32::try_from(outcomes.len()).unwrap_or(0) + AROUND_BARS;
     match outcomes.iter().any(|one| one.times.is_some()) {
         true => ROW,
@@ -61,8 +62,8 @@ fn row_height(outcomes: &[&Outcome]) -> u32 {
 fn draw_into(
     svg: &mut String,
     height: u32,
-    rows: &[(Measure, Vec<&Outcome>)],
-    report: &Report,
+    rows: &[(Measure, Vec<&Measurement>)],
+    report: &BenchReport,
 ) -> Result<()> {
     let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
@@ -92,7 +93,7 @@ fn draw_into(
 }
 
 /// Where, when and how it was measured.
-fn circumstances(report: &Report) -> String {
+fn circumstances(report: &BenchReport) -> String {
     let began = UNIX_EPOCH + Duration::try_from_secs_f64(report.began).unwrap_or_default();
     let date = humantime::format_rfc3339_seconds(began).to_string();
     let date = date.split('T').next().unwrap_or_default().to_owned();
@@ -117,7 +118,7 @@ fn circumstances(report: &Report) -> String {
     parts.join(", ")
 }
 
-fn title(measure: Measure, outcomes: &[&Outcome]) -> String {
+fn title(measure: Measure, outcomes: &[&Measurement]) -> String {
     let size = bytes(outcomes[0].size);
     match measure {
         Measure::Rtt => format!("Round trip of {size}, there and back"),
@@ -128,7 +129,7 @@ fn title(measure: Measure, outcomes: &[&Outcome]) -> String {
 
 /// The percentiles of each outcome, drawn so that each further nine has the same width and each
 /// power of ten the same height; both in thousandths.
-fn curves(area: &Area<'_>, measure: Measure, outcomes: &[&Outcome]) -> Result<()> {
+fn curves(area: &Area<'_>, measure: Measure, outcomes: &[&Measurement]) -> Result<()> {
     text(area, &title(measure, outcomes), (24, 8), 17, INK)?;
     let counts = outcomes.iter().map(|one| one.samples.count());
     let most = counts.map(nines_of).max().unwrap_or(1);
@@ -212,7 +213,7 @@ fn power(exponent: i32) -> String {
 const STEPS: i32 = 40;
 const STEP: f64 = 0.944_060_876_285_923_4;
 
-fn points(outcome: &Outcome) -> Vec<(i32, i32)> {
+fn points(outcome: &Measurement) -> Vec<(i32, i32)> {
     let samples = &outcome.samples;
     let mut points = Vec::new();
     let mut rest = 1.0;
@@ -253,7 +254,7 @@ fn thousandths_of_log10(nanos: u64) -> i32 {
 }
 
 /// A bar for each outcome, with the figure that they are compared by.
-fn bars(area: &Area<'_>, measure: Measure, outcomes: &[&Outcome]) -> Result<()> {
+fn bars(area: &Area<'_>, measure: Measure, outcomes: &[&Measurement]) -> Result<()> {
     let (width, height) = area.dim_in_pixel();
     let (width, height) = (width.cast_signed(), height.cast_signed());
     let heading = match measure {

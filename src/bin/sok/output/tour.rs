@@ -12,7 +12,7 @@ use super::standard::{self, Standard};
 use super::style::{Styles, fitted, wrapped};
 use super::table::folded;
 use super::talk;
-use crate::tour::{Event, Figure, Lesson, Observer, Report, Statement, Step};
+use crate::tour::{Event, Figure, Lesson, LessonReport, Observer, Statement, Step};
 
 /// Writes the tour as it goes, with a pause after each step if one is wanted.
 pub(crate) struct Printer {
@@ -21,7 +21,7 @@ pub(crate) struct Printer {
     keys: Option<BufReader<Standard>>,
     page: Page,
     /// The lessons that are over, for the closing table.
-    ended: Vec<Report>,
+    ended: Vec<LessonReport>,
 }
 
 impl Observer for Printer {
@@ -176,7 +176,7 @@ impl Page {
     }
 
     /// What came of it all, and how to go on.
-    fn verdict(&self, reports: &[Report]) -> String {
+    fn verdict(&self, reports: &[LessonReport]) -> String {
         let statements = reports.iter().flat_map(|report| &report.statements);
         let (held, failed): (Vec<_>, Vec<_>) = statements.partition(|statement| statement.held);
         let mut lessons: Vec<Lesson> = reports.iter().map(|report| report.lesson).collect();
@@ -221,7 +221,7 @@ impl Page {
     }
 
     /// The families side by side, in what was measured: first by the last lesson.
-    fn closing_table(&self, reports: &[Report]) -> String {
+    fn closing_table(&self, reports: &[LessonReport]) -> String {
         let mut families: Vec<Family> = Vec::new();
         let mut rows: Vec<(Lesson, &str)> = Vec::new();
         for report in reports.iter().filter(|report| report.skipped.is_none()) {

@@ -13,10 +13,10 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use self::lesson::Lesson;
-pub(crate) use self::report::{Event, Figure, Observer, Report, Statement, Step};
+pub(crate) use self::report::{Event, Figure, LessonReport, Observer, Statement, Step};
 
 use self::recorder::Recorder;
-use self::report::Fault;
+use self::report::LessonFault;
 use self::stage::Stage;
 use sok::address::Family;
 use sok::client::{ConnectPlan, connect};
@@ -28,14 +28,14 @@ const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What of the tour is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct TourPlan {
     /// The lessons, which are taken in the order of [`Lesson::ALL`].
     pub(crate) lessons: Vec<Lesson>,
     /// The families, each in every lesson, in the order of [`Family::ALL`].
     pub(crate) families: Vec<Family>,
 }
 
-impl Default for Plan {
+impl Default for TourPlan {
     /// All of it.
     fn default() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Default for Plan {
 ///
 /// # Panics
 /// Outside a tokio runtime with its I/O and time drivers enabled.
-pub(crate) async fn run(plan: &Plan, observer: &mut impl Observer) -> Result<()> {
+pub(crate) async fn run(plan: &TourPlan, observer: &mut impl Observer) -> Result<()> {
     take(plan, observer, async |lesson, stage| {
         lessons::play(lesson, stage).await
     })
@@ -65,9 +65,9 @@ pub(crate) async fn run(plan: &Plan, observer: &mut impl Observer) -> Result<()>
 
 /// The same with lessons that `play` plays.
 async fn take<A: Observer>(
-    plan: &Plan,
+    plan: &TourPlan,
     observer: &mut A,
-    play: impl AsyncFn(Lesson, &mut Stage<'_, A>) -> std::result::Result<(), Fault>,
+    play: impl AsyncFn(Lesson, &mut Stage<'_, A>) -> std::result::Result<(), LessonFault>,
 ) -> Result<()> {
     let directory = tempfile::Builder::new()
         .prefix("sok-tour-")
@@ -93,7 +93,7 @@ async fn take<A: Observer>(
         observer.observe(Event::Begun(lesson)).await?;
         for (family, lack) in &families {
             observer.observe(Event::On(*family)).await?;
-            let mut report = Report::new(lesson, *family);
+            let mut report = LessonReport::new(lesson, *family);
             match lack {
                 Some(reason) => report.skipped = Some(reason.to_string()),
                 None => {
@@ -136,14 +136,14 @@ async fn lacks(family: Family, directory: &Path) -> Option<Error> {
 
 /// Whether a lesson went as stated; that it came to its end is stated too, if it did not.
 async fn judge(
-    played: std::result::Result<(), Fault>,
-    report: &mut Report,
+    played: std::result::Result<(), LessonFault>,
+    report: &mut LessonReport,
     observer: &mut impl Observer,
 ) -> Result<bool> {
     match played {
         Ok(()) => {}
-        Err(Fault::Observer(error)) => return Err(error),
-        Err(Fault::Lesson(error)) => {
+        Err(LessonFault::Observer(error)) => return Err(error),
+        Err(LessonFault::Lesson(error)) => {
             let statement = Statement {
                 expected: "the lesson comes to its end".to_owned(),
                 saw: error.to_string(),
@@ -167,7 +167,7 @@ mod tests {
     /// Hears some of a tour, and then no more.
     #[derive(Default)]
     struct Ears {
-        reports: Vec<Report>,
+        reports: Vec<LessonReport>,
         deaf: bool,
     }
 
@@ -188,8 +188,8 @@ mod tests {
         builder.enable_all().build().unwrap().block_on(work)
     }
 
-    fn two_lessons() -> Plan {
-        Plan {
+    fn two_lessons() -> TourPlan {
+        TourPlan {
             lessons: vec![Lesson::Backlog, Lesson::OneMessage],
             families: vec![Family::Unix],
         }
@@ -238,16 +238,16 @@ mod tests {
             deaf: true,
             ..Ears::default()
         };
-        let taken = block_on(run(&Plan::default(), &mut ears));
+        let taken = block_on(run(&TourPlan::default(), &mut ears));
         assert_eq!(taken.unwrap_err().kind(), Kind::OutputClosed);
         assert!(ears.reports.is_empty());
     }
 
     #[test]
     fn a_tour_of_nothing_is_an_error() {
-        let plan = Plan {
+        let plan = TourPlan {
             families: Vec::new(),
-            ..Plan::default()
+            ..TourPlan::default()
         };
         let taken = block_on(run(&plan, &mut Ears::default()));
         assert_eq!(taken.unwrap_err().kind(), Kind::Other);

@@ -32,7 +32,7 @@ pub(crate) enum Event<'a> {
     /// It has been compared with what was stated.
     Statement(&'a Statement),
     /// It is over on this family, or was skipped.
-    Ended(&'a Report),
+    Ended(&'a LessonReport),
     /// It is over on all families.
     Over(Lesson),
 }
@@ -110,7 +110,7 @@ impl fmt::Display for Value {
 
 /// One lesson on one family.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct LessonReport {
     /// The number of the lesson.
     #[serde(serialize_with = "number")]
     pub(crate) lesson: Lesson,
@@ -132,7 +132,7 @@ pub(crate) struct Report {
     pub(crate) held: Option<bool>,
 }
 
-impl Report {
+impl LessonReport {
     pub(super) const fn new(lesson: Lesson, family: Family) -> Self {
         Self {
             lesson,
@@ -149,14 +149,14 @@ impl Report {
 
 /// What ends a lesson before its end.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum LessonFault {
     /// A step failed.
     Lesson(Error),
     /// Nobody listens any more.
     Observer(Error),
 }
 
-impl From<Error> for Fault {
+impl From<Error> for LessonFault {
     fn from(error: Error) -> Self {
         Self::Lesson(error)
     }

@@ -10,7 +10,7 @@ use sok::error::{Error, Kind, Result};
 use tokio::time::timeout;
 
 use super::recorder::{Made, Recorder};
-use super::report::{Event, Fault, Figure, Observer, Report, Statement, Step, Value};
+use super::report::{Event, Figure, LessonFault, LessonReport, Observer, Statement, Step, Value};
 
 /// After this a step hangs, and its lesson has failed.
 const STEP_LIMIT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub(super) struct Stage<'a, A> {
     directory: &'a Path,
     recorder: &'a Recorder,
     observer: &'a mut A,
-    report: &'a mut Report,
+    report: &'a mut LessonReport,
     names: u32,
 }
 
@@ -30,7 +30,7 @@ impl<'a, A: Observer> Stage<'a, A> {
         directory: &'a Path,
         recorder: &'a Recorder,
         observer: &'a mut A,
-        report: &'a mut Report,
+        report: &'a mut LessonReport,
     ) -> Self {
         Self {
             directory,
@@ -57,7 +57,7 @@ impl<'a, A: Observer> Stage<'a, A> {
         &mut self,
         what: impl Into<String>,
         work: impl Future<Output = Result<T>>,
-    ) -> std::result::Result<T, Fault> {
+    ) -> std::result::Result<T, LessonFault> {
         let what = what.into();
         let done = timeout(STEP_LIMIT, work).await.unwrap_or_else(|_| {
             let cause = format!("it did not end within {STEP_LIMIT:?}");
@@ -67,8 +67,8 @@ impl<'a, A: Observer> Stage<'a, A> {
         let step = Step { what, calls };
         let told = self.observer.observe(Event::Step(&step)).await;
         self.report.steps.push(step);
-        told.map_err(Fault::Observer)?;
-        done.map_err(Fault::Lesson)
+        told.map_err(LessonFault::Observer)?;
+        done.map_err(LessonFault::Lesson)
     }
 
     /// The socket calls of the last step.
@@ -92,7 +92,7 @@ impl<'a, A: Observer> Stage<'a, A> {
         &mut self,
         expected: impl Display,
         saw: impl Display,
-    ) -> std::result::Result<(), Fault> {
+    ) -> std::result::Result<(), LessonFault> {
         let (expected, saw) = (expected.to_string(), saw.to_string());
         let held = expected == saw;
         let statement = Statement {
@@ -102,7 +102,7 @@ impl<'a, A: Observer> Stage<'a, A> {
         };
         let told = self.observer.observe(Event::Statement(&statement)).await;
         self.report.statements.push(statement);
-        told.map_err(Fault::Observer)
+        told.map_err(LessonFault::Observer)
     }
 
     /// Keeps what was measured.

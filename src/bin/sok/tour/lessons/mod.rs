@@ -10,10 +10,10 @@ mod one_message;
 mod what_differs;
 
 use super::lesson::Lesson;
-use super::report::{Fault, Observer};
+use super::report::{LessonFault, Observer};
 use super::stage::Stage;
 
-type Played = Result<(), Fault>;
+type Played = Result<(), LessonFault>;
 
 /// Plays a lesson on the family of `stage`.
 pub(super) async fn play(lesson: Lesson, stage: &mut Stage<'_, impl Observer>) -> Played {
