@@ -169,6 +169,14 @@ fn limit_hint(source: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// The same error for one more who is told of it: by its number or, without one, by its kind.
+pub(crate) fn copied(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error.kind().into(),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = OneLine(f);

@@ -164,7 +164,6 @@ impl AcceptFault {
     fn of(error: &io::Error) -> Self {
         use nix::Error as E;
         match error.raw_os_error().map(E::from_raw) {
-            // ENOSPC: epoll has no room for one more, see epoll_ctl(2).
             Some(E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM | E::ENOSPC) => Self::Exhausted,
             // accept(2): "already-pending network errors on the new socket" are retried.
             Some(

@@ -4,10 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::family::{self, ConnectFault};
-use super::registration::registered_stream;
+use super::registration::WaitingSocket;
 use super::sockaddr::Encoded;
 use super::socket::Socket;
 
@@ -19,7 +18,7 @@ const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
 /// the socket is closed.
 pub(super) enum Attempt {
     Fresh(Socket),
-    Begun(AsyncFd<Socket>),
+    Begun(WaitingSocket),
     /// While one becomes the other.
     Nothing,
 }
@@ -64,9 +63,9 @@ impl Attempt {
         std::mem::replace(self, Self::Nothing)
     }
 
-    pub(super) fn registered(self) -> io::Result<AsyncFd<Socket>> {
+    pub(super) fn registered(self) -> io::Result<WaitingSocket> {
         match self {
-            Self::Fresh(socket) => registered_stream(socket),
+            Self::Fresh(socket) => WaitingSocket::registered(socket),
             Self::Begun(io) => Ok(io),
             Self::Nothing => Err(io::ErrorKind::NotConnected.into()),
         }

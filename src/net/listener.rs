@@ -121,7 +121,8 @@ impl Listener {
         family::of(self.local.family()).also_takes(self.io.get_ref().options(), &self.local)
     }
 
-    /// The next connection, and who made it.
+    /// The next connection, and who made it. The stream belongs to the runtime in which it is first
+    /// waited for, which may be another one than the listener's.
     ///
     /// # Errors
     /// What `accept(2)` reports; [`connection_loop`](crate::connection_loop) knows which of its
@@ -144,7 +145,7 @@ impl Listener {
                     // Where a sandbox refuses them the client is served like one without.
                     let family = family::of(self.local.family());
                     let credentials = family.credentials(socket.options()).unwrap_or(None);
-                    let stream = Stream::accepted(socket, family.accepted_name(&self.local))?;
+                    let stream = Stream::accepted(socket, family.accepted_name(&self.local));
                     return Poll::Ready(Ok((
                         stream,
                         Peer {

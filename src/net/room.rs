@@ -5,11 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle};
 
 use super::registration::registered;
@@ -207,21 +206,6 @@ impl AsRawFd for Registered {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Polls to do what says `WouldBlock` while `io` cannot be written to.
-pub(super) fn poll_writing<T>(
-    io: &AsyncFd<impl AsRawFd>,
-    cx: &mut Context<'_>,
-    mut write: impl FnMut() -> io::Result<T>,
-) -> Poll<io::Result<T>> {
-    loop {
-        let mut ready = ready!(io.poll_write_ready(cx))?;
-        match write() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-            done => return Poll::Ready(done),
-        }
-    }
 }
 
 #[cfg(test)]

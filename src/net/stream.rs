@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::attempt::Attempt;
 use super::binding::bind_client;
@@ -14,8 +13,8 @@ use super::family::{self, Received};
 use super::faults::{bind_error, no_answer};
 use super::options::ConnectOptions;
 use super::peer::Credentials;
-use super::registration::registered_stream;
-use super::room::{Room, Waiting, poll_writing};
+use super::registration::WaitingSocket;
+use super::room::{Room, Waiting};
 use super::sockaddr::{decode, encode};
 use super::socket::{Socket, Watch};
 use super::socket_file::SocketFile;
@@ -28,7 +27,7 @@ pub struct Stream {
     // The client's own name, dropped before the socket.
     file: Option<Box<SocketFile>>,
     room: Room,
-    io: AsyncFd<Socket>,
+    io: WaitingSocket,
     local: Option<Arc<Address>>,
 }
 
@@ -97,25 +96,26 @@ impl Stream {
     /// What the kernel reports, mostly that there are too many open files.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = Socket::pair(Family::Unix)?;
-        Ok((Self::accepted(one, None)?, Self::accepted(other, None)?))
+        Ok((Self::accepted(one, None), Self::accepted(other, None)))
     }
 
-    pub(super) fn accepted(socket: Socket, local: Option<Arc<Address>>) -> io::Result<Self> {
-        Ok(Self {
+    /// A stream that is registered with the runtime that it first waits in.
+    pub(super) fn accepted(socket: Socket, local: Option<Arc<Address>>) -> Self {
+        Self {
             file: None,
             room: Room::default(),
-            io: registered_stream(socket)?,
+            io: WaitingSocket::new(socket),
             local,
-        })
+        }
     }
 
-    /// The same connection, registered with the runtime that is entered now.
+    /// The same connection, to be served by the runtime that is entered now.
     pub(crate) fn moved(self) -> io::Result<Self> {
         ready_to_wait(self.family())?;
         Ok(Self {
             file: self.file,
             room: Room::default(),
-            io: registered_stream(self.io.into_inner())?,
+            io: WaitingSocket::new(self.io.into_inner()),
             local: self.local,
         })
     }
@@ -150,7 +150,7 @@ impl Stream {
         family::of(self.family()).credentials(self.io.get_ref().options())
     }
 
-    pub(super) const fn io(&self) -> &AsyncFd<Socket> {
+    pub(super) const fn io(&self) -> &WaitingSocket {
         &self.io
     }
 
@@ -210,7 +210,7 @@ impl Stream {
     /// Whether the peer has sent urgent data, see `tcp(7)`, or has ended: the runtime does not tell
     /// one from the other. Receives stop where the urgent data was.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.io.try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
+        self.io.is_ready(Interest::PRIORITY)
     }
 
     /// Waits until `count` bytes have come and takes none of them; gives how many are there, which
@@ -271,7 +271,7 @@ impl Stream {
     ) -> Poll<io::Result<T>> {
         let socket = self.io.get_ref();
         match family::of(socket.family()).interest().is_writable() {
-            true => poll_writing(&self.io, cx, || write(socket)),
+            true => self.io.poll_writing(cx, write),
             false => self.room.poll(cx, socket, || write(socket)),
         }
     }

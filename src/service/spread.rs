@@ -10,7 +10,7 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, copied};
 use crate::loops::{Connection, Service};
 use crate::net::Stream;
 use crate::offload::no_thread;
@@ -47,11 +47,6 @@ impl Thread {
         let run = move || {
             let runtime = Builder::new_current_thread().enable_all().build();
             let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
-            // An error without a number is told by its kind: it cannot be copied.
-            let copied = |error: &io::Error| match error.raw_os_error() {
-                Some(number) => io::Error::from_raw_os_error(number),
-                None => error.kind().into(),
-            };
             // Whoever started this thread waits for the answer.
             let _ = report.send(handle.map_err(copied));
             if let Ok(runtime) = runtime {
