@@ -55,6 +55,14 @@ impl WaitingSocket {
         Ok(waiting)
     }
 
+    pub(super) fn is_registered(&self) -> bool {
+        self.registration.get().is_some()
+    }
+
+    pub(super) fn register(&self) -> io::Result<()> {
+        self.registration().map(drop)
+    }
+
     pub(super) const fn get_ref(&self) -> &Socket {
         &self.socket
     }

@@ -172,6 +172,14 @@ impl Stream {
 
     /// Polls for bytes to receive; only the last caller is woken.
     pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        // What a client sends at once is mostly there when it is accepted, and needs no wait.
+        if !self.io.is_registered() {
+            let first = self.try_receive(buffer);
+            self.io.register()?;
+            if !matches!(&first, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return Poll::Ready(first);
+            }
+        }
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
             match self.io.get_ref().receive(buffer) {
