@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
@@ -210,5 +211,34 @@ fn a_client_whose_own_name_is_swapped_changes_and_removes_no_other_file() {
         || swap_all(&trap.directory, &trap.ours),
         || trap.starts(60, &[&call], quickly),
     );
+    assert_ne!(swapped, 0);
+}
+
+#[test]
+fn a_client_whose_directory_is_swapped_leaves_no_socket_file_where_a_link_leads() {
+    if !required("root", is_root()) {
+        return;
+    }
+    let trap = Trap::new();
+    let server = Server::start(&trap.place, &[]);
+    let own = format!("unix:{}/new.sock", trap.directory.display());
+    let call = ["call", "--bind", &own, server.address(), "hello"];
+    let link = trap.place.path("his/link");
+    symlink(&trap.ours, &link).unwrap();
+    let exchange = || {
+        let (one, other) = (&trap.directory, &link);
+        renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE).is_ok()
+    };
+    let call_once = |start| {
+        trap.starts(1, &[&call], start);
+        let left = fs::symlink_metadata(trap.ours.join("new.sock"));
+        assert!(left.is_err(), "{left:?}");
+    };
+    let swapped = trap.against(exchange, || {
+        (0..20).for_each(|_| call_once(quickly));
+        if can_inject() {
+            (0..40).for_each(|_| call_once(slowly));
+        }
+    });
     assert_ne!(swapped, 0);
 }

@@ -91,9 +91,14 @@ impl SocketFile {
 
     /// Binds a client's own end to `path`, which its peer sees as its address: so the file has its
     /// name from the start. It is given no rights.
+    ///
+    /// It is made in the directory that is held open, from which it is removed at the end, wherever
+    /// the path then leads: where another user can replace that directory, the peer sees a path
+    /// through `/proc`.
     pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
-        let address = encode_path(path)?;
+        encode_path(path)?;
         let (directory, name) = place(path)?;
+        let address = directory.socket_name(name)?;
         let probed = || probe(&directory, name, path)?.free();
         let private = match probed()? {
             Found::Dead(_) => Some(Private::beside(&directory, name)?),
@@ -105,10 +110,7 @@ impl SocketFile {
             directory.remove(name).map_err(another_users)?;
         }
         socket
-            .bind(
-                &address.name,
-                &Address::Unix(UnixName::Path(path.to_owned())),
-            )
+            .bind(&address, &Address::Unix(UnixName::Path(path.to_owned())))
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => taken_meanwhile(&directory, name, path),
                 _ => error.into(),
