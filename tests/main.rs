@@ -26,6 +26,7 @@ mod conversation;
 mod dual_stack;
 mod dump;
 mod errors;
+mod exchange;
 mod exec;
 mod exec_streams;
 mod framing;
