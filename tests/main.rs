@@ -58,4 +58,5 @@ mod tour;
 mod trace;
 mod transfer;
 mod wait;
+mod waiters;
 mod waiting;

@@ -18,7 +18,7 @@ impl Stream {
     /// What `sendfile(2)` reports; `InvalidInput` for a file that cannot be mapped.
     pub async fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let send = |socket: &Socket| socket.send_file(file, count);
-        std::future::poll_fn(|cx| self.poll_write_with(cx, send)).await
+        self.write_with(send).await
     }
 
     /// Polls to move what is there into an empty pipe, at most `count` bytes, 0 at the end; see

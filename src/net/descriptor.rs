@@ -41,7 +41,7 @@ impl Stream {
             sendmsg(socket, &data, &mut control, SendFlags::NOSIGNAL)?;
             Ok(())
         };
-        std::future::poll_fn(|cx| self.poll_write_with(cx, send)).await
+        self.write_with(send).await
     }
 
     /// Receives the byte that carries an open file, and the file; `None` for a byte without one,

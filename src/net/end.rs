@@ -31,16 +31,14 @@ impl Stream {
     /// # Errors
     /// That the connection broke before.
     pub async fn taken(&self) -> io::Result<()> {
-        std::future::poll_fn(|cx| {
-            self.poll_write_with(cx, |socket| {
-                let may_lose = family::of(socket.family()).may_lose_sent(socket.options())?;
-                // After the state: a connection that was reset in between has no state any more.
-                match socket.take_error()? {
-                    Some(error) => Err(error),
-                    None if may_lose => Err(io::ErrorKind::WouldBlock.into()),
-                    None => Ok(()),
-                }
-            })
+        self.write_with(|socket| {
+            let may_lose = family::of(socket.family()).may_lose_sent(socket.options())?;
+            // After the state: a connection that was reset in between has no state any more.
+            match socket.take_error()? {
+                Some(error) => Err(error),
+                None if may_lose => Err(io::ErrorKind::WouldBlock.into()),
+                None => Ok(()),
+            }
         })
         .await
     }

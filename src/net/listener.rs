@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::SocketAddrAny;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -121,40 +122,44 @@ impl Listener {
         family::of(self.local.family()).also_takes(self.io.get_ref().options(), &self.local)
     }
 
-    /// The next connection, and who made it. The stream belongs to the runtime in which it is first
+    /// The next connection, and who made it. Several tasks may wait for connections of one listener:
+    /// each connection goes to one of them. The stream belongs to the runtime in which it is first
     /// waited for, which may be another one than the listener's.
     ///
     /// # Errors
     /// What `accept(2)` reports; [`connection_loop`](crate::connection_loop) knows which of its
     /// errors pass.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        std::future::poll_fn(|cx| self.poll_accept(cx)).await
+        let accept = |socket: &Socket| socket.accept();
+        let (socket, name) = self.io.async_io(Interest::READABLE, accept).await?;
+        self.accepted(socket, name)
     }
 
-    /// Polls for the next connection; only the last caller is woken.
+    /// Polls for the next connection. As `poll` functions do it wakes one task, that of the last call;
+    /// [`accept`](Self::accept) is for several, and costs a little more.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
             match self.io.get_ref().accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok((socket, name)) => {
-                    // A connection that is gone by now is one that never was.
-                    let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-                    let address = decode_accepted(socket.options(), name).map_err(gone)?;
-                    // Where a sandbox refuses them the client is served like one without.
-                    let family = family::of(self.local.family());
-                    let credentials = family.credentials(socket.options()).unwrap_or(None);
-                    let stream = Stream::accepted(socket, family.accepted_name(&self.local));
-                    return Poll::Ready(Ok((
-                        stream,
-                        Peer {
-                            address,
-                            credentials,
-                        },
-                    )));
-                }
+                Ok((socket, name)) => return Poll::Ready(self.accepted(socket, name)),
             }
         }
+    }
+
+    fn accepted(&self, socket: Socket, name: Option<SocketAddrAny>) -> io::Result<(Stream, Peer)> {
+        // A connection that is gone by now is one that never was.
+        let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+        let address = decode_accepted(socket.options(), name).map_err(gone)?;
+        // Where a sandbox refuses them the client is served like one without.
+        let family = family::of(self.local.family());
+        let credentials = family.credentials(socket.options()).unwrap_or(None);
+        let stream = Stream::accepted(socket, family.accepted_name(&self.local));
+        let peer = Peer {
+            address,
+            credentials,
+        };
+        Ok((stream, peer))
     }
 }

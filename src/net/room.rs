@@ -1,15 +1,17 @@
 //! When a socket that is registered only for receiving takes bytes again.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{self, Arc, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::Interest;
 use tokio::runtime::{self, Handle};
+use tokio::sync::Mutex;
 
 use super::registration::registered;
 use super::socket::Socket;
@@ -37,15 +39,33 @@ impl Room {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => return Poll::Ready(done),
         }
-        let wait = match self.0.get() {
-            Some(wait) => wait,
+        self.made()?.begin(socket, cx.waker())?;
+        Poll::Pending
+    }
+
+    /// Does what says `WouldBlock` while `socket` has no room. Of several tasks one waits for room, and
+    /// the others for their turn.
+    pub(super) async fn wait<T>(
+        &self,
+        socket: &Socket,
+        mut send: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        let _turn = self.made()?.turn.lock().await;
+        poll_fn(|cx| self.poll(cx, socket, &mut send)).await
+    }
+
+    fn made(&self) -> io::Result<&Wait> {
+        match self.0.get() {
+            Some(wait) => Ok(wait),
             None => {
                 let wait = Box::new(Wait::new(Waiting::here()?));
-                self.0.get_or_init(|| wait)
+                Ok(self.0.get_or_init(|| wait))
             }
-        };
-        wait.begin(socket, cx.waker())?;
-        Poll::Pending
+        }
     }
 }
 
@@ -55,6 +75,7 @@ struct Wait {
     waiting: Arc<Waiting>,
     number: u64,
     is_known: AtomicBool,
+    turn: Mutex<()>,
 }
 
 impl Wait {
@@ -64,6 +85,7 @@ impl Wait {
             waiting,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             is_known: AtomicBool::new(false),
+            turn: Mutex::new(()),
         }
     }
 
@@ -129,12 +151,12 @@ impl Drop for Wait {
 #[derive(Debug)]
 pub(super) struct Waiting {
     epoll: Epoll,
-    wakers: Mutex<BTreeMap<u64, Waker>>,
+    wakers: sync::Mutex<BTreeMap<u64, Waker>>,
     has_ended: AtomicBool,
 }
 
 /// One for each runtime that has needed it.
-static RUNTIMES: Mutex<Vec<(runtime::Id, Weak<Waiting>)>> = Mutex::new(Vec::new());
+static RUNTIMES: sync::Mutex<Vec<(runtime::Id, Weak<Waiting>)>> = sync::Mutex::new(Vec::new());
 
 impl Waiting {
     /// Those of the runtime that is entered now.
@@ -147,7 +169,7 @@ impl Waiting {
         }
         let waiting = Arc::new(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            wakers: Mutex::default(),
+            wakers: sync::Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
         let registered = registered(Registered(Arc::clone(&waiting)), Interest::READABLE)?;
@@ -204,14 +226,12 @@ impl AsRawFd for Registered {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(mutex: &sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use tokio::runtime::{Builder, Runtime};
 
     use super::*;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
+use tokio::task::coop::consume_budget;
 
 use super::attempt::Attempt;
 use super::binding::bind_client;
@@ -22,6 +23,9 @@ use crate::address::{Address, Family};
 use crate::error::Result;
 
 /// A connected socket of any family.
+///
+/// Its `async` methods may be awaited by several tasks at once. Its `poll` methods keep one task for
+/// each direction, and are faster.
 #[derive(Debug)]
 pub struct Stream {
     // The client's own name, dropped before the socket.
@@ -162,15 +166,32 @@ impl Stream {
         decode(&self.io.get_ref().options().peer_addr()?)
     }
 
-    /// Receives what is there, 0 bytes at the end.
+    /// Receives what is there, 0 bytes at the end. Several tasks may wait: what comes goes to one of
+    /// them, the end to all.
     ///
     /// # Errors
     /// What `recv(2)` reports, and at the end what is pending on the socket.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_receive(cx, buffer)).await
+        loop {
+            // Before anything is taken, as the task may yield here and its future be dropped.
+            consume_budget().await;
+            let mut ready = self.io.ready(Interest::READABLE).await?;
+            match self.receive_now(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) => return Err(error),
+                Ok(Came { count, is_all }) => {
+                    if is_all {
+                        ready.clear_ready();
+                    }
+                    return Ok(count);
+                }
+            }
+        }
     }
 
-    /// Polls for bytes to receive; only the last caller is woken.
+    /// Polls for bytes to receive. As `poll` functions do it wakes one task, that of the last call;
+    /// [`receive`](Self::receive) is for several, and costs more: an echo of small messages is a fifth
+    /// faster by this one.
     pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         // What a client sends at once is mostly there when it is accepted, and needs no wait.
         if !self.io.is_registered() {
@@ -182,26 +203,37 @@ impl Stream {
         }
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
-            match self.io.get_ref().receive(buffer) {
+            match self.receive_now(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Ok(Received { count: 0, .. }) => {
-                    let reset = match family::of(self.family()).end_hides_error() {
-                        true => self.io.get_ref().take_error()?,
-                        false => None,
-                    };
-                    return Poll::Ready(reset.map_or(Ok(0), Err));
-                }
-                Ok(Received { count, is_cut }) => {
-                    // A short read emptied the socket: the next one would only say EAGAIN. But
-                    // the kernel also stops at what is no part of the stream.
-                    if count < buffer.len() && !is_cut && !self.is_urgent() {
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(Came { count, is_all }) => {
+                    if is_all {
                         ready.clear_ready();
                     }
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Receives what is there; 0 bytes are the end if nothing is pending on the socket.
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<Came> {
+        let Received { count, is_cut } = self.io.get_ref().receive(buffer)?;
+        if count == 0 {
+            let reset = match family::of(self.family()).end_hides_error() {
+                true => self.io.get_ref().take_error()?,
+                false => None,
+            };
+            let end = Came {
+                count,
+                is_all: false,
+            };
+            return reset.map_or(Ok(end), Err);
+        }
+        // A short read emptied the socket: the next one would only say EAGAIN. But the kernel also
+        // stops at what is no part of the stream.
+        let is_all = count < buffer.len() && !is_cut && !self.is_urgent();
+        Ok(Came { count, is_all })
     }
 
     /// Receives what is there, also where the event loop was told that nothing is.
@@ -227,35 +259,34 @@ impl Stream {
     /// # Errors
     /// What `recv(2)` reports.
     pub async fn arrived(&self, count: usize) -> io::Result<usize> {
-        std::future::poll_fn(|cx| {
-            loop {
-                let mut ready = ready!(self.io.poll_read_ready(cx))?;
-                match self.io.get_ref().peek(count) {
-                    // More will be told of as it comes.
-                    Ok(there) if there < count && !ready.ready().is_read_closed() => {
-                        ready.clear_ready();
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                    done => return Poll::Ready(done),
+        loop {
+            let mut ready = self.io.ready(Interest::READABLE).await?;
+            match self.io.get_ref().peek(count) {
+                // More will be told of as it comes.
+                Ok(there) if there < count && !ready.ready().is_read_closed() => {
+                    ready.clear_ready();
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                done => return done,
             }
-        })
-        .await
+        }
     }
 
-    /// Sends all of `bytes`.
+    /// Sends all of `bytes`. Several tasks may send; where there is no room for all of it at once, the
+    /// pieces of one are between those of another.
     ///
     /// # Errors
     /// What `send(2)` reports.
     pub async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let sent = std::future::poll_fn(|cx| self.poll_send(cx, bytes)).await?;
+            let sent = self.write_with(|socket| socket.send(bytes)).await?;
             bytes = &bytes[sent..];
         }
         Ok(())
     }
 
-    /// Polls to send some of `bytes`; only the last caller is woken.
+    /// Polls to send some of `bytes`. As `poll` functions do it wakes one task, that of the last call;
+    /// [`send_all`](Self::send_all) is for several.
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, |socket| socket.send(bytes))
     }
@@ -271,7 +302,20 @@ impl Stream {
         }
     }
 
-    /// Polls to do what says `WouldBlock` while the socket has no room.
+    /// Does what says `WouldBlock` while the socket has no room; several tasks may wait.
+    pub(super) async fn write_with<T>(
+        &self,
+        mut write: impl FnMut(&Socket) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let socket = self.io.get_ref();
+        match family::of(socket.family()).interest().is_writable() {
+            true => self.io.async_io(Interest::WRITABLE, write).await,
+            false => self.room.wait(socket, || write(socket)).await,
+        }
+    }
+
+    /// Polls to do what says `WouldBlock` while the socket has no room; wakes one task, that of the
+    /// last call.
     pub(super) fn poll_write_with<T>(
         &self,
         cx: &mut Context<'_>,
@@ -309,6 +353,13 @@ pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
         true => Ok(()),
         false => Waiting::here().map(drop),
     }
+}
+
+/// What a receive brought.
+struct Came {
+    count: usize,
+    /// Whether the socket was emptied.
+    is_all: bool,
 }
 
 #[cfg(test)]
