@@ -1,7 +1,7 @@
 //! One socket tool for every address family.
 //!
-//! The same connection loop (accept) and the same communication loop (receive, answer) run over
-//! AF_INET, AF_INET6 and AF_UNIX; only the [`Address`] differs:
+//! The same connection loop (accept) and the same communication loop (receive, decode, answer, send)
+//! run over AF_INET, AF_INET6 and AF_UNIX; only the [`Address`] differs:
 //!
 //! ```
 //! use sok::client::{ConnectPlan, connect};

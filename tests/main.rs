@@ -9,6 +9,7 @@
 mod support;
 
 mod addresses;
+mod answers;
 mod architecture;
 mod bench;
 mod beside_the_stream;

@@ -72,21 +72,37 @@ impl Rule {
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>) -> Option<T>,
     ) -> io::Result<Option<T>> {
-        let start = out.len();
+        let frame = self.open(out);
+        match write(out) {
+            Some(written) => self.close(out, frame).map(|()| Some(written)),
+            None => {
+                out.truncate(frame);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Begins the frame of a message that is appended to `out` next; gives where it begins.
+    pub(super) fn open(&self, out: &mut Vec<u8>) -> usize {
+        let frame = out.len();
+        out.resize(frame + self.framing.header(), 0);
+        frame
+    }
+
+    /// Ends the frame that begins at `frame`.
+    ///
+    /// # Errors
+    /// As those of [`enclose`](Self::enclose).
+    pub(super) fn close(&self, out: &mut Vec<u8>, frame: usize) -> io::Result<()> {
         let header = self.framing.header();
-        out.resize(start + header, 0);
-        let Some(written) = write(out) else {
-            out.truncate(start);
-            return Ok(None);
-        };
         if header > 0 {
-            let length = u32::try_from(out.len() - start - header).map_err(|_| {
+            let length = u32::try_from(out.len() - frame - header).map_err(|_| {
                 io::Error::new(io::ErrorKind::InvalidInput, "a message of over 4 GiB")
             })?;
-            out[start..start + header].copy_from_slice(&length.to_be_bytes());
+            out[frame..frame + header].copy_from_slice(&length.to_be_bytes());
         }
         out.extend_from_slice(self.framing.delimiter());
-        Ok(Some(written))
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The two loops that make a server, which name no family: [`connection_loop`] accepts,
-//! [`communication_loop`] receives and answers.
+//! [`communication_loop`] receives, decodes, answers and sends.
 
+mod answer;
+mod buffers;
 mod communication;
 mod connection;
 mod failures;
@@ -9,7 +11,8 @@ mod service;
 mod signals;
 mod stop;
 
-pub use self::communication::{Answer, Reply, communication_loop};
+pub use self::answer::{Answer, Reply};
+pub use self::communication::communication_loop;
 pub use self::connection::{Limits, Served, connection_loop};
 pub use self::framing::{Framing, Inbox, Rule};
 pub use self::service::{Connection, Service, Traffic};

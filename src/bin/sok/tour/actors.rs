@@ -43,7 +43,9 @@ impl Heard {
 
 /// Answers each message with itself and the suffix.
 impl Answer for Heard {
-    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Reply {
+    const WAITS: bool = false;
+
+    async fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Reply {
         let text = String::from_utf8_lossy(message).into_owned();
         reply.extend_from_slice(message);
         reply.extend_from_slice(SUFFIX.as_bytes());
