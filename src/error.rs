@@ -11,11 +11,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What kind of failure it is; the program's exit codes follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ErrorKind {
     /// The caller asked for something that can never work (a port of 99999).
     Usage,
     /// Nobody is there: refused, no such file, a stale socket file.
-    NobodyThere,
+    NoServer,
     /// Permission denied.
     Denied,
     /// The address is in use by a live socket.
@@ -36,12 +36,12 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl ErrorKind {
     /// What an operating system's error means when no family knows better.
     fn of(source: &io::Error) -> Self {
         use io::ErrorKind as E;
         match source.kind() {
-            E::ConnectionRefused | E::NotFound => Self::NobodyThere,
+            E::ConnectionRefused | E::NotFound => Self::NoServer,
             E::PermissionDenied => Self::Denied,
             E::AddrInUse => Self::InUse,
             E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof => {
@@ -73,13 +73,13 @@ pub struct Error(Box<Inner>);
 struct Inner {
     operation: &'static str,
     address: String,
-    kind: Kind,
+    kind: ErrorKind,
     source: io::Error,
     hint: Option<String>,
 }
 
 impl Error {
-    /// `operation` on `address` failed because of `source`, whose [`Kind`] follows from it.
+    /// `operation` on `address` failed because of `source`, whose [`ErrorKind`] follows from it.
     pub fn new(
         operation: &'static str,
         address: impl fmt::Display,
@@ -89,7 +89,7 @@ impl Error {
         Self(Box::new(Inner {
             operation,
             address: address.to_string(),
-            kind: Kind::of(&source),
+            kind: ErrorKind::of(&source),
             hint: limit_hint(&source).map(str::to_owned),
             source,
         }))
@@ -99,7 +99,7 @@ impl Error {
     pub fn because(
         operation: &'static str,
         address: impl fmt::Display,
-        kind: Kind,
+        kind: ErrorKind,
         cause: impl Into<String>,
     ) -> Self {
         Self::new(operation, address, io::Error::other(cause.into())).with_kind(kind)
@@ -107,7 +107,7 @@ impl Error {
 
     /// The same failure as another kind.
     #[must_use]
-    pub fn with_kind(mut self, kind: Kind) -> Self {
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
@@ -121,7 +121,7 @@ impl Error {
 
     /// What kind of failure it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
@@ -222,33 +222,33 @@ mod tests {
     #[test]
     fn the_kind_of_a_failure_follows_from_its_number() {
         for (errno, kind) in [
-            (E::ECONNREFUSED, Kind::NobodyThere),
-            (E::ENOENT, Kind::NobodyThere),
-            (E::EACCES, Kind::Denied),
-            (E::EPERM, Kind::Denied),
-            (E::EADDRINUSE, Kind::InUse),
-            (E::ECONNRESET, Kind::Broken),
-            (E::ECONNABORTED, Kind::Broken),
-            (E::EPIPE, Kind::Broken),
-            (E::ETIMEDOUT, Kind::TimedOut),
+            (E::ECONNREFUSED, ErrorKind::NoServer),
+            (E::ENOENT, ErrorKind::NoServer),
+            (E::EACCES, ErrorKind::Denied),
+            (E::EPERM, ErrorKind::Denied),
+            (E::EADDRINUSE, ErrorKind::InUse),
+            (E::ECONNRESET, ErrorKind::Broken),
+            (E::ECONNABORTED, ErrorKind::Broken),
+            (E::EPIPE, ErrorKind::Broken),
+            (E::ETIMEDOUT, ErrorKind::TimedOut),
             // The kernel's word for an argument is no word for what the user typed.
-            (E::EINVAL, Kind::Other),
-            (E::EMFILE, Kind::Other),
-            (E::ENOMEM, Kind::Other),
-            (E::EAGAIN, Kind::Other),
-            (E::EHOSTUNREACH, Kind::Other),
-            (E::ENETUNREACH, Kind::Other),
-            (E::EADDRNOTAVAIL, Kind::Other),
-            (E::ENOTCONN, Kind::Other),
+            (E::EINVAL, ErrorKind::Other),
+            (E::EMFILE, ErrorKind::Other),
+            (E::ENOMEM, ErrorKind::Other),
+            (E::EAGAIN, ErrorKind::Other),
+            (E::EHOSTUNREACH, ErrorKind::Other),
+            (E::ENETUNREACH, ErrorKind::Other),
+            (E::EADDRNOTAVAIL, ErrorKind::Other),
+            (E::ENOTCONN, ErrorKind::Other),
         ] {
-            assert_eq!(Kind::of(&errno.into()), kind, "{errno}");
+            assert_eq!(ErrorKind::of(&errno.into()), kind, "{errno}");
         }
         for (found, kind) in [
-            (io::ErrorKind::UnexpectedEof, Kind::Broken),
-            (io::ErrorKind::InvalidInput, Kind::Usage),
-            (io::ErrorKind::InvalidData, Kind::Other),
+            (io::ErrorKind::UnexpectedEof, ErrorKind::Broken),
+            (io::ErrorKind::InvalidInput, ErrorKind::Usage),
+            (io::ErrorKind::InvalidData, ErrorKind::Other),
         ] {
-            assert_eq!(Kind::of(&found.into()), kind, "{found}");
+            assert_eq!(ErrorKind::of(&found.into()), kind, "{found}");
         }
     }
 

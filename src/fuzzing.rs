@@ -7,9 +7,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::address::{self, SUN_PATH_MAX, UnixName};
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::escape::{is_part_of_word, is_visible};
-use crate::loops::{Framing, Inbox, MemoryLimit, Rule};
+use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 
 /// One of the functions.
 pub type Target = fn(&[u8]);
@@ -34,7 +34,7 @@ pub fn address(word: &[u8]) {
             assert_eq!(again.ok(), Some(target), "{printed:?}");
         }
         Err(error) => {
-            assert_eq!(error.kind(), Kind::Usage);
+            assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.to_string().chars().all(is_visible), "{error}");
         }
     }
@@ -69,22 +69,22 @@ pub fn frames(input: &[u8]) {
         Framing::Null,
         Framing::Length,
     ];
-    let rule = Rule {
+    let format = MessageFormat {
         framing: framings[usize::from(*framing) % framings.len()],
         max_message: usize::from(*max_message),
     };
     let (cuts, stream) = rest.split_at(usize::from(*cuts).min(rest.len()));
-    let whole = read(rule, &[Piece::new(stream, false)]);
-    let cut = read(rule, &pieces(stream, cuts));
+    let whole = read(format, &[Piece::new(stream, false)]);
+    let cut = read(format, &pieces(stream, cuts));
 
-    let frames = framed(rule, &whole.messages);
-    assert_eq!(frames, framed(rule, &cut.messages));
+    let frames = framed(format, &whole.messages);
+    assert_eq!(frames, framed(format, &cut.messages));
     assert_eq!(whole.failure, cut.failure);
     assert!(stream.starts_with(&frames));
     assert_eq!(whole.failure.is_none(), frames == stream);
-    if rule.framing != Framing::Chunk {
+    if format.framing != Framing::Chunk {
         assert_eq!(whole.messages, cut.messages);
-        let fits = |message: &Vec<u8>| message.len() <= rule.max_message;
+        let fits = |message: &Vec<u8>| message.len() <= format.max_message;
         assert!(whole.messages.iter().all(fits));
     }
 }
@@ -108,25 +108,25 @@ struct Read {
     failure: Option<String>,
 }
 
-fn read(rule: Rule, pieces: &[Piece<'_>]) -> Read {
+fn read(format: MessageFormat, pieces: &[Piece<'_>]) -> Read {
     let mut messages = Vec::new();
     let limit = MemoryLimit::new(usize::MAX);
-    let mut inbox = Inbox::new(rule, limit.clone());
+    let mut decoder = MessageDecoder::new(format, limit.clone());
     let mut take = || {
         let mut come = 0;
         for piece in pieces {
             come += piece.bytes.len();
             let mut received = piece.bytes;
-            while let Some(message) = inbox.next_message(&mut received)? {
+            while let Some(message) = decoder.next_message(&mut received)? {
                 messages.push(message.to_vec());
                 if piece.pauses {
-                    inbox.keep(&mut received)?;
+                    decoder.keep(&mut received)?;
                 }
                 assert!(limit.taken() <= 2 * come);
             }
             assert!(received.is_empty() && limit.taken() <= 2 * come);
         }
-        inbox.finish()
+        decoder.finish()
     };
     let failure = take().err().map(|error| error.to_string());
     assert!(failure.is_some() || limit.taken() == 0);
@@ -147,10 +147,10 @@ fn pieces<'a>(mut stream: &'a [u8], cuts: &[u8]) -> Vec<Piece<'a>> {
     pieces
 }
 
-fn framed(rule: Rule, messages: &[Vec<u8>]) -> Vec<u8> {
+fn framed(format: MessageFormat, messages: &[Vec<u8>]) -> Vec<u8> {
     let mut frames = Vec::new();
     for message in messages {
-        let enclosed = rule.enclose(&mut frames, |out| {
+        let enclosed = format.enclose(&mut frames, |out| {
             out.extend_from_slice(message);
             Some(())
         });

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use sok::client::{ConnectPlan, connect};
-//! use sok::loops::{Limits, Rule, Stop, connection_loop};
+//! use sok::loops::{Limits, MessageFormat, Stop, connection_loop};
 //! use sok::net::{ListenOptions, Listener};
 //! use sok::service::{Converse, echo};
 //!
@@ -16,7 +16,7 @@
 //!     let listener = Listener::bind(&address.parse()?, &ListenOptions::default())?;
 //!     let server = listener.local().clone();
 //!     let limits = Limits { exit_after: Some(1), ..Limits::default() };
-//!     let service = Converse::new(Rule::default(), echo);
+//!     let service = Converse::new(MessageFormat::default(), echo);
 //!     let serving = tokio::spawn(connection_loop(vec![listener], service, limits, Stop::new()));
 //!
 //!     let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;
@@ -51,7 +51,7 @@ pub mod service;
 pub mod transfer;
 
 pub use address::{Address, Family, Target};
-pub use error::{Error, Kind, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use loops::{communication_loop, connection_loop};
 
 /// The README's example is tested with the others.

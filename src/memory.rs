@@ -64,7 +64,7 @@ impl Default for MemoryLimit {
 /// Bytes kept for one connection, which count as long as they are kept. It holds no memory while
 /// it is empty, and where there is no memory it says so.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptBytes {
     space: Space,
     /// Which of it are kept.
     range: Range<usize>,
@@ -73,7 +73,7 @@ pub(crate) struct Kept {
     limit: MemoryLimit,
 }
 
-impl Kept {
+impl KeptBytes {
     pub(crate) const fn new(limit: MemoryLimit) -> Self {
         Self {
             space: Space::Heap(Vec::new()),
@@ -122,7 +122,7 @@ impl Kept {
     }
 }
 
-impl Deref for Kept {
+impl Deref for KeptBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -130,7 +130,7 @@ impl Deref for Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptBytes {
     fn drop(&mut self) {
         self.clear();
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn the_sum_of_all_that_is_kept_is_bounded_and_given_back() -> io::Result<()> {
         let limit = MemoryLimit::new(100);
-        let (mut one, mut other) = (Kept::new(limit.clone()), Kept::new(limit.clone()));
+        let (mut one, mut other) = (KeptBytes::new(limit.clone()), KeptBytes::new(limit.clone()));
         one.push(&[1; 60], 0)?;
         let refused = other.push(&[2; 60], 0).map_err(|error| error.kind());
         assert_eq!(refused, Err(io::ErrorKind::QuotaExceeded));
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn memory_follows_what_has_come() -> io::Result<()> {
         let limit = MemoryLimit::default();
-        let mut kept = Kept::new(limit.clone());
+        let mut kept = KeptBytes::new(limit.clone());
         for count in 1..=10_000 {
             kept.push(&[0; 7], 1 << 20)?;
             assert!(limit.taken() <= count * 7 / 2 * 3 + 7, "{}", limit.taken());

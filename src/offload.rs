@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How many threads may block at once; more work waits for one of them to end. A name server that
 /// never answers holds a thread for each lookup, also after its client has given up.
@@ -35,7 +35,7 @@ pub async fn offload<T: Send + 'static>(
         .spawn(run);
     started.map_err(|error| no_thread(operation, &address, error))?;
     let ended = result.await;
-    ended.map_err(|_| Error::because(operation, &address, Kind::Other, "the thread panicked"))
+    ended.map_err(|_| Error::because(operation, &address, ErrorKind::Other, "the thread panicked"))
 }
 
 /// The failure to start a thread for `operation` on `address`.
@@ -46,6 +46,6 @@ pub fn no_thread(
 ) -> Error {
     let cause = Error::new(operation, "", error).cause();
     let cause = format!("cannot start a thread: {cause}");
-    Error::because(operation, address, Kind::Other, cause)
+    Error::because(operation, address, ErrorKind::Other, cause)
         .with_hint("raise the limit of processes (ulimit -u, pids.max) or of memory (ulimit -v)")
 }

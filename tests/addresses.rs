@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use sok::address::{Purpose, SUN_PATH_MAX, UnixName};
-use sok::{Address, Family, Kind, Target};
+use sok::{Address, ErrorKind, Family, Target};
 
 /// Every address there is: the flow label is no part of one.
 fn any_address() -> impl Strategy<Value = Address> {
@@ -55,7 +55,7 @@ proptest! {
 fn a_host_is_a_visible_word() {
     for host in ["a b", "a\u{9b}", "a\u{202e}b"] {
         let error = Target::parse(format!("{host}:80")).unwrap_err();
-        assert_eq!(error.kind(), Kind::Usage, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         let cause = error.cause().to_string();
         assert!(cause.contains("white space or an invisible"), "{error}");
     }
@@ -173,7 +173,7 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
         (r"unix:a\x00b", "the path has a NUL byte"),
     ] {
         let error = Target::parse(written).unwrap_err();
-        assert_eq!(error.kind(), Kind::Usage, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         let told = error.to_string();
         assert!(
             told.contains(wrong),
@@ -206,7 +206,7 @@ fn a_port_alone_is_every_address_of_this_machine_to_listen_on_alone() {
         .collect();
     assert_eq!(listen, ["inet6:[::]:80", "inet:0.0.0.0:80"]);
     let error = target.resolve(Purpose::Connect).unwrap_err();
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(
         error
             .to_string()
@@ -243,6 +243,6 @@ fn an_ip_address_is_the_standard_librarys_and_back() {
     }
     let local: Address = "unix:@name".parse().unwrap();
     let refused = SocketAddr::try_from(local).unwrap_err();
-    assert_eq!(refused.kind(), Kind::Usage);
+    assert_eq!(refused.kind(), ErrorKind::Usage);
     assert_eq!(refused.address(), "unix:@name");
 }

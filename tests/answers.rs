@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use sok::Address;
 use sok::client::{ConnectPlan, connect};
-use sok::loops::{Answer, Framing, Limits, MemoryLimit, Reply, Rule, Stop, connection_loop};
+use sok::loops::{
+    Answer, Framing, Limits, MemoryLimit, MessageFormat, Reply, Stop, connection_loop,
+};
 use sok::net::{ListenOptions, Listener, Stream};
 use sok::service::Converse;
 use tokio::runtime::Builder;
@@ -45,11 +47,11 @@ impl Asking {
         let listener = Listener::bind(&word, &ListenOptions::default()).unwrap();
         let address = listener.local().clone();
         let (ask, questions) = mpsc::unbounded_channel();
-        let rule = Rule {
+        let format = MessageFormat {
             framing: Framing::Line,
-            ..Rule::default()
+            ..MessageFormat::default()
         };
-        let mut service = Converse::new(rule, Asks(ask));
+        let mut service = Converse::new(format, Asks(ask));
         service.memory = MemoryLimit::new(memory);
         let memory = service.memory.clone();
         let limits = Limits::default();

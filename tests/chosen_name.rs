@@ -72,7 +72,7 @@ families!(a_name_outlives_its_socket_where_the_facts_say_so, |place| {
     let listener = RawListener::bind(place);
     let address: Address = listener.address().parse().unwrap();
     drop(listener);
-    let facts = address.form().facts();
+    let facts = address.kind().facts();
     assert_eq!(is_left_behind(&address), facts.outlives_socket);
 });
 

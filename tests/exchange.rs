@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{Pid, gettid};
 use sok::client::{ConnectPlan, Counter, ExchangeOptions, connect, exchange};
 use sok::net::{ListenOptions, Listener, Stream};
-use sok::{Kind, Result};
+use sok::{ErrorKind, Result};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc as async_mpsc;
 
@@ -254,7 +254,7 @@ families!(an_exchange_that_timed_out_leaves_nothing_behind, |place| {
         };
         let mut begun = Begun::new(place, input, nowhere(), options).await;
         let ended = begun.exchanging.await.map_err(|error| error.kind());
-        assert_eq!(ended, Err(Kind::TimedOut));
+        assert_eq!(ended, Err(ErrorKind::TimedOut));
         begun.exchanging = Box::pin(async { Ok(()) });
         begun.assert_nothing_left().await;
     });
@@ -269,7 +269,7 @@ families!(
             drop(reader);
             begun.server.send_all(b"!").await.unwrap();
             let ended = begun.exchanging.await.map_err(|error| error.kind());
-            assert_eq!(ended, Err(Kind::OutputClosed));
+            assert_eq!(ended, Err(ErrorKind::OutputClosed));
             begun.exchanging = Box::pin(async { Ok(()) });
             begun.assert_nothing_left().await;
         });

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sok::loops::{Framing, Inbox, MemoryLimit, Rule};
+use sok::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 
 const LIMIT: usize = 40;
 
@@ -25,13 +25,13 @@ fn any_messages() -> impl Strategy<Value = (Framing, Vec<Vec<u8>>)> {
     })
 }
 
-fn framed(rule: Rule, message: &[u8]) -> Vec<u8> {
+fn framed(format: MessageFormat, message: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let write = |out: &mut Vec<u8>| {
         out.extend_from_slice(message);
         Some(())
     };
-    rule.enclose(&mut out, write).unwrap();
+    format.enclose(&mut out, write).unwrap();
     out
 }
 
@@ -47,18 +47,18 @@ fn pieces<'a>(mut stream: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     all
 }
 
-/// All the messages of `inbox` and `received`. As often as `stops` says so it keeps the rest, and
+/// All the messages of `decoder` and `received`. As often as `stops` says so it keeps the rest, and
 /// takes the messages out of that.
 fn take_all(
-    inbox: &mut Inbox,
+    decoder: &mut MessageDecoder,
     mut received: &[u8],
     stops: &mut impl Iterator<Item = bool>,
     got: &mut Vec<Vec<u8>>,
 ) -> std::io::Result<()> {
-    while let Some(message) = inbox.next_message(&mut received)? {
+    while let Some(message) = decoder.next_message(&mut received)? {
         got.push(message.to_vec());
         if stops.next() == Some(true) {
-            inbox.keep(&mut received)?;
+            decoder.keep(&mut received)?;
         }
     }
     assert!(received.is_empty());
@@ -73,8 +73,8 @@ proptest! {
         sizes in vec(1..60_usize, 0..60),
         stops in vec(any::<bool>(), 80),
     ) {
-        let rule = Rule { framing, max_message: LIMIT };
-        let frames: Vec<Vec<u8>> = messages.iter().map(|message| framed(rule, message)).collect();
+        let format = MessageFormat { framing, max_message: LIMIT };
+        let frames: Vec<Vec<u8>> = messages.iter().map(|message| framed(format, message)).collect();
         // The peer may end anywhere.
         let mut stream = frames.concat();
         stream.truncate(end.index(stream.len() + 1));
@@ -84,18 +84,18 @@ proptest! {
             whole += 1;
         }
         let memory = MemoryLimit::default();
-        let mut inbox = Inbox::new(rule, memory.clone());
+        let mut decoder = MessageDecoder::new(format, memory.clone());
         let (mut got, mut stops) = (Vec::new(), stops.into_iter());
         for piece in pieces(&stream, &sizes) {
-            take_all(&mut inbox, piece, &mut stops, &mut got).unwrap();
+            take_all(&mut decoder, piece, &mut stops, &mut got).unwrap();
         }
         prop_assert_eq!(&got[..], &messages[..whole]);
-        prop_assert_eq!(inbox.finish().is_ok(), length == stream.len());
+        prop_assert_eq!(decoder.finish().is_ok(), length == stream.len());
         prop_assert_eq!(memory.taken() == 0, length == stream.len());
-        let header = stream[length..].len() - inbox.unfinished().len();
+        let header = stream[length..].len() - decoder.unfinished().len();
         let header_max = if framing == Framing::Length { 4 } else { 0 };
         prop_assert!(header <= header_max);
-        drop(inbox);
+        drop(decoder);
         prop_assert_eq!(memory.taken(), 0);
     }
 
@@ -105,15 +105,15 @@ proptest! {
         beyond in 1..100_usize,
         sizes in vec(1..60_usize, 0..60),
     ) {
-        let rule = Rule { framing, max_message: LIMIT };
-        let mut stream: Vec<u8> = messages.iter().flat_map(|message| framed(rule, message)).collect();
-        stream.extend(framed(rule, &vec![b'x'; LIMIT + beyond]));
+        let format = MessageFormat { framing, max_message: LIMIT };
+        let mut stream: Vec<u8> = messages.iter().flat_map(|message| framed(format, message)).collect();
+        stream.extend(framed(format, &vec![b'x'; LIMIT + beyond]));
         let memory = MemoryLimit::default();
-        let mut inbox = Inbox::new(rule, memory.clone());
+        let mut decoder = MessageDecoder::new(format, memory.clone());
         let mut got = Vec::new();
         let ended = pieces(&stream, &sizes)
             .into_iter()
-            .try_for_each(|piece| take_all(&mut inbox, piece, &mut std::iter::empty(), &mut got));
+            .try_for_each(|piece| take_all(&mut decoder, piece, &mut std::iter::empty(), &mut got));
         prop_assert_eq!(ended.map_err(|error| error.kind()), Err(std::io::ErrorKind::InvalidData));
         prop_assert_eq!(got, messages);
         // No more of it is kept than a message may have.
@@ -127,13 +127,13 @@ proptest! {
         sizes in vec(1..60_usize, 0..60),
     ) {
         let memory = MemoryLimit::default();
-        let mut inbox = Inbox::new(Rule { framing, max_message: LIMIT }, memory.clone());
+        let mut decoder = MessageDecoder::new(MessageFormat { framing, max_message: LIMIT }, memory.clone());
         for mut piece in pieces(&stream, &sizes) {
-            while let Ok(Some(message)) = inbox.next_message(&mut piece) {
+            while let Ok(Some(message)) = decoder.next_message(&mut piece) {
                 prop_assert!(framing == Framing::Chunk || message.len() <= LIMIT);
             }
             prop_assert!(memory.taken() <= LIMIT + 60, "{}", memory.taken());
         }
-        let _ = (inbox.finish(), inbox.unfinished());
+        let _ = (decoder.finish(), decoder.unfinished());
     }
 }

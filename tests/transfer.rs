@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sok::net::Stream;
-use sok::transfer::{Engine, Fault, Options, Passed, transfer};
+use sok::transfer::{Engine, Passed, TransferFault, TransferOptions, transfer};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{assert_same, noise};
@@ -15,11 +15,11 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn options(engine: Engine, idle: Option<Duration>) -> Options<'static> {
-    Options {
+fn options(engine: Engine, idle: Option<Duration>) -> TransferOptions<'static> {
+    TransferOptions {
         engine,
         idle,
-        ..Options::default()
+        ..TransferOptions::default()
     }
 }
 
@@ -202,6 +202,6 @@ fn nothing_passing_for_the_idle_time_ends_a_transfer() {
         let (far, _server) = Stream::pair().unwrap();
         let limit = Duration::from_millis(20);
         let ended = transfer(&near, &far, options(Engine::Adaptive, Some(limit)), |_| {}).await;
-        assert!(matches!(ended, Err(Fault::Idle(_))), "{ended:?}");
+        assert!(matches!(ended, Err(TransferFault::Idle(_))), "{ended:?}");
     });
 }

@@ -1,6 +1,6 @@
 //! What a person must know of each family: plain data, which `sok tour` checks against the kernel.
 
-use super::{Family, Form};
+use super::{AddressKind, Family};
 
 /// In what the sockets of one family differ from those of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Family {
     }
 }
 
-impl Form {
+impl AddressKind {
     /// In what the names of this form differ from those of the others.
     #[must_use]
     pub const fn facts(self) -> &'static NameFacts {

@@ -2,7 +2,7 @@
 
 mod facts;
 mod family;
-mod form;
+mod kind;
 mod parts;
 mod target;
 mod unix;
@@ -15,11 +15,11 @@ use std::str::FromStr;
 
 pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
-pub use self::form::{Feature, Form};
-pub use self::parts::Parts;
+pub use self::kind::{AddressKind, Feature};
+pub use self::parts::AddressParts;
 pub use self::target::{Purpose, Target};
 pub use self::unix::{NameError, SUN_PATH_MAX, UnixName};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// A resolved address of any family, as `bind(2)` and `connect(2)` take it.
 ///
@@ -55,15 +55,15 @@ impl Address {
         }
     }
 
-    /// The form of its name.
+    /// The kind of address that it is.
     #[must_use]
-    pub const fn form(&self) -> Form {
+    pub const fn kind(&self) -> AddressKind {
         match self {
-            Self::Inet(_) => Form::Inet,
-            Self::Inet6(_) => Form::Inet6,
-            Self::Unix(UnixName::Path(_)) => Form::UnixPath,
+            Self::Inet(_) => AddressKind::Inet,
+            Self::Inet6(_) => AddressKind::Inet6,
+            Self::Unix(UnixName::Path(_)) => AddressKind::UnixPath,
             // The kernel chooses an abstract name where there is none.
-            Self::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => Form::UnixAbstract,
+            Self::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => AddressKind::UnixAbstract,
         }
     }
 
@@ -153,7 +153,7 @@ impl TryFrom<Address> for SocketAddr {
     /// The address as the standard library has it.
     ///
     /// # Errors
-    /// [`Kind::Usage`] for an address that is not of IP.
+    /// [`ErrorKind::Usage`] for an address that is not of IP.
     fn try_from(address: Address) -> Result<Self, Error> {
         match address {
             Address::Inet(v4) => Ok(v4.into()),
@@ -161,7 +161,7 @@ impl TryFrom<Address> for SocketAddr {
             Address::Unix(_) => Err(Error::because(
                 "address",
                 address,
-                Kind::Usage,
+                ErrorKind::Usage,
                 "it has no IP address",
             )),
         }
@@ -192,7 +192,7 @@ impl FromStr for Address {
             target @ (Target::Host { .. } | Target::AnyHost { .. }) => Err(Error::because(
                 "address",
                 target,
-                Kind::Usage,
+                ErrorKind::Usage,
                 "this is a name to be resolved, not an address",
             )),
         }

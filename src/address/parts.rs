@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::word::port_number;
 use super::{Address, Family, Target, UnixName};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The parts of an address, as options give them: a family, and a path or a host and a port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parts {
+pub struct AddressParts {
     /// The family; without one, the host or the path says it.
     pub family: Option<Family>,
     /// The socket file, byte by byte; `@NAME` is an abstract name.
@@ -21,11 +21,11 @@ pub struct Parts {
     pub port: Option<String>,
 }
 
-impl Parts {
+impl AddressParts {
     /// The target that the parts mean.
     ///
     /// # Errors
-    /// [`Kind::Usage`] if one is missing, or is not for the family.
+    /// [`ErrorKind::Usage`] if one is missing, or is not for the family.
     pub fn target(&self) -> Result<Target> {
         let Self {
             family,
@@ -79,5 +79,5 @@ impl Parts {
 }
 
 fn usage(shown: &dyn Display, cause: &str) -> Error {
-    Error::because("address", shown, Kind::Usage, cause)
+    Error::because("address", shown, ErrorKind::Usage, cause)
 }

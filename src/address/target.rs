@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
 use super::{Address, Family};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// An address as a person types it: a literal address, or a name that has yet to be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ impl Target {
     /// A name is looked up by `getaddrinfo(3)`, which may block; all else costs nothing.
     ///
     /// # Errors
-    /// [`Kind::Unresolved`] if the name has no address in the family wanted, [`Kind::Usage`] for
+    /// [`ErrorKind::Unresolved`] if the name has no address in the family wanted, [`ErrorKind::Usage`] for
     /// a connection to an empty host.
     pub fn resolve(&self, purpose: Purpose) -> Result<Vec<Address>> {
         match self {
@@ -55,7 +55,7 @@ impl Target {
                 ]),
                 Purpose::Connect => {
                     Err(
-                        Error::because("resolve", self, Kind::Usage, "the host is empty")
+                        Error::because("resolve", self, ErrorKind::Usage, "the host is empty")
                             .with_hint(format!("name the host, such as localhost:{port}")),
                     )
                 }
@@ -67,7 +67,7 @@ impl Target {
     /// Refuses to connect where no server can be: to port 0, and to `@`.
     ///
     /// # Errors
-    /// [`Kind::Usage`].
+    /// [`ErrorKind::Usage`].
     pub fn refuse_indefinite(&self) -> Result<()> {
         let (is_definite, what) = match self {
             Self::Address(address) => match address.as_ip() {
@@ -84,7 +84,7 @@ impl Target {
             _ => "no server has the name @, which lets the kernel choose one",
         };
         Err(
-            Error::because("connect", self, Kind::Usage, cause).with_hint(format!(
+            Error::because("connect", self, ErrorKind::Usage, cause).with_hint(format!(
                 "give the {what} that the server says it listens on"
             )),
         )
@@ -108,7 +108,7 @@ impl Target {
     fn look_up(&self, family: Option<Family>, host: &str, port: u16) -> Result<Vec<Address>> {
         let unresolved = |source: io::Error| {
             Error::new("resolve", self, source)
-                .with_kind(Kind::Unresolved)
+                .with_kind(ErrorKind::Unresolved)
                 .with_hint("check the name, or give the address in numbers")
         };
         let mut all: Vec<Address> = Vec::new();

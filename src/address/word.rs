@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::target::Target;
 use super::unix::write_escaped;
 use super::{Address, Family, UnixName};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::escape::{is_part_of_word, is_visible};
 
 /// The prefix for either network family, by what the name resolves to.
@@ -19,28 +19,28 @@ impl Target {
     /// Reads an address word, which need not be UTF-8.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: it names what is wrong, and what is known.
+    /// [`ErrorKind::Usage`]: it names what is wrong, and what is known.
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Self> {
         let text = text.as_ref().as_bytes();
         read(text).map_err(|cause| {
             let mut shown = String::new();
             // A String takes whatever is written to it.
             let _ = write_escaped(text, is_visible, &mut shown);
-            Error::because("address", format!("\"{shown}\""), Kind::Usage, cause)
+            Error::because("address", format!("\"{shown}\""), ErrorKind::Usage, cause)
         })
     }
 
     /// A target of `family` from its parts, as `--host` and `--port` give them.
     ///
     /// # Errors
-    /// [`Kind::Usage`], as [`Target::parse`].
+    /// [`ErrorKind::Usage`], as [`Target::parse`].
     pub fn network(family: Option<Family>, host: &str, port: u16) -> Result<Self> {
         host_and_port(family, host, port).map_err(|cause| {
             let prefix = family.map_or(EITHER, Family::name);
             Error::because(
                 "address",
                 format!("{prefix}:{host}:{port}"),
-                Kind::Usage,
+                ErrorKind::Usage,
                 cause,
             )
         })

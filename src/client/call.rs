@@ -7,7 +7,7 @@ use std::pin::pin;
 use crate::address::Address;
 use crate::client::{Counter, output_error};
 use crate::error::{Error, Result};
-use crate::loops::{Inbox, MemoryLimit, Rule};
+use crate::loops::{MemoryLimit, MessageDecoder, MessageFormat};
 use crate::net::Stream;
 
 /// What one receive takes at first: most replies are short, and to touch new memory is most of
@@ -42,9 +42,9 @@ pub struct Request {
 
 /// One call: the frame of its messages, and where the reply begins and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct CallOptions {
     /// How messages are framed, both ways.
-    pub rule: Rule,
+    pub format: MessageFormat,
     /// How many messages the peer sends before it takes a request: they are no part of the reply.
     pub greeting: u64,
     /// Where the reply ends.
@@ -60,20 +60,20 @@ pub struct Call {
 /// are not written. The `counter` counts all that pass, frames and greeting too.
 ///
 /// # Errors
-/// [`Kind::Broken`](crate::Kind::Broken) if the peer ends or resets before the reply is complete: what has come of it
+/// [`ErrorKind::Broken`](crate::ErrorKind::Broken) if the peer ends or resets before the reply is complete: what has come of it
 /// is written all the same.
 pub async fn call(
     stream: &Stream,
     address: &Address,
     request: Request,
-    call: Call,
+    call: CallOptions,
     output: &mut impl Write,
     counter: &Counter,
 ) -> Result<usize> {
     let broken = |operation, source| Error::new(operation, address, source);
     let framed = match request.bare {
         true => request.message,
-        false => frame(&request.message, call.rule).map_err(|error| broken("send", error))?,
+        false => frame(&request.message, call.format).map_err(|error| broken("send", error))?,
     };
     let mut sending = pin!(async {
         let mut unsent = &framed[..];
@@ -150,11 +150,11 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
 }
 
 /// The message in its frame; a line that has its newline gets no second one.
-fn frame(message: &[u8], rule: Rule) -> io::Result<Vec<u8>> {
-    let delimiter = rule.framing.delimiter();
+fn frame(message: &[u8], format: MessageFormat) -> io::Result<Vec<u8>> {
+    let delimiter = format.framing.delimiter();
     let bare = message.strip_suffix(delimiter).unwrap_or(message);
     let mut framed = Vec::with_capacity(bare.len() + 4);
-    rule.enclose(&mut framed, |out| {
+    format.enclose(&mut framed, |out| {
         out.extend_from_slice(bare);
         Some(())
     })?;
@@ -168,22 +168,22 @@ enum TakeError {
 
 /// Writes what belongs to the reply, and knows when it is complete.
 struct ReplyReader {
-    rule: Rule,
+    format: MessageFormat,
     /// The messages that are still to come before the reply.
     greeting: u64,
     until: Until,
-    inbox: Inbox,
+    decoder: MessageDecoder,
     /// What came after its end.
     surplus: usize,
 }
 
 impl ReplyReader {
-    fn new(call: Call) -> Self {
+    fn new(call: CallOptions) -> Self {
         Self {
-            rule: call.rule,
+            format: call.format,
             greeting: call.greeting,
             until: call.until,
-            inbox: Inbox::new(call.rule, MemoryLimit::new(usize::MAX)),
+            decoder: MessageDecoder::new(call.format, MemoryLimit::new(usize::MAX)),
             surplus: 0,
         }
     }
@@ -199,7 +199,7 @@ impl ReplyReader {
         }
         let mut received = bytes;
         while self.greeting > 0 {
-            let message = self.inbox.next_message(&mut received);
+            let message = self.decoder.next_message(&mut received);
             match message.map_err(TakeError::Reply)? {
                 Some(_) => self.greeting -= 1,
                 None => return Ok(false),
@@ -237,10 +237,10 @@ impl ReplyReader {
                 // Written at once: whoever reads a line gets it whole.
                 let mut whole = Vec::new();
                 let taken = loop {
-                    match self.inbox.next_message(&mut received) {
+                    match self.decoder.next_message(&mut received) {
                         Ok(Some(message)) => {
                             whole.extend_from_slice(message);
-                            whole.extend_from_slice(self.rule.framing.delimiter());
+                            whole.extend_from_slice(self.format.framing.delimiter());
                             if until.ends_with(message) {
                                 self.surplus = received.len();
                                 break Ok(true);
@@ -262,9 +262,9 @@ impl ReplyReader {
             _ if self.greeting > 0 => "before its greeting was complete".to_owned(),
             Until::End => return Ok(Ok(())),
             Until::Bytes(left) => format!("{left} bytes before the reply was complete"),
-            Until::Messages(_) | Until::OneOf(_) if !self.inbox.unfinished().is_empty() => {
+            Until::Messages(_) | Until::OneOf(_) if !self.decoder.unfinished().is_empty() => {
                 output
-                    .write_all(self.inbox.unfinished())
+                    .write_all(self.decoder.unfinished())
                     .map_err(output_error)?;
                 "in the middle of the reply".to_owned()
             }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failures::Failures;
 use super::race::race;
 use crate::address::{Address, Purpose, Target};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, reaches};
 use crate::offload::offload;
 
@@ -44,7 +44,7 @@ pub(super) async fn try_once(
         addresses.retain(|address| address.family() == own.family());
         if addresses.is_empty() {
             let cause = format!("it has no address of the family of {own}");
-            return Err(Error::because("connect", target, Kind::Usage, cause).into());
+            return Err(Error::because("connect", target, ErrorKind::Usage, cause).into());
         }
     }
     // One of several is enough: the next round could take another one of them, and loop.
@@ -52,7 +52,7 @@ pub(super) async fn try_once(
         && addresses.iter().any(|address| reaches(own, address, false))
     {
         let cause = format!("it would connect to itself, as {target} is {own}");
-        return Err(Error::because("connect", target, Kind::Usage, cause)
+        return Err(Error::because("connect", target, ErrorKind::Usage, cause)
             .with_hint("give the name of another server, or check what this one stands for")
             .into());
     }
@@ -79,7 +79,12 @@ pub async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<A
             Ok(looked_up) => looked_up?,
             Err(_) => {
                 let cause = "no name server answered within the time limit";
-                Err(Error::because("resolve", target, Kind::TimedOut, cause))
+                Err(Error::because(
+                    "resolve",
+                    target,
+                    ErrorKind::TimedOut,
+                    cause,
+                ))
             }
         },
     }

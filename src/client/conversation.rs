@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::shown::Shown;
 use crate::address::Address;
 use crate::client::{Counter, QUIET, output_error};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::net::Stream;
 use crate::offload::no_thread;
 
@@ -25,7 +25,7 @@ const RECEIVE: usize = 64 * 1024;
 const REPLY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the lines of a conversation come from.
-pub trait Lines: Send + 'static {
+pub trait LineSource: Send + 'static {
     /// The next line without its newline, or `None` at the end.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ pub trait Lines: Send + 'static {
 const ENDED: &str = "the server ended with lines unsent";
 
 fn unread(error: io::Error) -> Error {
-    Error::new("read", "standard input", error).with_kind(Kind::Other)
+    Error::new("read", "standard input", error).with_kind(ErrorKind::Other)
 }
 
 /// What a conversation does not let pass.
@@ -68,13 +68,13 @@ impl Conversation {
     /// moment, to know whether one is left.
     ///
     /// # Errors
-    /// [`Kind::Broken`] if the peer resets or leaves with a line unsent, [`Kind::OutputClosed`],
+    /// [`ErrorKind::Broken`] if the peer resets or leaves with a line unsent, [`ErrorKind::OutputClosed`],
     /// and what `lines` reports.
     pub async fn hold(
         self,
         stream: &Stream,
         address: &Address,
-        lines: impl Lines,
+        lines: impl LineSource,
         output: &mut impl Write,
         counter: &Counter,
     ) -> Result<()> {
@@ -116,7 +116,7 @@ impl Conversation {
                         return match timeout(QUIET, typed.recv()).await {
                             Ok(None) | Err(_) => Ok(()),
                             Ok(Some(Ok(_))) => {
-                                Err(Error::because("send", address, Kind::Broken, ENDED))
+                                Err(Error::because("send", address, ErrorKind::Broken, ENDED))
                             }
                             Ok(Some(Err(error))) => Err(unread(error)),
                         };
@@ -161,7 +161,7 @@ impl Conversation {
     /// Reads lines on a thread of its own, one for each request; the last channel end is the end.
     fn read_lines(
         self,
-        mut lines: impl Lines,
+        mut lines: impl LineSource,
     ) -> Result<(
         async_mpsc::UnboundedReceiver<io::Result<String>>,
         mpsc::Sender<()>,
@@ -190,7 +190,7 @@ impl Conversation {
         Ok((typed, next))
     }
 
-    fn allowed_line(&self, lines: &mut impl Lines) -> io::Result<Option<String>> {
+    fn allowed_line(&self, lines: &mut impl LineSource) -> io::Result<Option<String>> {
         while let Some(line) = lines.next_line()? {
             match self
                 .forbidden

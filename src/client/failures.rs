@@ -5,7 +5,7 @@ use std::fmt;
 use nix::Error as E;
 
 use crate::address::Target;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// One failure or several: a name may have several addresses, and each of them fails on its own.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Failures {
     pub(super) fn of(target: &Target, each: Vec<Error>) -> Self {
         if each.is_empty() {
             let cause = "the name has no address";
-            return Error::because("resolve", target, Kind::Unresolved, cause).into();
+            return Error::because("resolve", target, ErrorKind::Unresolved, cause).into();
         }
         Self(each)
     }
@@ -42,15 +42,19 @@ impl Failures {
     /// Whether no server is left at any address, as far as this machine can tell: an address that it
     /// cannot reach says nothing of the others.
     pub(super) fn nobody_is_left(&self) -> bool {
-        let is_gone = |error: &Error| matches!(error.kind(), Kind::NobodyThere | Kind::Unresolved);
-        let says_nothing = |error: &Error| matches!(error.kind(), Kind::Other | Kind::Usage);
+        let is_gone =
+            |error: &Error| matches!(error.kind(), ErrorKind::NoServer | ErrorKind::Unresolved);
+        let says_nothing =
+            |error: &Error| matches!(error.kind(), ErrorKind::Other | ErrorKind::Usage);
         let mut each = self.0.iter();
         self.0.iter().any(is_gone) && each.all(|error| is_gone(error) || says_nothing(error))
     }
 
     /// Whether the name did not resolve.
     pub(super) fn is_unresolved(&self) -> bool {
-        self.0.iter().all(|error| error.kind() == Kind::Unresolved)
+        self.0
+            .iter()
+            .all(|error| error.kind() == ErrorKind::Unresolved)
     }
 
     /// One failure as it is, several as one that names each.
@@ -64,7 +68,7 @@ impl Failures {
             .map(|error| format!("{}: {}", error.address(), error.cause()))
             .collect();
         // An address that this machine cannot reach must not hide that nobody listens on the other.
-        let nobody_there = |error: &&Error| error.kind() == Kind::NobodyThere;
+        let nobody_there = |error: &&Error| error.kind() == ErrorKind::NoServer;
         let told = self.0.iter().find(nobody_there).unwrap_or(&self.0[0]);
         let combined = Error::because("connect", target, told.kind(), each.join(", "));
         match told.hint() {
@@ -79,14 +83,14 @@ impl Failures {
 fn may_pass(error: &Error) -> bool {
     match error.kind() {
         // No such file, a stale one, or refused: the server may start.
-        Kind::NobodyThere
+        ErrorKind::NoServer
         // No answer, or a full backlog: the host may be starting, or the server busy.
-        | Kind::TimedOut
+        | ErrorKind::TimedOut
         // Reset while connecting: a server that ends, or a proxy whose server is not there yet.
-        | Kind::Broken
+        | ErrorKind::Broken
         // The host may be known to the name server later, as containers are.
-        | Kind::Unresolved => true,
-        Kind::Other => matches!(
+        | ErrorKind::Unresolved => true,
+        ErrorKind::Other => matches!(
             error.os_error().map(E::from_raw),
             Some(
                 // No route, or the link is down: the network may come up.
@@ -103,12 +107,12 @@ fn may_pass(error: &Error) -> bool {
                 | E::ENOMEM
             )
         ),
-        Kind::Usage
-        | Kind::Denied
-        | Kind::InUse
-        | Kind::OutputClosed
-        | Kind::CannotRun
-        | Kind::NoProgram => false,
+        ErrorKind::Usage
+        | ErrorKind::Denied
+        | ErrorKind::InUse
+        | ErrorKind::OutputClosed
+        | ErrorKind::CannotRun
+        | ErrorKind::NoProgram => false,
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
             assert!(!Failures::from(failure(errno)).may_pass(), "{errno}");
         }
         assert!(Failures::of(&target, Vec::new()).may_pass());
-        let usage = Error::because("connect", &target, Kind::Usage, "cannot be meant");
+        let usage = Error::because("connect", &target, ErrorKind::Usage, "cannot be meant");
         assert!(!Failures::from(usage).may_pass());
     }
 }

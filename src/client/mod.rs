@@ -15,17 +15,17 @@ mod waiting;
 
 use std::time::Duration;
 
-pub use self::call::{Call, Request, Until, call};
+pub use self::call::{CallOptions, Request, Until, call};
 pub use self::connect::ConnectPlan;
 pub use self::connect::resolve;
-pub use self::conversation::{Conversation, Lines};
+pub use self::conversation::{Conversation, LineSource};
 pub use self::counter::Counter;
 pub use self::exchange::{ExchangeOptions, exchange};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::shown::fuzz as fuzz_shown;
 pub use self::wait::{WaitPlan, wait};
-pub use self::waiting::{Waiting, connect};
-use crate::error::{Error, Kind};
+pub use self::waiting::{WaitQueue, connect};
+use crate::error::{Error, ErrorKind};
 
 /// For how long an input says nothing that is not about to say more. When the peer has ended, what
 /// comes without such a pause is still sent, and it alone.
@@ -36,8 +36,8 @@ pub fn output_error(source: std::io::Error) -> Error {
     let closed = source.kind() == std::io::ErrorKind::BrokenPipe;
     let error = Error::new("write", "standard output", source);
     error.with_kind(if closed {
-        Kind::OutputClosed
+        ErrorKind::OutputClosed
     } else {
-        Kind::Other
+        ErrorKind::Other
     })
 }

@@ -54,7 +54,7 @@ impl Retry {
 #[derive(Debug)]
 struct Changes {
     path: PathBuf,
-    inotify: AsyncFd<Watch>,
+    inotify: AsyncFd<FileWatch>,
     /// Each directory that there is, and the name in it that leads to the file.
     watched: Vec<(WatchDescriptor, OsString)>,
     /// Whether the file's own directory is among them.
@@ -141,9 +141,9 @@ impl Changes {
 
 /// An inotify descriptor as the runtime takes it.
 #[derive(Debug)]
-struct Watch(Inotify);
+struct FileWatch(Inotify);
 
-impl AsRawFd for Watch {
+impl AsRawFd for FileWatch {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
     }
@@ -151,8 +151,8 @@ impl AsRawFd for Watch {
 
 /// Registers the watch with the runtime; see `registered` of the sockets for the deprecation.
 #[allow(deprecated)]
-fn registered(inotify: Inotify) -> Option<AsyncFd<Watch>> {
-    AsyncFd::new(Watch(inotify)).ok()
+fn registered(inotify: Inotify) -> Option<AsyncFd<FileWatch>> {
+    AsyncFd::new(FileWatch(inotify)).ok()
 }
 
 #[cfg(test)]

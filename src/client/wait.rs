@@ -10,7 +10,7 @@ use tracing::info;
 use super::connect::{ConnectPlan, try_once};
 use super::retry::Retry;
 use crate::address::Target;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The least that one try may take, whatever the interval.
 const TRY_MIN: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ impl Default for WaitPlan {
 /// address that a name stands for, and a name that does not resolve.
 ///
 /// # Errors
-/// [`Kind::TimedOut`] with the last reason of each target that is late, or what will never be.
+/// [`ErrorKind::TimedOut`] with the last reason of each target that is late, or what will never be.
 pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
     let deadline = plan.timeout.map(|limit| Instant::now() + limit);
     let mut all = JoinSet::new();
@@ -63,7 +63,7 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
         match ended.unwrap_or_else(|error| Err(Error::new("wait for", "a target", error))) {
             Ok(()) if plan.any => return Ok(()),
             Ok(()) => {}
-            Err(error) if error.kind() == Kind::TimedOut => late.push(error),
+            Err(error) if error.kind() == ErrorKind::TimedOut => late.push(error),
             Err(error) if plan.any => never.push(error),
             Err(error) => return Err(error),
         }
@@ -80,7 +80,12 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
             let names: Vec<&str> = late.iter().map(Error::address).collect();
             let causes: Vec<String> = late.iter().map(Error::cause).collect();
             let (names, causes) = (names.join(" "), causes.join(", "));
-            Err(Error::because("wait for", names, Kind::TimedOut, causes))
+            Err(Error::because(
+                "wait for",
+                names,
+                ErrorKind::TimedOut,
+                causes,
+            ))
         }
     }
 }
@@ -134,7 +139,12 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
                 "not {what} within {}, at last: {last}",
                 format_duration(limit)
             );
-            Err(Error::because("wait for", target, Kind::TimedOut, cause))
+            Err(Error::because(
+                "wait for",
+                target,
+                ErrorKind::TimedOut,
+                cause,
+            ))
         }
     }
 }

@@ -25,7 +25,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Why each address failed. What may pass (nobody is there yet, no answer, a full backlog, a name that
 /// does not resolve yet, no route, no descriptor left) is told only after `retry_for`.
 pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
-    Waiting::default().connect(target, plan).await
+    WaitQueue::default().connect(target, plan).await
 }
 
 /// Whether a try was cut short by the `end`: it says less than the one before.
@@ -38,13 +38,13 @@ fn is_cut(began: Instant, end: Instant) -> bool {
 /// all connect. Clones share the waiting.
 ///
 /// ```
-/// use sok::client::{ConnectPlan, Waiting};
+/// use sok::client::{ConnectPlan, WaitQueue};
 /// use sok::net::{ListenOptions, Listener};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let target = listener.local().clone().into();
-/// let waiting = Waiting::default();
+/// let waiting = WaitQueue::default();
 /// let (stream, _) = waiting.connect(&target, &ConnectPlan::default()).await?;
 /// # drop(stream);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -52,7 +52,7 @@ fn is_cut(began: Instant, end: Instant) -> bool {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Waiting(Arc<Mutex<Weak<Queue>>>);
+pub struct WaitQueue(Arc<Mutex<Weak<Queue>>>);
 
 /// Those who wait now; it goes with the last of them.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ struct Queue {
     over: SetOnce<()>,
 }
 
-impl Waiting {
+impl WaitQueue {
     /// Connects as [`connect`](super::connect()) does, and waits with the others where `plan` allows
     /// it. All of them have the same `target`.
     ///

@@ -30,7 +30,7 @@ pub enum Reply {
 ///
 /// ```
 /// use sok::client::{ConnectPlan, connect};
-/// use sok::loops::{Answer, Framing, Limits, Reply, Rule, Stop, connection_loop};
+/// use sok::loops::{Answer, Framing, Limits, MessageFormat, Reply, Stop, connection_loop};
 /// use sok::net::{ListenOptions, Listener};
 /// use sok::service::Converse;
 /// use tokio::sync::{mpsc, oneshot};
@@ -61,7 +61,7 @@ pub enum Reply {
 /// });
 /// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let server = listener.local().clone();
-/// let lines = Rule { framing: Framing::Line, ..Rule::default() };
+/// let lines = MessageFormat { framing: Framing::Line, ..MessageFormat::default() };
 /// let service = Converse::new(lines, Stock(ask));
 /// tokio::spawn(connection_loop(vec![listener], service, Limits::default(), Stop::new()));
 ///

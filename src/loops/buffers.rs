@@ -6,7 +6,7 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 
-use super::framing::Inbox;
+use super::framing::MessageDecoder;
 
 /// What one receive takes at most, and what is answered before it is sent.
 const SCRATCH: usize = 64 * 1024;
@@ -46,12 +46,12 @@ impl Work {
     }
 
     /// Leaves the buffers of the thread to others and goes on in buffers of the connection, which grow
-    /// with what is put into them. What is left is kept in `inbox`.
+    /// with what is put into them. What is left is kept in `decoder`.
     ///
     /// # Errors
     /// Where the memory cannot be had.
-    pub(super) fn part(self: &mut Box<Self>, inbox: &mut Inbox) -> io::Result<()> {
-        self.received.keep_in(inbox)?;
+    pub(super) fn part(self: &mut Box<Self>, decoder: &mut MessageDecoder) -> io::Result<()> {
+        self.received.keep_in(decoder)?;
         mem::take(self).leave();
         Ok(())
     }
@@ -96,12 +96,12 @@ impl Received {
         self.rest = 0..count;
     }
 
-    /// The next whole message of what `inbox` kept and what was received. If there is none,
-    /// `inbox` keeps all that is left, or [`done`](Work::done) says why it cannot.
+    /// The next whole message of what `decoder` kept and what was received. If there is none,
+    /// `decoder` keeps all that is left, or [`done`](Work::done) says why it cannot.
     #[inline]
-    pub(super) fn decode<'a>(&'a mut self, inbox: &'a mut Inbox) -> Option<&'a [u8]> {
+    pub(super) fn decode<'a>(&'a mut self, decoder: &'a mut MessageDecoder) -> Option<&'a [u8]> {
         let mut rest = &self.bytes[self.rest.clone()];
-        match inbox.next_message(&mut rest) {
+        match decoder.next_message(&mut rest) {
             Ok(message) => {
                 self.rest.start = self.rest.end - rest.len();
                 message
@@ -113,8 +113,8 @@ impl Received {
         }
     }
 
-    /// Has `inbox` keep all that is left.
-    fn keep_in(&mut self, inbox: &mut Inbox) -> io::Result<()> {
-        inbox.keep(&mut &self.bytes[mem::take(&mut self.rest)])
+    /// Has `decoder` keep all that is left.
+    fn keep_in(&mut self, decoder: &mut MessageDecoder) -> io::Result<()> {
+        decoder.keep(&mut &self.bytes[mem::take(&mut self.rest)])
     }
 }

@@ -6,10 +6,10 @@ use std::task::Poll;
 
 use super::answer::{Answer, Reply};
 use super::buffers::{ANSWER_ROOM, Work};
-use super::framing::{Inbox, Rule};
+use super::framing::{MessageDecoder, MessageFormat};
 use super::service::Connection;
 use crate::error::{Error, Result};
-use crate::memory::{Kept, MemoryLimit};
+use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::Stream;
 
 /// Receives messages, sends the answer to each, and ends when the peer ends.
@@ -19,13 +19,13 @@ use crate::net::Stream;
 /// `memory`. While it is idle it holds no buffer: all connections of a thread share two.
 ///
 /// # Errors
-/// [`Broken`](crate::Kind::Broken) if the peer resets the connection, or ends in the middle of a message;
-/// [`Other`](crate::Kind::Other) for a message above the bound, and where there is no memory to keep one. The
+/// [`Broken`](crate::ErrorKind::Broken) if the peer resets the connection, or ends in the middle of a message;
+/// [`Other`](crate::ErrorKind::Other) for a message above the bound, and where there is no memory to keep one. The
 /// peer then sees a reset, where its family has one.
 pub async fn communication_loop(
     stream: Stream,
     connection: &Connection,
-    rule: Rule,
+    format: MessageFormat,
     memory: &MemoryLimit,
     answer: &impl Answer,
 ) -> Result<()> {
@@ -33,10 +33,10 @@ pub async fn communication_loop(
     let mut exchange = Exchange {
         stream: &stream,
         connection,
-        inbox: Inbox::new(rule, memory.clone()),
-        unsent: Kept::new(memory.clone()),
+        decoder: MessageDecoder::new(format, memory.clone()),
+        unsent: KeptBytes::new(memory.clone()),
     };
-    match converse(&mut exchange, rule, answer).await {
+    match converse(&mut exchange, format, answer).await {
         Ok(()) => {
             stream.done();
             Ok(())
@@ -48,15 +48,15 @@ pub async fn communication_loop(
 /// The loop itself.
 async fn converse<A: Answer>(
     exchange: &mut Exchange<'_>,
-    rule: Rule,
+    format: MessageFormat,
     answer: &A,
-) -> std::result::Result<(), Fault> {
+) -> std::result::Result<(), SocketFault> {
     // Receive: what comes at once may be several messages, or a part of one.
     while let Some(mut work) = exchange.receive(A::WAITS).await? {
         // Decode: one whole message after another.
-        while let Some(message) = work.received.decode(&mut exchange.inbox) {
+        while let Some(message) = work.received.decode(&mut exchange.decoder) {
             // Answer: in a frame like that of the message.
-            reply_to(message, answer, rule, &mut work.replies).await?;
+            reply_to(message, answer, format, &mut work.replies).await?;
             // An answer that waits does not hold up those before it.
             if A::WAITS || work.is_much() {
                 exchange.send(&mut work).await?;
@@ -67,18 +67,18 @@ async fn converse<A: Answer>(
         // What was said before a broken message is answered, however it came in.
         work.done().map_err(receiving)?;
     }
-    exchange.inbox.finish().map_err(receiving)
+    exchange.decoder.finish().map_err(receiving)
 }
 
 /// The operation that failed, and why.
-type Fault = (&'static str, io::Error);
+type SocketFault = (&'static str, io::Error);
 
 /// One connection with what it keeps between two receives.
 struct Exchange<'a> {
     stream: &'a Stream,
     connection: &'a Connection,
-    inbox: Inbox,
-    unsent: Kept,
+    decoder: MessageDecoder,
+    unsent: KeptBytes,
 }
 
 impl Exchange<'_> {
@@ -86,7 +86,7 @@ impl Exchange<'_> {
     fn receive(
         &mut self,
         answer_waits: bool,
-    ) -> impl Future<Output = std::result::Result<Option<Box<Work>>, Fault>> {
+    ) -> impl Future<Output = std::result::Result<Option<Box<Work>>, SocketFault>> {
         poll_fn(move |cx| {
             let mut work = Work::shared();
             let received = self.stream.poll_receive(cx, work.received.room());
@@ -98,7 +98,7 @@ impl Exchange<'_> {
             work.received.came(count);
             if answer_waits {
                 // The other connections need the buffers.
-                work.part(&mut self.inbox).map_err(receiving)?;
+                work.part(&mut self.decoder).map_err(receiving)?;
             }
             Poll::Ready(Ok(Some(work)))
         })
@@ -106,7 +106,7 @@ impl Exchange<'_> {
 
     /// Sends the replies. What the peer does not take at once is kept, and all else that is left, so
     /// that the buffers are free while it waits.
-    async fn send(&mut self, work: &mut Box<Work>) -> std::result::Result<(), Fault> {
+    async fn send(&mut self, work: &mut Box<Work>) -> std::result::Result<(), SocketFault> {
         let mut sent = 0;
         if !work.replies.is_empty() {
             sent = self.stream.try_send(&work.replies).map_err(sending)?;
@@ -116,10 +116,10 @@ impl Exchange<'_> {
             work.clear_replies();
             return Ok(());
         }
-        self.inbox.drop_taken();
+        self.decoder.drop_taken();
         let unsent = self.unsent.push(&work.replies[sent..], 0);
         unsent.map_err(sending)?;
-        work.part(&mut self.inbox).map_err(receiving)?;
+        work.part(&mut self.decoder).map_err(receiving)?;
         while !self.unsent.is_empty() {
             let sent = poll_fn(|cx| self.stream.poll_send(cx, &self.unsent)).await;
             let sent = sent.map_err(sending)?;
@@ -134,14 +134,14 @@ impl Exchange<'_> {
 async fn reply_to(
     message: &[u8],
     answer: &impl Answer,
-    rule: Rule,
+    format: MessageFormat,
     replies: &mut Vec<u8>,
-) -> std::result::Result<(), Fault> {
+) -> std::result::Result<(), SocketFault> {
     let room = message.len() + ANSWER_ROOM;
     replies.try_reserve(room).map_err(|e| sending(e.into()))?;
-    let frame = rule.open(replies);
+    let frame = format.open(replies);
     match answer.answer(message, replies).await {
-        Reply::Send => rule.close(replies, frame).map_err(sending),
+        Reply::Send => format.close(replies, frame).map_err(sending),
         Reply::Nothing => {
             replies.truncate(frame);
             Ok(())
@@ -162,11 +162,11 @@ fn failure(operation: &'static str, connection: &Connection, source: io::Error) 
     }
 }
 
-fn receiving(error: io::Error) -> Fault {
+fn receiving(error: io::Error) -> SocketFault {
     ("receive", error)
 }
 
-fn sending(error: io::Error) -> Fault {
+fn sending(error: io::Error) -> SocketFault {
     ("send", error)
 }
 
@@ -177,13 +177,13 @@ mod tests {
     use nix::Error as E;
 
     use super::*;
-    use crate::address::Form;
+    use crate::address::AddressKind;
     use crate::net::Peer;
 
     #[test]
     fn only_a_bound_that_was_reached_is_to_be_raised() {
         let peer = Peer {
-            address: Form::ALL[0].fresh(Path::new(""), ""),
+            address: AddressKind::ALL[0].fresh(Path::new(""), ""),
             credentials: None,
         };
         let connection = Connection::new(1, peer);

@@ -15,7 +15,7 @@ use tracing::{Level, enabled, info, warn};
 use super::failures::Failures;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Listener, Peer, Stream};
 
 /// How long accepting rests when the machine is out of descriptors or memory.
@@ -49,7 +49,7 @@ impl Default for Limits {
 
 /// What a connection loop has done.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct LoopTotals {
     /// The connections accepted.
     pub connections: u64,
     /// Those that ended with an error.
@@ -75,7 +75,7 @@ pub async fn connection_loop(
     service: impl Service,
     limits: Limits,
     stop: Stop,
-) -> Result<Served> {
+) -> Result<LoopTotals> {
     let service = Arc::new(service);
     let mut connections = Connections::default();
     let mut paused_until: Option<Instant> = None;
@@ -190,7 +190,7 @@ impl AcceptFault {
 #[derive(Default)]
 struct Connections {
     under_way: JoinSet<Ended>,
-    served: Served,
+    served: LoopTotals,
     failures: Failures,
 }
 
@@ -306,7 +306,7 @@ fn cut_off(at: &str, connections: usize, when: &str) -> Error {
         1 => format!("1 connection was cut off {when}"),
         count => format!("{count} connections were cut off {when}"),
     };
-    Error::because("stop", at, Kind::Broken, cause)
+    Error::because("stop", at, ErrorKind::Broken, cause)
 }
 
 /// The process at the other end, where the family tells it.

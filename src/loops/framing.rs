@@ -1,6 +1,6 @@
 //! What a message is: a stream has none, so both ends agree on where one ends.
 
-use crate::memory::{Kept, MemoryLimit};
+use crate::memory::{KeptBytes, MemoryLimit};
 use std::io::{self, BufRead};
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ impl Framing {
 
 /// A framing with the bound of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
+pub struct MessageFormat {
     /// How messages are told apart.
     pub framing: Framing,
     /// The largest message in bytes, its delimiter or length not counted. A chunk needs no bound:
@@ -53,7 +53,7 @@ pub struct Rule {
     pub max_message: usize,
 }
 
-impl Default for Rule {
+impl Default for MessageFormat {
     fn default() -> Self {
         Self {
             framing: Framing::Chunk,
@@ -62,7 +62,7 @@ impl Default for Rule {
     }
 }
 
-impl Rule {
+impl MessageFormat {
     /// Puts the message that `write` appends to `out` into its frame.
     ///
     /// # Errors
@@ -109,9 +109,9 @@ impl Rule {
 /// Takes the messages out of what is received. A message that came whole is not copied; what has
 /// come of an unfinished one is kept, and no memory is held otherwise.
 #[derive(Debug)]
-pub struct Inbox {
-    rule: Rule,
-    pending: Kept,
+pub struct MessageDecoder {
+    format: MessageFormat,
+    pending: KeptBytes,
     /// How much of what is pending was handed out, and goes before the next message.
     taken: usize,
     /// How much of what is pending was searched for a delimiter.
@@ -130,13 +130,13 @@ enum Found {
     },
 }
 
-impl Inbox {
-    /// An empty one for messages as `rule` has them; what it keeps counts in `limit`.
+impl MessageDecoder {
+    /// An empty one for messages as `format` has them; what it keeps counts in `limit`.
     #[must_use]
-    pub const fn new(rule: Rule, limit: MemoryLimit) -> Self {
+    pub const fn new(format: MessageFormat, limit: MemoryLimit) -> Self {
         Self {
-            rule,
-            pending: Kept::new(limit),
+            format,
+            pending: KeptBytes::new(limit),
             taken: 0,
             searched: 0,
         }
@@ -158,7 +158,7 @@ impl Inbox {
             if received.is_empty() {
                 return Ok(None);
             }
-            return match self.rule.find(received, 0)? {
+            return match self.format.find(received, 0)? {
                 Found::Whole { message, frame } => {
                     let (whole, rest) = received.split_at(frame);
                     *received = rest;
@@ -171,7 +171,7 @@ impl Inbox {
             };
         }
         loop {
-            match self.rule.find(&self.pending, self.searched)? {
+            match self.format.find(&self.pending, self.searched)? {
                 Found::Whole { message, frame } => {
                     self.taken = frame;
                     return Ok(Some(&self.pending[message]));
@@ -183,9 +183,9 @@ impl Inbox {
                 Found::Part { missing } => {
                     self.searched = self.pending.len();
                     let near = &received[..missing.min(received.len())];
-                    let end = self.rule.delimiter_in(near).map(|at| at + 1);
+                    let end = self.format.delimiter_in(near).map(|at| at + 1);
                     let (more, rest) = received.split_at(end.unwrap_or(near.len()));
-                    self.pending.push(more, self.rule.max_frame())?;
+                    self.pending.push(more, self.format.max_frame())?;
                     *received = rest;
                 }
             }
@@ -198,7 +198,7 @@ impl Inbox {
     /// Where the memory cannot be had.
     pub fn keep(&mut self, received: &mut &[u8]) -> io::Result<()> {
         self.drop_taken();
-        self.pending.push(received, self.rule.max_frame())?;
+        self.pending.push(received, self.format.max_frame())?;
         *received = &[];
         Ok(())
     }
@@ -233,11 +233,13 @@ impl Inbox {
     #[must_use]
     pub fn unfinished(&self) -> &[u8] {
         let frame = &self.pending[self.taken..];
-        frame.get(self.rule.framing.header()..).unwrap_or_default()
+        frame
+            .get(self.format.framing.header()..)
+            .unwrap_or_default()
     }
 }
 
-impl Rule {
+impl MessageFormat {
     /// Where the first message is in `bytes`, of which the first `searched` hold no delimiter.
     fn find(&self, bytes: &[u8], searched: usize) -> io::Result<Found> {
         let header = self.framing.header();

@@ -13,8 +13,8 @@ mod stop;
 
 pub use self::answer::{Answer, Reply};
 pub use self::communication::communication_loop;
-pub use self::connection::{Limits, Served, connection_loop};
-pub use self::framing::{Framing, Inbox, Rule};
+pub use self::connection::{Limits, LoopTotals, connection_loop};
+pub use self::framing::{Framing, MessageDecoder, MessageFormat};
 pub use self::service::{Connection, Service, Traffic};
 pub use self::signals::{EndSignals, outlive_file_limit};
 pub use self::stop::{OnHangup, Stop};

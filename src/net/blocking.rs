@@ -7,16 +7,16 @@ use std::time::Duration;
 use super::family::{self, ConnectFault};
 use super::faults::no_answer;
 use super::sockaddr::encode;
-use super::socket::{Socket, Watch};
+use super::socket::{CallTrace, Socket};
 use crate::address::Address;
-use crate::error::{Kind, Result};
+use crate::error::{ErrorKind, Result};
 
 impl Socket {
     /// Connects to `address` in blocking mode, see `connect(2)`. From then on too a call fails
     /// with `WouldBlock` when it has waited for `limit`.
     ///
     /// # Errors
-    /// As [`Stream::connect`](super::Stream::connect); [`Kind::TimedOut`] after `limit`.
+    /// As [`Stream::connect`](super::Stream::connect); [`ErrorKind::TimedOut`] after `limit`.
     pub fn connect_blocking(address: &Address, limit: Duration) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
         // It keeps the system's congestion control on loopback too: what that costs is measured.
@@ -26,7 +26,7 @@ impl Socket {
         let options = socket.options();
         options.set_read_timeout(Some(limit)).map_err(failed)?;
         options.set_write_timeout(Some(limit)).map_err(failed)?;
-        let watch = Watch::start(address.family(), "connect");
+        let watch = CallTrace::start(address.family(), "connect");
         let connected = socket.connect(&name.name);
         let descriptor = socket.as_raw_fd();
         watch.done(
@@ -44,7 +44,7 @@ impl Socket {
                 ConnectFault::InProgress => return Err(no_answer(address, false)),
                 ConnectFault::BacklogFull => return Err(no_answer(address, true)),
                 ConnectFault::Failed if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(failed(error).with_kind(Kind::TimedOut));
+                    return Err(failed(error).with_kind(ErrorKind::TimedOut));
                 }
                 ConnectFault::Failed => return Err(failed(error)),
             },

@@ -3,13 +3,13 @@
 use std::io;
 
 use crate::address::Address;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// Why an address cannot be bound: the cause, its kind and what to do.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) source: io::Error,
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<ErrorKind>,
     pub(super) hint: Option<String>,
 }
 
@@ -23,7 +23,7 @@ impl Refusal {
     }
 
     /// What we found ourselves.
-    pub(super) fn told(kind: Kind, cause: impl Into<String>, hint: &str) -> Self {
+    pub(super) fn told(kind: ErrorKind, cause: impl Into<String>, hint: &str) -> Self {
         Self {
             source: io::Error::other(cause.into()),
             kind: Some(kind),
@@ -51,7 +51,7 @@ pub(super) fn in_use(holders: &[i32]) -> Refusal {
         pids => format!(" (pid {})", pids.join(", ")),
     };
     let cause = format!("a live server{by} listens here");
-    Refusal::told(Kind::InUse, cause, "stop it, or choose another name")
+    Refusal::told(ErrorKind::InUse, cause, "stop it, or choose another name")
 }
 
 /// Whether an address could not be bound because this machine does not have it.
@@ -65,9 +65,9 @@ pub(super) fn is_missing_address(error: &Error) -> bool {
 /// The failure to bind: a missing directory is no missing server.
 pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
     let mut error = Error::new("bind", address, refusal.source);
-    if error.kind() == Kind::NobodyThere {
+    if error.kind() == ErrorKind::NoServer {
         error = error
-            .with_kind(Kind::Other)
+            .with_kind(ErrorKind::Other)
             .with_hint("make the directory first");
     }
     if let Some(kind) = refusal.kind {
@@ -85,5 +85,5 @@ pub(super) fn no_answer(address: &Address, full: bool) -> Error {
         true => "the server is up, but its backlog stayed full until the time limit",
         false => "no answer within the time limit",
     };
-    Error::because("connect", address, Kind::TimedOut, cause)
+    Error::because("connect", address, ErrorKind::TimedOut, cause)
 }

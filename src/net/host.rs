@@ -13,7 +13,7 @@ use super::family;
 use super::faults::bind_error;
 use super::socket::Socket;
 use crate::address::{Address, Family};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Makes a socket of `family` and closes it, see `socket(2)`.
 ///
@@ -51,7 +51,7 @@ pub fn bind(address: &Address) -> Result<()> {
 /// Checks that TCP of this host has the congestion control `name`, and that this process may use it.
 ///
 /// # Errors
-/// [`Kind::Usage`] if there is none of that name, and what else `setsockopt(2)` reports.
+/// [`ErrorKind::Usage`] if there is none of that name, and what else `setsockopt(2)` reports.
 pub fn check_congestion(name: &str) -> Result<()> {
     let with = |family| {
         Socket::open(family)?
@@ -65,7 +65,12 @@ pub fn check_congestion(name: &str) -> Result<()> {
     let error = match error.kind() {
         io::ErrorKind::NotFound => {
             let cause = "this kernel has no such congestion control";
-            Error::because("set", format!("TCP_CONGESTION {name}"), Kind::Usage, cause)
+            Error::because(
+                "set",
+                format!("TCP_CONGESTION {name}"),
+                ErrorKind::Usage,
+                cause,
+            )
         }
         _ => Error::new("set", format!("TCP_CONGESTION {name}"), error),
     };

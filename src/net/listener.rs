@@ -36,7 +36,7 @@ impl Listener {
     /// An existing live socket is never taken; a dead socket file is replaced.
     ///
     /// # Errors
-    /// [`Kind::InUse`](crate::Kind::InUse), with the process that holds a local name where the kernel tells it, and
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), with the process that holds a local name where the kernel tells it, and
     /// what else `bind(2)` reports. An unnamed local address gets an abstract name that the kernel
     /// chooses.
     ///

@@ -4,8 +4,8 @@ mod attempt;
 mod binding;
 mod blocking;
 mod bulk;
-mod call;
 mod descriptor;
+mod descriptor_budget;
 mod directory;
 mod end;
 mod family;
@@ -22,13 +22,13 @@ mod registration;
 mod room;
 mod sockaddr;
 mod socket;
+mod socket_call;
 mod socket_file;
-mod spare;
 mod stream;
 
 pub use self::bulk::{Yielding, is_refused};
-pub use self::call::Call;
 pub use self::descriptor::connected_pair;
+pub use self::descriptor_budget::{DESCRIPTOR_SHARE, DescriptorBudget};
 pub(crate) use self::family::EXEC_NAMES;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
@@ -44,7 +44,7 @@ pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Ow
 pub use self::peer::{Credentials, Peer};
 pub use self::pipe_ends::{Fed, PipeInput, PipeOutput};
 pub use self::reach::{reaches, refuse_unreachable};
-pub use self::socket::{CALL_TARGET, Socket};
+pub use self::socket::{SOCKET_CALLS, Socket};
+pub use self::socket_call::SocketCall;
 pub use self::socket_file::SocketFile;
-pub use self::spare::{SPARE_SHARE, Spare};
 pub use self::stream::Stream;

@@ -75,7 +75,7 @@ pub struct ConnectOptions {
 /// For how long a connection may be silent before its peer is asked whether it is still there.
 ///
 /// A peer that gives no answer for the same time again is gone, and the connection fails with
-/// [`Kind::TimedOut`](crate::Kind::TimedOut). It is for the peers of a network, which may lose their
+/// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut). It is for the peers of a network, which may lose their
 /// power or their route without a word: `SO_KEEPALIVE`, see `tcp(7)`. What was sent and not
 /// acknowledged is left to `tcp_retries2`: a limit of our own (`TCP_USER_TIMEOUT`) would also break
 /// the connection of a peer that is there and does not read for a while.

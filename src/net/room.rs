@@ -62,7 +62,7 @@ impl Room {
         match self.0.get() {
             Some(wait) => Ok(wait),
             None => {
-                let wait = Box::new(Wait::new(Waiting::here()?));
+                let wait = Box::new(Wait::new(Waiters::here()?));
                 Ok(self.0.get_or_init(|| wait))
             }
         }
@@ -72,14 +72,14 @@ impl Room {
 /// The wait of one socket.
 #[derive(Debug)]
 struct Wait {
-    waiting: Arc<Waiting>,
+    waiting: Arc<Waiters>,
     number: u64,
     is_known: AtomicBool,
     turn: Mutex<()>,
 }
 
 impl Wait {
-    fn new(waiting: Arc<Waiting>) -> Self {
+    fn new(waiting: Arc<Waiters>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             waiting,
@@ -149,16 +149,16 @@ impl Drop for Wait {
 /// registered twice. So they wait in an epoll instance of their own, however many they are, and the
 /// runtime waits for that one; see `epoll(7)`.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct Waiters {
     epoll: Epoll,
     wakers: sync::Mutex<BTreeMap<u64, Waker>>,
     has_ended: AtomicBool,
 }
 
 /// One for each runtime that has needed it.
-static RUNTIMES: sync::Mutex<Vec<(runtime::Id, Weak<Waiting>)>> = sync::Mutex::new(Vec::new());
+static RUNTIMES: sync::Mutex<Vec<(runtime::Id, Weak<Waiters>)>> = sync::Mutex::new(Vec::new());
 
-impl Waiting {
+impl Waiters {
     /// Those of the runtime that is entered now.
     pub(super) fn here() -> io::Result<Arc<Self>> {
         let runtime = Handle::current();
@@ -172,7 +172,7 @@ impl Waiting {
             wakers: sync::Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
-        let registered = registered(Registered(Arc::clone(&waiting)), Interest::READABLE)?;
+        let registered = registered(RegisteredWaiters(Arc::clone(&waiting)), Interest::READABLE)?;
         all.retain(|(_, waiting)| waiting.strong_count() > 0);
         all.push((runtime.id(), Arc::downgrade(&waiting)));
         drop(all);
@@ -210,9 +210,9 @@ impl Waiting {
 }
 
 /// What the runtime waits for.
-struct Registered(Arc<Waiting>);
+struct RegisteredWaiters(Arc<Waiters>);
 
-impl Drop for Registered {
+impl Drop for RegisteredWaiters {
     fn drop(&mut self) {
         self.0.has_ended.store(true, Ordering::Relaxed);
         let wakers = std::mem::take(&mut *self.0.wakers());
@@ -220,7 +220,7 @@ impl Drop for Registered {
     }
 }
 
-impl AsRawFd for Registered {
+impl AsRawFd for RegisteredWaiters {
     fn as_raw_fd(&self) -> RawFd {
         self.0.epoll.0.as_raw_fd()
     }

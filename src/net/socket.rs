@@ -23,7 +23,7 @@ use crate::address::Family;
 /// The fields are `call`, `family`, `arguments`, `result` and `micros`. A `recv`, `send` or
 /// `accept` that would block is not reported: it is the wait for readiness, not a call that
 /// a program with blocking sockets would make.
-pub const CALL_TARGET: &str = "sok::call";
+pub const SOCKET_CALLS: &str = "sok::call";
 
 /// A stream socket of any family, closed when dropped.
 ///
@@ -40,7 +40,7 @@ pub struct Socket {
 impl Socket {
     /// `socket(2)`: a stream socket, non-blocking and closed on exec.
     pub(super) fn open(family: Family) -> io::Result<Self> {
-        let watch = Watch::start(family, "socket");
+        let watch = CallTrace::start(family, "socket");
         let kind = Type::STREAM.nonblocking();
         let opened = socket2::Socket::new(family::of(family).domain(), kind, None);
         watch.done(
@@ -115,7 +115,7 @@ impl Socket {
     /// `accept4(2)`: the next connection, non-blocking and closed on exec, and the name of its other
     /// end as the kernel gives it.
     pub(super) fn accept(&self) -> io::Result<(Self, Option<SocketAddrAny>)> {
-        let watch = Watch::start(self.family, "accept");
+        let watch = CallTrace::start(self.family, "accept");
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let accepted = uninterrupted(|| Ok(acceptfrom_with(&self.inner, flags)?));
         watch.done(
@@ -129,7 +129,7 @@ impl Socket {
         Ok((accepted, name))
     }
 
-    /// `connect(2)`, which may only begin the connection; [`Watch`] reports it at its end.
+    /// `connect(2)`, which may only begin the connection; [`CallTrace`] reports it at its end.
     pub(super) fn connect(&self, name: &SockAddr) -> io::Result<()> {
         uninterrupted(|| self.inner.connect(name))
     }
@@ -215,7 +215,7 @@ impl Socket {
     where
         T: Shown,
     {
-        let watch = Watch::start(self.family, call);
+        let watch = CallTrace::start(self.family, call);
         let result = uninterrupted(run);
         let arguments = || format!("{}, {}", self.as_raw_fd(), arguments());
         watch.done(&result, arguments, T::shown);
@@ -246,7 +246,7 @@ impl Drop for Socket {
             let _ = self.inner.set_linger(Some(Duration::ZERO));
         }
         // The field's own drop closes the descriptor, right after this report.
-        let watch = Watch::start(self.family, "close");
+        let watch = CallTrace::start(self.family, "close");
         watch.done(&Ok(()), || self.as_raw_fd().to_string(), Shown::shown);
     }
 }
@@ -306,15 +306,15 @@ fn failure(error: &io::Error) -> String {
 
 /// A socket call under way; when nobody watches it costs one comparison.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct CallTrace {
     family: Family,
     call: &'static str,
     started: Option<Instant>,
 }
 
-impl Watch {
+impl CallTrace {
     pub(super) fn start(family: Family, call: &'static str) -> Self {
-        let watched = tracing::enabled!(target: CALL_TARGET, Level::TRACE);
+        let watched = tracing::enabled!(target: SOCKET_CALLS, Level::TRACE);
         Self {
             family,
             call,
@@ -348,7 +348,7 @@ impl Watch {
 
     fn report(&self, micros: u64, arguments: &str, result: &str) {
         tracing::trace!(
-            target: CALL_TARGET,
+            target: SOCKET_CALLS,
             call = self.call,
             family = self.family.af_name(),
             arguments,

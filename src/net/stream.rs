@@ -15,9 +15,9 @@ use super::faults::{bind_error, no_answer};
 use super::options::ConnectOptions;
 use super::peer::Credentials;
 use super::registration::WaitingSocket;
-use super::room::{Room, Waiting};
+use super::room::{Room, Waiters};
 use super::sockaddr::{decode, encode};
-use super::socket::{Socket, Watch};
+use super::socket::{CallTrace, Socket};
 use super::socket_file::SocketFile;
 use crate::address::{Address, Family};
 use crate::error::Result;
@@ -43,8 +43,8 @@ impl Stream {
     /// [`Congestion`](super::Congestion).
     ///
     /// # Errors
-    /// [`NobodyThere`](crate::Kind::NobodyThere), [`Denied`](crate::Kind::Denied),
-    /// [`TimedOut`](crate::Kind::TimedOut), or what else the kernel reports.
+    /// [`NoServer`](crate::ErrorKind::NoServer), [`Denied`](crate::ErrorKind::Denied),
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), or what else the kernel reports.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers enabled.
@@ -59,7 +59,7 @@ impl Stream {
             None => None,
         };
         let name = encode(address).map_err(failed)?;
-        let watch = Watch::start(address.family(), "connect");
+        let watch = CallTrace::start(address.family(), "connect");
         let descriptor = socket.as_raw_fd();
         let mut attempt = Attempt::Fresh(socket);
         let arguments = || format!("{descriptor}, {address}");
@@ -351,7 +351,7 @@ impl AsFd for Stream {
 pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
     match family::of(family).interest().is_writable() {
         true => Ok(()),
-        false => Waiting::here().map(drop),
+        false => Waiters::here().map(drop),
     }
 }
 

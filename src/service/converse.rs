@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::loops::{Answer, Connection, MemoryLimit, Reply, Rule, Service, communication_loop};
+use crate::loops::{
+    Answer, Connection, MemoryLimit, MessageFormat, Reply, Service, communication_loop,
+};
 use crate::net::Stream;
 
 /// Runs the communication loop on each connection.
 #[derive(Debug, Clone, Default)]
 pub struct Converse<A> {
     /// What a message is.
-    pub rule: Rule,
+    pub format: MessageFormat,
     /// What is said to it.
     pub answer: A,
     /// What all its connections may keep together.
@@ -18,12 +20,12 @@ pub struct Converse<A> {
 }
 
 impl<A: Answer> Converse<A> {
-    /// Answers each message, as `rule` tells them apart, with `answer`.
+    /// Answers each message, as `format` tells them apart, with `answer`.
     #[must_use]
-    pub fn new(rule: Rule, answer: A) -> Self {
+    pub fn new(format: MessageFormat, answer: A) -> Self {
         let memory = MemoryLimit::default();
         Self {
-            rule,
+            format,
             answer,
             memory,
         }
@@ -32,7 +34,7 @@ impl<A: Answer> Converse<A> {
 
 impl<A: Answer> Service for Converse<A> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        communication_loop(stream, connection, self.rule, &self.memory, &self.answer).await
+        communication_loop(stream, connection, self.format, &self.memory, &self.answer).await
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 pub use self::style::DumpStyle;
 use crate::error::Result;
 use crate::offload::no_thread;
-use crate::transfer::End;
+use crate::transfer::Side;
 
 /// How much traffic may wait to be written; what comes beyond it is left out, until half of it has
 /// been written.
@@ -71,7 +71,7 @@ enum Item {
 struct Piece {
     time: SystemTime,
     connection: u64,
-    from: End,
+    from: Side,
     bytes: Box<[u8]>,
 }
 
@@ -130,7 +130,7 @@ impl Dump {
     }
 
     /// Shows what was received from `from` on a connection.
-    pub fn show(&self, connection: u64, from: End, bytes: &[u8]) {
+    pub fn show(&self, connection: u64, from: Side, bytes: &[u8]) {
         let mut state = self.shared.lock();
         let was_full = state.is_full;
         let room = if was_full {
@@ -265,8 +265,8 @@ impl<S: DumpSink> Writer<S> {
             bytes,
         } = piece;
         let arrow = match from {
-            End::Near => '>',
-            End::Far => '<',
+            Side::Near => '>',
+            Side::Far => '<',
         };
         let (time, count) = (humantime::format_rfc3339_micros(*time), bytes.len());
         self.text.clear();
@@ -365,7 +365,7 @@ mod tests {
         let room = 4 * (piece.len() + PIECE_SIZE);
         let dump = Dump::with_room(room, DumpStyle::Text, "test".to_owned(), sink)?;
         let show = |from, count| (0..count).for_each(|_| dump.show(1, from, &piece));
-        show(End::Near, 7);
+        show(Side::Near, 7);
         dump.reopen();
         let waits_for = |pieces| {
             let state = dump.shared.lock();
@@ -374,10 +374,10 @@ mod tests {
         };
         (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
         waits_for(2);
-        show(End::Far, 1);
+        show(Side::Far, 1);
         (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
         waits_for(0);
-        show(End::Far, 1);
+        show(Side::Far, 1);
         drop(gate);
         dump.finish();
         let text = String::from_utf8_lossy(&written.lock().expect("nobody fails")).into_owned();

@@ -17,7 +17,7 @@ use tracing::info;
 use super::counting;
 use super::orphans::{Awaited, spawn};
 use crate::address::Address;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Service, Stop};
 use crate::memory::MemoryLimit;
 use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
@@ -115,7 +115,12 @@ impl Service for Exec {
         }
         match status.and_then(failure) {
             None => Ok(()),
-            Some(cause) => Err(Error::because("exec", self.shown(), Kind::Other, cause)),
+            Some(cause) => Err(Error::because(
+                "exec",
+                self.shown(),
+                ErrorKind::Other,
+                cause,
+            )),
         }
     }
 }
@@ -174,7 +179,7 @@ impl Exec {
     }
 
     fn failed(&self, source: io::Error) -> Error {
-        Error::new("exec", self.shown(), source).with_kind(Kind::Other)
+        Error::new("exec", self.shown(), source).with_kind(ErrorKind::Other)
     }
 
     fn shown(&self) -> String {

@@ -8,13 +8,13 @@ use humantime::format_duration;
 
 use super::counting;
 use crate::address::{Address, Target};
-use crate::client::{ConnectPlan, Waiting};
-use crate::error::{Error, Kind, Result};
+use crate::client::{ConnectPlan, WaitQueue};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Service};
 use crate::memory::MemoryLimit;
 use crate::net::{Peer, Stream};
 use crate::service::Dump;
-use crate::transfer::{End, Engine, Fault, Options, Tap, transfer};
+use crate::transfer::{Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
 /// Connects to the target anew for each connection, and moves the bytes both ways.
 ///
@@ -27,7 +27,7 @@ pub struct Forward {
     /// How it is connected to.
     pub plan: ConnectPlan,
     /// The clients that wait for the target.
-    pub waiting: Waiting,
+    pub waiting: WaitQueue,
     /// Whether the target may turn out to be the address that a connection came to, which is then
     /// refused: it would go round for ever. It costs a system call for each connection, and is for a
     /// name, which may stand for any address.
@@ -63,7 +63,7 @@ impl Service for Forward {
             .dump
             .as_ref()
             .map(|dump| move |from, bytes: &[u8]| dump.show(id, from, bytes));
-        let options = Options {
+        let options = TransferOptions {
             engine: self.engine,
             idle: self.idle_timeout,
             half_close: self.half_close_timeout,
@@ -106,24 +106,26 @@ impl Forward {
     }
 }
 
-fn told(fault: Fault, peer: &Peer, target: &Address) -> Error {
-    if let Fault::Broken(_, _, source) = &fault
+fn told(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
+    if let TransferFault::Broken(_, _, source) = &fault
         && source.kind() == io::ErrorKind::QuotaExceeded
     {
-        let error = Error::because("forward", target, Kind::Other, source.to_string());
+        let error = Error::because("forward", target, ErrorKind::Other, source.to_string());
         return error.with_hint("raise --max-memory");
     }
     match fault {
-        Fault::Broken(End::Near, operation, source) => Error::new(operation, peer, source),
-        Fault::Broken(End::Far, operation, source) => Error::new(operation, target, source),
-        Fault::Idle(limit) => {
-            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
-            Error::because("forward", target, Kind::TimedOut, cause)
+        TransferFault::Broken(Side::Near, operation, source) => Error::new(operation, peer, source),
+        TransferFault::Broken(Side::Far, operation, source) => {
+            Error::new(operation, target, source)
         }
-        Fault::HalfClosed(limit) => {
+        TransferFault::Idle(limit) => {
+            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
+            Error::because("forward", target, ErrorKind::TimedOut, cause)
+        }
+        TransferFault::HalfClosed(limit) => {
             let limit = format_duration(limit);
             let cause = format!("one side had ended, and nothing passed for {limit}");
-            Error::because("forward", target, Kind::TimedOut, cause)
+            Error::because("forward", target, ErrorKind::TimedOut, cause)
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use tokio_util::either::Either;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Service};
 use crate::net::Stream;
 use crate::transfer::unless_idle;
@@ -55,7 +55,7 @@ impl<S: Service> IdleLimit<S> {
             Err(Error::because(
                 "serve",
                 connection.peer(),
-                Kind::TimedOut,
+                ErrorKind::TimedOut,
                 cause,
             ))
         })

@@ -1,24 +1,24 @@
 //! What a server does with one connection.
 
+mod connection_table;
 mod converse;
 mod dump;
 mod exec;
 mod forward;
 mod idle;
 mod orphans;
-mod registered;
 mod send;
-mod spread;
+mod threads;
 
+pub use self::connection_table::{ConnectionTable, Totals, Tracked};
 pub use self::converse::{Converse, discard, echo, suffix};
 pub use self::dump::{DUMP_QUEUE, Dump, DumpSink, DumpStyle};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
 pub use self::idle::IdleLimit;
 pub use self::orphans::reap_orphans;
-pub use self::registered::{Register, Registered, Totals};
 pub use self::send::SendFile;
-pub use self::spread::Spread;
+pub use self::threads::Threads;
 pub use crate::loops::{Service, Traffic};
 
 use crate::loops::Connection;

@@ -12,7 +12,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{AccessFlags, access};
 
 use super::counting;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Service, Stop};
 use crate::memory::MemoryLimit;
 use crate::net::{PipeOutput, Stream, is_refused};
@@ -86,7 +86,7 @@ impl SendFile {
             .with_hint("give --send a file that can be read");
         match error.kind() {
             // It is the file that is missing, not a server.
-            Kind::NobodyThere => error.with_kind(Kind::Other),
+            ErrorKind::NoServer => error.with_kind(ErrorKind::Other),
             _ => error,
         }
     }
@@ -140,7 +140,7 @@ impl SendFile {
         connection: &Connection,
     ) -> Result<()> {
         let failed = |operation, cause| {
-            let error = Error::because(operation, connection.peer(), Kind::Broken, cause);
+            let error = Error::because(operation, connection.peer(), ErrorKind::Broken, cause);
             Err(error)
         };
         let fifo = PipeOutput::of_fifo(fifo).map_err(|error| self.failed("open", error))?;

@@ -5,8 +5,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::pipe::Pipe;
-use super::{End, Tap};
-use crate::memory::{Kept, MemoryLimit};
+use super::{Side, Tap};
+use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Stream, Yielding, is_refused};
 
 /// What one receive of messages takes at most.
@@ -39,7 +39,7 @@ pub enum Engine {
 }
 
 /// Which end failed, as seen from this direction, in what, and why.
-pub(super) type Fault = (End, &'static str, io::Error);
+pub(super) type EndFault = (Side, &'static str, io::Error);
 
 #[derive(Debug)]
 enum State {
@@ -65,18 +65,18 @@ pub(super) struct Direction<'a> {
     /// The last pieces in a row that speak for the other flow: full messages, small ones of a stream.
     streak: u8,
     /// What the other end did not take at once.
-    unsent: Kept,
+    unsent: KeptBytes,
     /// The pipe that holds bytes of it; an empty one is in the pool.
     pipe: Option<Pipe>,
     /// Whether to yield to who sends, and to who receives.
     yielding: (Yielding, Yielding),
     /// Who sees the bytes, and which end they come from.
-    tap: Option<(End, Tap<'a>)>,
+    tap: Option<(Side, Tap<'a>)>,
 }
 
 impl<'a> Direction<'a> {
     /// What the other end does not take counts in `memory`.
-    pub(super) fn new(engine: Engine, memory: MemoryLimit, tap: Option<(End, Tap<'a>)>) -> Self {
+    pub(super) fn new(engine: Engine, memory: MemoryLimit, tap: Option<(Side, Tap<'a>)>) -> Self {
         let state = State::Running;
         Self {
             state,
@@ -84,7 +84,7 @@ impl<'a> Direction<'a> {
             passed: 0,
             flow: Flow::Messages,
             streak: 0,
-            unsent: Kept::new(memory),
+            unsent: KeptBytes::new(memory),
             pipe: None,
             yielding: <(Yielding, Yielding)>::default(),
             tap,
@@ -107,13 +107,14 @@ impl<'a> Direction<'a> {
         cx: &mut Context<'_>,
         from: &Stream,
         to: &Stream,
-    ) -> Poll<Result<(), Fault>> {
+    ) -> Poll<Result<(), EndFault>> {
         let turn_ends = self.passed + TURN as u64;
         loop {
             match self.state {
                 State::Done => return Poll::Ready(Ok(())),
                 State::ShuttingDown => {
-                    to.finish().map_err(|error| (End::Far, "shutdown", error))?;
+                    to.finish()
+                        .map_err(|error| (Side::Far, "shutdown", error))?;
                     self.state = State::Done;
                 }
                 State::Running => {
@@ -162,10 +163,10 @@ impl<'a> Direction<'a> {
         cx: &mut Context<'_>,
         from: &Stream,
         to: &Stream,
-    ) -> Poll<Result<bool, Fault>> {
+    ) -> Poll<Result<bool, EndFault>> {
         while !self.unsent.is_empty() {
             let sent = ready!(to.poll_send(cx, &self.unsent));
-            let sent = sent.map_err(|error| (End::Far, "send", error))?;
+            let sent = sent.map_err(|error| (Side::Far, "send", error))?;
             self.passed += sent as u64;
             self.unsent.consume(sent);
         }
@@ -175,16 +176,16 @@ impl<'a> Direction<'a> {
         };
         let count = BUFFER.with_borrow_mut(|buffer| {
             let received = ready!(from.poll_receive(cx, &mut buffer[..room]));
-            let count = received.map_err(|error| (End::Near, "receive", error))?;
+            let count = received.map_err(|error| (Side::Near, "receive", error))?;
             if count > 0 {
                 if let Some((from, tap)) = self.tap {
                     tap(from, &buffer[..count]);
                 }
                 let sent = to.try_send(&buffer[..count]);
-                let sent = sent.map_err(|error| (End::Far, "send", error))?;
+                let sent = sent.map_err(|error| (Side::Far, "send", error))?;
                 self.passed += sent as u64;
                 let kept = self.unsent.push(&buffer[sent..count], 0);
-                kept.map_err(|error| (End::Far, "send", error))?;
+                kept.map_err(|error| (Side::Far, "send", error))?;
             }
             Poll::Ready(Ok(count))
         });
@@ -199,7 +200,7 @@ impl<'a> Direction<'a> {
         cx: &mut Context<'_>,
         from: &Stream,
         to: &Stream,
-    ) -> Poll<Result<bool, Fault>> {
+    ) -> Poll<Result<bool, EndFault>> {
         (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
         self.poll_copy(cx, from, to)
     }
@@ -210,7 +211,7 @@ impl<'a> Direction<'a> {
         cx: &mut Context<'_>,
         from: &Stream,
         to: &Stream,
-    ) -> Poll<Result<bool, Fault>> {
+    ) -> Poll<Result<bool, EndFault>> {
         let Ok(mut pipe) = self.pipe.take().map_or_else(Pipe::take, Ok) else {
             // No pipe to be had is no fault: this stream is copied.
             return self.poll_copy_instead(cx, from, to);
@@ -235,7 +236,7 @@ impl<'a> Direction<'a> {
                     pipe.give_back();
                     return self.poll_copy_instead(cx, from, to);
                 }
-                filled => filled.map_err(|error| (End::Near, "receive", error))?,
+                filled => filled.map_err(|error| (Side::Near, "receive", error))?,
             };
             pipe.filled(count);
             whole = Some(count);
@@ -249,12 +250,12 @@ impl<'a> Direction<'a> {
                 }
                 Poll::Ready(Err(error)) if is_refused(&error) => {
                     let taken = pipe.take_out(&mut self.unsent);
-                    taken.map_err(|error| (End::Near, "receive", error))?;
+                    taken.map_err(|error| (Side::Near, "receive", error))?;
                     pipe.give_back();
                     return self.poll_copy_instead(cx, from, to);
                 }
                 Poll::Ready(moved) => {
-                    let count = moved.map_err(|error| (End::Far, "send", error))?;
+                    let count = moved.map_err(|error| (Side::Far, "send", error))?;
                     pipe.drained(count);
                     self.passed += count as u64;
                 }

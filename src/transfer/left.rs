@@ -2,23 +2,23 @@
 
 use std::io;
 
-use super::{End, Fault};
+use super::{Side, TransferFault};
 use crate::net::Stream;
 
 /// What is received at once to be discarded.
 const PIECE: usize = 4096;
 
 /// That `end` left, and did not take all that was for it.
-pub(super) fn without_bytes(end: End) -> Fault {
-    Fault::Broken(end, "send", nix::Error::EPIPE.into())
+pub(super) fn without_bytes(end: Side) -> TransferFault {
+    TransferFault::Broken(end, "send", nix::Error::EPIPE.into())
 }
 
 /// Waits until `other` has taken all that `end` sent before it left, or sends nothing more. What it
 /// sends until then is received and discarded: it is for nobody, and would make the end a reset if
 /// it were left unread.
-pub(super) async fn until_taken(end: End, other: &Stream) -> Result<(), Fault> {
+pub(super) async fn until_taken(end: Side, other: &Stream) -> Result<(), TransferFault> {
     let mut discarded = 0;
-    let broken = |operation, error| Fault::Broken(end.other(), operation, error);
+    let broken = |operation, error| TransferFault::Broken(end.other(), operation, error);
     tokio::select! {
         biased;
         ended = discard(other, &mut discarded) => {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
     use crate::address::Address;
     use crate::net::{ConnectOptions, ListenOptions, Listener};
-    use crate::transfer::{Options, Passed, transfer};
+    use crate::transfer::{Passed, TransferOptions, transfer};
 
     /// More than the peer's system takes while the peer does not read, less than ours holds.
     const MUCH: usize = 100_000;
@@ -80,17 +80,17 @@ mod tests {
     /// Runs a transfer between `own` and an AF_UNIX peer, which is at `end`, has sent [`MUCH`] and
     /// has closed, as long as it goes on by itself, and then `peer`.
     async fn after_one_left(
-        end: End,
+        end: Side,
         own: &Stream,
-        options: Options<'_>,
+        options: TransferOptions<'_>,
         peer: impl Future<Output = io::Result<()>>,
-    ) -> io::Result<Result<(), Fault>> {
+    ) -> io::Result<Result<(), TransferFault>> {
         let (unix, leaves) = Stream::pair()?;
         leaves.send_all(&[b'a'; MUCH]).await?;
         drop(leaves);
         let (near, far) = match end {
-            End::Near => (&unix, own),
-            End::Far => (own, &unix),
+            Side::Near => (&unix, own),
+            Side::Far => (own, &unix),
         };
         let moved = Cell::new(0);
         let count = |passed: Passed| moved.set(passed.there + passed.back);
@@ -109,10 +109,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_lost_if_the_other_end_sends_after_one_has_closed() -> io::Result<()> {
         for (address, end, reply) in [
-            ("inet:127.0.0.1:0", End::Near, &b""[..]),
-            ("inet:127.0.0.1:0", End::Near, b"!"),
-            ("inet:127.0.0.1:0", End::Far, b"!"),
-            ("inet6:[::1]:0", End::Near, b"!"),
+            ("inet:127.0.0.1:0", Side::Near, &b""[..]),
+            ("inet:127.0.0.1:0", Side::Near, b"!"),
+            ("inet:127.0.0.1:0", Side::Far, b"!"),
+            ("inet6:[::1]:0", Side::Near, b"!"),
         ] {
             let Some((own, peer)) = to_a_narrow_peer(address).await? else {
                 continue;
@@ -131,11 +131,11 @@ mod tests {
                 assert_eq!(peer.receive(&mut buffer).await?, 0);
                 Ok(())
             };
-            let ended = after_one_left(end, &own, Options::default(), takes_all).await?;
+            let ended = after_one_left(end, &own, TransferOptions::default(), takes_all).await?;
             // A reply that nobody took is a failure.
             match (ended, reply.is_empty()) {
                 (Ok(()), true) => {}
-                (Err(Fault::Broken(which, "send", _)), false) => assert_eq!(which, end),
+                (Err(TransferFault::Broken(which, "send", _)), false) => assert_eq!(which, end),
                 (ended, _) => panic!("{address}: {ended:?}"),
             }
         }
@@ -147,12 +147,15 @@ mod tests {
         let Some((own, _peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
             return Ok(());
         };
-        let options = Options {
+        let options = TransferOptions {
             half_close: Some(Duration::from_millis(50)),
-            ..Options::default()
+            ..TransferOptions::default()
         };
-        let ended = after_one_left(End::Near, &own, options, async { Ok(()) }).await?;
-        assert!(matches!(ended, Err(Fault::HalfClosed(_))), "{ended:?}");
+        let ended = after_one_left(Side::Near, &own, options, async { Ok(()) }).await?;
+        assert!(
+            matches!(ended, Err(TransferFault::HalfClosed(_))),
+            "{ended:?}"
+        );
         Ok(())
     }
 
@@ -165,9 +168,9 @@ mod tests {
             peer.reset();
             Ok(())
         };
-        let ended = after_one_left(End::Near, &own, Options::default(), resets).await?;
+        let ended = after_one_left(Side::Near, &own, TransferOptions::default(), resets).await?;
         assert!(
-            matches!(ended, Err(Fault::Broken(End::Far, ..))),
+            matches!(ended, Err(TransferFault::Broken(Side::Far, ..))),
             "{ended:?}"
         );
         Ok(())

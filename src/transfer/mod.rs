@@ -32,7 +32,7 @@ pub struct Passed {
 
 /// One of the two ends of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Side {
     /// The first, mostly a client.
     Near,
     /// The second, mostly a server.
@@ -41,9 +41,9 @@ pub enum End {
 
 /// Why a transfer did not end well.
 #[derive(Debug)]
-pub enum Fault {
+pub enum TransferFault {
     /// An end failed while it was received from or sent to.
-    Broken(End, &'static str, io::Error),
+    Broken(Side, &'static str, io::Error),
     /// Nothing passed, either way, for the idle time.
     Idle(Duration),
     /// One end had ended, and nothing passed the other way for the time that this may last.
@@ -51,14 +51,14 @@ pub enum Fault {
 }
 
 /// Sees what was received from an end, before the other end has it.
-pub type Tap<'a> = &'a (dyn Fn(End, &[u8]) + Send + Sync);
+pub type Tap<'a> = &'a (dyn Fn(Side, &[u8]) + Send + Sync);
 
 /// A future of which few connections have need, and which takes no room of the others.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How a transfer is made.
 #[derive(Clone, Copy, Default)]
-pub struct Options<'a> {
+pub struct TransferOptions<'a> {
     /// How bytes are moved.
     pub engine: Engine,
     /// After how long without a byte, either way, it is given up.
@@ -71,9 +71,9 @@ pub struct Options<'a> {
     pub tap: Option<Tap<'a>>,
 }
 
-impl std::fmt::Debug for Options<'_> {
+impl std::fmt::Debug for TransferOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
+        f.debug_struct("TransferOptions")
             .field("engine", &self.engine)
             .field("idle", &self.idle)
             .field("half_close", &self.half_close)
@@ -96,10 +96,10 @@ impl std::fmt::Debug for Options<'_> {
 pub async fn transfer(
     near: &Stream,
     far: &Stream,
-    options: Options<'_>,
+    options: TransferOptions<'_>,
     mut passed: impl FnMut(Passed),
-) -> Result<(), Fault> {
-    let Options {
+) -> Result<(), TransferFault> {
+    let TransferOptions {
         engine,
         idle,
         half_close,
@@ -108,21 +108,21 @@ pub async fn transfer(
     } = options;
     let memory = memory.cloned().unwrap_or_default();
     let engine = if tap.is_some() { Engine::Copy } else { engine };
-    let mut there = Direction::new(engine, memory.clone(), tap.map(|tap| (End::Near, tap)));
-    let mut back = Direction::new(engine, memory, tap.map(|tap| (End::Far, tap)));
+    let mut there = Direction::new(engine, memory.clone(), tap.map(|tap| (Side::Near, tap)));
+    let mut back = Direction::new(engine, memory, tap.map(|tap| (Side::Far, tap)));
     let (moved, is_half_closed) = (AtomicU64::new(0), AtomicBool::new(false));
     // An end that has ended says nothing more when it is received from, but it may yet be reset, or
     // be closed for what is sent to it too.
     let mut gone: Option<Boxed<'_, io::Result<()>>> = None;
     // Then no direction is polled any more.
-    let mut left: Option<Boxed<'_, Result<(), Fault>>> = None;
+    let mut left: Option<Boxed<'_, Result<(), TransferFault>>> = None;
     let both = poll_fn(|cx| {
         if let Some(left) = &mut left {
             return left.as_mut().poll(cx);
         }
-        let broken_there = |(end, operation, error)| Fault::Broken(end, operation, error);
-        let broken_back = |(end, operation, error): direction::Fault| {
-            Fault::Broken(end.other(), operation, error)
+        let broken_there = |(end, operation, error)| TransferFault::Broken(end, operation, error);
+        let broken_back = |(end, operation, error): direction::EndFault| {
+            TransferFault::Broken(end.other(), operation, error)
         };
         let there_done = there.poll(cx, near, far).map_err(broken_there);
         let back_done = back.poll(cx, far, near).map_err(broken_back);
@@ -135,13 +135,13 @@ pub async fn transfer(
         let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
             (Poll::Pending, Poll::Pending) => return Poll::Pending,
-            (Poll::Ready(()), Poll::Pending) => (End::Near, near, far, back.holds_bytes()),
-            (Poll::Pending, Poll::Ready(())) => (End::Far, far, near, there.holds_bytes()),
+            (Poll::Ready(()), Poll::Pending) => (Side::Near, near, far, back.holds_bytes()),
+            (Poll::Pending, Poll::Ready(())) => (Side::Far, far, near, there.holds_bytes()),
         };
         is_half_closed.store(true, Ordering::Relaxed);
         let gone = gone.get_or_insert_with(|| Box::pin(ended.gone()));
         match ready!(gone.as_mut().poll(cx)) {
-            Err(error) => Poll::Ready(Err(Fault::Broken(end, "receive", error))),
+            Err(error) => Poll::Ready(Err(TransferFault::Broken(end, "receive", error))),
             Ok(()) if holds_bytes => Poll::Ready(Err(left::without_bytes(end))),
             Ok(()) => {
                 let left = left.insert(Box::pin(left::until_taken(end, other)));
@@ -161,13 +161,13 @@ pub async fn transfer(
     let ended = Box::pin(unless_idle(both, limit, || moved.load(Ordering::Relaxed))).await;
     ended.unwrap_or_else(|limit| {
         Err(match idle {
-            Some(idle) if idle == limit => Fault::Idle(limit),
-            _ => Fault::HalfClosed(limit),
+            Some(idle) if idle == limit => TransferFault::Idle(limit),
+            _ => TransferFault::HalfClosed(limit),
         })
     })
 }
 
-impl End {
+impl Side {
     const fn other(self) -> Self {
         match self {
             Self::Near => Self::Far,

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 
-use crate::memory::Kept;
-use crate::net::Spare;
+use crate::memory::KeptBytes;
+use crate::net::DescriptorBudget;
 
 /// What a pipe should hold: TCP gives much at a time.
 const ROOM: usize = 1024 * 1024;
@@ -34,7 +34,7 @@ pub(super) struct Pipe {
     entry: OwnedFd,
     room: usize,
     held: usize,
-    _spare: Spare,
+    _budget: DescriptorBudget,
 }
 
 impl Pipe {
@@ -47,9 +47,9 @@ impl Pipe {
         if let Some(pipe) = POOL.with_borrow_mut(Vec::pop) {
             return Ok(pipe);
         }
-        let spare = Spare::take(DESCRIPTORS)?;
+        let budget = DescriptorBudget::take(DESCRIPTORS)?;
         let (exit, entry) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let is_one_of_few = Spare::taken() <= FEW * DESCRIPTORS;
+        let is_one_of_few = DescriptorBudget::taken() <= FEW * DESCRIPTORS;
         let rooms = if is_one_of_few {
             &[ROOM, ROOM_OF_MANY][..]
         } else {
@@ -70,7 +70,7 @@ impl Pipe {
             entry,
             room,
             held: 0,
-            _spare: spare,
+            _budget: budget,
         })
     }
 
@@ -109,7 +109,7 @@ impl Pipe {
     ///
     /// # Errors
     /// What `read(2)` reports, and `UnexpectedEof` if it held less.
-    pub(super) fn take_out(&mut self, bytes: &mut Kept) -> io::Result<()> {
+    pub(super) fn take_out(&mut self, bytes: &mut KeptBytes) -> io::Result<()> {
         let mut piece = [0; 4096];
         while self.held > 0 {
             let most = piece.len().min(self.held);

@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::Passed;
-use crate::memory::{Kept, MemoryLimit};
+use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Fed, PipeInput, PipeOutput, Stream, is_refused};
 
 /// What is copied at once.
@@ -58,7 +58,7 @@ struct Way {
     is_unsure: bool,
     is_wide: bool,
     /// What was read and could not be written at once.
-    unsent: Kept,
+    unsent: KeptBytes,
 }
 
 impl Way {
@@ -68,7 +68,7 @@ impl Way {
             copies: false,
             is_unsure: false,
             is_wide: false,
-            unsent: Kept::new(memory),
+            unsent: KeptBytes::new(memory),
         }
     }
 

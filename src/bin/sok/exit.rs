@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sok::error::{Error, Kind};
+use sok::error::{Error, ErrorKind};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(crate) enum Exit {
     Done,
     Failure,
     Usage,
-    NobodyThere,
+    NoServer,
     Denied,
     InUse,
     Broken,
@@ -31,7 +31,7 @@ impl Exit {
         Self::Done,
         Self::Failure,
         Self::Usage,
-        Self::NobodyThere,
+        Self::NoServer,
         Self::Denied,
         Self::InUse,
         Self::Broken,
@@ -46,7 +46,7 @@ impl Exit {
             Self::Done => 0,
             Self::Failure => 1,
             Self::Usage => 2,
-            Self::NobodyThere => 3,
+            Self::NoServer => 3,
             Self::Denied => 4,
             Self::InUse => 5,
             Self::Broken => 6,
@@ -63,7 +63,7 @@ impl Exit {
             Self::Done => "done, and nothing was lost",
             Self::Failure => "any other failure",
             Self::Usage => "usage",
-            Self::NobodyThere => "nobody there: refused, no such file, stale socket file",
+            Self::NoServer => "nobody there: refused, no such file, stale socket file",
             Self::Denied => "permission denied",
             Self::InUse => "the address is in use",
             Self::Broken => {
@@ -88,16 +88,16 @@ impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error.kind() {
             // Whoever read our output has seen enough.
-            Kind::OutputClosed => Self::Done,
-            Kind::Usage => Self::Usage,
-            Kind::NobodyThere => Self::NobodyThere,
-            Kind::Denied => Self::Denied,
-            Kind::InUse => Self::InUse,
-            Kind::Broken => Self::Broken,
-            Kind::Unresolved => Self::Unresolved,
-            Kind::TimedOut => Self::TimedOut,
-            Kind::CannotRun => Self::CannotRun,
-            Kind::NoProgram => Self::NoProgram,
+            ErrorKind::OutputClosed => Self::Done,
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::NoServer => Self::NoServer,
+            ErrorKind::Denied => Self::Denied,
+            ErrorKind::InUse => Self::InUse,
+            ErrorKind::Broken => Self::Broken,
+            ErrorKind::Unresolved => Self::Unresolved,
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::CannotRun => Self::CannotRun,
+            ErrorKind::NoProgram => Self::NoProgram,
             _ => Self::Failure,
         }
     }

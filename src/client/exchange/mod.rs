@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use self::shared::{Guard, Shared, uninterrupted};
 use crate::address::Address;
 use crate::client::{Counter, output_error};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Stream, is_refused};
 use crate::offload::no_thread;
 
@@ -59,8 +59,8 @@ pub struct ExchangeOptions {
 /// nobody reads the output. The thread then holds the input or the output, but not the socket.
 ///
 /// # Errors
-/// [`Kind::Broken`] if the peer resets the connection or leaves with data of ours unsent,
-/// [`Kind::TimedOut`] after the idle time, [`Kind::OutputClosed`] if nobody reads the output.
+/// [`ErrorKind::Broken`] if the peer resets the connection or leaves with data of ours unsent,
+/// [`ErrorKind::TimedOut`] after the idle time, [`ErrorKind::OutputClosed`] if nobody reads the output.
 pub async fn exchange(
     stream: Stream,
     address: &Address,
@@ -90,13 +90,13 @@ pub async fn exchange(
 
 enum Event {
     /// Our input has ended and is sent, or why not; or there is none, and the peer has ended.
-    Sent(std::result::Result<(), Fault>),
+    Sent(std::result::Result<(), ExchangeFault>),
     /// The peer has ended and all of it is written, or why not.
-    Received(std::result::Result<(), Fault>),
+    Received(std::result::Result<(), ExchangeFault>),
 }
 
 /// Which side of a copy failed.
-enum Fault {
+enum ExchangeFault {
     Own(io::Error),
     Socket(io::Error),
 }
@@ -132,19 +132,21 @@ async fn ended(
             () = shared.idle(idle_timeout) => {
                 let limit = idle_timeout.unwrap_or_default();
                 let cause = format!("nothing passed for {}", format_duration(limit));
-                return Err(Error::because("exchange", address, Kind::TimedOut, cause));
+                return Err(Error::because("exchange", address, ErrorKind::TimedOut, cause));
             }
         };
         match event {
-            Some(Event::Sent(Err(Fault::Own(error)))) => {
+            Some(Event::Sent(Err(ExchangeFault::Own(error)))) => {
                 let error = Error::new("read", "standard input", error);
-                return Err(error.with_kind(Kind::Other));
+                return Err(error.with_kind(ErrorKind::Other));
             }
-            Some(Event::Sent(Err(Fault::Socket(error)))) => sent = Some(Err(error)),
+            Some(Event::Sent(Err(ExchangeFault::Socket(error)))) => sent = Some(Err(error)),
             Some(Event::Sent(Ok(()))) => sent = Some(Ok(())),
             Some(Event::Received(Ok(()))) => received = true,
-            Some(Event::Received(Err(Fault::Own(error)))) => return Err(output_error(error)),
-            Some(Event::Received(Err(Fault::Socket(error)))) => {
+            Some(Event::Received(Err(ExchangeFault::Own(error)))) => {
+                return Err(output_error(error));
+            }
+            Some(Event::Received(Err(ExchangeFault::Socket(error)))) => {
                 return Err(failed("receive", error));
             }
             None => break,
@@ -167,15 +169,15 @@ fn send_all(
     shared: &Shared,
     mut input: impl Read + AsFd,
     half_close: bool,
-) -> std::result::Result<(), Fault> {
+) -> std::result::Result<(), ExchangeFault> {
     send_file(shared, input.as_fd())?;
     let mut buffer = vec![0; BUFFER];
     let (mut full, mut peer_ended) = (0, false);
     while shared
         .input_comes(input.as_fd(), &mut peer_ended)
-        .map_err(Fault::Own)?
+        .map_err(ExchangeFault::Own)?
     {
-        let count = uninterrupted(|| input.read(&mut buffer)).map_err(Fault::Own)?;
+        let count = uninterrupted(|| input.read(&mut buffer)).map_err(ExchangeFault::Own)?;
         if count == 0 {
             break;
         }
@@ -183,7 +185,7 @@ fn send_all(
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
             let sent = shared.with_socket(|mut socket| socket.write(rest));
-            let Some(sent) = sent.map_err(Fault::Socket)? else {
+            let Some(sent) = sent.map_err(ExchangeFault::Socket)? else {
                 return Ok(());
             };
             shared.sent(sent);
@@ -195,14 +197,16 @@ fn send_all(
     }
     let finished = shared.with_socket(|socket| socket.shutdown(Shutdown::Write));
     match finished {
-        Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(Fault::Socket(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+            Err(ExchangeFault::Socket(error))
+        }
         _ => Ok(()),
     }
 }
 
 /// Sends a regular file without copying it; all else, what is wrong with the file, and a file
 /// where `sendfile(2)` is refused, is left for the reads that follow.
-fn send_file(shared: &Shared, file: BorrowedFd<'_>) -> std::result::Result<(), Fault> {
+fn send_file(shared: &Shared, file: BorrowedFd<'_>) -> std::result::Result<(), ExchangeFault> {
     loop {
         match shared.with_socket(|socket| socket.send_file(file, PIECE)) {
             Ok(None | Some(0)) => return Ok(()),
@@ -210,23 +214,28 @@ fn send_file(shared: &Shared, file: BorrowedFd<'_>) -> std::result::Result<(), F
             Err(error) => match error.raw_os_error().map(nix::Error::from_raw) {
                 Some(nix::Error::EBADF | nix::Error::EIO) => return Ok(()),
                 _ if is_refused(&error) => return Ok(()),
-                _ => return Err(Fault::Socket(error)),
+                _ => return Err(ExchangeFault::Socket(error)),
             },
         }
     }
 }
 
-fn receive_all(shared: &Shared, mut output: impl Write + AsFd) -> std::result::Result<(), Fault> {
+fn receive_all(
+    shared: &Shared,
+    mut output: impl Write + AsFd,
+) -> std::result::Result<(), ExchangeFault> {
     let mut buffer = vec![0; BUFFER];
     let mut full = 0;
     loop {
         let count = shared.with_socket(|mut socket| socket.read(&mut buffer));
-        let count = count.map_err(Fault::Socket)?.unwrap_or(0);
+        let count = count.map_err(ExchangeFault::Socket)?.unwrap_or(0);
         if count == 0 {
-            return output.flush().map_err(Fault::Own);
+            return output.flush().map_err(ExchangeFault::Own);
         }
         widen_if_full(output.as_fd(), count, &mut full);
-        output.write_all(&buffer[..count]).map_err(Fault::Own)?;
+        output
+            .write_all(&buffer[..count])
+            .map_err(ExchangeFault::Own)?;
         shared.received(count);
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::Interest;
 
 use super::{ConnectFault, Received, SocketFamily};
 use crate::address::{Address, Family, Purpose};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::net::faults::Refusal;
 use crate::net::options::{Congestion, ConnectOptions, Keepalive, ListenOptions};
 use crate::net::peer::Peer;
@@ -94,7 +94,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
             io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
             _ if self.0.lacks_scope(address) => {
                 return Refusal {
-                    kind: Some(Kind::Usage),
+                    kind: Some(ErrorKind::Usage),
                     ..Refusal::hinted(error, NEEDS_SCOPE)
                 };
             }
@@ -134,14 +134,14 @@ impl<V: Version> SocketFamily for Tcp<V> {
         match source.raw_os_error().map(E::from_raw) {
             Some(E::ECONNREFUSED) => {
                 let cause = "connection refused, no server is listening";
-                Error::because("connect", address, Kind::NobodyThere, cause)
+                Error::because("connect", address, ErrorKind::NoServer, cause)
                     .with_hint("start the server, or check the address")
             }
             Some(E::ENETUNREACH | E::EHOSTUNREACH) => Error::new("connect", address, source)
                 .with_hint("check the address, and the routes (ip route)"),
             Some(E::EINVAL) if self.0.lacks_scope(address) => {
                 Error::new("connect", address, source)
-                    .with_kind(Kind::Usage)
+                    .with_kind(ErrorKind::Usage)
                     .with_hint(NEEDS_SCOPE)
             }
             _ => Error::new("connect", address, source),

@@ -14,7 +14,7 @@ use tokio::io::Interest;
 
 use super::{ConnectFault, Place, Received, SocketFamily};
 use crate::address::{Address, UnixName};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::holders;
@@ -99,21 +99,23 @@ impl SocketFamily for Unix {
             (Some(path), Some(E::ECONNREFUSED)) => {
                 let file = std::fs::metadata(path).ok();
                 match file.and_then(|file| foreign(file.mode())) {
-                    Some(what) => because(Kind::Other, &format!("this is {what}, not a socket"))
-                        .with_hint("give the path of a socket"),
+                    Some(what) => {
+                        because(ErrorKind::Other, &format!("this is {what}, not a socket"))
+                            .with_hint("give the path of a socket")
+                    }
                     None => because(
-                        Kind::NobodyThere,
+                        ErrorKind::NoServer,
                         "no server is listening (stale socket file left by a dead process)",
                     )
                     .with_hint("start the server, or remove the file"),
                 }
             }
             (None, Some(E::ECONNREFUSED)) => because(
-                Kind::NobodyThere,
+                ErrorKind::NoServer,
                 "connection refused, no server is listening",
             )
             .with_hint("start the server, or check the address"),
-            (Some(_), Some(E::ENOENT)) => because(Kind::NobodyThere, "no such file")
+            (Some(_), Some(E::ENOENT)) => because(ErrorKind::NoServer, "no such file")
                 .with_hint("start the server, or check the path"),
             (Some(_), Some(E::EACCES)) => Error::new("connect", address, source)
                 .with_hint("the socket file must be writable, and its directories searchable"),
@@ -121,7 +123,7 @@ impl SocketFamily for Unix {
                 Error::new("connect", address, source).with_hint("check the path")
             }
             (_, Some(E::EPROTOTYPE)) => {
-                because(Kind::Other, "the socket there is no stream socket")
+                because(ErrorKind::Other, "the socket there is no stream socket")
                     .with_hint("give the path of a stream socket")
             }
             _ => Error::new("connect", address, source),

@@ -29,7 +29,7 @@ use super::options::{ListenOptions, Owner};
 use super::sockaddr::encode_path;
 use super::socket::Socket;
 use crate::address::{Address, UnixName};
-use crate::error::Kind;
+use crate::error::ErrorKind;
 
 /// A socket file of ours, which is removed when this value is dropped, if it is still ours.
 #[derive(Debug)]
@@ -73,9 +73,9 @@ impl SocketFile {
         set_rights(&file, private.directory(), options)?;
         socket.listen(options.backlog)?;
         take_name(&mut private, &directory, name, &found).map_err(|fault| match fault {
-            Fault::Taken if options.reuse_address => taken_meanwhile(&directory, name, path),
-            Fault::Taken => nix::Error::EADDRINUSE.into(),
-            Fault::Refused(refusal) => refusal,
+            BindFault::Taken if options.reuse_address => taken_meanwhile(&directory, name, path),
+            BindFault::Taken => nix::Error::EADDRINUSE.into(),
+            BindFault::Refused(refusal) => refusal,
         })?;
         if directory.identity(name)? != Some(identity) {
             return Err(taken_meanwhile(&directory, name, path));
@@ -148,7 +148,11 @@ impl Drop for SocketFile {
 fn place(path: &Path) -> Result<(Directory, &OsStr), Refusal> {
     let Some((directory, name)) = split(path) else {
         let cause = "this is a directory, not a socket";
-        return Err(Refusal::told(Kind::Other, cause, "choose a file in it"));
+        return Err(Refusal::told(
+            ErrorKind::Other,
+            cause,
+            "choose a file in it",
+        ));
     };
     let directory = Directory::open_by_path(directory).map_err(unsearchable)?;
     Ok((directory, name))
@@ -190,13 +194,13 @@ fn set_rights(file: &File, private: &Directory, options: &ListenOptions) -> Resu
 }
 
 /// Why a socket did not get its name.
-enum Fault {
+enum BindFault {
     /// Somebody else has it.
     Taken,
     Refused(Refusal),
 }
 
-impl<E: Into<io::Error>> From<E> for Fault {
+impl<E: Into<io::Error>> From<E> for BindFault {
     fn from(error: E) -> Self {
         Self::Refused(error.into().into())
     }
@@ -208,7 +212,7 @@ fn take_name(
     directory: &Directory,
     name: &OsStr,
     found: &Found,
-) -> Result<(), Fault> {
+) -> Result<(), BindFault> {
     let own = Private::socket();
     let from = private.directory();
     match found {
@@ -223,14 +227,14 @@ fn take_name(
                         private.keep();
                         return Err(errno.into());
                     }
-                    Err(Fault::Taken)
+                    Err(BindFault::Taken)
                 }
                 Err(errno) if is_unknown(errno) && directory.identity(name)? == Some(*dead) => {
                     renameat(from, own, directory, name)
-                        .map_err(|errno| Fault::Refused(another_users(errno.into())))
+                        .map_err(|errno| BindFault::Refused(another_users(errno.into())))
                 }
-                Err(nix::Error::ENOENT) => Err(Fault::Taken),
-                Err(errno) => Err(Fault::Refused(another_users(errno.into()))),
+                Err(nix::Error::ENOENT) => Err(BindFault::Taken),
+                Err(errno) => Err(BindFault::Refused(another_users(errno.into()))),
             }
         }
         Found::Nothing | Found::Live(_) | Found::Foreign(_) => {
@@ -242,7 +246,7 @@ fn take_name(
                 done => done,
             };
             match done {
-                Err(nix::Error::EEXIST) => Err(Fault::Taken),
+                Err(nix::Error::EEXIST) => Err(BindFault::Taken),
                 // A file system that has no links either.
                 Err(errno) if is_unknown(errno) && directory.status(name)?.is_none() => {
                     Ok(renameat(from, own, directory, name)?)
@@ -282,7 +286,7 @@ fn taken_meanwhile(directory: &Directory, name: &OsStr, path: &Path) -> Refusal 
 fn replaced() -> Refusal {
     let cause = "somebody else has replaced the new socket file";
     Refusal::told(
-        Kind::InUse,
+        ErrorKind::InUse,
         cause,
         "choose a directory that nobody else may write to",
     )

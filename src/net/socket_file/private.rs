@@ -10,7 +10,7 @@ use nix::sys::stat::{FileStat, Mode, mkdirat};
 use nix::unistd::geteuid;
 
 use super::probe::{Found, probe};
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::net::directory::{Directory, Identity};
 use crate::net::faults::Refusal;
 
@@ -142,7 +142,7 @@ fn made_nowhere(error: io::Error) -> Refusal {
 
 fn starting() -> Refusal {
     let cause = "another process is about to listen here";
-    Refusal::told(Kind::InUse, cause, "try again, or choose another name")
+    Refusal::told(ErrorKind::InUse, cause, "try again, or choose another name")
 }
 
 fn in_the_way(name: &OsStr) -> Refusal {
@@ -151,5 +151,5 @@ fn in_the_way(name: &OsStr) -> Refusal {
         name.display()
     );
     let hint = "remove it, or choose a directory that nobody else may write to";
-    Refusal::told(Kind::Denied, cause, hint)
+    Refusal::told(ErrorKind::Denied, cause, hint)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::address::UnixName;
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::net::directory::{Directory, Identity, foreign};
 use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::holders;
@@ -30,7 +30,11 @@ impl Found {
             Self::Live(holders) => Err(in_use(&holders)),
             Self::Foreign(what) => {
                 let cause = format!("this is {what}, not a socket; it stays as it is");
-                Err(Refusal::told(Kind::Other, cause, "choose another path"))
+                Err(Refusal::told(
+                    ErrorKind::Other,
+                    cause,
+                    "choose another path",
+                ))
             }
         }
     }

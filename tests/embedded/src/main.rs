@@ -1,7 +1,7 @@
 //! An echo server and its client in one process, on the address that is given.
 
 use sok::client::{ConnectPlan, connect};
-use sok::loops::{Limits, Rule, Stop, connection_loop};
+use sok::loops::{Limits, MessageFormat, Stop, connection_loop};
 use sok::net::{ListenOptions, Listener};
 use sok::service::{Converse, echo};
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         exit_after: Some(1),
         ..Limits::default()
     };
-    let service = Converse::new(Rule::default(), echo);
+    let service = Converse::new(MessageFormat::default(), echo);
     let serving = tokio::spawn(connection_loop(vec![listener], service, limits, Stop::new()));
 
     let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;

@@ -4,15 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
-use sok::address::{Family, Parts, Target};
-use sok::error::{Error, Kind, Result};
+use sok::address::{AddressParts, Family, Target};
+use sok::error::{Error, ErrorKind, Result};
 
 use super::values::family;
 
 /// An address in its parts, in place of the word.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The address in its parts, in place of ADDRESS")]
-pub(crate) struct AddressParts {
+pub(crate) struct AddressArgs {
     /// The address family: inet, inet6 or unix
     #[arg(long, value_parser = family)]
     family: Option<Family>,
@@ -35,32 +35,32 @@ pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
     if Target::parse(host).is_ok() || host.as_bytes().starts_with(b"-") {
         return None;
     }
-    let parts = Parts {
+    let parts = AddressParts {
         host: Some(host.to_str()?.to_owned()),
         port: Some(port.to_str()?.to_owned()),
-        ..Parts::default()
+        ..AddressParts::default()
     };
     let target = parts.target().ok()?;
     Some(format!("HOST and PORT are one word: {target}"))
 }
 
-impl AddressParts {
+impl AddressArgs {
     /// Whether the address is given in parts.
     pub(crate) fn is_given(&self) -> bool {
-        self.parts() != Parts::default()
+        self.parts() != AddressParts::default()
     }
 
     /// The target that `word` or the parts mean.
     pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
         let parts = self.parts();
         match word {
-            Some(word) if parts == Parts::default() => Target::parse(word),
+            Some(word) if parts == AddressParts::default() => Target::parse(word),
             Some(word) => {
                 let cause = "the address is given twice, as a word and by --family, --path, --host or --port";
                 Err(Error::because(
                     "address",
                     word.display(),
-                    Kind::Usage,
+                    ErrorKind::Usage,
                     cause,
                 ))
             }
@@ -68,8 +68,8 @@ impl AddressParts {
         }
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> AddressParts {
+        AddressParts {
             family: self.family,
             path: self.path.clone(),
             host: self.host.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, MESSAGES, TcpArgs};
-use crate::args::address::AddressParts;
+use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
 
 const CONVERSATION: &str = "A conversation";
@@ -20,7 +20,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) address: Option<OsString>,
 
     #[command(flatten)]
-    pub(crate) parts: AddressParts,
+    pub(crate) parts: AddressArgs,
 
     #[command(flatten)]
     pub(crate) dial: DialArgs,
@@ -118,7 +118,7 @@ pub(crate) struct CallArgs {
     pub(crate) message: Option<OsString>,
 
     #[command(flatten)]
-    pub(crate) parts: AddressParts,
+    pub(crate) parts: AddressArgs,
 
     #[command(flatten)]
     pub(crate) framing: FramingArgs<CallFramingArg>,

@@ -13,7 +13,7 @@ mod values;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sok::loops::{Framing, Rule};
+use sok::loops::{Framing, MessageFormat};
 use sok::net::Keepalive;
 
 pub(crate) use self::address::as_one_word;
@@ -207,7 +207,7 @@ impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
     /// The largest message.
     pub(crate) fn max_message(&self) -> usize {
         self.max_message
-            .unwrap_or_else(|| Rule::default().max_message)
+            .unwrap_or_else(|| MessageFormat::default().max_message)
     }
 
     /// The option that is about messages, if there is one.

@@ -21,21 +21,21 @@ pub(crate) fn command_line() -> Result<Cli, Refusal> {
 
 pub(crate) fn named(words: &[OsString]) -> Option<Cli> {
     match words.first()?.to_str()? {
-        "serve" => alone(words, Command::Serve),
-        "connect" => alone(words, Command::Connect),
-        "call" => alone(words, Command::Call),
-        "relay" => alone(words, Command::Relay),
-        "wait" => alone(words, Command::Wait),
-        "bench" => alone(words, Command::Bench),
-        "bench-server" => alone(words, Command::BenchServer),
-        "check" => alone(words, Command::Check),
-        "tour" => alone(words, Command::Tour),
+        "serve" => read_one(words, Command::Serve),
+        "connect" => read_one(words, Command::Connect),
+        "call" => read_one(words, Command::Call),
+        "relay" => read_one(words, Command::Relay),
+        "wait" => read_one(words, Command::Wait),
+        "bench" => read_one(words, Command::Bench),
+        "bench-server" => read_one(words, Command::BenchServer),
+        "check" => read_one(words, Command::Check),
+        "tour" => read_one(words, Command::Tour),
         _ => None,
     }
 }
 
 /// Reads the words after the first, which names the command.
-fn alone<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
+fn read_one<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
     let mut described = TalkArgs::augment_args(A::augment_args(clap::Command::new("sok")));
     let matches = described.try_get_matches_from_mut(words);
     // To free its many parts is 1/25 of the time of a whole `sok call`, which reads one line.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs};
-use crate::args::address::AddressParts;
+use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
 
 const LISTENING: &str = "The listening socket";
@@ -20,7 +20,7 @@ pub(crate) struct ServeArgs {
     pub(crate) address: Option<OsString>,
 
     #[command(flatten)]
-    pub(crate) parts: AddressParts,
+    pub(crate) parts: AddressArgs,
 
     #[command(flatten)]
     pub(crate) services: ServiceArgs,

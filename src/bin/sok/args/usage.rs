@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::{env, io};
 
 use clap::CommandFactory;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use sok::error::{Error, Kind};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
+use sok::error::{Error, ErrorKind};
 
 use super::Cli;
 use super::address::as_one_word;
@@ -61,9 +61,9 @@ impl From<clap::Error> for Refusal {
 pub(super) fn asks_for_help(error: &clap::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        ClapKind::DisplayHelp
+            | ClapKind::DisplayVersion
+            | ClapKind::DisplayHelpOnMissingArgumentOrSubcommand
     )
 }
 
@@ -80,14 +80,14 @@ pub(super) fn told(error: &clap::Error, words: &[OsString]) -> Error {
     );
     let has_usage = error.get(ContextKind::Usage).is_some();
     let cause = match error.kind() {
-        ErrorKind::MissingSubcommand => format!("a command is needed: {}", commands().join(", ")),
+        ClapKind::MissingSubcommand => format!("a command is needed: {}", commands().join(", ")),
         _ => cause(
             &error.render().to_string(),
             has_usage,
             as_value(error, command, words),
         ),
     };
-    Error::because("usage", "", Kind::Usage, cause).with_hint(help)
+    Error::because("usage", "", ErrorKind::Usage, cause).with_hint(help)
 }
 
 /// What may have been meant with a word that is taken for an option, and is none.
@@ -95,7 +95,7 @@ fn as_value(error: &clap::Error, command: Option<&str>, words: &[OsString]) -> O
     let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
         return None;
     };
-    if error.kind() != ErrorKind::UnknownArgument {
+    if error.kind() != ClapKind::UnknownArgument {
         return None;
     }
     let is_it = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with(argument));

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sok::address::Address;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStderr;
 
@@ -51,7 +51,7 @@ impl OwnServer {
             (Ok(_), None) => {
                 let cause = line.strip_prefix("sok: ").unwrap_or(line);
                 let address = "the server to be measured";
-                Err(Error::because("start", address, Kind::Other, cause))
+                Err(Error::because("start", address, ErrorKind::Other, cause))
             }
         };
         Ok(Self {

@@ -292,7 +292,7 @@ mod tests {
             Ok(())
         };
         let done = drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip);
-        assert_eq!(done.unwrap_err().kind(), sok::Kind::Broken);
+        assert_eq!(done.unwrap_err().kind(), sok::ErrorKind::Broken);
         assert_eq!(driven.samples.count(), 49);
     }
 }

@@ -2,7 +2,7 @@
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
@@ -21,7 +21,7 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
 /// `sched_setaffinity(2)`.
 ///
 /// # Errors
-/// [`Kind::Usage`] for a processor that this thread may not run on.
+/// [`ErrorKind::Usage`] for a processor that this thread may not run on.
 pub(crate) fn pin(cpu: usize) -> Result<()> {
     let allowed = allowed_cpus();
     let mut set = CpuSet::new();
@@ -32,7 +32,7 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
             known.join(", ")
         );
         let shown = format!("processor {cpu}");
-        return Err(Error::because("place", shown, Kind::Usage, cause));
+        return Err(Error::because("place", shown, ErrorKind::Usage, cause));
     }
     sched_setaffinity(THIS_THREAD, &set)
         .map_err(|error| Error::new("place", format!("processor {cpu}"), error))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sok::address::Address;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::Socket;
 
 use super::plan::{BenchPlan, Measure};
@@ -160,7 +160,7 @@ impl<'a> Trip<'a> {
     fn broken(&self, operation: &'static str, error: io::Error, received: usize) -> Error {
         let error = Error::new(operation, self.address, error);
         match (error.kind(), received) {
-            (Kind::Broken, 0) => error.with_hint("the server ended the connection by itself"),
+            (ErrorKind::Broken, 0) => error.with_hint("the server ended the connection by itself"),
             _ => error,
         }
     }
@@ -169,7 +169,7 @@ impl<'a> Trip<'a> {
         let size = self.message.len();
         let cause =
             format!("the server ended the connection when {received} of {size} bytes were back");
-        Error::because("receive", self.address, Kind::Broken, cause)
+        Error::because("receive", self.address, ErrorKind::Broken, cause)
     }
 
     fn no_echo(&self, received: usize) -> Error {
@@ -181,13 +181,13 @@ impl<'a> Trip<'a> {
         } else {
             "the reply differs from the message: this is no echo server".to_owned()
         };
-        Error::because("receive", self.address, Kind::Other, cause).with_hint(ECHO)
+        Error::because("receive", self.address, ErrorKind::Other, cause).with_hint(ECHO)
     }
 
     fn late(&self, received: usize) -> Error {
         let (size, limit) = (self.message.len(), self.limit);
         let cause = format!("only {received} of {size} bytes came back within {limit:?}");
-        Error::because("receive", self.address, Kind::TimedOut, cause).with_hint(ECHO)
+        Error::because("receive", self.address, ErrorKind::TimedOut, cause).with_hint(ECHO)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sok::address::Address;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 
 use super::judge;
 use super::placement::{allowed_cpus, pin};
@@ -102,7 +102,7 @@ pub(crate) fn run(
                 if let Some(fatal) = part.failures.iter().position(|error| !breaks(error)) {
                     return Err(part.failures.swap_remove(fatal));
                 }
-                let late = |error: &Error| error.kind() == Kind::TimedOut;
+                let late = |error: &Error| error.kind() == ErrorKind::TimedOut;
                 gone = part.failures.iter().any(late);
                 if round > 0 {
                     totals[index].add(part, job.measure, &mut report.failure);
@@ -127,7 +127,7 @@ pub(crate) fn run(
 fn ends_a_run(error: &Error) -> bool {
     matches!(
         error.kind(),
-        Kind::Broken | Kind::NobodyThere | Kind::TimedOut
+        ErrorKind::Broken | ErrorKind::NoServer | ErrorKind::TimedOut
     )
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use sok::error::{Error, Result};
-use sok::loops::{Connection, Limits, Rule, Service, Stop, connection_loop};
+use sok::loops::{Connection, Limits, MessageFormat, Service, Stop, connection_loop};
 use sok::net::{Listener, Socket, Stream};
 use sok::service::{Converse, echo};
 use tokio::sync::oneshot;
@@ -71,7 +71,7 @@ pub(crate) async fn serve(listener: Listener, role: Role, spin: bool, stop: Stop
             connection_loop(listeners, service, limits, stop).await
         }
         Role::Accept => {
-            let service = Converse::new(Rule::default(), echo);
+            let service = Converse::new(MessageFormat::default(), echo);
             connection_loop(listeners, service, limits, stop).await
         }
     };

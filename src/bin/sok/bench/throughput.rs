@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use sok::address::Address;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::Socket;
 
 use super::server::STACK;
@@ -50,7 +50,7 @@ pub(super) fn push(
                 return error;
             }
             let cause = "the server took nothing, or did not end, within the time limit";
-            Error::because(operation, address, Kind::TimedOut, cause).with_hint(
+            Error::because(operation, address, ErrorKind::TimedOut, cause).with_hint(
                 "measure a server that reads to the end, such as 'sok serve ADDRESS --discard'",
             )
         }
@@ -90,13 +90,13 @@ pub(super) fn push(
         pushed.received = match (own, returned.total) {
             (false, _) if returned.early => {
                 let cause = "the server ended before us: how much it received cannot be told";
-                return Err(Error::because("receive", address, Kind::Broken, cause));
+                return Err(Error::because("receive", address, ErrorKind::Broken, cause));
             }
             (false, _) => pushed.sent,
             (true, 8) => u64::from_le_bytes(returned.first),
             (true, _) => {
                 let cause = "the server did not say how much it received";
-                return Err(Error::because("receive", address, Kind::Broken, cause));
+                return Err(Error::because("receive", address, ErrorKind::Broken, cause));
             }
         };
         Ok(pushed)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sok::address::{Address, Target};
 use sok::client::resolve;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{ConnectOptions, Credentials, Stream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -127,7 +127,7 @@ fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
 /// The failure that stands for all: that nobody is there must not be hidden by an address that
 /// cannot be reached.
 fn telling(mut failures: Vec<Error>) -> Option<Error> {
-    let nobody = |error: &Error| error.kind() == Kind::NobodyThere;
+    let nobody = |error: &Error| error.kind() == ErrorKind::NoServer;
     match failures.iter().position(nobody) {
         Some(at) => Some(failures.swap_remove(at)),
         None => failures.into_iter().next(),

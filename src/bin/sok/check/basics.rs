@@ -24,7 +24,7 @@ pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
         cells: Vec::new(),
         failed: None,
     };
-    let created = async { net::create(scene.form.family()) };
+    let created = async { net::create(scene.kind.family()) };
     let created = steps.run(CREATE, Some(created)).await;
     let bound = created.map(|()| async { net::bind(&scene.fresh()) });
     let bound = steps.run("bind", bound).await;

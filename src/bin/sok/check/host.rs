@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sok::address::{Family, Feature, Form};
+use sok::address::{AddressKind, Family, Feature};
 use sok::error::Result;
 
 use super::report::{Cell, Column, HostReport, Verdict};
@@ -16,9 +16,9 @@ const RESTART: &str = "restart";
 /// Each try ends within `limit`, and nothing is left behind.
 pub(crate) async fn check_host(families: &[Family], limit: Duration) -> HostReport {
     let mut columns = Vec::new();
-    for form in Form::ALL {
-        if families.contains(&form.family()) {
-            columns.push(column(form, limit).await);
+    for kind in AddressKind::ALL {
+        if families.contains(&kind.family()) {
+            columns.push(column(kind, limit).await);
         }
     }
     HostReport {
@@ -27,8 +27,8 @@ pub(crate) async fn check_host(families: &[Family], limit: Duration) -> HostRepo
     }
 }
 
-async fn column(form: Form, limit: Duration) -> Column {
-    let scene = Scene::new(form, limit);
+async fn column(kind: AddressKind, limit: Duration) -> Column {
+    let scene = Scene::new(kind, limit);
     let mut cells = basics::steps(&scene).await;
     let created = cells[0].outcome == Verdict::Works;
     let without = |name| Cell::untried(name, format!("{} fails", basics::CREATE));
@@ -38,13 +38,13 @@ async fn column(form: Form, limit: Duration) -> Column {
     });
     for feature in Feature::ALL {
         let name = feature.name();
-        cells.push(match form.has(feature) {
+        cells.push(match kind.has(feature) {
             true if created => scene.cell(name, attempt(&scene, feature)).await,
             true => without(name),
             false => Cell::absent(name, feature.absence()),
         });
     }
-    Column::new(form, cells)
+    Column::new(kind, cells)
 }
 
 async fn attempt(scene: &Scene, feature: Feature) -> Result<Tried> {

@@ -21,13 +21,13 @@ pub(crate) struct Process {
 pub(super) type Seen = Result<Vec<Process>, String>;
 
 /// One end of a network connection.
-type End = (IpAddr, u16);
+type Endpoint = (IpAddr, u16);
 
 /// One line of `/proc/net/tcp` or `/proc/net/tcp6`.
 #[derive(Debug)]
 struct Row {
-    local: End,
-    remote: End,
+    local: Endpoint,
+    remote: Endpoint,
     listens: bool,
     uid: u32,
     inode: u64,
@@ -45,7 +45,7 @@ impl From<TcpNetEntry> for Row {
     }
 }
 
-fn end(address: SocketAddr) -> End {
+fn end(address: SocketAddr) -> Endpoint {
     (address.ip().to_canonical(), address.port())
 }
 
@@ -58,7 +58,7 @@ pub(super) fn by_credentials(server: Credentials) -> Seen {
 }
 
 /// The processes that listen at `server`, which a connection from `client` is open to.
-pub(super) fn by_connection(server: End, client: End) -> Seen {
+pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
     // A host may have no IPv6, and so no table of it.
     let tables = [tcp().unwrap_or_default(), tcp6().unwrap_or_default()];
     let rows: Vec<Row> = tables.into_iter().flatten().map(Row::from).collect();
@@ -75,7 +75,7 @@ pub(super) fn by_connection(server: End, client: End) -> Seen {
 }
 
 /// The rows of who listens at `server`: several share one port where they ask for it.
-fn listening(rows: &[Row], server: End, client: End) -> Result<Vec<&Row>, String> {
+fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Row>, String> {
     // An address of ours may yet lead elsewhere: the connection's other end is in our tables only
     // if it is here.
     let here = |row: &Row| !row.listens && row.local == server && row.remote == client;
@@ -116,7 +116,7 @@ fn named(pid: i32) -> Process {
 mod tests {
     use super::*;
 
-    fn at(ip: &str, port: u16) -> End {
+    fn at(ip: &str, port: u16) -> Endpoint {
         (ip.parse().unwrap(), port)
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, geteuid, setfsuid};
 use sok::address::{Address, SUN_PATH_MAX};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{ConnectOptions, ListenOptions, Listener, Stream};
 use sok::offload::offload;
 use tokio::time::Instant;
@@ -45,13 +45,13 @@ pub(super) async fn long_name(scene: &Scene) -> Result<Tried> {
         false => Path::new(""),
     };
     let mut lengths = Vec::new();
-    if let Some(address) = scene.form.padded(directory, &scene.name(), SUN_PATH_MAX) {
+    if let Some(address) = scene.kind.padded(directory, &scene.name(), SUN_PATH_MAX) {
         exchange(&scene.connection(&address).await?).await?;
         lengths.push(format!("{SUN_PATH_MAX} bytes"));
     }
     if scene.has_files() {
         let (deep, name) = (directory.join("d".repeat(200)), scene.name());
-        let longer = scene.form.fresh(&deep, &name);
+        let longer = scene.kind.fresh(&deep, &name);
         fs::create_dir(&deep).map_err(broken("make the directory of", &longer))?;
         let connection = scene.connection(&longer).await;
         let hint = format!("mount /proc, or keep paths to {SUN_PATH_MAX} bytes");
@@ -70,7 +70,7 @@ pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
     let directory = scene.directory()?;
     let (open, closed) = (listen_with(scene, 0o666)?, listen_with(scene, 0o000)?);
     match scene.dial(closed.local()).await {
-        Err(error) if error.kind() == Kind::Denied => {
+        Err(error) if error.kind() == ErrorKind::Denied => {
             scene.dial(open.local()).await?;
             return Ok(Tried::found("for this process itself"));
         }
@@ -169,7 +169,7 @@ impl Question {
             }
             Ok(match Stream::connect(&self.closed, &options).await {
                 Ok(_) => Asked::Taken,
-                Err(error) if error.kind() == Kind::Denied => Asked::Refused,
+                Err(error) if error.kind() == ErrorKind::Denied => Asked::Refused,
                 Err(error) => Asked::Failed(error),
             })
         })

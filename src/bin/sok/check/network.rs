@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use sok::address::{Address, Form, Target};
+use sok::address::{Address, AddressKind, Target};
 use sok::client::resolve;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{self, LinkLocal, ListenOptions, Listener};
 
 use super::basics::exchange;
@@ -13,7 +13,7 @@ use super::scene::{Scene, Tried, broken, unexpected};
 
 /// The kernel chooses a free name, and says which.
 pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
-    let Some(address) = scene.form.chosen() else {
+    let Some(address) = scene.kind.chosen() else {
         return Ok(Tried::Not("no name to choose".to_owned()));
     };
     let connection = scene.connection(&address).await?;
@@ -31,7 +31,7 @@ pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
 
 /// A server on every address of this host is reached at its loopback address.
 pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
-    let listener = listen_everywhere(scene.form, true)?;
+    let listener = listen_everywhere(scene.kind, true)?;
     let target = at_port_of(scene.fresh(), &listener);
     exchange(&scene.connected(listener, &target).await?).await?;
     Ok(Tried::WORKS)
@@ -41,7 +41,7 @@ pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
 pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     let target = Target::network(None, "localhost", 0)?;
     let all = resolve(&target, Some(scene.deadline())).await?;
-    let family = scene.form.family();
+    let family = scene.kind.family();
     let own = |address: &&Address| address.family() == family;
     for address in all.iter().filter(own) {
         exchange(&scene.connection(address).await?).await?;
@@ -62,7 +62,7 @@ pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     if let Some(missing) = no_ipv4() {
         return Ok(missing);
     }
-    let listener = listen_everywhere(scene.form, true)?;
+    let listener = listen_everywhere(scene.kind, true)?;
     let inet = at_port_of(loopback_v4(), &listener);
     // Whoever else has this port of IPv4 may take the client. Had we, it would be the first.
     let other = scene.dial(&inet).await;
@@ -83,7 +83,7 @@ pub(super) async fn dual_stack(scene: &Scene) -> Result<Tried> {
     if let Some(missing) = no_ipv4() {
         return Ok(missing);
     }
-    let listener = listen_everywhere(scene.form, false)?;
+    let listener = listen_everywhere(scene.kind, false)?;
     let inet = at_port_of(loopback_v4(), &listener);
     let connection = scene.connected(listener, &inet).await?;
     exchange(&connection).await?;
@@ -140,16 +140,16 @@ pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
     }
 }
 
-fn listen_everywhere(form: Form, v6only: bool) -> Result<Listener> {
+fn listen_everywhere(kind: AddressKind, v6only: bool) -> Result<Listener> {
     let options = ListenOptions {
         v6only,
         ..ListenOptions::default()
     };
-    let address = form.every_address().ok_or_else(|| {
+    let address = kind.every_address().ok_or_else(|| {
         Error::because(
             "bind",
-            form,
-            Kind::Usage,
+            kind,
+            ErrorKind::Usage,
             "it has no address of the whole host",
         )
     })?;
@@ -162,7 +162,7 @@ fn at_port_of(address: Address, listener: &Listener) -> Address {
 }
 
 fn loopback_v4() -> Address {
-    Form::Inet.fresh(Path::new(""), "")
+    AddressKind::Inet.fresh(Path::new(""), "")
 }
 
 /// Why what both network families do together cannot be tried.

@@ -1,14 +1,14 @@
 //! What a check of the host found.
 
 use serde::Serialize;
-use sok::address::Form;
+use sok::address::AddressKind;
 
 /// What this host does, a column for each form of address that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct HostReport {
     /// Whether every column works.
     pub(crate) works: bool,
-    /// The columns, in the order of [`Form::ALL`].
+    /// The columns, in the order of [`AddressKind::ALL`].
     pub(crate) columns: Vec<Column>,
 }
 
@@ -55,10 +55,10 @@ pub(crate) enum Verdict {
 }
 
 impl Column {
-    pub(super) fn new(form: Form, cells: Vec<Cell>) -> Self {
+    pub(super) fn new(kind: AddressKind, cells: Vec<Cell>) -> Self {
         Self {
-            family: form.family().name(),
-            form: form.name(),
+            family: kind.family().name(),
+            form: kind.name(),
             works: cells.iter().all(|cell| cell.outcome != Verdict::Fails),
             cells,
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sok::address::{Address, Form};
-use sok::error::{Error, Kind, Result};
+use sok::address::{Address, AddressKind};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{self, ConnectOptions, ListenOptions, Listener, Peer, Stream};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
@@ -34,7 +34,7 @@ impl Tried {
 /// One form of address under trial.
 #[derive(Debug)]
 pub(super) struct Scene {
-    pub(super) form: Form,
+    pub(super) kind: AddressKind,
     pub(super) limit: Duration,
     directory: io::Result<TempDir>,
 }
@@ -53,12 +53,12 @@ pub(super) struct ConnectedPair {
 static NAMES: AtomicU32 = AtomicU32::new(1);
 
 impl Scene {
-    /// A place of its own for a form. Without a directory to be had a file is tried, and fails, in
+    /// A place of its own for a kind. Without a directory to be had a file is tried, and fails, in
     /// the directory for temporary files itself.
-    pub(super) fn new(form: Form, limit: Duration) -> Self {
+    pub(super) fn new(kind: AddressKind, limit: Duration) -> Self {
         let directory = tempfile::Builder::new().prefix("sok-check-").tempdir();
         Self {
-            form,
+            kind,
             limit,
             directory,
         }
@@ -68,7 +68,7 @@ impl Scene {
     pub(super) fn fresh(&self) -> Address {
         let directory = self.directory.as_ref().map(TempDir::path);
         let directory = directory.map_or_else(|_| std::env::temp_dir(), Path::to_owned);
-        self.form.fresh(&directory, &self.name())
+        self.kind.fresh(&directory, &self.name())
     }
 
     /// A name that was never used before, nor by a process of the same number in another pid
@@ -85,14 +85,14 @@ impl Scene {
         self.directory.as_ref().map(TempDir::path).map_err(|error| {
             let parent = std::env::temp_dir();
             let cause = format!("{}: {}", parent.display(), error.kind());
-            Error::because("make a directory", "", Kind::Other, cause)
+            Error::because("make a directory", "", ErrorKind::Other, cause)
                 .with_hint("set TMPDIR to a directory where you may write")
         })
     }
 
     /// Whether the addresses of the form are files.
     pub(super) fn has_files(&self) -> bool {
-        let address = self.form.fresh(Path::new(""), "name");
+        let address = self.kind.fresh(Path::new(""), "name");
         address.as_path().is_some()
     }
 
@@ -150,18 +150,18 @@ impl Scene {
 
     pub(super) fn late(&self, name: &'static str) -> Error {
         let cause = format!("not done within {:?}", self.limit);
-        Error::because(name, "", Kind::TimedOut, cause)
+        Error::because(name, "", ErrorKind::TimedOut, cause)
     }
 
     /// A failure, with the setting of this host that explains it.
     pub(super) fn failed(&self, name: &'static str, error: &Error) -> Cell {
         let mut reason = format!("{}: {}", error.operation(), error.cause());
-        let hint = if let Some(obstacle) = net::obstacle(self.form.family()) {
+        let hint = if let Some(obstacle) = net::obstacle(self.kind.family()) {
             reason = format!("{reason} ({})", obstacle.setting);
             Some(obstacle.remedy)
         } else if let (true, Err(missing)) = (self.has_files(), self.directory()) {
             missing.hint().map(str::to_owned)
-        } else if error.hint().is_none() && error.kind() == Kind::TimedOut {
+        } else if error.hint().is_none() && error.kind() == ErrorKind::TimedOut {
             Some("look for a firewall that drops it (nft list ruleset)".to_owned())
         } else {
             error.hint().map(str::to_owned)
@@ -177,7 +177,7 @@ pub(super) fn broken(operation: &'static str, address: &Address) -> impl Fn(io::
 
 /// Something else happened than what was tried.
 pub(super) fn unexpected(operation: &'static str, address: &Address, what: String) -> Error {
-    Error::because(operation, address, Kind::Other, what)
+    Error::because(operation, address, ErrorKind::Other, what)
 }
 
 #[cfg(test)]
@@ -187,8 +187,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_try_that_does_not_end_fails_with_a_hint() {
-        for form in Form::ALL {
-            let scene = Scene::new(form, Duration::from_millis(1));
+        for kind in AddressKind::ALL {
+            let scene = Scene::new(kind, Duration::from_millis(1));
             let cell = scene.cell("connect", std::future::pending()).await;
             assert_eq!(cell.outcome, Verdict::Fails);
             assert_eq!(cell.reason.as_deref(), Some("connect: not done within 1ms"));

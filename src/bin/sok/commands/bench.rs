@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sok::address::{Address, Family, Target};
 use sok::client::{ConnectPlan, connect, output_error};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::Socket;
 use sok::offload::offload;
 
@@ -100,7 +100,7 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
             (None, None) => (Measure::ALL.to_vec(), Some(word)),
             (None, Some(_)) => {
                 let cause = "this is nothing that can be measured";
-                let error = Error::because("bench", word.display(), Kind::Usage, cause);
+                let error = Error::because("bench", word.display(), ErrorKind::Usage, cause);
                 return Err(error.with_hint(MEASURES));
             }
         },
@@ -117,7 +117,7 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
     match target {
         Some(target) if !args.families.is_empty() => {
             let cause = "an address has its family: --families is for servers of our own";
-            Err(Error::because("bench", target, Kind::Usage, cause))
+            Err(Error::because("bench", target, ErrorKind::Usage, cause))
         }
         target => Ok((measures, target)),
     }
@@ -129,7 +129,7 @@ fn placement(args: &BenchArgs, given: bool) -> Result<(Option<usize>, Option<usi
     let shown: Vec<String> = args.cpus.iter().map(usize::to_string).collect();
     let refused = |cause: String| {
         let shown = format!("--cpus {}", shown.join(","));
-        Err(Error::because("bench", shown, Kind::Usage, cause))
+        Err(Error::because("bench", shown, ErrorKind::Usage, cause))
     };
     if let Some(cpu) = args.cpus.iter().find(|cpu| !allowed.contains(cpu)) {
         let known: Vec<String> = allowed.iter().map(usize::to_string).collect();
@@ -162,7 +162,7 @@ fn check_descriptors(connections: u64) -> Result<()> {
     }
     let shown = format!("--connections {connections}");
     let cause = format!("a process may have {limit} descriptors open here");
-    Err(Error::because("bench", shown, Kind::Usage, cause)
+    Err(Error::because("bench", shown, ErrorKind::Usage, cause)
         .with_hint("ask for fewer, or raise the hard limit (ulimit -Hn)"))
 }
 
@@ -173,7 +173,7 @@ fn check_rate(args: &BenchArgs) -> Result<()> {
     match args.rate {
         Some(rate) if rate * args.duration.as_secs_f64() < connections => {
             let cause = "this is less than one message a connection in the whole duration";
-            let error = Error::because("bench", format!("--rate {rate}"), Kind::Usage, cause);
+            let error = Error::because("bench", format!("--rate {rate}"), ErrorKind::Usage, cause);
             Err(error.with_hint("raise --rate or --duration"))
         }
         _ => Ok(()),
@@ -182,7 +182,8 @@ fn check_rate(args: &BenchArgs) -> Result<()> {
 
 /// Refuses what would be without effect, or lose a result.
 fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
-    let usage = |shown: &str, cause: &str| Err(Error::because("bench", shown, Kind::Usage, cause));
+    let usage =
+        |shown: &str, cause: &str| Err(Error::because("bench", shown, ErrorKind::Usage, cause));
     if args.svg.is_some() && args.svg == args.hdr {
         return usage("--svg and --hdr", "both name the same file");
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::loops::Stop;
 use sok::net::{Congestion, ListenOptions, Listener};
 use sok::offload::no_thread;
@@ -55,7 +55,7 @@ fn own_folder() -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("sok-bench").tempdir();
     folder.map_err(|error| {
         Error::new("create", "a temporary directory", error)
-            .with_kind(Kind::Other)
+            .with_kind(ErrorKind::Other)
             .with_hint("let TMPDIR name a directory that you may write to")
     })
 }

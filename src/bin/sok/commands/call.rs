@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use humantime::format_duration;
 use sok::address::Target;
-use sok::client::{Call, ConnectPlan, Counter, Request, Until, call, connect};
-use sok::error::{Error, Kind, Result};
-use sok::loops::{Framing, Rule};
+use sok::client::{CallOptions, ConnectPlan, Counter, Request, Until, call, connect};
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::{Framing, MessageFormat};
 use sok::offload::offload;
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         .any(|text| text.as_bytes().contains(&b'\n'))
     {
         let cause = "--until TEXT is one line, without its newline";
-        return Err(Error::because("call", &target, Kind::Usage, cause));
+        return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     let plan = plan(&target, &args.dial, None)?;
     let is_default = args.framing.framing.is_none()
@@ -53,8 +53,8 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         Some(framing) => framing.framing(),
         None => Some(Framing::Line),
     };
-    let kind = Call {
-        rule: Rule {
+    let kind = CallOptions {
+        format: MessageFormat {
             // What is read to the end may have a greeting before it, in lines.
             framing: framing.unwrap_or(Framing::Line),
             max_message: args.framing.max_message(),
@@ -73,11 +73,11 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
     if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
         let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
-        return Err(Error::because("call", &target, Kind::Usage, cause));
+        return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     if args.no_half_close && framing.is_some() {
         let cause = "--no-half-close is for --framing eof: otherwise the sending half stays open";
-        return Err(Error::because("call", &target, Kind::Usage, cause));
+        return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     let sending = Sending {
         message: args.message,
@@ -126,14 +126,14 @@ async fn limited(
     target: &Target,
     plan: &ConnectPlan,
     sending: Sending,
-    kind: Call,
+    kind: CallOptions,
     timeout: Option<Duration>,
 ) -> Result<usize> {
     let deadline = timeout.map(|limit| Instant::now() + limit);
     let late = |what: &str| {
         let limit = format_duration(timeout.unwrap_or_default());
         let cause = format!("{what} within {limit}");
-        Err(Error::because("call", target, Kind::TimedOut, cause))
+        Err(Error::because("call", target, ErrorKind::TimedOut, cause))
     };
     let message = match sending.message {
         Some(message) => {
@@ -148,9 +148,9 @@ async fn limited(
             None => return late("standard input did not end"),
         },
     };
-    if message.is_empty() && kind.rule.framing == Framing::Chunk {
+    if message.is_empty() && kind.format.framing == Framing::Chunk {
         let cause = "an empty message has no chunk to send";
-        let error = Error::because("call", target, Kind::Usage, cause);
+        let error = Error::because("call", target, ErrorKind::Usage, cause);
         return Err(error.with_hint("use --framing line"));
     }
     let mut plan = plan.clone();

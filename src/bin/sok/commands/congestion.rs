@@ -1,7 +1,7 @@
 //! The congestion control that is asked for.
 
 use sok::address::Target;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{Congestion, check_congestion};
 
 use crate::args::TcpArgs;
@@ -28,7 +28,7 @@ pub(crate) fn congestion(
         return Err(Error::because(
             operation,
             words.join(" "),
-            Kind::Usage,
+            ErrorKind::Usage,
             cause,
         ));
     }

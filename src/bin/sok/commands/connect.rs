@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::unistd::dup2_stdout;
 use sok::address::{Address, Purpose, Target};
 use sok::client::{ConnectPlan, Conversation, Counter, ExchangeOptions, connect, exchange};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::loops::Traffic;
 use tokio::time::Instant;
 use tracing::info;
@@ -37,11 +37,11 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
     let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
     if prompt.is_none() && !args.forbid.is_empty() {
         let cause = "--forbid is for a conversation; add --prompt TEXT";
-        return Err(Error::because("connect", target, Kind::Usage, cause));
+        return Err(Error::because("connect", target, ErrorKind::Usage, cause));
     }
     if args.forbid.iter().any(String::is_empty) {
         let cause = "--forbid needs a word; every line has the empty one in it";
-        return Err(Error::because("connect", target, Kind::Usage, cause));
+        return Err(Error::because("connect", target, ErrorKind::Usage, cause));
     }
     // Without anything to give back, the signal itself ends the program.
     let gives_back = prompt.is_some() || plan.bind.is_some();
@@ -94,7 +94,7 @@ impl<'a> ConnectionLog<'a> {
         let seconds = self.began.elapsed().as_secs_f64();
         match done {
             // Whoever read our output has seen enough.
-            Err(error) if error.kind() != Kind::OutputClosed => {
+            Err(error) if error.kind() != ErrorKind::OutputClosed => {
                 info!(%address, received, sent, seconds, "failed");
             }
             _ => info!(%address, received, sent, seconds, "ended"),
@@ -156,7 +156,7 @@ pub(crate) fn own_address(word: &std::ffi::OsString) -> Result<Address> {
         1 => Ok(addresses.remove(0)),
         count => {
             let cause = format!("one address is needed to bind to, this stands for {count}");
-            Err(Error::because("bind", target, Kind::Usage, cause))
+            Err(Error::because("bind", target, ErrorKind::Usage, cause))
         }
     }
 }

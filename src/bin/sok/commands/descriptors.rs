@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::{fmt, io, mem, panic};
 
-use sok::error::{Error, Kind, Result};
-use sok::net::{SPARE_SHARE, connected_pair};
+use sok::error::{Error, ErrorKind, Result};
+use sok::net::{DESCRIPTOR_SHARE, connected_pair};
 
 use crate::exit::Exit;
 use crate::output::Ui;
@@ -39,7 +39,7 @@ pub(crate) const fn own_descriptors(threads: usize, listeners: usize) -> usize {
 /// How many connections there are `descriptors` for beside the process's `own`, if each may take so
 /// many. A client that was accepted without them would have to be refused; in the backlog it waits.
 pub(crate) fn affordable(descriptors: u64, own: usize, each: usize) -> usize {
-    let left = descriptors.saturating_sub(own as u64 + descriptors / SPARE_SHARE);
+    let left = descriptors.saturating_sub(own as u64 + descriptors / DESCRIPTOR_SHARE);
     let most = usize::try_from(left).unwrap_or(usize::MAX) / each;
     most.max(1)
 }
@@ -75,7 +75,7 @@ pub(crate) fn explain_a_missing_event_loop(ui: Ui) {
         let error = need_event_loop().err();
         // What was short may have come back since.
         let error = error.unwrap_or_else(|| {
-            Error::because("start", "the event loop", Kind::Other, cause.trim())
+            Error::because("start", "the event loop", ErrorKind::Other, cause.trim())
         });
         ui.failed(&error);
         Exit::from(&error).leave()

@@ -2,7 +2,7 @@
 
 use nix::unistd::{Group, User};
 use sok::address::{Address, Purpose, Target};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{ListenOptions, Listener, Owner};
 use sok::offload::offload;
 use tracing::info;
@@ -14,7 +14,7 @@ use crate::args::ListenArgs;
 pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<ListenOptions> {
     let refused = |cause: &str| {
         let words: Vec<String> = targets.iter().map(Target::to_string).collect();
-        Error::because("listen", words.join(" "), Kind::Usage, cause)
+        Error::because("listen", words.join(" "), ErrorKind::Usage, cause)
     };
     if (args.mode.is_some() || args.owner.is_some()) && !targets.iter().any(is_file) {
         return Err(refused("--mode and --owner are for a socket file"));
@@ -67,7 +67,7 @@ fn may_be_dual_stack(target: &Target) -> bool {
 
 /// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
 fn owner(text: &str) -> Result<Owner> {
-    let refused = |cause: String| Error::because("owner", text, Kind::Usage, cause);
+    let refused = |cause: String| Error::because("owner", text, ErrorKind::Usage, cause);
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
     if user.is_empty() && group.is_empty() {
         return Err(refused(

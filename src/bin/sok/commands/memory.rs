@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::sysinfo::sysinfo;
-use sok::loops::{Limits, MemoryLimit, Rule};
+use sok::loops::{Limits, MemoryLimit, MessageFormat};
 
 /// The part of the memory that each of the defaults stays below, one in so many: the rest of the
 /// process, and of the machine, needs some too.
@@ -15,8 +15,8 @@ const CONNECTION: u64 = 16 * 1024;
 
 /// What all connections may keep together: room for two of the largest messages at least, if there
 /// is as much.
-pub(crate) fn max_memory(rule: Rule) -> usize {
-    let wanted = MemoryLimit::DEFAULT.max(rule.max_message.saturating_mul(2));
+pub(crate) fn max_memory(format: MessageFormat) -> usize {
+    let wanted = MemoryLimit::DEFAULT.max(format.max_message.saturating_mul(2));
     wanted.min(at_most(available() / SHARE))
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 
 /// Fails now, not when its time has come, if the program cannot be run.
 ///
@@ -13,7 +13,7 @@ use sok::error::{Error, Kind, Result};
 /// cannot (exit code 126) from one that is not there (127).
 ///
 /// # Errors
-/// [`Kind::NoProgram`] or [`Kind::CannotRun`].
+/// [`ErrorKind::NoProgram`] or [`ErrorKind::CannotRun`].
 pub(crate) fn check_program(program: &OsStr) -> Result<()> {
     let path = Path::new(program);
     let places: Vec<PathBuf> = match path.components().count() > 1 || path.is_absolute() {
@@ -29,8 +29,8 @@ pub(crate) fn check_program(program: &OsStr) -> Result<()> {
         return Ok(());
     }
     let (kind, cause) = match places.iter().any(|path| path.exists()) {
-        true => (Kind::CannotRun, "it is not an executable file"),
-        false => (Kind::NoProgram, "there is no such program"),
+        true => (ErrorKind::CannotRun, "it is not an executable file"),
+        false => (ErrorKind::NoProgram, "there is no such program"),
     };
     Err(Error::because("exec", path.display(), kind, cause)
         .with_hint("give the path of an executable file, or a name in PATH"))
@@ -39,8 +39,8 @@ pub(crate) fn check_program(program: &OsStr) -> Result<()> {
 /// The failure to run a program that was there.
 pub(crate) fn not_run(program: &OsStr, error: io::Error) -> Error {
     let kind = match error.kind() {
-        io::ErrorKind::NotFound => Kind::NoProgram,
-        _ => Kind::CannotRun,
+        io::ErrorKind::NotFound => ErrorKind::NoProgram,
+        _ => ErrorKind::CannotRun,
     };
     Error::new("exec", Path::new(program).display(), error).with_kind(kind)
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 
 use sok::address::{Address, Purpose, Target};
-use sok::client::{ConnectPlan, Waiting};
-use sok::error::{Error, Kind, Result};
-use sok::loops::{MemoryLimit, OnHangup, Rule};
+use sok::client::{ConnectPlan, WaitQueue};
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::{MemoryLimit, MessageFormat, OnHangup};
 use sok::net::{reaches, refuse_unreachable};
 use sok::service::Forward;
 use sok::transfer::Engine;
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     };
     let memory = args
         .max_memory
-        .unwrap_or_else(|| max_memory(Rule::default()));
+        .unwrap_or_else(|| max_memory(MessageFormat::default()));
     let memory = MemoryLimit::new(memory);
     let served = block_on(async {
         let (idle_timeout, half_close_timeout) = (args.idle_timeout, args.half_close_timeout);
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                     target,
                     plan,
                     may_loop,
-                    waiting: Waiting::default(),
+                    waiting: WaitQueue::default(),
                     engine,
                     idle_timeout,
                     half_close_timeout,
@@ -139,7 +139,7 @@ fn check_listens<'a>(
 ) -> Result<Vec<(Address, &'a Target)>> {
     let mut all: Vec<(Address, &Target)> = Vec::new();
     for listen in listens.iter().filter(|listen| !listen.is_name()) {
-        let usage = |cause| Err(Error::because("relay", listen, Kind::Usage, cause));
+        let usage = |cause| Err(Error::because("relay", listen, ErrorKind::Usage, cause));
         let own = listen.resolve(Purpose::Listen)?;
         for one in &own {
             let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
@@ -170,7 +170,7 @@ fn check_target(
     }
     let to = target.resolve(Purpose::Connect)?;
     to.iter().try_for_each(refuse_unreachable)?;
-    let usage = |cause: String| Err(Error::because("relay", target, Kind::Usage, cause));
+    let usage = |cause: String| Err(Error::because("relay", target, ErrorKind::Usage, cause));
     if let Some(source) = source
         && to.iter().all(|to| to.family() != source.family())
     {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use close_fds::set_fds_cloexec;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sok::address::Target;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{
-    Answer, Framing, Limits, MemoryLimit, OnHangup, Rule, Stop, connection_loop, outlive_file_limit,
+    Answer, Framing, Limits, MemoryLimit, MessageFormat, OnHangup, Stop, connection_loop,
+    outlive_file_limit,
 };
 use sok::net::ListenOptions;
 use sok::service::{
-    Converse, Exec, IdleLimit, Register, Registered, SendFile, Service, Spread, discard, echo,
+    ConnectionTable, Converse, Exec, IdleLimit, SendFile, Service, Threads, Tracked, discard, echo,
     reap_orphans, suffix,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,14 +42,14 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let about_messages = about_messages.or_else(|| args.max_memory.map(|_| "--max-memory"));
     check_services(&args.services, about_messages, &target)?;
     let targets = vec![target];
-    let rule = Rule {
+    let format = MessageFormat {
         framing: args
             .framing
             .framing
             .map_or(Framing::Chunk, FramingArg::framing),
         max_message: args.framing.max_message(),
     };
-    let memory = args.max_memory.unwrap_or_else(|| max_memory(rule));
+    let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
     let mut options = listen_options(&args.listen, &targets)?;
     options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
     // No answer to a message has a use for them.
@@ -110,19 +111,19 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         }
         if let Some(text) = text {
             let answer = suffix(text.into_vec());
-            return server.run(|_| Ok(messages(rule, answer, memory))).await;
+            return server.run(|_| Ok(messages(format, answer, memory))).await;
         }
         if quiet {
-            return server.run(|_| Ok(messages(rule, discard, memory))).await;
+            return server.run(|_| Ok(messages(format, discard, memory))).await;
         }
-        server.run(|_| Ok(messages(rule, echo, memory))).await
+        server.run(|_| Ok(messages(format, echo, memory))).await
     })
 }
 
-fn messages<A: Answer>(rule: Rule, answer: A, memory: MemoryLimit) -> Converse<A> {
+fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) -> Converse<A> {
     Converse {
         memory,
-        ..Converse::new(rule, answer)
+        ..Converse::new(format, answer)
     }
 }
 
@@ -152,8 +153,8 @@ impl Server {
         let stop = Stop::on_signals(self.on_hangup)
             .map_err(|error| Error::new("watch", "signals", error))?;
         outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
-        let register = Register::default();
-        on_request(register.clone(), self.ui)?;
+        let table = ConnectionTable::default();
+        on_request(table.clone(), self.ui)?;
         if is_init() {
             let reaping = reap_orphans();
             tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
@@ -162,7 +163,7 @@ impl Server {
             limit: self.idle_timeout,
             service: service(stop.clone())?,
         };
-        let service = Spread::new(service, self.threads)?;
+        let service = Threads::new(service, self.threads)?;
         let elsewhere = service.elsewhere();
         let listeners = tokio::select! {
             biased;
@@ -173,7 +174,7 @@ impl Server {
             self.ui.listening(listener);
         }
         let counted = self.limits.exit_after.is_some();
-        let service = Registered { register, service };
+        let service = Tracked { table, service };
         let served = connection_loop(listeners, service, self.limits, stop).await;
         // What was cut off has its resets and signals to send before the process ends.
         elsewhere.close();
@@ -186,13 +187,13 @@ impl Server {
     }
 }
 
-/// Shows the register at each SIGUSR1.
-fn on_request(register: Register, ui: Ui) -> Result<()> {
+/// Shows the table at each SIGUSR1.
+fn on_request(table: ConnectionTable, ui: Ui) -> Result<()> {
     let mut requests = signal(SignalKind::user_defined1())
         .map_err(|error| Error::new("watch", "SIGUSR1", error))?;
     tokio::spawn(async move {
         while requests.recv().await.is_some() {
-            ui.register(&register);
+            ui.connections(&table);
         }
     });
     Ok(())
@@ -221,7 +222,7 @@ fn check_services(
     .into_iter()
     .filter_map(|(name, given)| given.then_some(name))
     .collect();
-    let usage = |cause: String| Err(Error::because("serve", target, Kind::Usage, cause));
+    let usage = |cause: String| Err(Error::because("serve", target, ErrorKind::Usage, cause));
     if given.len() > 1 {
         return usage(format!(
             "{} cannot be had together; choose one",

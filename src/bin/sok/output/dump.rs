@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::PIPE_BUF;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::service::{Dump, DumpSink, DumpStyle};
 
 use super::standard;
@@ -34,8 +34,10 @@ pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
     let dump = match style(word) {
         Some(_) if talks_json => {
             let cause = "with --json each line on standard error is an object";
-            return Err(Error::because("dump", word.display(), Kind::Usage, cause)
-                .with_hint("give a FILE to --dump"));
+            return Err(
+                Error::because("dump", word.display(), ErrorKind::Usage, cause)
+                    .with_hint("give a FILE to --dump"),
+            );
         }
         Some(style) => {
             let name = "standard error".to_owned();
@@ -46,8 +48,8 @@ pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
             let name = path.display().to_string();
             let file = open(&path).map_err(|error| {
                 let kind = match error.kind() {
-                    io::ErrorKind::PermissionDenied => Kind::Denied,
-                    _ => Kind::Other,
+                    io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                    _ => ErrorKind::Other,
                 };
                 Error::new("open", &name, error)
                     .with_kind(kind)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use sok::client::Lines;
+use sok::client::LineSource;
 use sok::error::{Error, Result};
 
 use super::standard;
@@ -46,7 +46,7 @@ impl Editor {
     }
 }
 
-impl Lines for Editor {
+impl LineSource for Editor {
     fn next_line(&mut self) -> io::Result<Option<String>> {
         let editor = match &mut self.source {
             Source::Terminal(editor) => editor,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use sok::net::{CALL_TARGET, Call};
+use sok::net::{SOCKET_CALLS, SocketCall};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -26,15 +26,15 @@ impl Reports {
 impl<S: Subscriber> Layer<S> for Reports {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if metadata.target() == CALL_TARGET && !self.json {
-            let mut call = Call::default();
+        if metadata.target() == SOCKET_CALLS && !self.json {
+            let mut call = SocketCall::default();
             event.record(&mut call);
             return talk(call.to_string());
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
         if self.json {
-            let kind = if metadata.target() == CALL_TARGET {
+            let kind = if metadata.target() == SOCKET_CALLS {
                 "call"
             } else {
                 "report"

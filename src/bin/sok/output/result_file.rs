@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 
 /// A file that is there to be written; one that was made for it goes if nothing was.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Drop for ResultFile {
 fn write_error(path: &Path, error: io::Error) -> Error {
     let error = Error::new("write", path.display(), error);
     match error.kind() {
-        Kind::Denied => error,
-        _ => error.with_kind(Kind::Other),
+        ErrorKind::Denied => error,
+        _ => error.with_kind(ErrorKind::Other),
     }
 }

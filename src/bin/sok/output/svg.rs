@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 
 use super::bench::{bytes, figure, time};
 use crate::bench::{BenchReport, Measure, Measurement};
@@ -293,7 +293,7 @@ fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: u32, colour: RGBColo
 }
 
 fn failed(error: impl Display) -> Error {
-    Error::because("draw", "the results", Kind::Other, error.to_string())
+    Error::because("draw", "the results", ErrorKind::Other, error.to_string())
 }
 
 #[cfg(test)]

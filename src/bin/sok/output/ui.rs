@@ -7,10 +7,10 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::Value;
 use sok::client::output_error;
-use sok::error::{Error, Kind};
+use sok::error::{Error, ErrorKind};
 use sok::loops::{Connection, Traffic};
-use sok::net::{CALL_TARGET, Credentials, Listener, Peer};
-use sok::service::{Register, Totals};
+use sok::net::{Credentials, Listener, Peer, SOCKET_CALLS};
+use sok::service::{ConnectionTable, Totals};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -56,7 +56,7 @@ impl Ui {
         if level != LevelFilter::OFF || talk.trace {
             let targets = Targets::new()
                 .with_target("sok", level)
-                .with_target(CALL_TARGET, calls);
+                .with_target(SOCKET_CALLS, calls);
             let reports =
                 tracing_subscriber::registry().with(Reports::new(talk.json).with_filter(targets));
             let _ = tracing::subscriber::set_global_default(reports);
@@ -104,8 +104,8 @@ impl Ui {
     }
 
     /// Prints the totals and the open connections, which somebody asked for.
-    pub(crate) fn register(self, register: &Register) {
-        let (totals, open) = register.snapshot();
+    pub(crate) fn connections(self, table: &ConnectionTable) {
+        let (totals, open) = table.snapshot();
         let Totals {
             connections,
             failed,
@@ -163,7 +163,7 @@ impl Ui {
 
     /// Prints an error, unless it says that nobody reads the output any more.
     pub(crate) fn failed(self, error: &Error) {
-        if error.kind() == Kind::OutputClosed {
+        if error.kind() == ErrorKind::OutputClosed {
             return;
         }
         if self.json {

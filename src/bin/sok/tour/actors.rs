@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sok::address::Address;
-use sok::client::{Call, ConnectPlan, Counter, Request, Until, call, connect};
-use sok::error::{Error, Kind, Result};
-use sok::loops::{Answer, Connection, Limits, Reply, Rule, Served, Service, Stop, connection_loop};
+use sok::client::{CallOptions, ConnectPlan, Counter, Request, Until, call, connect};
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::{
+    Answer, Connection, Limits, LoopTotals, MessageFormat, Reply, Service, Stop, connection_loop,
+};
 use sok::net::{ListenOptions, Listener, Peer, Stream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -106,7 +108,7 @@ pub(super) struct Server {
     address: Address,
     stop: Stop,
     progress: watch::Receiver<Progress>,
-    serving: AbortOnDropHandle<Result<Served>>,
+    serving: AbortOnDropHandle<Result<LoopTotals>>,
 }
 
 impl Server {
@@ -162,11 +164,12 @@ impl Server {
     async fn until(&self, holds: impl FnMut(&Progress) -> bool) -> Result<()> {
         let mut progress = self.progress.clone();
         let reached = progress.wait_for(holds).await.map(drop);
-        reached.map_err(|_| Error::because("serve", &self.address, Kind::Other, "it has ended"))
+        reached
+            .map_err(|_| Error::because("serve", &self.address, ErrorKind::Other, "it has ended"))
     }
 
     /// Stops accepting and ends, when the conversations under way have ended.
-    pub(super) async fn finish(self) -> Result<Served> {
+    pub(super) async fn finish(self) -> Result<LoopTotals> {
         self.stop.request();
         let failed = |error| Error::new("serve", &self.address, error);
         self.serving.await.map_err(failed)?
@@ -221,14 +224,14 @@ impl Client {
     }
 
     /// Sends a message and receives the reply, as `sok call` does.
-    pub(super) async fn ask(&self, message: &str, rule: Rule) -> Result<String> {
+    pub(super) async fn ask(&self, message: &str, format: MessageFormat) -> Result<String> {
         let request = Request {
             message: message.into(),
             bare: false,
             finish: false,
         };
-        let one = Call {
-            rule,
+        let one = CallOptions {
+            format,
             greeting: 0,
             until: Until::Messages(1),
         };
@@ -243,7 +246,7 @@ impl Client {
             &counter,
         );
         played_by(&self.name, asked).await?;
-        let delimiter = rule.framing.delimiter();
+        let delimiter = format.framing.delimiter();
         let reply = reply.strip_suffix(delimiter).unwrap_or(&reply);
         Ok(String::from_utf8_lossy(reply).into_owned())
     }

@@ -20,7 +20,7 @@ use self::report::LessonFault;
 use self::stage::Stage;
 use sok::address::Family;
 use sok::client::{ConnectPlan, connect};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use sok::net::{ListenOptions, Listener};
 
 /// How long a family may take to show that it is there.
@@ -51,7 +51,7 @@ impl Default for TourPlan {
 /// dropped. It is to be run on one thread: the socket calls are recorded there.
 ///
 /// # Errors
-/// [`Kind::Other`] naming the lessons that did not go as stated, after all of them; the same if
+/// [`ErrorKind::Other`] naming the lessons that did not go as stated, after all of them; the same if
 /// this machine has none of the families. What the observer reports ends the tour at once.
 ///
 /// # Panics
@@ -74,7 +74,7 @@ async fn take<A: Observer>(
         .tempdir()
         .map_err(|error| {
             Error::new("make", "a temporary directory", error)
-                .with_kind(Kind::Other)
+                .with_kind(ErrorKind::Other)
                 .with_hint("let TMPDIR be a directory that can be written to")
         })?;
     let recorder = Recorder::default();
@@ -111,7 +111,7 @@ async fn take<A: Observer>(
         }
         observer.observe(Event::Over(lesson)).await?;
     }
-    let failure = |cause: &str| Err(Error::because("tour", "", Kind::Other, cause));
+    let failure = |cause: &str| Err(Error::because("tour", "", ErrorKind::Other, cause));
     match (ran, failed.is_empty()) {
         (true, true) => Ok(()),
         (true, false) => failure(&format!("not as stated: {}", failed.join(", "))),
@@ -166,18 +166,18 @@ mod tests {
 
     /// Hears some of a tour, and then no more.
     #[derive(Default)]
-    struct Ears {
+    struct Recorded {
         reports: Vec<LessonReport>,
         deaf: bool,
     }
 
-    impl Observer for Ears {
+    impl Observer for Recorded {
         async fn observe(&mut self, event: Event<'_>) -> Result<()> {
             if let Event::Ended(report) = event {
                 self.reports.push(report.clone());
             }
             match self.deaf {
-                true => Err(Error::because("hear", "", Kind::OutputClosed, "deaf")),
+                true => Err(Error::because("hear", "", ErrorKind::OutputClosed, "deaf")),
                 false => Ok(()),
             }
         }
@@ -197,26 +197,30 @@ mod tests {
 
     #[test]
     fn a_false_statement_fails_the_tour_and_lets_it_go_on() {
-        let mut ears = Ears::default();
-        let taken = block_on(take(&two_lessons(), &mut ears, async |lesson, stage| {
-            stage.expect(1, lesson.number()).await?;
-            stage.expect("true", true).await
-        }));
+        let mut recorded = Recorded::default();
+        let taken = block_on(take(
+            &two_lessons(),
+            &mut recorded,
+            async |lesson, stage| {
+                stage.expect(1, lesson.number()).await?;
+                stage.expect("true", true).await
+            },
+        ));
         let error = taken.unwrap_err();
         assert_eq!(error.to_string(), "tour: not as stated: lesson 4 on unix");
-        assert_eq!(error.kind(), Kind::Other);
-        let held: Vec<_> = ears.reports.iter().map(|report| report.held).collect();
+        assert_eq!(error.kind(), ErrorKind::Other);
+        let held: Vec<_> = recorded.reports.iter().map(|report| report.held).collect();
         assert_eq!(held, [Some(true), Some(false)]);
-        let statement = &ears.reports[1].statements[0];
+        let statement = &recorded.reports[1].statements[0];
         assert_eq!((&*statement.expected, &*statement.saw), ("1", "4"));
-        assert!(!statement.held && ears.reports[1].statements[1].held);
+        assert!(!statement.held && recorded.reports[1].statements[1].held);
     }
 
     #[test]
     fn a_step_that_fails_fails_the_tour_and_says_why() {
-        let mut ears = Ears::default();
-        let taken = block_on(take(&two_lessons(), &mut ears, async |_, stage| {
-            let refused = Error::because("connect", "there", Kind::NobodyThere, "nobody");
+        let mut recorded = Recorded::default();
+        let taken = block_on(take(&two_lessons(), &mut recorded, async |_, stage| {
+            let refused = Error::because("connect", "there", ErrorKind::NoServer, "nobody");
             stage.step("It connects", async { Err(refused) }).await
         }));
         let error = taken.unwrap_err().to_string();
@@ -224,8 +228,8 @@ mod tests {
             error.ends_with("lesson 1 on unix, lesson 4 on unix"),
             "{error}"
         );
-        let [report, _] = &ears.reports[..] else {
-            panic!("{:?}", ears.reports)
+        let [report, _] = &recorded.reports[..] else {
+            panic!("{:?}", recorded.reports)
         };
         assert_eq!(report.steps[0].what, "It connects");
         assert_eq!(report.statements[0].saw, "connect there: nobody");
@@ -234,13 +238,13 @@ mod tests {
 
     #[test]
     fn a_tour_that_nobody_hears_ends_at_once() {
-        let mut ears = Ears {
+        let mut recorded = Recorded {
             deaf: true,
-            ..Ears::default()
+            ..Recorded::default()
         };
-        let taken = block_on(run(&TourPlan::default(), &mut ears));
-        assert_eq!(taken.unwrap_err().kind(), Kind::OutputClosed);
-        assert!(ears.reports.is_empty());
+        let taken = block_on(run(&TourPlan::default(), &mut recorded));
+        assert_eq!(taken.unwrap_err().kind(), ErrorKind::OutputClosed);
+        assert!(recorded.reports.is_empty());
     }
 
     #[test]
@@ -249,7 +253,7 @@ mod tests {
             families: Vec::new(),
             ..TourPlan::default()
         };
-        let taken = block_on(run(&plan, &mut Ears::default()));
-        assert_eq!(taken.unwrap_err().kind(), Kind::Other);
+        let taken = block_on(run(&plan, &mut Recorded::default()));
+        assert_eq!(taken.unwrap_err().kind(), ErrorKind::Other);
     }
 }

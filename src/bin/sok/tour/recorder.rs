@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use sok::net::{CALL_TARGET, Call};
+use sok::net::{SOCKET_CALLS, SocketCall};
 use tracing::subscriber::{DefaultGuard, NoSubscriber, set_default};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -17,7 +17,7 @@ pub(crate) struct Made {
     pub(crate) who: String,
     /// What was called.
     #[serde(flatten)]
-    pub(crate) call: Call,
+    pub(crate) call: SocketCall,
 }
 
 tokio::task_local! {
@@ -61,11 +61,11 @@ pub(super) fn unrecorded() -> DefaultGuard {
 
 impl<S: Subscriber> Layer<S> for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target() == CALL_TARGET
+        metadata.target() == SOCKET_CALLS
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut call = Call::default();
+        let mut call = SocketCall::default();
         event.record(&mut call);
         let who = WHO.try_with(Clone::clone).unwrap_or_default();
         self.with(|made| made.push(Made { who, call }));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sok::address::{Address, Family};
-use sok::error::{Error, Kind, Result};
+use sok::error::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 
 use super::recorder::{Made, Recorder};
@@ -61,7 +61,7 @@ impl<'a, A: Observer> Stage<'a, A> {
         let what = what.into();
         let done = timeout(STEP_LIMIT, work).await.unwrap_or_else(|_| {
             let cause = format!("it did not end within {STEP_LIMIT:?}");
-            Err(Error::because("tour", &what, Kind::TimedOut, cause))
+            Err(Error::because("tour", &what, ErrorKind::TimedOut, cause))
         });
         let calls = self.recorder.take();
         let step = Step { what, calls };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sok::error::{Error, Kind, Result};
-use sok::loops::{Connection, Rule, Service};
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::{Connection, MessageFormat, Service};
 use sok::net::{ListenOptions, Stream, is_left_behind};
 use sok::service::Converse;
 
@@ -30,7 +30,7 @@ impl Service for AnswerOnce {
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let address = stage.address();
-    let facts = address.form().facts();
+    let facts = address.kind().facts();
     let dying = ListenOptions {
         remove_file: false,
         ..ListenOptions::default()
@@ -53,7 +53,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (late, held, again) = stage
         .step(what, async {
             let client = Client::connect("client", &address).await?;
-            client.ask(MESSAGE, Rule::default()).await?;
+            client.ask(MESSAGE, MessageFormat::default()).await?;
             server.has_ended(1).await?;
             client.receive().await?;
             client.leave();
@@ -73,7 +73,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .expect(
             "the client is refused, as nobody is there",
             match &late {
-                Err(error) if error.kind() == Kind::NobodyThere => {
+                Err(error) if error.kind() == ErrorKind::NoServer => {
                     "the client is refused, as nobody is there".to_owned()
                 }
                 Err(error) => error.to_string(),
@@ -111,13 +111,13 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let starting = Server::start(
         &address,
         Setup::default(),
-        Converse::new(Rule::default(), heard),
+        Converse::new(MessageFormat::default(), heard),
     );
     let server = stage.step(what, starting).await?;
     let reply = stage
         .step("A client is answered, and the server ends", async {
             let client = Client::connect("client", &address).await?;
-            let reply = client.ask(MESSAGE, Rule::default()).await?;
+            let reply = client.ask(MESSAGE, MessageFormat::default()).await?;
             client.leave();
             server.has_ended(1).await?;
             server.finish().await?;

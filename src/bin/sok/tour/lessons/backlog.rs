@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use sok::error::{Kind, Result};
-use sok::loops::Rule;
+use sok::error::{ErrorKind, Result};
+use sok::loops::MessageFormat;
 use sok::service::Converse;
 
 use super::Played;
@@ -46,8 +46,8 @@ impl Crowd {
                 client.send(&name).await?;
                 self.queued.push(client);
             }
-            Err(error) if error.kind() == Kind::TimedOut => self.waited += 1,
-            Err(error) if error.kind() == Kind::NobodyThere => self.refused += 1,
+            Err(error) if error.kind() == ErrorKind::TimedOut => self.waited += 1,
+            Err(error) if error.kind() == ErrorKind::NoServer => self.refused += 1,
             Err(error) => return Err(error),
         }
         Ok(())
@@ -56,7 +56,7 @@ impl Crowd {
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (address, heard) = (stage.address(), Heard::default());
-    let service = Converse::new(Rule::default(), heard.clone());
+    let service = Converse::new(MessageFormat::default(), heard.clone());
     let starting = Server::start(&address, Setup::one_at_a_time(BACKLOG), service);
     let what = format!("The server listens with a backlog of {BACKLOG}, and serves one at a time");
     let server = stage.step(what, starting).await?;
@@ -65,7 +65,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let first = stage
         .step("Client 1 comes, and is served", async {
             let client = Client::connect("client 1", server.address()).await?;
-            client.ask("client 1", Rule::default()).await?;
+            client.ask("client 1", MessageFormat::default()).await?;
             Ok(client)
         })
         .await?;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sok::client::{Conversation, Counter, Lines};
-use sok::loops::{Framing, Rule};
+use sok::client::{Conversation, Counter, LineSource};
+use sok::loops::{Framing, MessageFormat};
 use sok::service::Converse;
 
 use super::Played;
@@ -24,8 +24,8 @@ fn shown(ended: Option<String>) -> String {
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let address = stage.address();
-    let (heard, rule) = (Heard::default(), line());
-    let service = Converse::new(rule, heard.clone());
+    let (heard, format) = (Heard::default(), line());
+    let service = Converse::new(format, heard.clone());
     let starting = Server::start(&address, Setup::default(), service);
     let server = stage
         .step("The server listens; a message is a line", starting)
@@ -69,7 +69,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let ended = stage
         .step("Another client says one line and leaves", async {
             let client = Client::connect("client", server.address()).await?;
-            client.ask(MESSAGE, rule).await?;
+            client.ask(MESSAGE, format).await?;
             client.leave();
             server.has_ended(2).await
         })
@@ -113,7 +113,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             "The next one has read all, and asks for a reset (SO_LINGER of 0)",
             async {
                 let client = Client::connect("client", server.address()).await?;
-                client.ask(MESSAGE, rule).await?;
+                client.ask(MESSAGE, format).await?;
                 client.reset();
                 server.has_ended(4).await
             },
@@ -135,7 +135,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let reply = stage
         .step("The next one is served, and the server ends", async {
             let client = Client::connect("client", server.address()).await?;
-            let reply = client.ask(MESSAGE, rule).await?;
+            let reply = client.ask(MESSAGE, format).await?;
             client.leave();
             server.has_ended(5).await?;
             server.finish().await?;
@@ -151,10 +151,10 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 }
 
 /// Messages that are lines.
-fn line() -> Rule {
-    Rule {
+fn line() -> MessageFormat {
+    MessageFormat {
         framing: Framing::Line,
-        ..Rule::default()
+        ..MessageFormat::default()
     }
 }
 
@@ -191,7 +191,7 @@ impl Script {
     }
 }
 
-impl Lines for Script {
+impl LineSource for Script {
     fn next_line(&mut self) -> io::Result<Option<String>> {
         Ok(self.lines.pop_front())
     }

@@ -1,6 +1,6 @@
 //! Lesson 3: many clients, one after another.
 
-use sok::loops::Rule;
+use sok::loops::MessageFormat;
 use sok::service::Converse;
 
 use super::Played;
@@ -14,8 +14,8 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 }
 
 async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
-    let (address, rule) = (stage.address(), Rule::default());
-    let service = Converse::new(rule, Heard::default());
+    let (address, format) = (stage.address(), MessageFormat::default());
+    let service = Converse::new(format, Heard::default());
     let starting = Server::start(&address, Setup::default(), service);
     let server = stage.step("The server listens", starting).await?;
     let answered = stage
@@ -23,7 +23,7 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
             let mut answered = 0;
             for number in 1..=3 {
                 let client = Client::connect(format!("client {number}"), server.address()).await?;
-                let reply = client.ask(MESSAGE, rule).await?;
+                let reply = client.ask(MESSAGE, format).await?;
                 answered += usize::from(reply == answer_to(MESSAGE));
                 client.leave();
                 server.has_ended(number).await?;
@@ -51,7 +51,7 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (reply, served) = stage
         .step("Client 5 comes, and the server ends", async {
             let client = Client::connect("client 5", server.address()).await?;
-            let reply = client.ask(MESSAGE, rule).await?;
+            let reply = client.ask(MESSAGE, format).await?;
             client.leave();
             server.has_ended(5).await?;
             Ok((reply, server.finish().await?))
@@ -72,9 +72,9 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
 }
 
 async fn one_at_a_time(stage: &mut Stage<'_, impl Observer>) -> Played {
-    let (address, rule) = (stage.address(), Rule::default());
+    let (address, format) = (stage.address(), MessageFormat::default());
     let heard = Heard::default();
-    let service = Converse::new(rule, heard.clone());
+    let service = Converse::new(format, heard.clone());
     let starting = Server::start(&address, Setup::one_at_a_time(5), service);
     let server = stage
         .step("Another server serves one at a time", starting)
@@ -84,10 +84,10 @@ async fn one_at_a_time(stage: &mut Stage<'_, impl Observer>) -> Played {
             "Client 1 is served; client 2 connects, and sends too",
             async {
                 let first = Client::connect("client 1", server.address()).await?;
-                first.ask("from client 1", rule).await?;
+                first.ask("from client 1", format).await?;
                 let second = Client::connect("client 2", server.address()).await?;
                 second.send("from client 2").await?;
-                first.ask("again from client 1", rule).await?;
+                first.ask("again from client 1", format).await?;
                 Ok((first, second))
             },
         )

@@ -1,6 +1,6 @@
 //! Lesson 7: many clients at the same time.
 
-use sok::loops::Rule;
+use sok::loops::MessageFormat;
 use sok::service::Converse;
 
 use super::Played;
@@ -10,10 +10,10 @@ use crate::tour::report::Observer;
 use crate::tour::stage::Stage;
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
-    let (address, rule) = (stage.address(), Rule::default());
+    let (address, format) = (stage.address(), MessageFormat::default());
     let mut setup = Setup::default();
     setup.listen.backlog = BACKLOG;
-    let starting = Server::start(&address, setup, Converse::new(rule, Heard::default()));
+    let starting = Server::start(&address, setup, Converse::new(format, Heard::default()));
     let what = format!("The server listens with a backlog of {BACKLOG}, and serves all who come");
     let server = stage.step(what, starting).await?;
     let clients = stage
@@ -31,7 +31,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             let mut answered = 0;
             for (at, client) in clients.iter().enumerate().rev() {
                 let message = format!("from client {}", at + 1);
-                answered += usize::from(client.ask(&message, rule).await? == answer_to(&message));
+                answered += usize::from(client.ask(&message, format).await? == answer_to(&message));
             }
             Ok(answered)
         })

@@ -3,7 +3,7 @@
 use std::io;
 
 use sok::error::{Error, Result};
-use sok::loops::{Framing, Rule};
+use sok::loops::{Framing, MessageFormat};
 use sok::net::{ListenOptions, Stream};
 use sok::service::Converse;
 
@@ -106,9 +106,9 @@ async fn as_it_comes(stage: &mut Stage<'_, impl Observer>) -> Played {
 }
 
 async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
-    let lines = Rule {
+    let lines = MessageFormat {
         framing: Framing::Line,
-        ..Rule::default()
+        ..MessageFormat::default()
     };
     let (address, heard) = (stage.address(), Heard::default());
     let starting = Server::start(
@@ -141,9 +141,9 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
         )
         .await?;
 
-    let sized = Rule {
+    let sized = MessageFormat {
         framing: Framing::Length,
-        ..Rule::default()
+        ..MessageFormat::default()
     };
     let (address, heard) = (stage.address(), Heard::default());
     let starting = Server::start(

@@ -1,7 +1,7 @@
 //! Lesson 1: each step once, by hand.
 
 use sok::error::{Error, Result};
-use sok::loops::Rule;
+use sok::loops::MessageFormat;
 use sok::net::{ListenOptions, Stream};
 
 use super::Played;
@@ -31,7 +31,8 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (reply, count) = stage
         .step(what, async {
             let answering = played_by(SERVER, answer_one(&served));
-            let (reply, count) = tokio::join!(client.ask(MESSAGE, Rule::default()), answering);
+            let (reply, count) =
+                tokio::join!(client.ask(MESSAGE, MessageFormat::default()), answering);
             Ok((reply?, count?))
         })
         .await?;

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use sok::address::Address;
-use sok::error::{Error, Kind, Result};
-use sok::loops::Rule;
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::MessageFormat;
 use sok::net::{ListenOptions, Peer};
 use sok::service::{Converse, echo};
 
@@ -23,11 +23,11 @@ const ROUND_TRIPS: usize = 500;
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let facts = stage.family().facts();
     let address = stage.address();
-    let of_name = address.form().facts();
+    let of_name = address.kind().facts();
     let starting = Server::start(
         &address,
         Setup::default(),
-        Converse::new(Rule::default(), echo),
+        Converse::new(MessageFormat::default(), echo),
     );
     let server = stage.step("The server listens", starting).await?;
     let address = server.address().clone();
@@ -102,7 +102,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
                         done_by(SERVER, || drop(second));
                         Ok(false)
                     }
-                    Err(error) if error.kind() == Kind::InUse => Ok(true),
+                    Err(error) if error.kind() == ErrorKind::InUse => Ok(true),
                     Err(error) => Err(error),
                 }
             },

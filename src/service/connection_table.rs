@@ -1,4 +1,4 @@
-//! Keeps a register of the connections that another service serves.
+//! Keeps a table of the connections that another service serves.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,10 @@ use crate::net::Stream;
 
 /// The connections that are open, and the sum of those that were; every clone shows the same.
 #[derive(Debug, Clone, Default)]
-pub struct Register(Arc<Mutex<Books>>);
+pub struct ConnectionTable(Arc<Mutex<Entries>>);
 
 #[derive(Debug, Default)]
-struct Books {
+struct Entries {
     open: BTreeMap<u64, Arc<Connection>>,
     totals: Totals,
 }
@@ -28,43 +28,43 @@ pub struct Totals {
     pub traffic: Traffic,
 }
 
-impl Register {
+impl ConnectionTable {
     /// The totals, and the connections that are open now, oldest first.
     #[must_use]
     pub fn snapshot(&self) -> (Totals, Vec<Arc<Connection>>) {
-        self.with(|books| {
-            let open: Vec<_> = books.open.values().cloned().collect();
-            let mut totals = books.totals;
+        self.with(|entries| {
+            let open: Vec<_> = entries.open.values().cloned().collect();
+            let mut totals = entries.totals;
             open.iter().for_each(|one| totals.traffic += one.traffic());
             (totals, open)
         })
     }
 
-    fn with<T>(&self, read: impl FnOnce(&mut Books) -> T) -> T {
-        // The books are right between any two statements of ours: a panic leaves nothing half done.
+    fn with<T>(&self, read: impl FnOnce(&mut Entries) -> T) -> T {
+        // The entries are right between any two statements of ours: a panic leaves nothing half done.
         read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Serves as another service does, and keeps a [`Register`] of it.
+/// Serves as another service does, and keeps a [`ConnectionTable`] of it.
 #[derive(Debug, Clone)]
-pub struct Registered<S> {
+pub struct Tracked<S> {
     /// Where the connections are found.
-    pub register: Register,
+    pub table: ConnectionTable,
     /// What serves them.
     pub service: S,
 }
 
-impl<S: Service> Service for Registered<S> {
+impl<S: Service> Service for Tracked<S> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let mut entry = Entry {
-            register: &self.register,
+            table: &self.table,
             connection,
             failed: true,
         };
-        self.register.with(|books| {
-            books.totals.connections += 1;
-            books.open.insert(connection.id(), Arc::clone(connection));
+        self.table.with(|entries| {
+            entries.totals.connections += 1;
+            entries.open.insert(connection.id(), Arc::clone(connection));
         });
         let served = self.service.serve(stream, connection).await;
         entry.failed = served.is_err();
@@ -72,19 +72,19 @@ impl<S: Service> Service for Registered<S> {
     }
 }
 
-/// A connection in the register, which leaves it when its service ends or is cut off.
+/// A connection in the table, which leaves it when its service ends or is cut off.
 struct Entry<'a> {
-    register: &'a Register,
+    table: &'a ConnectionTable,
     connection: &'a Connection,
     failed: bool,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.register.with(|books| {
-            books.open.remove(&self.connection.id());
-            books.totals.failed += u64::from(self.failed);
-            books.totals.traffic += self.connection.traffic();
+        self.table.with(|entries| {
+            entries.open.remove(&self.connection.id());
+            entries.totals.failed += u64::from(self.failed);
+            entries.totals.traffic += self.connection.traffic();
         });
     }
 }

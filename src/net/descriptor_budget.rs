@@ -8,16 +8,16 @@ use nix::sys::resource::{Resource, getrlimit};
 
 /// The part of the process's descriptors that they may take, one in so many: the others are for the
 /// connections themselves, which can do without.
-pub const SPARE_SHARE: u64 = 8;
+pub const DESCRIPTOR_SHARE: u64 = 8;
 
 /// How many are taken, on all threads.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The right to have some of them, which is given back when this value is dropped.
 #[derive(Debug)]
-pub struct Spare(u64);
+pub struct DescriptorBudget(u64);
 
-impl Spare {
+impl DescriptorBudget {
     /// The right to have `count` more.
     ///
     /// # Errors
@@ -27,11 +27,11 @@ impl Spare {
         // Read once, when the process has set its limit.
         let most = *MOST.get_or_init(|| {
             let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-            limit / SPARE_SHARE
+            limit / DESCRIPTOR_SHARE
         });
-        let spare = Self(count);
+        let budget = Self(count);
         if TAKEN.fetch_add(count, Ordering::Relaxed) + count <= most {
-            return Ok(spare);
+            return Ok(budget);
         }
         Err(nix::Error::EMFILE.into())
     }
@@ -43,7 +43,7 @@ impl Spare {
     }
 }
 
-impl Drop for Spare {
+impl Drop for DescriptorBudget {
     fn drop(&mut self) {
         TAKEN.fetch_sub(self.0, Ordering::Relaxed);
     }

@@ -4,13 +4,13 @@ use std::fmt;
 
 use tracing::field::{Field, Visit};
 
-/// A socket call as it was made: what an event of [`CALL_TARGET`](super::CALL_TARGET) tells. It is
+/// A socket call as it was made: what an event of [`SOCKET_CALLS`](super::SOCKET_CALLS) tells. It is
 /// filled by recording the event into it.
 ///
 /// It is printed as `AF_UNIX  connect(7, unix:/tmp/s.sock) = 0  12us`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Call {
+pub struct SocketCall {
     /// The kernel's name of the family: `AF_UNIX`.
     pub family: String,
     /// The name of the call: `connect`.
@@ -23,7 +23,7 @@ pub struct Call {
     pub micros: u64,
 }
 
-impl fmt::Display for Call {
+impl fmt::Display for SocketCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             family,
@@ -36,7 +36,7 @@ impl fmt::Display for Call {
     }
 }
 
-impl Visit for Call {
+impl Visit for SocketCall {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -9,7 +9,7 @@ use super::{Address, Family, UnixName};
 /// A form of address within this host: a family, and for local sockets the kind of name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Form {
+pub enum AddressKind {
     /// IPv4 loopback.
     Inet,
     /// IPv6 loopback.
@@ -49,7 +49,7 @@ pub enum Feature {
     Descriptors,
 }
 
-impl Form {
+impl AddressKind {
     /// Every form there is.
     pub const ALL: [Self; 4] = [Self::Inet, Self::Inet6, Self::UnixPath, Self::UnixAbstract];
 
@@ -199,7 +199,7 @@ impl Feature {
     }
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for AddressKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -19,7 +19,7 @@ use crate::offload::no_thread;
 /// thread share its buffers, and none waits for another thread to wake up. One connection alone
 /// stays on the thread that accepted it, which is awake.
 #[derive(Debug)]
-pub struct Spread<S> {
+pub struct Threads<S> {
     service: Arc<S>,
     /// The one that accepts is the first.
     threads: Vec<Thread>,
@@ -79,7 +79,7 @@ impl Drop for Place<'_> {
     }
 }
 
-impl<S: Service> Spread<S> {
+impl<S: Service> Threads<S> {
     /// Serves on `threads` threads. The one that runs the connection loop is the first; the
     /// others are started now, and stay until the process ends.
     ///
@@ -102,7 +102,7 @@ impl<S: Service> Spread<S> {
     }
 }
 
-impl<S: Service> Service for Spread<S> {
+impl<S: Service> Service for Threads<S> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         // Of those with equally few the first one: the one that accepts, if it is among them.
         let fewest = self
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_connection_stays_with_who_accepts_and_two_have_a_thread_each() -> Result<()> {
-        let spread = Spread::new(Told(Mutex::default()), 2)?;
+        let threads = Threads::new(Told(Mutex::default()), 2)?;
         let peer = Peer {
             address: "unix:@peer".parse()?,
             credentials: None,
@@ -162,7 +162,7 @@ mod tests {
         let connection = Arc::new(Connection::new(1, peer));
         let pair = || Stream::pair().expect("there are descriptors");
         let heard = async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(1);
-        let served = || spread.service.0.lock().expect("nobody fails").clone();
+        let served = || threads.service.0.lock().expect("nobody fails").clone();
         // One after the other, then two at once.
         for _ in 0..2 {
             let (client, server) = pair();
@@ -170,7 +170,7 @@ mod tests {
                 assert!(heard(&client).await);
                 drop(client);
             };
-            let (done, ()) = tokio::join!(spread.serve(server, &connection), talk);
+            let (done, ()) = tokio::join!(threads.serve(server, &connection), talk);
             done?;
         }
         let own = thread::current().id();
@@ -181,8 +181,8 @@ mod tests {
             drop((one, other));
         };
         let (a, b, ()) = tokio::join!(
-            spread.serve(first, &connection),
-            spread.serve(second, &connection),
+            threads.serve(first, &connection),
+            threads.serve(second, &connection),
             talk
         );
         a?;
