@@ -125,6 +125,12 @@ impl Error {
         self.0.kind
     }
 
+    /// The cause as the standard library has it.
+    #[must_use]
+    pub fn io_error(&self) -> &io::Error {
+        &self.0.source
+    }
+
     /// The operating system's number of the cause, see `errno(3)`, if it is one of its own.
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
@@ -209,7 +215,15 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0.source)
+        // The line says what the cause says: the chain goes on after it.
+        self.0.source.source()
+    }
+}
+
+impl From<Error> for io::Error {
+    /// The whole failure as one of the standard library's, of the same kind as the cause.
+    fn from(error: Error) -> Self {
+        Self::new(error.0.source.kind(), error)
     }
 }
 
@@ -250,6 +264,18 @@ mod tests {
         ] {
             assert_eq!(ErrorKind::of(&found.into()), kind, "{found}");
         }
+    }
+
+    #[test]
+    fn a_chain_of_causes_says_nothing_twice() {
+        let refused = Error::new("connect", "inet:127.0.0.1:1", E::ECONNREFUSED);
+        assert!(std::error::Error::source(&refused).is_none());
+        let wrapped = io::Error::from(refused);
+        assert_eq!(wrapped.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            wrapped.to_string(),
+            "connect inet:127.0.0.1:1: Connection refused"
+        );
     }
 
     #[test]

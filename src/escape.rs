@@ -1,5 +1,11 @@
 //! Text that others wrote, made safe to show: it stays on its line, and nothing in it is invisible
 //! or changes what stands around it.
+//!
+//! ```
+//! use sok::escape::word;
+//!
+//! assert_eq!(word("a peer\u{1b}[2J"), r"a\x20peer\x1b[2J");
+//! ```
 
 use std::fmt::{self, Write};
 

@@ -14,8 +14,9 @@
 //! # let path = format!("unix:{}/s.sock", directory.path().display());
 //! for address in ["inet:127.0.0.1:0", "inet6:[::1]:0", &path] {
 //!     let listener = Listener::bind(&address.parse()?, &ListenOptions::default())?;
-//!     let server = listener.local().clone();
-//!     let limits = Limits { exit_after: Some(1), ..Limits::default() };
+//!     let server = listener.local_addr().clone();
+//!     let mut limits = Limits::default();
+//!     limits.exit_after = Some(1);
 //!     let service = Converse::new(MessageFormat::default(), echo);
 //!     let serving = tokio::spawn(connection_loop(vec![listener], service, limits, Stop::new()));
 //!

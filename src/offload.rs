@@ -1,4 +1,18 @@
 //! Blocking work on a thread of its own, where no thread is a failure like any other.
+//!
+//! ```
+//! use std::net::ToSocketAddrs;
+//!
+//! use sok::offload::offload;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! // getaddrinfo(3) may block; the connections that this thread serves go on meanwhile.
+//! let found = offload("resolve", "localhost", || ("localhost", 80).to_socket_addrs()).await??;
+//! assert!(found.count() > 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::thread;

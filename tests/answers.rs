@@ -45,7 +45,7 @@ impl Asking {
     fn start(place: &Place, memory: usize) -> Self {
         let word = place.word().parse().unwrap();
         let listener = Listener::bind(&word, &ListenOptions::default()).unwrap();
-        let address = listener.local().clone();
+        let address = listener.local_addr().clone();
         let (ask, questions) = mpsc::unbounded_channel();
         let format = MessageFormat {
             framing: Framing::Line,

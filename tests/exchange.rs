@@ -140,7 +140,7 @@ impl Begun {
     ) -> Self {
         let word = place.word().parse().unwrap();
         let listener = Listener::bind(&word, &ListenOptions::default()).unwrap();
-        let target = listener.local().clone().into();
+        let target = listener.local_addr().clone().into();
         let (client, address) = connect(&target, &ConnectPlan::default()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         server.send_all(b"!").await.unwrap();
@@ -235,10 +235,8 @@ families!(an_exchange_that_is_dropped_leaves_nothing_behind, |place| {
     for keep_sending in [false, true] {
         run(async {
             let (input, _held) = silent();
-            let options = ExchangeOptions {
-                keep_sending,
-                ..ExchangeOptions::default()
-            };
+            let mut options = ExchangeOptions::default();
+            options.keep_sending = keep_sending;
             let begun = Begun::new(place, input, nowhere(), options).await;
             begun.assert_nothing_left().await;
         });
@@ -248,10 +246,8 @@ families!(an_exchange_that_is_dropped_leaves_nothing_behind, |place| {
 families!(an_exchange_that_timed_out_leaves_nothing_behind, |place| {
     run(async {
         let (input, _held) = silent();
-        let options = ExchangeOptions {
-            idle_timeout: Some(Duration::from_secs(1)),
-            ..ExchangeOptions::default()
-        };
+        let mut options = ExchangeOptions::default();
+        options.idle_timeout = Some(Duration::from_secs(1));
         let mut begun = Begun::new(place, input, nowhere(), options).await;
         let ended = begun.exchanging.await.map_err(|error| error.kind());
         assert_eq!(ended, Err(ErrorKind::TimedOut));

@@ -34,6 +34,7 @@ mod framing;
 mod harness;
 mod hostile_output;
 mod idle;
+mod inherited;
 mod keepalive;
 mod limits;
 mod memory;

@@ -16,11 +16,10 @@ fn runtime() -> Runtime {
 }
 
 fn options(engine: Engine, idle: Option<Duration>) -> TransferOptions<'static> {
-    TransferOptions {
-        engine,
-        idle,
-        ..TransferOptions::default()
-    }
+    let mut options = TransferOptions::default();
+    options.engine = engine;
+    options.idle = idle;
+    options
 }
 
 /// Socket buffers of a few KiB: the kernel doubles what is asked for, and has a minimum.
@@ -35,7 +34,7 @@ async fn send_chunks(stream: &Stream, chunks: &[Vec<u8>]) {
     for chunk in chunks {
         stream.send_all(chunk).await.unwrap();
     }
-    stream.finish().unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
 }
 
 /// All that comes until the end, by receives of `size` bytes.
@@ -173,7 +172,7 @@ fn a_side_that_does_not_read_does_not_hold_up_the_other_direction() {
             let stuck = async { send_chunks(&server, std::slice::from_ref(&much)).await };
             let heard = async {
                 client.send_all(&much).await.unwrap();
-                client.finish().unwrap();
+                client.shutdown(std::net::Shutdown::Write).unwrap();
             };
             let ((), at_client, at_server) = tokio::join!(
                 heard,

@@ -23,7 +23,7 @@ fn listen(place: &Place) -> Listener {
 }
 
 async fn client(listener: &Listener) -> Stream {
-    let target = listener.local().clone().into();
+    let target = listener.local_addr().clone().into();
     let connected = connect(&target, &ConnectPlan::default()).await;
     connected.unwrap().0
 }
@@ -82,7 +82,7 @@ families!(
                 tokio::spawn(async move { stream.receive(&mut [0]).await.unwrap() })
             });
             yield_now().await;
-            peer.finish().unwrap();
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
             for receiving in receiving {
                 assert_eq!(receiving.await.unwrap(), 0);
             }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The parts of an address, as options give them: a family, and a path or a host and a port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AddressParts {
     /// The family; without one, the host or the path says it.
     pub family: Option<Family>,

@@ -2,12 +2,13 @@
 
 use std::future::poll_fn;
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::pin::pin;
 
 use crate::address::Address;
 use crate::client::{Counter, output_error};
 use crate::error::{Error, Result};
-use crate::loops::{MemoryLimit, MessageDecoder, MessageFormat};
+use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 use crate::net::Stream;
 
 /// What one receive takes at first: most replies are short, and to touch new memory is most of
@@ -31,6 +32,7 @@ pub enum Until {
 
 /// What is sent, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Request {
     /// The message without its frame.
     pub message: Vec<u8>,
@@ -42,6 +44,7 @@ pub struct Request {
 
 /// One call: the frame of its messages, and where the reply begins and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallOptions {
     /// How messages are framed, both ways.
     pub format: MessageFormat,
@@ -49,6 +52,32 @@ pub struct CallOptions {
     pub greeting: u64,
     /// Where the reply ends.
     pub until: Until,
+}
+
+impl Request {
+    /// A message in its frame, after which our sending half stays open.
+    #[must_use]
+    pub fn new(message: impl Into<Vec<u8>>) -> Self {
+        Self {
+            message: message.into(),
+            bare: false,
+            finish: false,
+        }
+    }
+}
+
+impl Default for CallOptions {
+    /// One line is the reply.
+    fn default() -> Self {
+        Self {
+            format: MessageFormat {
+                framing: Framing::Line,
+                ..MessageFormat::default()
+            },
+            greeting: 0,
+            until: Until::Messages(1),
+        }
+    }
 }
 
 /// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete,
@@ -83,7 +112,7 @@ pub async fn call(
             unsent = &unsent[count..];
         }
         if request.finish {
-            stream.finish()
+            stream.shutdown(Shutdown::Write)
         } else {
             Ok(())
         }

@@ -13,6 +13,7 @@ use crate::offload::offload;
 
 /// How a target is connected to.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ConnectPlan {
     /// The client's own end; it also chooses the family.
     pub bind: Option<Address>,

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -47,6 +48,7 @@ fn unread(error: io::Error) -> Error {
 
 /// What a conversation does not let pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conversation {
     /// A line with one of these in it is not sent.
     pub forbidden: Vec<String>,
@@ -141,7 +143,7 @@ impl Conversation {
                     Some(Err(error)) => return Err(unread(error)),
                     None => {
                         (asked, finished) = (false, true);
-                        stream.finish().map_err(|error| failed("shutdown", error))?;
+                        stream.shutdown(Shutdown::Write).map_err(|error| failed("shutdown", error))?;
                     }
                 },
                 () = sleep_until(sent_at + REPLY_PAUSE), if unanswered && unsent.is_empty() => {

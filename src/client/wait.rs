@@ -17,6 +17,7 @@ const TRY_MIN: Duration = Duration::from_secs(1);
 
 /// What is waited for, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct WaitPlan {
     /// Wait until nobody is there any more, in place of until somebody accepts.
     pub gone: bool,

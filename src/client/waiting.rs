@@ -43,7 +43,7 @@ fn is_cut(began: Instant, end: Instant) -> bool {
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
-/// let target = listener.local().clone().into();
+/// let target = listener.local_addr().clone().into();
 /// let waiting = WaitQueue::default();
 /// let (stream, _) = waiting.connect(&target, &ConnectPlan::default()).await?;
 /// # drop(stream);

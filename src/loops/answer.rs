@@ -60,7 +60,7 @@ pub enum Reply {
 ///     }
 /// });
 /// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
-/// let server = listener.local().clone();
+/// let server = listener.local_addr().clone();
 /// let lines = MessageFormat { framing: Framing::Line, ..MessageFormat::default() };
 /// let service = Converse::new(lines, Stock(ask));
 /// tokio::spawn(connection_loop(vec![listener], service, Limits::default(), Stop::new()));

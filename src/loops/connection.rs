@@ -26,6 +26,7 @@ const FAILED_IN_A_ROW: u32 = 1000;
 
 /// The bounds of a connection loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// How many connections are served at once; with 1, one after another. The others wait in
     /// the backlog: the limit holds before `accept(2)`.
@@ -49,6 +50,7 @@ impl Default for Limits {
 
 /// What a connection loop has done.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct LoopTotals {
     /// The connections accepted.
     pub connections: u64,
@@ -99,7 +101,7 @@ pub async fn connection_loop(
                 Ok((stream, peer)) => {
                     failed_in_a_row = 0;
                     if std::mem::take(&mut exhausted) {
-                        info!(address = %at.local(), "accepting goes on");
+                        info!(address = %at.local_addr(), "accepting goes on");
                     }
                     connections.begin(&service, stream, peer);
                 }
@@ -107,20 +109,23 @@ pub async fn connection_loop(
                     AcceptFault::Peer if failed_in_a_row < FAILED_IN_A_ROW => failed_in_a_row += 1,
                     AcceptFault::Peer | AcceptFault::Exhausted => {
                         if !exhausted {
-                            warn!(address = %at.local(), %error, "accepting pauses");
+                            warn!(address = %at.local_addr(), %error, "accepting pauses");
                         }
                         exhausted = true;
                         paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
                     }
                     AcceptFault::Listener => {
-                        broken = Some(Error::new("accept", at.local(), error));
+                        broken = Some(Error::new("accept", at.local_addr(), error));
                         break;
                     }
                 },
             },
         }
     }
-    let at: Vec<String> = listeners.iter().map(|at| at.local().to_string()).collect();
+    let at: Vec<String> = listeners
+        .iter()
+        .map(|at| at.local_addr().to_string())
+        .collect();
     drop(listeners);
     connections.drain(&at.join(" "), &stop, limits.grace).await;
     broken.map_or(Ok(connections.served), Err)

@@ -1,5 +1,25 @@
 //! The two loops that make a server, which name no family: [`connection_loop`] accepts,
 //! [`communication_loop`] receives, decodes, answers and sends.
+//!
+//! Where messages end in a stream of bytes is said by a [`MessageFormat`] and found by a
+//! [`MessageDecoder`], which can be used without the loops:
+//!
+//! ```
+//! use sok::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
+//!
+//! let lines = MessageFormat { framing: Framing::Line, ..MessageFormat::default() };
+//! let mut decoder = MessageDecoder::new(lines, MemoryLimit::default());
+//! // Two receives, and a line that is cut between them.
+//! let mut messages = Vec::new();
+//! for mut received in [&b"one\ntw"[..], &b"o\n"[..]] {
+//!     while let Some(message) = decoder.next_message(&mut received)? {
+//!         messages.push(String::from_utf8_lossy(message).into_owned());
+//!     }
+//! }
+//! assert_eq!(messages, ["one", "two"]);
+//! decoder.finish()?; // Nothing is left unfinished.
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod answer;
 mod buffers;

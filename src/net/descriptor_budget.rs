@@ -15,14 +15,14 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The right to have some of them, which is given back when this value is dropped.
 #[derive(Debug)]
-pub struct DescriptorBudget(u64);
+pub(crate) struct DescriptorBudget(u64);
 
 impl DescriptorBudget {
     /// The right to have `count` more.
     ///
     /// # Errors
     /// `EMFILE` if they would be more than their share.
-    pub fn take(count: u64) -> io::Result<Self> {
+    pub(crate) fn take(count: u64) -> io::Result<Self> {
         static MOST: OnceLock<u64> = OnceLock::new();
         // Read once, when the process has set its limit.
         let most = *MOST.get_or_init(|| {
@@ -38,7 +38,7 @@ impl DescriptorBudget {
 
     /// How many are taken now.
     #[must_use]
-    pub fn taken() -> u64 {
+    pub(crate) fn taken() -> u64 {
         TAKEN.load(Ordering::Relaxed)
     }
 }

@@ -13,18 +13,19 @@ use super::stream::Stream;
 const REFUSAL: Duration = Duration::from_secs(1);
 
 impl Stream {
-    /// Ends the sending half: the peer sees the end, and may still answer; see `shutdown(2)`.
+    /// Shuts down one half of the connection or both; see `shutdown(2)`. After [`Shutdown::Write`] the
+    /// peer sees the end of file, and may still answer.
     ///
     /// # Errors
-    /// What the kernel reports; a peer that is already gone is none.
-    pub fn finish(&self) -> io::Result<()> {
-        match self.io().get_ref().shutdown(Shutdown::Write) {
+    /// What the kernel reports; it is no error if the peer is already gone.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self.io().get_ref().shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,
         }
     }
 
-    /// Waits, after [`finish`](Self::finish), until the connection can be closed and nothing that was
+    /// Waits, after [`shutdown`](Self::shutdown), until the connection can be closed and nothing that was
     /// sent is lost: if the peer sends something to a closed socket, the kernel drops what it still
     /// holds for that peer.
     ///

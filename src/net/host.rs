@@ -82,6 +82,7 @@ pub fn check_congestion(name: &str) -> Result<()> {
 
 /// A link-local IPv6 address of this host, see RFC 4291.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LinkLocal {
     /// The interface, whose number is the scope of the address.
     pub interface: String,
@@ -124,6 +125,7 @@ pub(super) fn is_of_an_interface(ip: IpAddr) -> bool {
 
 /// A setting of this host that keeps a family from working.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Obstacle {
     /// The setting as it is.
     pub setting: String,

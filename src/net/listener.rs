@@ -1,6 +1,7 @@
 //! A socket that accepts connections, on any family.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -14,7 +15,7 @@ use super::faults::{Refusal, bind_error, is_missing_address};
 use super::options::ListenOptions;
 use super::peer::Peer;
 use super::registration::registered;
-use super::sockaddr::decode_accepted;
+use super::sockaddr::{decode, decode_accepted};
 use super::socket::Socket;
 use super::socket_file::SocketFile;
 use super::stream::{Stream, ready_to_wait};
@@ -83,7 +84,10 @@ impl Listener {
         let mut listeners: Vec<Self> = Vec::new();
         let mut missing = None;
         for mut address in addresses {
-            if let Some((_, port)) = listeners.first().and_then(|first| first.local().as_ip()) {
+            if let Some((_, port)) = listeners
+                .first()
+                .and_then(|first| first.local_addr().as_ip())
+            {
                 address = address.with_port(port);
             }
             match Self::bind(&address, options) {
@@ -112,7 +116,7 @@ impl Listener {
 
     /// The address that clients connect to, with the real port where 0 was asked for.
     #[must_use]
-    pub fn local(&self) -> &Address {
+    pub fn local_addr(&self) -> &Address {
         &self.local
     }
 
@@ -161,5 +165,40 @@ impl Listener {
             credentials,
         };
         Ok((stream, peer))
+    }
+}
+
+impl TryFrom<OwnedFd> for Listener {
+    type Error = io::Error;
+
+    /// A socket that already listens, from another program or another library. It is non-blocking from
+    /// then on, for all who share the descriptor, see `O_NONBLOCK` in `fcntl(2)`. Its socket file is not
+    /// removed: whoever bound it does that.
+    ///
+    /// # Errors
+    /// As `Socket::try_from`, and `InvalidInput` for a socket that does not listen.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::try_from(descriptor)?;
+        if !socket.options().is_listener()? {
+            let cause = "the socket does not listen";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, cause));
+        }
+        socket.set_polled()?;
+        ready_to_wait(socket.family())?;
+        let local = Arc::new(decode(&socket.options().local_addr()?)?);
+        Ok(Self {
+            file: None,
+            io: registered(socket, Interest::READABLE)?,
+            local,
+        })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
     }
 }

@@ -1,4 +1,25 @@
 //! Sockets: one [`Listener`] and one [`Stream`] for every family.
+//!
+//! ```
+//! use std::net::Shutdown;
+//!
+//! use sok::net::{ConnectOptions, ListenOptions, Listener, Stream};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let listener = Listener::bind(&"inet6:[::1]:0".parse()?, &ListenOptions::default())?;
+//! let client = Stream::connect(listener.local_addr(), &ConnectOptions::default()).await?;
+//! let (server, peer) = listener.accept().await?;
+//! assert_eq!(peer.address, client.local_addr()?);
+//!
+//! client.send_all(b"hello").await?;
+//! client.shutdown(Shutdown::Write)?;
+//! let mut buffer = [0; 64];
+//! assert_eq!(server.receive(&mut buffer).await?, 5);
+//! assert_eq!(server.receive(&mut buffer).await?, 0); // the end of file
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod attempt;
 mod binding;
@@ -26,9 +47,10 @@ mod socket_call;
 mod socket_file;
 mod stream;
 
-pub use self::bulk::{Yielding, is_refused};
+pub(crate) use self::bulk::is_refused;
 pub use self::descriptor::connected_pair;
-pub use self::descriptor_budget::{DESCRIPTOR_SHARE, DescriptorBudget};
+pub use self::descriptor_budget::DESCRIPTOR_SHARE;
+pub(crate) use self::descriptor_budget::DescriptorBudget;
 pub(crate) use self::family::EXEC_NAMES;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
@@ -42,7 +64,7 @@ pub use self::host::{
 pub use self::listener::Listener;
 pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
 pub use self::peer::{Credentials, Peer};
-pub use self::pipe_ends::{Fed, PipeInput, PipeOutput};
+pub(crate) use self::pipe_ends::{Fed, PipeInput, PipeOutput};
 pub use self::reach::{reaches, refuse_unreachable};
 pub use self::socket::{SOCKET_CALLS, Socket};
 pub use self::socket_call::SocketCall;

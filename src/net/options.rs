@@ -17,6 +17,7 @@ pub struct Owner {
 
 /// How a [`Listener`](super::Listener) is set up. What a family has no use for, it ignores.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ListenOptions {
     /// How many connections may wait to be accepted; the kernel caps it by
     /// `net.core.somaxconn`, and Linux admits one more.
@@ -61,6 +62,7 @@ impl Default for ListenOptions {
 
 /// How a client connects.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ConnectOptions {
     /// The client's own end; a socket file made for it is removed with the stream.
     pub bind: Option<Address>,

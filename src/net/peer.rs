@@ -19,11 +19,23 @@ pub struct Credentials {
 
 /// Who is at the other end of a connection. It prints as its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peer {
     /// Its address; a local client's is mostly unnamed.
     pub address: Address,
     /// Its process, where the family tells.
     pub credentials: Option<Credentials>,
+}
+
+impl Peer {
+    /// A peer at `address`, whose process is not known.
+    #[must_use]
+    pub const fn new(address: Address) -> Self {
+        Self {
+            address,
+            credentials: None,
+        }
+    }
 }
 
 impl fmt::Display for Peer {

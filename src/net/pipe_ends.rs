@@ -22,15 +22,15 @@ const BULK_ROOM: i32 = 256 * 1024;
 
 /// The writing end of a pipe, such as a program's standard input.
 #[derive(Debug)]
-pub struct PipeInput(AsyncFd<OwnedFd>);
+pub(crate) struct PipeInput(AsyncFd<OwnedFd>);
 
 /// The reading end of a pipe, such as a program's standard output, or a FIFO.
 #[derive(Debug)]
-pub struct PipeOutput(AsyncFd<OwnedFd>);
+pub(crate) struct PipeOutput(AsyncFd<OwnedFd>);
 
 /// What became of bytes for a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fed {
+pub(crate) enum Fed {
     /// So many were moved.
     Bytes(usize),
     /// Nobody has its other end any more.
@@ -47,7 +47,7 @@ impl PipeInput {
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
-    pub fn open() -> io::Result<(Self, OwnedFd)> {
+    pub(crate) fn open() -> io::Result<(Self, OwnedFd)> {
         let (exit, entry) = io::pipe()?;
         let own = kept(entry.into(), Interest::WRITABLE)?;
         Ok((Self(own), exit.into()))
@@ -57,7 +57,7 @@ impl PipeInput {
     ///
     /// # Errors
     /// What the stream reports, or that splice is refused, see [`is_refused`](super::is_refused).
-    pub fn poll_splice_from(
+    pub(crate) fn poll_splice_from(
         &self,
         cx: &mut Context<'_>,
         stream: &Stream,
@@ -101,7 +101,7 @@ impl PipeInput {
     ///
     /// # Errors
     /// What `write(2)` reports.
-    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Fed>> {
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Fed>> {
         loop {
             match write(&self.0, bytes) {
                 Ok(count) => return Poll::Ready(Ok(Fed::Bytes(count))),
@@ -117,7 +117,7 @@ impl PipeInput {
     ///
     /// # Errors
     /// If the event loop has ended.
-    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut to = ready!(self.0.poll_write_ready(cx))?;
             if to.ready().is_write_closed() {
@@ -135,7 +135,7 @@ impl PipeInput {
     }
 
     /// Makes room for large pieces.
-    pub fn expect_bulk(&self) {
+    pub(crate) fn expect_bulk(&self) {
         widen(self.0.as_fd());
     }
 }
@@ -149,7 +149,7 @@ impl PipeOutput {
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
-    pub fn of_fifo(fifo: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn of_fifo(fifo: OwnedFd) -> io::Result<Self> {
         registered(fifo, Interest::READABLE).map(Self)
     }
 
@@ -160,7 +160,7 @@ impl PipeOutput {
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
-    pub fn open() -> io::Result<(Self, OwnedFd)> {
+    pub(crate) fn open() -> io::Result<(Self, OwnedFd)> {
         let (exit, entry) = io::pipe()?;
         let own = kept(exit.into(), Interest::READABLE)?;
         Ok((Self(own), entry.into()))
@@ -171,7 +171,7 @@ impl PipeOutput {
     ///
     /// # Errors
     /// What the stream reports, or that splice is refused, see [`is_refused`](super::is_refused).
-    pub fn poll_splice_to(
+    pub(crate) fn poll_splice_to(
         &self,
         cx: &mut Context<'_>,
         stream: &Stream,
@@ -201,7 +201,11 @@ impl PipeOutput {
     ///
     /// # Errors
     /// What `read(2)` reports.
-    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             let mut from = ready!(self.0.poll_read_ready(cx))?;
             match read(&self.0, buffer) {
@@ -217,7 +221,7 @@ impl PipeOutput {
     }
 
     /// Makes room for large pieces.
-    pub fn expect_bulk(&self) {
+    pub(crate) fn expect_bulk(&self) {
         widen(self.0.as_fd());
     }
 }

@@ -1,6 +1,7 @@
 //! A connection as the traits of tokio see one.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -34,6 +35,6 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.finish())
+        Poll::Ready(self.shutdown(Shutdown::Write))
     }
 }

@@ -303,7 +303,7 @@ mod tests {
             };
             let all = async {
                 one.send_all(&vec![0; MUCH]).await?;
-                one.finish()
+                one.shutdown(std::net::Shutdown::Write)
             };
             let (sent, received): (io::Result<()>, io::Result<()>) = tokio::join!(all, more);
             sent.and(received)

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -248,6 +248,30 @@ impl Drop for Socket {
         // The field's own drop closes the descriptor, right after this report.
         let watch = CallTrace::start(self.family, "close");
         watch.done(&Ok(()), || self.as_raw_fd().to_string(), Shown::shown);
+    }
+}
+
+impl TryFrom<OwnedFd> for Socket {
+    type Error = io::Error;
+
+    /// A stream socket that another program, or another library, has made.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports, and `InvalidInput` for a socket of another type or of a family
+    /// that this crate does not know.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let inner = socket2::Socket::from(descriptor);
+        let (domain, kind) = (inner.domain()?, inner.r#type()?);
+        let family = Family::ALL
+            .into_iter()
+            .find(|family| family::of(*family).domain() == domain);
+        match family {
+            Some(family) if kind == Type::STREAM => Ok(Self::of(inner, family)),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("it is no stream socket of a known family: {domain:?} {kind:?}"),
+            )),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection of any family: connect with a deadline, send, receive, half-close.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -139,7 +139,7 @@ impl Stream {
     ///
     /// # Errors
     /// What `getsockname(2)` reports.
-    pub fn local(&self) -> io::Result<Address> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         match &self.local {
             Some(local) => Ok(Address::clone(local)),
             None => decode(&self.io.get_ref().options().local_addr()?),
@@ -150,7 +150,7 @@ impl Stream {
     ///
     /// # Errors
     /// What `getsockopt(2)` reports.
-    pub fn credentials(&self) -> io::Result<Option<Credentials>> {
+    pub fn peer_cred(&self) -> io::Result<Option<Credentials>> {
         family::of(self.family()).credentials(self.io.get_ref().options())
     }
 
@@ -162,7 +162,7 @@ impl Stream {
     ///
     /// # Errors
     /// What the kernel reports.
-    pub fn remote(&self) -> io::Result<Address> {
+    pub fn peer_addr(&self) -> io::Result<Address> {
         decode(&self.io.get_ref().options().peer_addr()?)
     }
 
@@ -340,6 +340,22 @@ impl Stream {
     }
 }
 
+impl TryFrom<OwnedFd> for Stream {
+    type Error = io::Error;
+
+    /// The connection that `descriptor` is an end of, from another program or another library. It is
+    /// non-blocking from then on, for all who share the descriptor, see `O_NONBLOCK` in `fcntl(2)`.
+    ///
+    /// # Errors
+    /// As `Socket::try_from`, and `NotConnected` for a socket that is no end of a connection.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::try_from(descriptor)?;
+        socket.options().peer_addr()?;
+        socket.set_polled()?;
+        Ok(Self::accepted(socket, None))
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.get_ref().as_fd()
@@ -373,7 +389,7 @@ mod tests {
         let (arrived, sent) = tokio::join!(other.arrived(4), one.send_all(b"cd"));
         sent?;
         assert_eq!(arrived?, 4);
-        one.finish()?;
+        one.shutdown(std::net::Shutdown::Write)?;
         assert_eq!(other.arrived(5).await?, 4);
         // None of it was taken.
         let mut buffer = [0; 8];

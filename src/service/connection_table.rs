@@ -19,6 +19,7 @@ struct Entries {
 
 /// What has passed since the server began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// The connections accepted.
     pub connections: u64,
@@ -48,11 +49,19 @@ impl ConnectionTable {
 
 /// Serves as another service does, and keeps a [`ConnectionTable`] of it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Tracked<S> {
     /// Where the connections are found.
     pub table: ConnectionTable,
     /// What serves them.
     pub service: S,
+}
+
+impl<S: Service> Tracked<S> {
+    /// Keeps `table` of the connections that `service` serves.
+    pub const fn new(table: ConnectionTable, service: S) -> Self {
+        Self { table, service }
+    }
 }
 
 impl<S: Service> Service for Tracked<S> {

@@ -10,6 +10,7 @@ use crate::net::Stream;
 
 /// Runs the communication loop on each connection.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Converse<A> {
     /// What a message is.
     pub format: MessageFormat,

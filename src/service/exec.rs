@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::Shutdown;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::counting;
 use super::orphans::{Awaited, spawn};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
-use crate::loops::{Connection, Service, Stop};
+use crate::loops::{Connection, Limits, Service, Stop};
 use crate::memory::MemoryLimit;
 use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
 use crate::transfer::{Passed, PipeEvent, PipeTransfer};
@@ -35,6 +36,7 @@ use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 /// over. Its environment is described at [`exec_environment`]; a variable of such a name that we
 /// were started with is not passed on.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Exec {
     /// The program, which is looked up in `PATH`.
     pub program: OsString,
@@ -49,13 +51,27 @@ pub struct Exec {
     pub memory: MemoryLimit,
 }
 
+impl Exec {
+    /// Runs `program` without arguments for each connection, until `stop`.
+    #[must_use]
+    pub fn new(program: impl Into<OsString>, stop: Stop) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            stop,
+            grace: Limits::default().grace,
+            memory: MemoryLimit::default(),
+        }
+    }
+}
+
 /// While a stop is requested, a client that has the whole reply and sends nothing for so long is not
 /// waited for.
 const QUIET: Duration = Duration::from_millis(500);
 
 impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let local = stream.local().map_err(|source| self.failed(source))?;
+        let local = stream.local_addr().map_err(|source| self.failed(source))?;
         stream.reset_unless_done();
         let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
@@ -98,7 +114,9 @@ impl Service for Exec {
                 None => !is_exiting(pid),
             };
             if transfer.output_ended() && fault.is_none() && may_finish && !finished {
-                stream.finish().map_err(|error| broken("shutdown", error))?;
+                stream
+                    .shutdown(Shutdown::Write)
+                    .map_err(|error| broken("shutdown", error))?;
                 finished = true;
             }
         }

@@ -21,6 +21,7 @@ use crate::transfer::{Engine, Side, Tap, TransferFault, TransferOptions, transfe
 /// A target that cannot be reached, and an error of either side, reach the client and the target
 /// as a reset, not as a clean end, where their family has one.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Forward {
     /// Where to; it is resolved anew for each connection.
     pub target: Target,
@@ -42,6 +43,24 @@ pub struct Forward {
     pub memory: MemoryLimit,
     /// Where the traffic is shown; then it is copied.
     pub dump: Option<Arc<Dump>>,
+}
+
+impl Forward {
+    /// Connects to `target` as `plan` says, and splices what streams.
+    #[must_use]
+    pub fn new(target: Target, plan: ConnectPlan) -> Self {
+        Self {
+            may_loop: target.is_name(),
+            target,
+            plan,
+            waiting: WaitQueue::default(),
+            engine: Engine::default(),
+            idle_timeout: None,
+            half_close_timeout: None,
+            memory: MemoryLimit::default(),
+            dump: None,
+        }
+    }
 }
 
 impl Service for Forward {
@@ -88,7 +107,7 @@ impl Forward {
     ) -> Result<(Stream, Address)> {
         let mut plan = self.plan.clone();
         if self.may_loop {
-            let local = near.local();
+            let local = near.local_addr();
             let local = local.map_err(|error| Error::new("accept", connection.peer(), error))?;
             plan.avoid = Some(local);
         }

@@ -14,6 +14,7 @@ use crate::transfer::unless_idle;
 /// Serves as another service does, and gives up each connection on which nothing passes, either way,
 /// for a time. What passes is what the service counts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct IdleLimit<S> {
     /// That time, if there is a limit.
     pub limit: Option<Duration>,
@@ -36,6 +37,11 @@ impl<S: Service> Service for IdleLimit<S> {
 }
 
 impl<S: Service> IdleLimit<S> {
+    /// Gives up a connection of `service` after `limit` without a byte.
+    pub const fn new(limit: Option<Duration>, service: S) -> Self {
+        Self { limit, service }
+    }
+
     async fn serve_within(
         &self,
         limit: Duration,

@@ -1,4 +1,38 @@
 //! What a server does with one connection.
+//!
+//! The services here can be wrapped by others: [`IdleLimit`] and [`Tracked`] are such. A service of
+//! one's own serves a connection until its end:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use sok::loops::{Connection, Limits, Service, Stop, connection_loop};
+//! use sok::net::{ConnectOptions, ListenOptions, Listener, Stream};
+//!
+//! /// Says to each client its own address.
+//! struct WhoAmI;
+//!
+//! impl Service for WhoAmI {
+//!     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> sok::Result<()> {
+//!         let peer = &connection.peer().address;
+//!         let sent = stream.send_all(peer.to_string().as_bytes()).await;
+//!         sent.map_err(|error| sok::Error::new("send", peer, error))
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
+//! let server = listener.local_addr().clone();
+//! tokio::spawn(connection_loop(vec![listener], WhoAmI, Limits::default(), Stop::new()));
+//!
+//! let client = Stream::connect(&server, &ConnectOptions::default()).await?;
+//! let mut said = [0; 64];
+//! let count = client.receive(&mut said).await?;
+//! assert_eq!(&said[..count], client.local_addr()?.to_string().as_bytes());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod connection_table;
 mod converse;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -100,7 +101,9 @@ impl Service for SendFile {
             Opened::Fifo(fifo) => self.send_fifo(fifo, &stream, connection).await?,
             Opened::File(file) => self.send_file(file, &stream, connection).await?,
         }
-        stream.finish().map_err(|error| broken("shutdown", error))?;
+        stream
+            .shutdown(Shutdown::Write)
+            .map_err(|error| broken("shutdown", error))?;
         let mut rest = vec![0; 4096];
         loop {
             match stream

@@ -95,10 +95,14 @@ impl<S: Service> Threads<S> {
         })
     }
 
-    /// The connections on the other threads. One that is cut off is only asked to end there, so
-    /// whoever ends the process waits for this first, once it is closed.
-    pub fn elsewhere(&self) -> TaskTracker {
-        self.elsewhere.clone()
+    /// Waits until the connections on the other threads have ended. One that is cut off is only asked
+    /// to end there, so this is to be awaited, when no more are accepted, before the process ends.
+    pub fn drained(&self) -> impl Future<Output = ()> + use<S> {
+        let elsewhere = self.elsewhere.clone();
+        async move {
+            elsewhere.close();
+            elsewhere.wait().await;
+        }
     }
 }
 

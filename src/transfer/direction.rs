@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use super::pipe::Pipe;
+use super::yielding::Yielding;
 use super::{Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Stream, Yielding, is_refused};
+use crate::net::{Stream, is_refused};
 
 /// What one receive of messages takes at most.
 const PIECE: usize = 64 * 1024;
@@ -113,7 +115,7 @@ impl<'a> Direction<'a> {
             match self.state {
                 State::Done => return Poll::Ready(Ok(())),
                 State::ShuttingDown => {
-                    to.finish()
+                    to.shutdown(Shutdown::Write)
                         .map_err(|error| (Side::Far, "shutdown", error))?;
                     self.state = State::Done;
                 }
@@ -224,8 +226,8 @@ impl<'a> Direction<'a> {
         // What blocked before is the rest of a piece, and tells nothing of the flow.
         let mut whole = None;
         if pipe.held() == 0 {
-            let yielding = &mut self.yielding.0;
-            let filled = from.poll_splice_into(cx, pipe.entry(), pipe.room(), yielding);
+            let again = || self.yielding.0.give_way();
+            let filled = from.poll_splice_into(cx, pipe.entry(), pipe.room(), again);
             let Poll::Ready(filled) = filled else {
                 // While nothing comes, the pipe is for others.
                 pipe.give_back();
@@ -242,8 +244,8 @@ impl<'a> Direction<'a> {
             whole = Some(count);
         }
         while pipe.held() > 0 {
-            let yielding = &mut self.yielding.1;
-            match to.poll_splice_from(cx, pipe.exit(), pipe.held(), yielding) {
+            let again = || self.yielding.1.give_way();
+            match to.poll_splice_from(cx, pipe.exit(), pipe.held(), again) {
                 Poll::Pending => {
                     self.pipe = Some(pipe);
                     return Poll::Pending;
@@ -330,7 +332,7 @@ mod tests {
         let Ok(listener) = Listener::bind(&address, &ListenOptions::default()) else {
             return Ok(None);
         };
-        let peer = TcpStream::connect(listener.local().as_ip().expect("an IP address"))?;
+        let peer = TcpStream::connect(listener.local_addr().as_ip().expect("an IP address"))?;
         Ok(Some((peer, listener.accept().await?.0)))
     }
 

@@ -67,7 +67,7 @@ mod tests {
             return Ok(None);
         };
         let options = ConnectOptions::default();
-        let connected = Stream::connect(listener.local(), &options).await;
+        let connected = Stream::connect(listener.local_addr(), &options).await;
         let (own, (peer, _)) = (
             connected.map_err(io::Error::other)?,
             listener.accept().await?,

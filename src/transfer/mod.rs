@@ -1,11 +1,37 @@
 //! Bytes both ways between two ends, whatever their families: half-close per direction, copy for
 //! messages and splice for streams, back-pressure, and no buffer while nothing passes.
+//!
+//! ```
+//! use std::net::Shutdown;
+//!
+//! use sok::net::Stream;
+//! use sok::transfer::{TransferOptions, transfer};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let (client, near) = Stream::pair()?;
+//! let (far, server) = Stream::pair()?;
+//! client.send_all(b"question").await?;
+//! client.shutdown(Shutdown::Write)?;
+//! server.send_all(b"answer").await?;
+//! server.shutdown(Shutdown::Write)?;
+//!
+//! let mut moved = (0, 0);
+//! let counted = |passed: sok::transfer::Passed| moved = (passed.there, passed.back);
+//! transfer(&near, &far, TransferOptions::default(), counted).await.map_err(|fault| format!("{fault:?}"))?;
+//! assert_eq!(moved, (8, 6));
+//! let mut buffer = [0; 64];
+//! assert_eq!(server.receive(&mut buffer).await?, 8);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod direction;
 mod idle;
 mod left;
 mod pipe;
 mod pipes;
+mod yielding;
 
 use std::future::poll_fn;
 use std::io;
@@ -17,7 +43,7 @@ use std::time::Duration;
 use self::direction::Direction;
 pub use self::direction::Engine;
 pub(crate) use self::idle::unless_idle;
-pub use self::pipes::{PipeEvent, PipeTransfer};
+pub(crate) use self::pipes::{PipeEvent, PipeTransfer};
 use crate::memory::MemoryLimit;
 use crate::net::Stream;
 
@@ -58,6 +84,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How a transfer is made.
 #[derive(Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct TransferOptions<'a> {
     /// How bytes are moved.
     pub engine: Engine,

@@ -23,7 +23,7 @@ thread_local! {
 
 /// What happens once in a [`PipeTransfer`].
 #[derive(Debug)]
-pub enum PipeEvent {
+pub(crate) enum PipeEvent {
     /// The peer has ended, and so has our pipe's input.
     PeerEnded,
     /// The pipe's output has ended, and the socket has taken all of it.
@@ -37,7 +37,7 @@ pub enum PipeEvent {
 /// Where there is no input, or the program has closed it, the peer is not held up: what it sends is
 /// received and discarded, as bytes that are left unread make the end of a connection a reset.
 #[derive(Debug)]
-pub struct PipeTransfer<'a> {
+pub(crate) struct PipeTransfer<'a> {
     stream: &'a Stream,
     /// Until the program has closed it, or the peer has ended.
     input: Option<PipeInput>,
@@ -100,7 +100,7 @@ impl<'a> PipeTransfer<'a> {
     /// From `stream` to `input`, if there is one, and from `output` to `stream`. What is copied and
     /// not taken at once counts in `memory`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         stream: &'a Stream,
         input: Option<PipeInput>,
         output: PipeOutput,
@@ -118,19 +118,19 @@ impl<'a> PipeTransfer<'a> {
 
     /// Whether the peer has ended.
     #[must_use]
-    pub const fn peer_ended(&self) -> bool {
+    pub(crate) const fn peer_ended(&self) -> bool {
         self.peer_ended
     }
 
     /// Whether the output has ended.
     #[must_use]
-    pub const fn output_ended(&self) -> bool {
+    pub(crate) const fn output_ended(&self) -> bool {
         self.output.is_none()
     }
 
     /// Moves bytes until something happens; never ready when both sides have ended. `passed` is told
     /// at each turn what came from the peer and what the socket has taken.
-    pub async fn next(&mut self, mut passed: impl FnMut(Passed)) -> PipeEvent {
+    pub(crate) async fn next(&mut self, mut passed: impl FnMut(Passed)) -> PipeEvent {
         poll_fn(|cx| {
             let event = match self.poll_back(cx) {
                 Poll::Pending => self.poll_there(cx),
@@ -146,7 +146,7 @@ impl<'a> PipeTransfer<'a> {
     }
 
     /// Gives up both ways: a program's next write fails, and it has nothing more to read.
-    pub fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         (self.input, self.output) = (None, None);
         self.peer_ended = true;
     }

@@ -33,6 +33,7 @@ const PIECE: usize = 128 * 1024;
 
 /// When an exchange ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExchangeOptions {
     /// Keep our sending half open when our input ends; the peer then does not see an end.
     pub no_half_close: bool,

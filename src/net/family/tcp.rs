@@ -378,7 +378,7 @@ mod tests {
             let Ok(listener) = Listener::bind(&address, &ListenOptions::default()) else {
                 continue;
             };
-            let ip = listener.local().as_ip().expect("an IP address");
+            let ip = listener.local_addr().as_ip().expect("an IP address");
             let _client = std::net::TcpStream::connect(ip)?;
             let (stream, _) = listener.accept().await?;
             let options = socket2::SockRef::from(&stream);

@@ -9,11 +9,9 @@ use sok::service::{Converse, echo};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).ok_or("usage: embedded ADDRESS")?;
     let listener = Listener::bind(&address.parse()?, &ListenOptions::default())?;
-    let server = listener.local().clone();
-    let limits = Limits {
-        exit_after: Some(1),
-        ..Limits::default()
-    };
+    let server = listener.local_addr().clone();
+    let mut limits = Limits::default();
+    limits.exit_after = Some(1);
     let service = Converse::new(MessageFormat::default(), echo);
     let serving = tokio::spawn(connection_loop(vec![listener], service, limits, Stop::new()));
 

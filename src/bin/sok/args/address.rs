@@ -35,11 +35,9 @@ pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
     if Target::parse(host).is_ok() || host.as_bytes().starts_with(b"-") {
         return None;
     }
-    let parts = AddressParts {
-        host: Some(host.to_str()?.to_owned()),
-        port: Some(port.to_str()?.to_owned()),
-        ..AddressParts::default()
-    };
+    let mut parts = AddressParts::default();
+    parts.host = Some(host.to_str()?.to_owned());
+    parts.port = Some(port.to_str()?.to_owned());
     let target = parts.target().ok()?;
     Some(format!("HOST and PORT are one word: {target}"))
 }
@@ -69,11 +67,11 @@ impl AddressArgs {
     }
 
     fn parts(&self) -> AddressParts {
-        AddressParts {
-            family: self.family,
-            path: self.path.clone(),
-            host: self.host.clone(),
-            port: self.port.clone(),
-        }
+        let mut parts = AddressParts::default();
+        parts.family = self.family;
+        parts.path.clone_from(&self.path);
+        parts.host.clone_from(&self.host);
+        parts.port.clone_from(&self.port);
+        parts
     }
 }

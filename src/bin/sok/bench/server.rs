@@ -49,11 +49,10 @@ pub(super) const STACK: usize = 256 * 1024;
 /// # Errors
 /// As [`connection_loop`].
 pub(crate) async fn serve(listener: Listener, role: Role, spin: bool, stop: Stop) -> Result<()> {
-    let limits = Limits {
-        max_connections: usize::MAX,
-        exit_after: None,
-        grace: Duration::ZERO,
-    };
+    let mut limits = Limits::default();
+    limits.max_connections = usize::MAX;
+    limits.exit_after = None;
+    limits.grace = Duration::ZERO;
     let listeners = vec![listener];
     let served = match role {
         Role::Echo => {

@@ -58,10 +58,8 @@ pub(crate) struct AddressReport {
 pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<TargetReport> {
     target.refuse_indefinite()?;
     let resolved = resolve(target, Some(Instant::now() + limit)).await?;
-    let options = ConnectOptions {
-        deadline: Some(Instant::now() + limit),
-        ..ConnectOptions::default()
-    };
+    let mut options = ConnectOptions::default();
+    options.deadline = Some(Instant::now() + limit);
     // Side by side: one that stays silent does not hold up the others.
     let mut tries = JoinSet::new();
     for (place, address) in resolved.into_iter().enumerate() {
@@ -91,7 +89,7 @@ pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Ta
 
 fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> AddressReport {
     let stream = connected.as_ref().ok();
-    let credentials = stream.and_then(|stream| stream.credentials().ok().flatten());
+    let credentials = stream.and_then(|stream| stream.peer_cred().ok().flatten());
     let (listeners, hidden) = match stream.map(|stream| who_listens(stream, credentials)) {
         Some(Ok(listeners)) => (listeners, None),
         Some(Err(reason)) => (Vec::new(), Some(reason)),
@@ -116,7 +114,7 @@ fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
     }
     let ip = |end: io::Result<Address>| end.ok().and_then(|end| end.as_ip());
     // Whoever connects to every address of a machine is connected to one of them.
-    match (ip(stream.remote()), ip(stream.local())) {
+    match (ip(stream.peer_addr()), ip(stream.local_addr())) {
         (Some((ip, port)), Some((own, own_port))) => {
             by_connection((ip.to_canonical(), port), (own.to_canonical(), own_port))
         }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::Shutdown;
 
 use sok::error::Result;
 use sok::net::{self, ListenOptions, Listener, Stream};
@@ -32,7 +33,7 @@ pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
         bound.map(|()| async { Listener::bind(&scene.fresh(), &ListenOptions::default()) });
     let listening = steps.run("listen", listening).await;
     let connected = listening.map(|listener| async {
-        let target = listener.local().clone();
+        let target = listener.local_addr().clone();
         scene.connected(listener, &target).await
     });
     let connected = steps.run("connect", connected).await;
@@ -85,7 +86,7 @@ pub(super) async fn exchange(connection: &ConnectedPair) -> Result<()> {
     for (from, to, message) in [(client, server, QUESTION), (server, client, ANSWER)] {
         pass(from, to, message)
             .await
-            .map_err(broken("exchange", connection.listener.local()))?;
+            .map_err(broken("exchange", connection.listener.local_addr()))?;
     }
     Ok(())
 }
@@ -115,8 +116,8 @@ async fn half_close(connection: ConnectedPair) -> Result<()> {
         server,
         ..
     } = connection;
-    let failed = broken("half-close", listener.local());
-    client.finish().map_err(&failed)?;
+    let failed = broken("half-close", listener.local_addr());
+    client.shutdown(Shutdown::Write).map_err(&failed)?;
     ended(&server).await.map_err(&failed)?;
     pass(&server, &client, ANSWER).await.map_err(&failed)?;
     drop(server);
@@ -134,7 +135,7 @@ async fn ended(stream: &Stream) -> io::Result<()> {
 /// behind is a connection in TIME_WAIT, or a dead socket file.
 pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
     let first = scene.connection(&scene.fresh()).await?;
-    let address = first.listener.local().clone();
+    let address = first.listener.local_addr().clone();
     exchange(&first).await?;
     drop(first.server);
     ended(&first.client)
@@ -143,8 +144,8 @@ pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
     first.listener.abandon();
     drop(first.client);
     let again = scene.connection(&address).await?;
-    if *again.listener.local() != address {
-        let what = format!("it came back as {}", again.listener.local());
+    if *again.listener.local_addr() != address {
+        let what = format!("it came back as {}", again.listener.local_addr());
         return Err(unexpected("restart", &address, what));
     }
     exchange(&again).await?;

@@ -20,8 +20,8 @@ use super::scene::{Scene, Tried, broken, unexpected};
 /// Each end learns that the other is this process.
 pub(super) async fn credentials(scene: &Scene) -> Result<Tried> {
     let connection = scene.connection(&scene.fresh()).await?;
-    let address = connection.listener.local();
-    let server = connection.client.credentials();
+    let address = connection.listener.local_addr();
+    let server = connection.client.peer_cred();
     let server = server.map_err(broken("getsockopt", address))?;
     for seen in [connection.peer.credentials, server] {
         let own = seen.is_some_and(|seen| {
@@ -69,24 +69,24 @@ const NOBODY: u32 = 65534;
 pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
     let directory = scene.directory()?;
     let (open, closed) = (listen_with(scene, 0o666)?, listen_with(scene, 0o000)?);
-    match scene.dial(closed.local()).await {
+    match scene.dial(closed.local_addr()).await {
         Err(error) if error.kind() == ErrorKind::Denied => {
-            scene.dial(open.local()).await?;
+            scene.dial(open.local_addr()).await?;
             return Ok(Tried::found("for this process itself"));
         }
         Err(error) => return Err(error),
         Ok(_) => {}
     }
     // Modes do not bind this process, so it asks as somebody else.
-    let failed = broken("set the rights of", closed.local());
+    let failed = broken("set the rights of", closed.local_addr());
     fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(&failed)?;
     let secret = directory.join("secret");
     File::create(&secret).map_err(&failed)?;
     fs::set_permissions(&secret, Permissions::from_mode(0o000)).map_err(&failed)?;
     let question = Question {
         secret,
-        open: open.local().clone(),
-        closed: closed.local().clone(),
+        open: open.local_addr().clone(),
+        closed: closed.local_addr().clone(),
         deadline: scene.deadline(),
     };
     match question.ask_as(NOBODY).await? {
@@ -101,17 +101,15 @@ pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
         Asked::Refused => Ok(Tried::found(format!("for uid {NOBODY}"))),
         Asked::Taken => {
             let what = format!("mode 000 does not keep uid {NOBODY} out");
-            Err(unexpected("connect", closed.local(), what))
+            Err(unexpected("connect", closed.local_addr(), what))
         }
         Asked::Failed(error) => Err(error),
     }
 }
 
 fn listen_with(scene: &Scene, mode: u32) -> Result<Listener> {
-    let options = ListenOptions {
-        mode,
-        ..ListenOptions::default()
-    };
+    let mut options = ListenOptions::default();
+    options.mode = mode;
     Listener::bind(&scene.fresh(), &options)
 }
 
@@ -158,11 +156,9 @@ impl Question {
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| Error::new("start", "the event loop", error))?;
-        let options = ConnectOptions {
-            bind: None,
-            deadline: Some(self.deadline),
-            ..ConnectOptions::default()
-        };
+        let mut options = ConnectOptions::default();
+        options.bind = None;
+        options.deadline = Some(self.deadline);
         runtime.block_on(async {
             if let Err(error) = Stream::connect(&self.open, &options).await {
                 return Ok(Asked::Shut(error));
@@ -179,7 +175,7 @@ impl Question {
 /// The writing end of a pipe is passed over the connection, and what goes in there comes out here.
 pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
     let connection = scene.connection(&scene.fresh()).await?;
-    let failed = broken("pass a descriptor over", connection.listener.local());
+    let failed = broken("pass a descriptor over", connection.listener.local_addr());
     let (mut reader, writer) = io::pipe().map_err(&failed)?;
     let sent = connection.client.send_descriptor(writer.as_fd()).await;
     sent.map_err(&failed)?;
@@ -188,7 +184,7 @@ pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
     let Some(received) = received.map_err(&failed)? else {
         return Err(unexpected(
             "recvmsg",
-            connection.listener.local(),
+            connection.listener.local_addr(),
             "none came".to_owned(),
         ));
     };
@@ -199,7 +195,7 @@ pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
         "passed" => Ok(Tried::WORKS),
         _ => Err(unexpected(
             "recvmsg",
-            connection.listener.local(),
+            connection.listener.local_addr(),
             "another file came".to_owned(),
         )),
     }

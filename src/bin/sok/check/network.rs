@@ -17,7 +17,7 @@ pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
         return Ok(Tried::Not("no name to choose".to_owned()));
     };
     let connection = scene.connection(&address).await?;
-    let local = connection.listener.local();
+    let local = connection.listener.local_addr();
     if *local == address {
         return Err(unexpected(
             "bind",
@@ -68,10 +68,10 @@ pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     let other = scene.dial(&inet).await;
     let target = at_port_of(scene.fresh(), &listener);
     let connection = scene.connected(listener, &target).await?;
-    let own = connection.client.local();
+    let own = connection.client.local_addr();
     if own.map_err(broken("getsockname", &target))? != connection.peer.address {
         let what = format!("{} was taken too", connection.peer.address);
-        return Err(unexpected("accept", connection.listener.local(), what));
+        return Err(unexpected("accept", connection.listener.local_addr(), what));
     }
     drop(other);
     exchange(&connection).await?;
@@ -120,7 +120,10 @@ pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
     let found = net::link_local_addresses();
     let found = found.map_err(|e| Error::new("list", "the interfaces", e))?;
     let mut failure = None;
-    for LinkLocal { interface, address } in found {
+    for LinkLocal {
+        interface, address, ..
+    } in found
+    {
         let tried = async { exchange(&scene.connection(&address).await?).await };
         match tried.await {
             Ok(()) => {
@@ -141,10 +144,8 @@ pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
 }
 
 fn listen_everywhere(kind: AddressKind, v6only: bool) -> Result<Listener> {
-    let options = ListenOptions {
-        v6only,
-        ..ListenOptions::default()
-    };
+    let mut options = ListenOptions::default();
+    options.v6only = v6only;
     let address = kind.every_address().ok_or_else(|| {
         Error::because(
             "bind",
@@ -157,7 +158,7 @@ fn listen_everywhere(kind: AddressKind, v6only: bool) -> Result<Listener> {
 }
 
 fn at_port_of(address: Address, listener: &Listener) -> Address {
-    let port = listener.local().as_ip().map_or(0, |(_, port)| port);
+    let port = listener.local_addr().as_ip().map_or(0, |(_, port)| port);
     address.with_port(port)
 }
 

@@ -102,18 +102,16 @@ impl Scene {
 
     /// Connects to `address`, a step of a try.
     pub(super) async fn dial(&self, address: &Address) -> Result<Stream> {
-        let options = ConnectOptions {
-            bind: None,
-            deadline: Some(self.deadline()),
-            ..ConnectOptions::default()
-        };
+        let mut options = ConnectOptions::default();
+        options.bind = None;
+        options.deadline = Some(self.deadline());
         Stream::connect(address, &options).await
     }
 
     /// Listens on `address`, and has a client connect to it.
     pub(super) async fn connection(&self, address: &Address) -> Result<ConnectedPair> {
         let listener = Listener::bind(address, &ListenOptions::default())?;
-        let target = listener.local().clone();
+        let target = listener.local_addr().clone();
         self.connected(listener, &target).await
     }
 
@@ -125,7 +123,8 @@ impl Scene {
     ) -> Result<ConnectedPair> {
         let client = self.dial(target).await?;
         let accepted = listener.accept().await;
-        let (server, peer) = accepted.map_err(|e| Error::new("accept", listener.local(), e))?;
+        let (server, peer) =
+            accepted.map_err(|e| Error::new("accept", listener.local_addr(), e))?;
         Ok(ConnectedPair {
             listener,
             client,

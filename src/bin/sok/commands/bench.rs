@@ -206,10 +206,8 @@ async fn against(target: &Target, measures: &[Measure], plan: &BenchPlan) -> Res
     let address = match target.as_address() {
         Some(address) => address.clone(),
         None => {
-            let dial = ConnectPlan {
-                timeout: Some(plan.timeout),
-                ..ConnectPlan::default()
-            };
+            let mut dial = ConnectPlan::default();
+            dial.timeout = Some(plan.timeout);
             connect(target, &dial).await?.1
         }
     };

@@ -27,12 +27,10 @@ pub(crate) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     let directory = folder.as_ref().map_or_else(|| Path::new(""), TempDir::path);
     let address = args.family.nearby(directory, "s.sock");
     block_on(until_signal(async {
-        let options = ListenOptions {
-            // What the family costs any program on this machine is asked for.
-            congestion: Congestion::System,
-            take_descriptors: false,
-            ..ListenOptions::default()
-        };
+        let mut options = ListenOptions::default();
+        // What the family costs any program on this machine is asked for.
+        options.congestion = Congestion::System;
+        options.take_descriptors = false;
         let listener = Listener::bind(&address, &options)?;
         ui.listening(&listener);
         let stop = Stop::new();

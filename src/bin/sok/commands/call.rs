@@ -11,7 +11,7 @@ use humantime::format_duration;
 use sok::address::Target;
 use sok::client::{CallOptions, ConnectPlan, Counter, Request, Until, call, connect};
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::{Framing, MessageFormat};
+use sok::loops::Framing;
 use sok::offload::offload;
 use tokio::time::Instant;
 
@@ -53,22 +53,19 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         Some(framing) => framing.framing(),
         None => Some(Framing::Line),
     };
-    let kind = CallOptions {
-        format: MessageFormat {
-            // What is read to the end may have a greeting before it, in lines.
-            framing: framing.unwrap_or(Framing::Line),
-            max_message: args.framing.max_message(),
-        },
-        greeting: args.skip.unwrap_or(0),
-        until: match (args.bytes, framing) {
-            (Some(count), _) => Until::Bytes(count),
-            (None, None) => Until::End,
-            (None, Some(_)) if args.until.is_empty() => Until::Messages(args.lines.unwrap_or(1)),
-            (None, Some(_)) => {
-                let last = std::mem::take(&mut args.until);
-                Until::OneOf(last.into_iter().map(OsString::into_vec).collect())
-            }
-        },
+    let mut kind = CallOptions::default();
+    // What is read to the end may have a greeting before it, in lines.
+    kind.format.framing = framing.unwrap_or(Framing::Line);
+    kind.format.max_message = args.framing.max_message();
+    kind.greeting = args.skip.unwrap_or(0);
+    kind.until = match (args.bytes, framing) {
+        (Some(count), _) => Until::Bytes(count),
+        (None, None) => Until::End,
+        (None, Some(_)) if args.until.is_empty() => Until::Messages(args.lines.unwrap_or(1)),
+        (None, Some(_)) => {
+            let last = std::mem::take(&mut args.until);
+            Until::OneOf(last.into_iter().map(OsString::into_vec).collect())
+        }
     };
     let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
     if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
@@ -162,11 +159,9 @@ async fn limited(
     let (stream, address) = connect(target, &plan).await?;
     let counter = Counter::default();
     let report = ConnectionLog::connected(&address, &counter);
-    let request = Request {
-        message,
-        bare: sending.bare,
-        finish: sending.finish,
-    };
+    let mut request = Request::new(message);
+    request.bare = sending.bare;
+    request.finish = sending.finish;
     let mut output = standard::stdout()?;
     let replied = call(&stream, &address, request, kind, &mut output, &counter);
     let replied = until(deadline, replied).await;

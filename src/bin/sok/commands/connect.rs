@@ -27,11 +27,10 @@ const PROMPT: &str = "> ";
 pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref())?;
     let plan = plan(&target, &args.dial, args.timeout)?;
-    let options = ExchangeOptions {
-        no_half_close: args.no_half_close,
-        keep_sending: args.keep_sending,
-        idle_timeout: args.idle_timeout,
-    };
+    let mut options = ExchangeOptions::default();
+    options.no_half_close = args.no_half_close;
+    options.keep_sending = args.keep_sending;
+    options.idle_timeout = args.idle_timeout;
     // What a conversation does not have asks for the plain exchange.
     let converses = options == ExchangeOptions::default() && standard::is_terminal();
     let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
@@ -51,11 +50,10 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
         let report = ConnectionLog::connected(&address, &counter);
         let mut output = standard::stdout()?;
         let done = if let Some(prompt) = prompt {
-            let conversation = Conversation {
-                forbidden: args.forbid,
-                adds_newlines: standard::shows_output(),
-                escapes: standard::shows_output() && !args.raw,
-            };
+            let mut conversation = Conversation::default();
+            conversation.forbidden = args.forbid;
+            conversation.adds_newlines = standard::shows_output();
+            conversation.escapes = standard::shows_output() && !args.raw;
             let terminal = Terminal::saved();
             let lines = Editor::new(prompt, &terminal)?;
             let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
@@ -137,15 +135,13 @@ pub(crate) fn plan(
     args: &DialArgs,
     timeout: Option<Duration>,
 ) -> Result<ConnectPlan> {
-    let bind = args.bind.as_ref().map(own_address).transpose()?;
-    Ok(ConnectPlan {
-        bind,
-        timeout,
-        retry_for: args.retry_for,
-        keepalive: args.tcp.keepalive(),
-        congestion: congestion(&args.tcp, "connect", &[target])?,
-        ..ConnectPlan::default()
-    })
+    let mut plan = ConnectPlan::default();
+    plan.bind = args.bind.as_ref().map(own_address).transpose()?;
+    plan.timeout = timeout;
+    plan.retry_for = args.retry_for;
+    plan.keepalive = args.tcp.keepalive();
+    plan.congestion = congestion(&args.tcp, "connect", &[target])?;
+    Ok(plan)
 }
 
 /// The one address that `word` means, for a client's own end.

@@ -22,16 +22,13 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
     if args.v6only && !targets.iter().any(may_be_dual_stack) {
         return Err(refused("--v6only is for IPv6"));
     }
-    let owner = args.owner.as_deref().map(owner).transpose()?;
-    let default = ListenOptions::default();
-    Ok(ListenOptions {
-        backlog: args.backlog,
-        v6only: args.v6only,
-        mode: args.mode.unwrap_or(default.mode),
-        owner,
-        keepalive: args.tcp.keepalive(),
-        ..default
-    })
+    let mut options = ListenOptions::default();
+    options.backlog = args.backlog;
+    options.v6only = args.v6only;
+    options.mode = args.mode.unwrap_or(options.mode);
+    options.owner = args.owner.as_deref().map(owner).transpose()?;
+    options.keepalive = args.tcp.keepalive();
+    Ok(options)
 }
 
 /// Listens on all of `targets`. A name is looked up on another thread: that may take long, and

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use sok::address::{Address, Purpose, Target};
-use sok::client::{ConnectPlan, WaitQueue};
+use sok::client::ConnectPlan;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{MemoryLimit, MessageFormat, OnHangup};
 use sok::net::{reaches, refuse_unreachable};
@@ -34,14 +34,12 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let mut options = listen_options(&args.socket, &targets)?;
     let all: Vec<&Target> = targets.iter().chain([&target]).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
-    let plan = ConnectPlan {
-        bind: args.source.as_ref().map(own_address).transpose()?,
-        timeout: args.connect_timeout,
-        retry_for: args.retry_for,
-        keepalive: options.keepalive,
-        congestion: options.congestion.clone(),
-        ..ConnectPlan::default()
-    };
+    let mut plan = ConnectPlan::default();
+    plan.bind = args.source.as_ref().map(own_address).transpose()?;
+    plan.timeout = args.connect_timeout;
+    plan.retry_for = args.retry_for;
+    plan.keepalive = options.keepalive;
+    plan.congestion = options.congestion.clone();
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);
     let listens = check_listens(&targets, source, v6only)?;
     check_target(&target, &listens, source, v6only)?;
@@ -102,20 +100,16 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .unwrap_or_else(|| max_memory(MessageFormat::default()));
     let memory = MemoryLimit::new(memory);
     let served = block_on(async {
-        let (idle_timeout, half_close_timeout) = (args.idle_timeout, args.half_close_timeout);
         server
             .run(|_| {
-                Ok(Forward {
-                    target,
-                    plan,
-                    may_loop,
-                    waiting: WaitQueue::default(),
-                    engine,
-                    idle_timeout,
-                    half_close_timeout,
-                    memory,
-                    dump,
-                })
+                let mut service = Forward::new(target, plan);
+                service.may_loop = may_loop;
+                service.engine = engine;
+                service.idle_timeout = args.idle_timeout;
+                service.half_close_timeout = args.half_close_timeout;
+                service.memory = memory;
+                service.dump = dump;
+                Ok(service)
             })
             .await
     });

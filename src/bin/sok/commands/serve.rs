@@ -96,13 +96,11 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             let grace = server.limits.grace;
             return server
                 .run(|stop| {
-                    Ok(Exec {
-                        program,
-                        arguments: command,
-                        stop,
-                        grace,
-                        memory,
-                    })
+                    let mut service = Exec::new(program, stop);
+                    service.arguments = command;
+                    service.grace = grace;
+                    service.memory = memory;
+                    Ok(service)
                 })
                 .await;
         }
@@ -121,10 +119,9 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
 }
 
 fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) -> Converse<A> {
-    Converse {
-        memory,
-        ..Converse::new(format, answer)
-    }
+    let mut service = Converse::new(format, answer);
+    service.memory = memory;
+    service
 }
 
 /// The first descriptor after the standard streams.
@@ -159,12 +156,9 @@ impl Server {
             let reaping = reap_orphans();
             tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
         }
-        let service = IdleLimit {
-            limit: self.idle_timeout,
-            service: service(stop.clone())?,
-        };
+        let service = IdleLimit::new(self.idle_timeout, service(stop.clone())?);
         let service = Threads::new(service, self.threads)?;
-        let elsewhere = service.elsewhere();
+        let drained = service.drained();
         let listeners = tokio::select! {
             biased;
             listeners = listen(&self.targets, &self.options) => listeners?,
@@ -174,11 +168,10 @@ impl Server {
             self.ui.listening(listener);
         }
         let counted = self.limits.exit_after.is_some();
-        let service = Tracked { table, service };
+        let service = Tracked::new(table, service);
         let served = connection_loop(listeners, service, self.limits, stop).await;
         // What was cut off has its resets and signals to send before the process ends.
-        elsewhere.close();
-        let _ = timeout(CUT_OFF, elsewhere.wait()).await;
+        let _ = timeout(CUT_OFF, drained).await;
         let served = served?;
         match served.first_failure {
             Some(error) if counted || served.cut > 0 => Err(error),
@@ -238,17 +231,17 @@ fn check_services(
 }
 
 pub(crate) fn limits(args: &LimitArgs) -> Limits {
-    Limits {
-        max_connections: if args.one_at_a_time {
-            1
-        } else {
-            args.max_connections.map_or_else(max_connections, |most| {
-                usize::try_from(most).unwrap_or(usize::MAX)
-            })
-        },
-        exit_after: if args.once { Some(1) } else { args.exit_after },
-        grace: args.grace,
-    }
+    let mut limits = Limits::default();
+    limits.max_connections = if args.one_at_a_time {
+        1
+    } else {
+        args.max_connections.map_or_else(max_connections, |most| {
+            usize::try_from(most).unwrap_or(usize::MAX)
+        })
+    };
+    limits.exit_after = if args.once { Some(1) } else { args.exit_after };
+    limits.grace = args.grace;
+    limits
 }
 
 /// How many descriptors this process may have.

@@ -29,13 +29,12 @@ pub(crate) fn run(args: &WaitArgs) -> Result<Exit> {
         })
     });
     let targets: Vec<Target> = targets.collect::<Result<_>>()?;
-    let plan = WaitPlan {
-        gone: args.gone,
-        any: args.any,
-        strict_dns: args.strict_dns,
-        interval: args.interval,
-        timeout: args.timeout,
-    };
+    let mut plan = WaitPlan::default();
+    plan.gone = args.gone;
+    plan.any = args.any;
+    plan.strict_dns = args.strict_dns;
+    plan.interval = args.interval;
+    plan.timeout = args.timeout;
     if let Some(program) = args.command.first() {
         check_program(program)?;
     }

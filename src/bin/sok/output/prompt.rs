@@ -98,9 +98,7 @@ pub(crate) async fn hold(
 }
 
 fn is_interrupt(error: &Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|source| source.kind() == io::ErrorKind::Interrupted)
+    error.io_error().kind() == io::ErrorKind::Interrupted
 }
 
 /// The modes of the terminal, which are set again when this value is dropped: the thread that

@@ -80,7 +80,7 @@ impl Ui {
         if self.quiet {
             return;
         }
-        let address = listener.local();
+        let address = listener.local_addr();
         if self.json {
             let family = address.family().name();
             let event = serde_json::json!({
@@ -110,6 +110,7 @@ impl Ui {
             connections,
             failed,
             traffic,
+            ..
         } = totals;
         if self.json {
             let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
@@ -134,6 +135,7 @@ impl Ui {
             let Peer {
                 address,
                 credentials,
+                ..
             } = connection.peer();
             let process = credentials.map_or_else(String::new, named);
             talk(format!(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sok::address::Address;
-use sok::client::{CallOptions, ConnectPlan, Counter, Request, Until, call, connect};
+use sok::client::{CallOptions, ConnectPlan, Counter, Request, call, connect};
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{
     Answer, Connection, Limits, LoopTotals, MessageFormat, Reply, Service, Stop, connection_loop,
@@ -123,7 +123,7 @@ impl Server {
             limits,
         } = setup;
         let listener = listen(address, &options)?;
-        let address = listener.local().clone();
+        let address = listener.local_addr().clone();
         let stop = Stop::new();
         let (sender, progress) = watch::channel(Progress::default());
         let service = Watched {
@@ -201,10 +201,8 @@ impl Client {
         name: impl Into<String>,
         server: &Address,
     ) -> Result<Self> {
-        let plan = ConnectPlan {
-            timeout: Some(limit),
-            ..ConnectPlan::default()
-        };
+        let mut plan = ConnectPlan::default();
+        plan.timeout = Some(limit);
         Self::dial(name.into(), server, &plan).await
     }
 
@@ -225,16 +223,9 @@ impl Client {
 
     /// Sends a message and receives the reply, as `sok call` does.
     pub(super) async fn ask(&self, message: &str, format: MessageFormat) -> Result<String> {
-        let request = Request {
-            message: message.into(),
-            bare: false,
-            finish: false,
-        };
-        let one = CallOptions {
-            format,
-            greeting: 0,
-            until: Until::Messages(1),
-        };
+        let request = Request::new(message);
+        let mut one = CallOptions::default();
+        one.format = format;
         let mut reply = Vec::new();
         let counter = Counter::default();
         let asked = call(

@@ -127,11 +127,11 @@ async fn lacks(family: Family, directory: &Path) -> Option<Error> {
         Ok(listener) => listener,
         Err(error) => return Some(error),
     };
-    let plan = ConnectPlan {
-        timeout: Some(PROBE_LIMIT),
-        ..ConnectPlan::default()
-    };
-    connect(&listener.local().clone().into(), &plan).await.err()
+    let mut plan = ConnectPlan::default();
+    plan.timeout = Some(PROBE_LIMIT);
+    connect(&listener.local_addr().clone().into(), &plan)
+        .await
+        .err()
 }
 
 /// Whether a lesson went as stated; that it came to its end is stated too, if it did not.

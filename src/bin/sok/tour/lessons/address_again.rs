@@ -31,14 +31,10 @@ impl Service for AnswerOnce {
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let address = stage.address();
     let facts = address.kind().facts();
-    let dying = ListenOptions {
-        remove_file: false,
-        ..ListenOptions::default()
-    };
-    let simple = ListenOptions {
-        reuse_address: false,
-        ..dying.clone()
-    };
+    let mut dying = ListenOptions::default();
+    dying.remove_file = false;
+    let mut simple = dying.clone();
+    simple.reuse_address = false;
     let setup = Setup {
         listen: dying,
         ..Setup::default()

@@ -161,11 +161,10 @@ fn line() -> MessageFormat {
 /// Holds a conversation by the lines of `script`; gives the replies.
 async fn converse(server: &Server, script: Script) -> sok::error::Result<String> {
     let client = Client::connect("client", server.address()).await?;
-    let conversation = Conversation {
-        adds_newlines: false,
-        escapes: false,
-        forbidden: vec![FORBIDDEN.to_owned()],
-    };
+    let mut conversation = Conversation::default();
+    conversation.adds_newlines = false;
+    conversation.escapes = false;
+    conversation.forbidden = vec![FORBIDDEN.to_owned()];
     let mut replies = Vec::new();
     let counter = Counter::default();
     let address = server.address();

@@ -51,9 +51,10 @@ async fn as_it_comes(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (listener, client, served) = stage
         .step("A server listens and accepts a client", async {
             let listener = listen(&address, &ListenOptions::default())?;
-            let client = Client::connect("client", listener.local()).await?;
+            let client = Client::connect("client", listener.local_addr()).await?;
             let accepted = played_by(SERVER, listener.accept()).await;
-            let (served, _) = accepted.map_err(|e| Error::new("accept", listener.local(), e))?;
+            let (served, _) =
+                accepted.map_err(|e| Error::new("accept", listener.local_addr(), e))?;
             Ok((listener, client, served))
         })
         .await?;

@@ -17,7 +17,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             listen(&address, &ListenOptions::default())
         })
         .await?;
-    let server = listener.local().clone();
+    let server = listener.local_addr().clone();
     let (client, served) = stage
         .step("The client connects, and the server accepts", async {
             let client = Client::connect("client", &server).await?;

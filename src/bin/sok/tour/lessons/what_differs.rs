@@ -85,17 +85,15 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
 
     let address = stage.address();
-    let simple = ListenOptions {
-        reuse_address: false,
-        remove_file: false,
-        ..ListenOptions::default()
-    };
+    let mut simple = ListenOptions::default();
+    simple.reuse_address = false;
+    simple.remove_file = false;
     let again = stage
         .step(
             "A server that nobody called is closed, and another one binds",
             async {
                 let first = listen(&address, &simple)?;
-                let address = first.local().clone();
+                let address = first.local_addr().clone();
                 done_by(SERVER, || drop(first));
                 match listen(&address, &simple) {
                     Ok(second) => {
@@ -143,7 +141,7 @@ fn identity(peer: &Peer) -> String {
 }
 
 fn own_address(client: &Client) -> Result<Address> {
-    let local = client.stream().local();
+    let local = client.stream().local_addr();
     local.map_err(|error| Error::new("ask", "the client's own address", error))
 }
 
