@@ -3,6 +3,7 @@
 mod inet;
 mod inet6;
 mod tcp;
+mod tcp_options;
 mod unix;
 
 use std::ffi::OsString;
