@@ -1,10 +1,8 @@
 //! The connection loop: accept, hand over to the service, and again.
 
-use std::future::{pending, poll_fn};
-use std::io;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
@@ -12,17 +10,12 @@ use tokio::time::{Instant, sleep_until};
 use tracing::field::display;
 use tracing::{Level, enabled, info, warn};
 
+use super::accepting::{Pauses, accept};
 use super::failures::Failures;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Listener, Peer, Stream};
-
-/// How long accepting rests when the machine is out of descriptors or memory.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// So many connections that fail before they are accepted, with none between that does not, are no
-/// fault of theirs: a sandbox that refuses accept(2) says the same as a firewall that drops one.
-const FAILED_IN_A_ROW: u32 = 1000;
 
 /// The bounds of a connection loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +73,7 @@ pub async fn connection_loop(
 ) -> Result<LoopTotals> {
     let service = Arc::new(service);
     let mut connections = Connections::default();
-    let mut paused_until: Option<Instant> = None;
-    let mut exhausted = false;
-    let mut failed_in_a_row = 0;
+    let mut pauses = Pauses::default();
     let mut broken = None;
     let mut stopping = pin!(stop.requested());
     while limits
@@ -90,36 +81,24 @@ pub async fn connection_loop(
         .is_none_or(|limit| connections.served.connections < limit)
     {
         let free = connections.under_way.len() < limits.max_connections;
-        let resume = paused_until.unwrap_or_else(Instant::now);
         tokio::select! {
             biased;
             () = &mut stopping => break,
             Some(ended) = connections.under_way.join_next() => connections.ended(ended),
-            () = sleep_until(resume), if paused_until.is_some() => paused_until = None,
+            () = pauses.over(), if pauses.is_on() => {}
             () = passed(connections.failures.due()) => connections.sum_up(),
-            (at, accepted) = accept(&listeners, connections.served.connections), if free && paused_until.is_none() => match accepted {
-                Ok((stream, peer)) => {
-                    failed_in_a_row = 0;
-                    if std::mem::take(&mut exhausted) {
-                        info!(address = %at.local_addr(), "accepting goes on");
+            (at, accepted) = accept(&listeners, connections.served.connections), if free && !pauses.is_on() => {
+                match accepted {
+                    Ok((stream, peer)) => {
+                        pauses.accepted(at);
+                        connections.begin(&service, stream, peer);
                     }
-                    connections.begin(&service, stream, peer);
-                }
-                Err(error) => match AcceptFault::of(&error) {
-                    AcceptFault::Peer if failed_in_a_row < FAILED_IN_A_ROW => failed_in_a_row += 1,
-                    AcceptFault::Peer | AcceptFault::Exhausted => {
-                        if !exhausted {
-                            warn!(address = %at.local_addr(), %error, "accepting pauses");
-                        }
-                        exhausted = true;
-                        paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
-                    }
-                    AcceptFault::Listener => {
-                        broken = Some(Error::new("accept", at.local_addr(), error));
+                    Err(error) => if let Err(error) = pauses.failed(at, error) {
+                        broken = Some(error);
                         break;
-                    }
-                },
-            },
+                    },
+                }
+            }
         }
     }
     let at: Vec<String> = listeners
@@ -131,63 +110,11 @@ pub async fn connection_loop(
     broken.map_or(Ok(connections.served), Err)
 }
 
-/// The next connection of any of the listeners, of which each in turn is asked first.
-async fn accept(listeners: &[Listener], turn: u64) -> (&Listener, io::Result<(Stream, Peer)>) {
-    let first = usize::try_from(turn).unwrap_or_default() % listeners.len().max(1);
-    let (later, sooner) = listeners.split_at(first);
-    poll_fn(|cx| {
-        for listener in sooner.iter().chain(later) {
-            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                return Poll::Ready((listener, accepted));
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
-
 /// Waits until `due`, or for ever.
 async fn passed(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => pending().await,
-    }
-}
-
-/// What an error of `accept(2)` is about.
-#[derive(Debug, PartialEq, Eq)]
-enum AcceptFault {
-    /// The connection that was to be accepted: the next one may be well.
-    Peer,
-    /// Descriptors or memory, of which some may be free later.
-    Exhausted,
-    /// The listening socket itself.
-    Listener,
-}
-
-impl AcceptFault {
-    fn of(error: &io::Error) -> Self {
-        use nix::Error as E;
-        match error.raw_os_error().map(E::from_raw) {
-            Some(E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM | E::ENOSPC) => Self::Exhausted,
-            // accept(2): "already-pending network errors on the new socket" are retried.
-            Some(
-                E::ECONNABORTED
-                | E::ECONNRESET
-                | E::EPROTO
-                | E::ENOPROTOOPT
-                | E::EHOSTDOWN
-                | E::EHOSTUNREACH
-                | E::ENETDOWN
-                | E::ENETUNREACH
-                | E::ENONET
-                | E::ETIMEDOUT
-                | E::EPERM
-                | E::EINTR,
-            ) => Self::Peer,
-            None if error.kind() == io::ErrorKind::ConnectionAborted => Self::Peer,
-            _ => Self::Listener,
-        }
     }
 }
 
@@ -322,46 +249,4 @@ fn process(connection: &Connection) -> (Option<i32>, Option<u32>, Option<u32>) {
         credentials.map(|process| process.uid),
         credentials.map(|process| process.gid),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use nix::Error as E;
-
-    use super::*;
-
-    #[test]
-    fn a_fault_of_accept_is_of_the_peer_of_the_machine_or_of_the_listener() {
-        use AcceptFault as F;
-        for (errno, fault) in [
-            (E::ECONNABORTED, F::Peer),
-            (E::ECONNRESET, F::Peer),
-            (E::EPROTO, F::Peer),
-            (E::ENOPROTOOPT, F::Peer),
-            (E::EHOSTDOWN, F::Peer),
-            (E::EHOSTUNREACH, F::Peer),
-            (E::ENETDOWN, F::Peer),
-            (E::ENETUNREACH, F::Peer),
-            (E::ENONET, F::Peer),
-            (E::ETIMEDOUT, F::Peer),
-            // A firewall's rule, see accept(2).
-            (E::EPERM, F::Peer),
-            (E::EINTR, F::Peer),
-            (E::EMFILE, F::Exhausted),
-            (E::ENFILE, F::Exhausted),
-            (E::ENOBUFS, F::Exhausted),
-            (E::ENOMEM, F::Exhausted),
-            (E::ENOSPC, F::Exhausted),
-            (E::EBADF, F::Listener),
-            (E::EINVAL, F::Listener),
-            (E::ENOTSOCK, F::Listener),
-            (E::EOPNOTSUPP, F::Listener),
-        ] {
-            assert_eq!(AcceptFault::of(&errno.into()), fault, "{errno}");
-        }
-        // So an accepted connection is reported that was gone before it could be served.
-        let gone = io::Error::from(io::ErrorKind::ConnectionAborted);
-        assert_eq!(AcceptFault::of(&gone), F::Peer);
-        assert_eq!(AcceptFault::of(&io::Error::other("?")), F::Listener);
-    }
 }

@@ -21,6 +21,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod accepting;
 mod answer;
 mod buffers;
 mod communication;
