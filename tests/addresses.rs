@@ -235,6 +235,21 @@ fn what_the_kernel_is_to_choose_is_not_definite() {
 }
 
 #[test]
+fn a_local_address_is_the_standard_librarys_and_back() {
+    for text in ["unix:/tmp/s.sock", "unix:@name"] {
+        let address: Address = text.parse().unwrap();
+        let standard = std::os::unix::net::SocketAddr::try_from(address.clone()).unwrap();
+        assert_eq!(Address::from(standard), address);
+    }
+    let long = format!("unix:/{}", "x".repeat(SUN_PATH_MAX + 1));
+    for text in ["inet:127.0.0.1:8082", "unix:", &long] {
+        let address: Address = text.parse().unwrap();
+        let refused = std::os::unix::net::SocketAddr::try_from(address).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Usage, "{refused}");
+    }
+}
+
+#[test]
 fn an_ip_address_is_the_standard_librarys_and_back() {
     for text in ["inet:127.0.0.1:8082", "inet6:[fe80::1%2]:8082"] {
         let address: Address = text.parse().unwrap();

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net as unix;
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrAny};
@@ -11,6 +13,7 @@ use socket2::SockAddr;
 
 use super::directory::{Directory, split};
 use crate::address::{Address, SUN_PATH_MAX, UnixName};
+use crate::error::Error;
 
 /// An address as the kernel takes it, valid as long as this value lives.
 #[derive(Debug)]
@@ -91,6 +94,38 @@ pub(super) fn decode_accepted(
         },
         Some(name) => Ok(SocketAddr::try_from(name)?.into()),
         None => decode(&socket.peer_addr()?),
+    }
+}
+
+impl From<unix::SocketAddr> for Address {
+    fn from(address: unix::SocketAddr) -> Self {
+        let name = match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => UnixName::Path(path.to_owned()),
+            (None, Some(name)) => UnixName::Abstract(name.to_vec()),
+            (None, None) => UnixName::Unnamed,
+        };
+        Self::Unix(name)
+    }
+}
+
+impl TryFrom<Address> for unix::SocketAddr {
+    type Error = Error;
+
+    /// The address as the standard library has it.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::ErrorKind::Usage) for an address that is not of AF_UNIX, for no name, and for a path that is
+    /// longer than [`SUN_PATH_MAX`].
+    fn try_from(address: Address) -> Result<Self, Error> {
+        let converted = match &address {
+            Address::Unix(UnixName::Path(path)) => Self::from_pathname(path),
+            Address::Unix(UnixName::Abstract(name)) => Self::from_abstract_name(name),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it has no local name",
+            )),
+        };
+        converted.map_err(|error| Error::new("address", address, error))
     }
 }
 
