@@ -48,6 +48,29 @@ impl Family {
         }
     }
 
+    /// The words that an address of this family is typed as, each with its meaning, as help lists them.
+    #[must_use]
+    pub const fn words(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Inet => &[("inet:127.0.0.1:8082", "AF_INET (alias tcp4:)")],
+            Self::Inet6 => &[(
+                "inet6:[::1]:8082, inet6:[fe80::1%eth0]:80",
+                "AF_INET6 (alias tcp6:)",
+            )],
+            Self::Unix => &[
+                (
+                    "unix:/tmp/s.sock, /tmp/s.sock, ./s.sock",
+                    "AF_UNIX, a socket file",
+                ),
+                ("unix:@name, @name", "AF_UNIX, an abstract name (Linux)"),
+                (
+                    "@",
+                    "to listen, or for --bind: a name that the kernel chooses",
+                ),
+            ],
+        }
+    }
+
     /// The family of a prefix, which is written before the first colon of an address.
     #[must_use]
     pub fn from_prefix(prefix: &str) -> Option<Self> {
