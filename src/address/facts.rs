@@ -48,7 +48,7 @@ impl Family {
             may_delay_small_sends: true,
             has_congestion_control: true,
             may_be_dual_stack: false,
-            reach: "as far as it is routed",
+            reach: "every routed network",
         };
         match self {
             Self::Inet => &INET,
@@ -78,19 +78,19 @@ impl AddressKind {
                 outlives_socket: false,
                 left_behind: "a connection in TIME_WAIT",
                 taken_again_by: "SO_REUSEADDR",
-                may_connect: "whoever reaches the port",
+                may_connect: "any host that reaches the port",
             },
             Self::UnixPath => &NameFacts {
                 outlives_socket: true,
                 left_behind: "its socket file",
-                taken_again_by: "a new file in its place",
-                may_connect: "who may write the file",
+                taken_again_by: "a new socket file",
+                may_connect: "users who may write the file",
             },
             Self::UnixAbstract => &NameFacts {
                 outlives_socket: false,
                 left_behind: "nothing",
                 taken_again_by: "bind(2)",
-                may_connect: "whoever is in the network namespace",
+                may_connect: "its network namespace",
             },
         }
     }

@@ -188,15 +188,12 @@ impl Page {
         let (style, mut verdict) = match failed.len() {
             0 => (
                 self.styles.held,
-                format!(
-                    "Verdict: sockets did what was stated, {} times.",
-                    held.len()
-                ),
+                format!("Verdict: all {} statements held.", held.len()),
             ),
             count => (
                 self.styles.failed,
                 format!(
-                    "Verdict: sockets did not do what was stated, {count} of {} times; look for FAILED.",
+                    "Verdict: {count} of {} statements failed; look for FAILED.",
                     count + held.len()
                 ),
             ),
@@ -212,7 +209,7 @@ impl Page {
             let number = lesson.number();
             let what = match lessons.len() {
                 1 => "The next lesson",
-                _ => "One lesson at a time, step by step",
+                _ => "To run one lesson step by step",
             };
             self.prose(&format!("{what}: sok tour --lesson {number} --pause"), "")
         });
@@ -253,7 +250,7 @@ impl Page {
             })
             .collect();
         format!(
-            "The families side by side, as this tour has found them:\n\n{}\n",
+            "The families side by side, from the results of this tour:\n\n{}\n",
             folded(&header, &rows, self.width)
         )
     }
