@@ -43,7 +43,7 @@ impl MemoryLimit {
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 format!(
-                    "what is kept for all clients together has reached its limit of {} bytes",
+                    "the memory for all clients together has reached its limit of {} bytes",
                     self.0.limit
                 ),
             )),

@@ -47,5 +47,5 @@ pub fn no_thread(
     let cause = Error::new(operation, "", error).cause();
     let cause = format!("cannot start a thread: {cause}");
     Error::because(operation, address, ErrorKind::Other, cause)
-        .with_hint("raise the limit of processes (ulimit -u, pids.max) or of memory (ulimit -v)")
+        .with_hint("raise the process limit (ulimit -u, pids.max) or the memory limit (ulimit -v)")
 }

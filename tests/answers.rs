@@ -99,7 +99,7 @@ fn run(body: impl Future<Output = ()>) {
     done.expect("it waits for ever");
 }
 
-families!(an_answer_that_waits_holds_up_no_other_connection, |place| {
+families!(an_answer_that_waits_delays_no_other_connection, |place| {
     run(async {
         let mut server = Asking::start(place, MemoryLimit::DEFAULT);
         let (first, second) = (server.client().await, server.client().await);

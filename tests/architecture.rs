@@ -234,7 +234,7 @@ fn inside_matches(before: &str) -> bool {
 }
 
 #[test]
-fn a_branch_on_a_family_is_seen_for_what_it_is() {
+fn a_branch_on_a_family_is_recognized() {
     for branch in [
         "match family { Family::Unix => 1 }",
         "match address { Address::Inet(_) | x => 1 }",

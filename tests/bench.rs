@@ -140,7 +140,7 @@ fn all_measures_on_all_families_are_the_default() {
 }
 
 #[test]
-fn the_families_asked_for_are_measured_in_their_order() {
+fn the_given_families_are_measured_in_order() {
     let all = results(&[
         "rtt",
         "--families",
@@ -305,7 +305,7 @@ fn a_table_and_a_bar_for_each_family_are_printed() {
     let done = bench(&["rtt", "--families", "unix,inet", "--duration", "30ms"]);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     let text = done.text();
-    for word in ["there and back", "p99.9", "stdev", "p50 vs unix", "x 1.00"] {
+    for word in ["p99.9", "stdev", "p50 vs unix", "x 1.00"] {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
     for family in ["unix", "inet"] {
@@ -355,14 +355,7 @@ fn the_drawing_is_well_formed_and_has_a_curve_for_each_family() {
         .descendants()
         .filter_map(|node| node.text())
         .collect();
-    for word in [
-        "inet",
-        "unix",
-        "percentile",
-        "there and back",
-        "99 %",
-        "B/s",
-    ] {
+    for word in ["inet", "unix", "percentile", "Round trip of", "99 %", "B/s"] {
         assert!(words.contains(word), "{word} is not in {words}");
     }
 }
@@ -490,7 +483,7 @@ families!(
 
 // What goes wrong
 
-families!(a_server_that_is_no_echo_is_told, |place| {
+families!(a_server_that_does_not_echo_is_reported, |place| {
     for (reply, cause) in [
         (&b"another text of the size"[..], "differs from the message"),
         (b"", "longer than the 24 bytes"),
@@ -566,28 +559,25 @@ families!(
     }
 );
 
-families!(
-    a_server_that_waits_for_acknowledgements_is_told_of,
-    |place| {
-        // Its sockets are as they are by default, Nagle on.
-        let address = raw_server(place, |mut stream, _| {
-            let mut message = [0; 64];
-            while stream.read_exact(&mut message).is_ok() {
-                for piece in message.chunks(20) {
-                    if stream.write_all(piece).is_err() {
-                        return;
-                    }
+families!(delayed_acknowledgements_are_reported, |place| {
+    // Its sockets are as they are by default, Nagle on.
+    let address = raw_server(place, |mut stream, _| {
+        let mut message = [0; 64];
+        while stream.read_exact(&mut message).is_ok() {
+            for piece in message.chunks(20) {
+                if stream.write_all(piece).is_err() {
+                    return;
                 }
             }
-        });
-        let done = bench(&["rtt", &address, "--duration", "200ms"]);
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        let told = done.stderr.contains("Nagle");
-        assert_eq!(told, place.is_network(), "{}{}", done.text(), done.stderr);
-    }
-);
+        }
+    });
+    let done = bench(&["rtt", &address, "--duration", "200ms"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let told = done.stderr.contains("Nagle");
+    assert_eq!(told, place.is_network(), "{}{}", done.text(), done.stderr);
+});
 
-families!(nobody_there_is_told, |place| {
+families!(no_server_is_reported, |place| {
     let nobody = place.nobody();
     for measure in ["rtt", "throughput", "connect"] {
         let done = bench(&[measure, &nobody.address]);
@@ -597,7 +587,7 @@ families!(nobody_there_is_told, |place| {
 });
 
 #[test]
-fn what_cannot_be_measured_is_a_usage_error() {
+fn wrong_bench_arguments_are_usage_errors() {
     for words in [
         &["--size", "0"][..],
         &["--connections", "0"],
@@ -622,7 +612,7 @@ fn more_connections_than_descriptors_are_refused_before_the_run() {
     let script = "ulimit -n 200; exec \"$SOK\" bench rtt --families unix --connections 150";
     let done = Process::sh(script, &[]).done();
     assert_eq!(done.code, 2, "{}", done.stderr);
-    assert!(done.stderr.contains("200 descriptors"), "{}", done.stderr);
+    assert!(done.stderr.contains("open files is 200"), "{}", done.stderr);
     assert!(done.stderr.contains("ulimit"), "{}", done.stderr);
 }
 
@@ -635,7 +625,7 @@ fn more_connections_than_the_soft_limit_are_no_error() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_before_the_run() {
+fn an_unwritable_file_fails_before_the_run() {
     let place = Place::new(Kind::Unix);
     let listener = RawListener::bind(&place);
     let path = place.path("missing/cost");
@@ -770,35 +760,32 @@ families!(a_server_that_ends_before_us_is_not_believed, |place| {
     assert_eq!(done.text(), "", "{}", done.stderr);
 });
 
-families!(
-    a_server_that_goes_leaves_what_was_measured_before,
-    |place| {
-        let listener = RawListener::bind(place);
-        let address = listener.address().to_owned();
-        // A warm-up and the first of two slices, a connection each, and then nobody.
-        let serving = thread::spawn(move || {
-            for _ in 0..2 {
-                let mut stream = listener.accept();
-                let mut buffer = [0; 64];
-                while stream.read_exact(&mut buffer).is_ok() {
-                    stream.send(&buffer);
-                }
+families!(a_server_that_stops_keeps_the_earlier_results, |place| {
+    let listener = RawListener::bind(place);
+    let address = listener.address().to_owned();
+    // A warm-up and the first of two slices, a connection each, and then nobody.
+    let serving = thread::spawn(move || {
+        for _ in 0..2 {
+            let mut stream = listener.accept();
+            let mut buffer = [0; 64];
+            while stream.read_exact(&mut buffer).is_ok() {
+                stream.send(&buffer);
             }
-        });
-        let done = bench(&["rtt", &address, "--duration", "1900ms", "--json"]);
-        serving.join().unwrap();
-        assert_ne!(done.code, 0, "{}{}", done.text(), done.stderr);
-        assert!(done.stderr.contains(&address), "{}", done.stderr);
-        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
-        assert!(
-            report["results"][0]["count"].as_u64().unwrap() > 0,
-            "{report}"
-        );
-    }
-);
+        }
+    });
+    let done = bench(&["rtt", &address, "--duration", "1900ms", "--json"]);
+    serving.join().unwrap();
+    assert_ne!(done.code, 0, "{}{}", done.text(), done.stderr);
+    assert!(done.stderr.contains(&address), "{}", done.stderr);
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(
+        report["results"][0]["count"].as_u64().unwrap() > 0,
+        "{report}"
+    );
+});
 
 #[test]
-fn a_word_that_is_no_measure_is_told_of_those_there_are() {
+fn an_unknown_measure_gets_the_known_ones_as_a_hint() {
     for words in [&["latency"][..], &["latency", "./s.sock"]] {
         let done = bench(words);
         assert_eq!(done.code, 2);
@@ -844,7 +831,7 @@ fn one_processor_is_one_word() {
 }
 
 #[test]
-fn the_files_are_written_whoever_reads_the_output() {
+fn the_files_are_written_even_if_the_output_is_closed() {
     let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &[]);
     let drawing = place.path("cost.svg");
@@ -891,11 +878,11 @@ fn on_a_terminal_the_columns_that_do_not_fit_are_left_out() {
         head.contains("p50") && head.ends_with("p50 vs unix"),
         "{head}"
     );
-    let note = "Not shown, for lack of room: errors, dropped, stdev, min";
+    let note = "Columns that do not fit: errors, dropped, stdev, min";
     assert!(lines.iter().any(|line| line.starts_with(note)), "{lines:?}");
     assert!(
         show("200")
             .iter()
-            .all(|line| !line.starts_with("Not shown"))
+            .all(|line| !line.starts_with("Columns that do not fit"))
     );
 }

@@ -20,7 +20,7 @@ fn send_urgent(client: &RawStream) {
     client.socket().send_out_of_band(b"!").unwrap();
 }
 
-families!(what_follows_urgent_data_is_answered, |place| {
+families!(data_after_urgent_data_is_answered, |place| {
     let (echo, other) = (Server::start(place, &[]), Place::new(place.kind()));
     for server in [&echo, &relay(&other, &echo, &[])] {
         let mut client = RawStream::connect(server.address());
@@ -66,7 +66,7 @@ fn kernel_can_refuse_descriptors() -> bool {
 }
 
 #[test]
-fn what_follows_an_open_file_is_answered() {
+fn data_after_a_passed_descriptor_is_answered() {
     for kind in [Kind::Unix, Kind::Abstract] {
         run(kind, |place| {
             let (echo, other) = (Server::start(place, &[]), Place::new(kind));

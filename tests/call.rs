@@ -95,21 +95,18 @@ families!(
     }
 );
 
-families!(
-    a_reply_of_so_many_bytes_ends_with_the_last_of_them,
-    |place| {
-        let listener = RawListener::bind(place);
-        let call = Process::sok(&["call", listener.address(), "ask", "--bytes", "5"]);
-        let mut served = listener.accept();
-        served.line();
-        served.send(b"\0\n2");
-        call.stdout().wait_for_bytes(3);
-        served.send(b"3456");
-        assert_eq!(call.wait(), 0, "{}", call.stderr().text());
-        assert_eq!(call.done().stdout, b"\0\n234");
-        drop(served);
-    }
-);
+families!(a_reply_of_a_given_size_ends_with_its_last_byte, |place| {
+    let listener = RawListener::bind(place);
+    let call = Process::sok(&["call", listener.address(), "ask", "--bytes", "5"]);
+    let mut served = listener.accept();
+    served.line();
+    served.send(b"\0\n2");
+    call.stdout().wait_for_bytes(3);
+    served.send(b"3456");
+    assert_eq!(call.wait(), 0, "{}", call.stderr().text());
+    assert_eq!(call.done().stdout, b"\0\n234");
+    drop(served);
+});
 
 families!(the_message_may_come_from_the_standard_input, |place| {
     let server = Server::start(place, &["--framing", "line", "--suffix", "!"]);
@@ -204,7 +201,7 @@ families!(
     }
 );
 
-families!(the_time_limit_holds_for_the_whole_call, |place| {
+families!(the_time_limit_applies_to_the_whole_call, |place| {
     let listener = RawListener::bind(place);
     let call = Process::sok(&["call", listener.address(), "ask", "--timeout", "300ms"]);
     let mut served = listener.accept();
@@ -364,7 +361,7 @@ families!(a_time_limit_counts_the_reading_of_the_request, |place| {
 });
 
 families!(
-    a_time_limit_bounds_the_retries_and_tells_why_they_failed,
+    a_time_limit_ends_the_retries_and_reports_why_they_failed,
     |place| {
         let nobody = place.nobody();
         let limits = ["--timeout", "30ms", "--retry-for", "5m"];
@@ -393,7 +390,7 @@ families!(
     }
 );
 
-families!(verbose_tells_the_connection_and_its_end, |place| {
+families!(verbose_reports_a_connection_and_its_end, |place| {
     let server = Server::start(place, &[]);
     for words in [&["call"][..], &["connect"], &["connect", "--prompt", "> "]] {
         let words = [words, &[server.address(), "-v"]].concat();
@@ -408,7 +405,7 @@ families!(verbose_tells_the_connection_and_its_end, |place| {
     }
 });
 
-families!(verbose_tells_what_passed_before_a_failure, |place| {
+families!(verbose_reports_the_bytes_before_a_failure, |place| {
     let listener = RawListener::bind(place);
     let address = listener.address();
     let told = format!("sok: failed address={address} received=5 sent=7 seconds=");
@@ -447,7 +444,7 @@ families!(verbose_tells_what_passed_before_a_failure, |place| {
 });
 
 #[test]
-fn quiet_holds_for_json_too() {
+fn quiet_applies_to_json_too() {
     run(Kind::Unix, |place| {
         let word = place.word();
         let server = Process::sok(&["serve", &word, "-q", "--json", "--once"]);
@@ -457,7 +454,7 @@ fn quiet_holds_for_json_too() {
     });
 }
 
-families!(what_came_after_the_reply_is_told_by_default, |place| {
+families!(bytes_after_the_reply_are_reported_by_default, |place| {
     let backend = RawListener::bind(place);
     for (options, is_told) in [
         (&[][..], true),

@@ -52,7 +52,7 @@ families!(the_standard_input_is_sent_as_it_is, |place| {
     }
 });
 
-families!(a_greeting_is_waited_for_and_left_out, |place| {
+families!(a_greeting_is_awaited_and_discarded, |place| {
     for (options, greeting, reply, printed) in [
         (
             &["NOOP", "--skip", "1"][..],
@@ -129,7 +129,7 @@ families!(an_end_within_the_greeting_breaks_the_call, |place| {
     }
 });
 
-families!(a_reply_ends_with_the_line_that_was_named, |place| {
+families!(a_reply_ends_with_the_given_line, |place| {
     for (options, reply, printed) in [
         (
             &["--until", "END"][..],
@@ -162,17 +162,17 @@ families!(a_reply_ends_with_the_line_that_was_named, |place| {
 });
 
 #[test]
-fn a_line_that_ends_a_reply_is_named_without_its_newline() {
+fn the_last_line_of_a_reply_is_given_without_its_newline() {
     for text in ["END\n", "END\r\n", "\n", "two\nlines"] {
         let words = ["call", "@nobody", "stats", "--until", "ERROR"];
         let done = sok(&[&words[..], &["--until", text]].concat());
         assert_eq!(done.code, 2, "{text:?}: {}", done.stderr);
-        let told = "TEXT is one line, without its newline";
+        let told = "--until takes one line, without its newline";
         assert!(done.stderr.contains(told), "{}", done.stderr);
     }
 }
 
-families!(a_reply_without_the_line_that_was_named_is_cut, |place| {
+families!(a_reply_without_the_given_line_is_incomplete, |place| {
     let listener = RawListener::bind(place);
     let (call, mut served) = call(&listener, &["stats", "--until", "END"]);
     served.line();
@@ -187,20 +187,23 @@ families!(a_reply_without_the_line_that_was_named_is_cut, |place| {
     );
 });
 
-families!(the_sending_half_of_a_call_stays_open_if_asked, |place| {
-    let listener = RawListener::bind(place);
-    let words = ["GET", "--framing", "eof", "--no-half-close", "--trace"];
-    let (call, mut served) = call(&listener, &words);
-    assert_eq!(served.line(), "GET\n");
-    served.send(b"all of it");
-    served.finish();
-    assert_eq!(served.rest(), b"");
-    let done = call.done();
-    assert_eq!((done.code, done.text().as_str()), (0, "all of it"));
-    assert!(!done.stderr.contains("shutdown("), "{}", done.stderr);
-});
+families!(
+    with_no_half_close_the_sending_half_of_a_call_stays_open,
+    |place| {
+        let listener = RawListener::bind(place);
+        let words = ["GET", "--framing", "eof", "--no-half-close", "--trace"];
+        let (call, mut served) = call(&listener, &words);
+        assert_eq!(served.line(), "GET\n");
+        served.send(b"all of it");
+        served.finish();
+        assert_eq!(served.rest(), b"");
+        let done = call.done();
+        assert_eq!((done.code, done.text().as_str()), (0, "all of it"));
+        assert!(!done.stderr.contains("shutdown("), "{}", done.stderr);
+    }
+);
 
-families!(a_line_server_answers_what_is_given_with_eof, |place| {
+families!(a_line_server_answers_a_call_with_eof_framing, |place| {
     // As HAProxy's: it answers lines, and what has no newline gets no answer.
     let script = "while read -r line; do echo \"got $line\"; done";
     let server = Server::start(place, &["--exec", "sh", "-c", script]);

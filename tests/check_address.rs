@@ -24,7 +24,7 @@ fn check(address: &str) -> Done {
     sok(&["check", "--json", address])
 }
 
-families!(the_server_is_named, |place| {
+families!(the_listening_process_is_reported, |place| {
     let server = Server::start(place, &[]);
     let served = told(&check(server.address()), 0);
     assert_eq!(served["target"], server.address());
@@ -73,7 +73,7 @@ families!(a_person_reads_it_as_a_table, |place| {
     assert_eq!(row.contains("uid "), !place.is_network(), "{text}");
 });
 
-families!(a_server_that_is_no_sok_is_named_too, |place| {
+families!(a_server_other_than_sok_is_found_too, |place| {
     let listener = RawListener::bind(place);
     let served = told(&check(listener.address()), 0);
     let listeners = &served["addresses"][0]["listeners"];
@@ -81,7 +81,7 @@ families!(a_server_that_is_no_sok_is_named_too, |place| {
     assert!(listeners[0]["name"].is_string(), "{served}");
 });
 
-families!(the_server_goes_on, |place| {
+families!(the_server_keeps_serving, |place| {
     let server = Server::start(place, &[]);
     told(&check(server.address()), 0);
     assert_eq!(
@@ -90,7 +90,7 @@ families!(the_server_goes_on, |place| {
     );
 });
 
-families!(nobody_there_is_3, |place| {
+families!(no_server_is_3, |place| {
     let nobody = place.nobody();
     let served = told(&check(&nobody.address), 3);
     let answer = &served["addresses"][0];
@@ -117,7 +117,7 @@ fn a_stale_socket_file_is_3() {
 }
 
 #[test]
-fn what_is_no_socket_is_1() {
+fn a_file_that_is_not_a_socket_is_1() {
     let place = Place::new(Kind::Unix);
     let file = place.file("file", "content");
     let served = told(&check(&format!("unix:{}", file.display())), 1);
@@ -133,7 +133,7 @@ fn no_permission_is_4() {
     let done = sok_without_rights(&place, &["check", "--json", server.address()]);
     let served = told(&done, 4);
     let hint = served["addresses"][0]["hint"].as_str().unwrap();
-    assert!(hint.contains("must be writable"), "{hint}");
+    assert!(hint.contains("needs write permission"), "{hint}");
 }
 
 families!(a_full_backlog_is_124, |place| {
@@ -156,7 +156,7 @@ fn a_name_that_does_not_resolve_is_7() {
 }
 
 #[test]
-fn each_address_of_a_name_is_told() {
+fn each_address_of_a_name_is_reported() {
     let (inet, inet6) = (Place::new(Kind::Inet), Place::new(Kind::Inet6));
     if !(have(Kind::Inet) && have(Kind::Inet6)) {
         return;
@@ -197,7 +197,7 @@ fn each_address_of_a_name_is_told() {
 }
 
 #[test]
-fn a_dual_stack_server_is_named_to_both_families() {
+fn a_dual_stack_server_is_found_in_both_families() {
     run(Kind::Inet6, |_| {
         let server = Server::at(":0", &[]);
         for host in ["inet:127.0.0.1", "inet6:[::1]", "inet6:[::ffff:127.0.0.1]"] {
@@ -209,7 +209,7 @@ fn a_dual_stack_server_is_named_to_both_families() {
 }
 
 #[test]
-fn a_process_that_we_may_not_see_is_told_by_its_owner() {
+fn a_hidden_process_is_reported_by_its_owner() {
     if !is_root() {
         crate::support::skipped("a server of another user");
         return;
@@ -221,6 +221,6 @@ fn a_process_that_we_may_not_see_is_told_by_its_owner() {
         let answer = &served["addresses"][0];
         assert_eq!(answer["listeners"], json!([]));
         let reason = answer["reason"].as_str().unwrap();
-        assert!(reason.contains("ask as the owner, uid 0"), "{reason}");
+        assert!(reason.contains("run as its owner, uid 0"), "{reason}");
     });
 }

@@ -35,11 +35,11 @@ fn an_at_sign_is_a_free_abstract_name() {
 }
 
 #[test]
-fn no_client_connects_to_what_the_kernel_has_yet_to_choose() {
+fn no_client_connects_to_port_0_or_the_name_at() {
     for (address, cause) in [
-        ("@", "no server has the name @"),
-        ("inet:127.0.0.1:0", "no server is on port 0"),
-        ("localhost:0", "no server is on port 0"),
+        ("@", "no server listens on @"),
+        ("inet:127.0.0.1:0", "no server listens on port 0"),
+        ("localhost:0", "no server listens on port 0"),
     ] {
         for arguments in [
             &["call", address, "hello"][..],
@@ -77,7 +77,7 @@ families!(a_name_outlives_its_socket_where_the_facts_say_so, |place| {
 });
 
 #[test]
-fn an_address_of_another_machine_is_not_our_own_where_any_can_be_bound() {
+fn a_foreign_address_is_not_local_with_ip_nonlocal_bind() {
     if !require_peer("ip") {
         return;
     }
@@ -121,7 +121,7 @@ fn an_address_of_another_machine_is_not_our_own_where_any_can_be_bound() {
 }
 
 #[test]
-fn a_wait_goes_on_where_changes_cannot_be_watched() {
+fn a_wait_works_without_inotify() {
     if !can_inject() {
         return;
     }

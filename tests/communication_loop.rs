@@ -19,7 +19,7 @@ fn framed(framing: &str, message: &[u8]) -> Vec<u8> {
 
 const FRAMINGS: [&str; 3] = ["line", "null", "length"];
 
-families!(echo_is_what_a_server_does_unless_told_otherwise, |place| {
+families!(a_server_echoes_by_default, |place| {
     for options in [&[][..], &["--echo"]] {
         let server = Server::start(place, options);
         assert_eq!(
@@ -134,7 +134,7 @@ families!(a_reply_is_not_held_back_until_the_client_reads, |place| {
     assert_eq!(client.rest(), "x!\n".repeat(2000).as_bytes());
 });
 
-families!(discard_takes_everything_and_says_nothing, |place| {
+families!(discard_reads_everything_and_sends_nothing, |place| {
     let server = Server::start(place, &["--discard"]);
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.exchange(&[b'x'; 100_000]), b"");
@@ -180,7 +180,7 @@ fn assert_ends_alone(place: &Place, options: &[&str], framing: &str, broken: &[u
     assert_eq!(server.wait(), 0);
 }
 
-families!(an_oversized_message_ends_its_connection_alone, |place| {
+families!(an_oversized_message_ends_only_its_connection, |place| {
     let long = [b'x'; 1025];
     for framing in FRAMINGS {
         let broken = framed(framing, &long);
@@ -189,7 +189,7 @@ families!(an_oversized_message_ends_its_connection_alone, |place| {
     }
 });
 
-families!(a_message_without_end_ends_its_connection_alone, |place| {
+families!(a_message_without_end_ends_only_its_connection, |place| {
     for framing in ["line", "null"] {
         let told = "larger than the limit of 1024 bytes";
         assert_ends_alone(
@@ -215,14 +215,14 @@ families!(a_message_of_the_size_of_the_limit_passes, |place| {
     }
 });
 
-families!(a_length_of_2_gib_ends_its_connection_alone, |place| {
+families!(a_length_of_2_gib_ends_only_its_connection, |place| {
     for length in [2_u32 << 30, u32::MAX, (1 << 20) + 1] {
         let told = "larger than the limit of 1048576 bytes";
         assert_ends_alone(place, &[], "length", &length.to_be_bytes(), told);
     }
 });
 
-families!(a_truncated_message_ends_its_connection_alone, |place| {
+families!(a_truncated_message_ends_only_its_connection, |place| {
     for (framing, broken, count) in [
         ("line", &b"one\nhalf"[..], 4),
         ("null", b"one\0half", 4),
@@ -237,8 +237,8 @@ families!(a_truncated_message_ends_its_connection_alone, |place| {
         // What was whole is answered.
         let rest = client.cut();
         assert!(broken.starts_with(&rest), "{rest:?}");
-        let told = format!("in the middle of a message, {count} byte");
-        server.stderr().wait_for(&told);
+        let text = format!("in the middle of a message, after {count} byte");
+        server.stderr().wait_for(&text);
         let ping = framed(framing, b"ping");
         other.send(&ping);
         assert_eq!(other.take(ping.len()), ping, "{framing}");

@@ -25,7 +25,7 @@ fn relayed_with(option: &str) -> Option<Done> {
 }
 
 #[test]
-fn each_end_has_the_congestion_control_that_was_asked_for() {
+fn each_end_has_the_requested_congestion_control() {
     if !require_peer("ss") {
         return;
     }
@@ -41,14 +41,14 @@ fn each_end_has_the_congestion_control_that_was_asked_for() {
 }
 
 #[test]
-fn a_congestion_control_that_cannot_be_had_is_refused_at_the_start() {
+fn an_unknown_congestion_control_is_refused_at_the_start() {
     for (words, told) in [
-        (&["serve", "inet:127.0.0.1:0"][..], "take one of these: "),
-        (&["connect", "inet:127.0.0.1:1"], "take one of these: "),
-        (&["relay", "@a", "inet:127.0.0.1:1"], "take one of these: "),
-        (&["serve", "@a"], "--congestion is for TCP"),
-        (&["call", "@a"], "--congestion is for TCP"),
-        (&["relay", "@a", "@b"], "--congestion is for TCP"),
+        (&["serve", "inet:127.0.0.1:0"][..], "use one of these: "),
+        (&["connect", "inet:127.0.0.1:1"], "use one of these: "),
+        (&["relay", "@a", "inet:127.0.0.1:1"], "use one of these: "),
+        (&["serve", "@a"], "--congestion applies only to TCP"),
+        (&["call", "@a"], "--congestion applies only to TCP"),
+        (&["relay", "@a", "@b"], "--congestion applies only to TCP"),
     ] {
         let done = sok(&[words, &["--congestion", "nothing"]].concat());
         assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
@@ -78,7 +78,7 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
 }
 
 #[test]
-fn what_bench_measures_is_as_the_system_has_it() {
+fn bench_uses_the_congestion_control_of_the_system() {
     if !require_peer("ss") {
         return;
     }

@@ -114,21 +114,24 @@ families!(
     }
 );
 
-families!(after_so_many_connections_the_server_ends, |place| {
-    let server = Server::start(place, &["--exit-after", "3"]);
-    for _ in 0..2 {
+families!(
+    with_exit_after_the_server_ends_after_n_connections,
+    |place| {
+        let server = Server::start(place, &["--exit-after", "3"]);
+        for _ in 0..2 {
+            assert_eq!(
+                RawStream::connect(server.address()).exchange(b"hello"),
+                b"hello"
+            );
+        }
+        assert!(!server.has_ended());
         assert_eq!(
             RawStream::connect(server.address()).exchange(b"hello"),
             b"hello"
         );
+        assert_eq!(server.wait(), 0);
     }
-    assert!(!server.has_ended());
-    assert_eq!(
-        RawStream::connect(server.address()).exchange(b"hello"),
-        b"hello"
-    );
-    assert_eq!(server.wait(), 0);
-});
+);
 
 families!(the_one_connection_that_failed_is_the_exit_code, |place| {
     let server = Server::start(place, &["--once", "--framing", "line"]);
@@ -138,7 +141,7 @@ families!(the_one_connection_that_failed_is_the_exit_code, |place| {
     assert_eq!(server.wait(), 6, "{}", server.stderr().text());
 });
 
-families!(twelve_quick_connects_disturb_nobody, |place| {
+families!(twelve_quick_connects_disturb_no_other, |place| {
     let server = Server::start(place, &["-v"]);
     let mut other = accepted(&server);
     for _ in 0..12 {
@@ -181,7 +184,7 @@ families!(a_thousand_clients_at_once_are_all_served, |place| {
     assert_eq!(server.said().lines().count(), 1, "{}", server.said());
 });
 
-families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
+families!(a_client_killed_in_mid_message_disturbs_no_other, |place| {
     let server = Server::start(place, &["--framing", "line", "-v"]);
     let mut other = accepted(&server);
     let mut killed = Process::sok(&["connect", server.address(), "--trace"]);
@@ -194,7 +197,7 @@ families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
     line_with(&server, ["failed", "connection=2"]);
     line_with(
         &server,
-        ["in the middle of a message, 4 bytes into it", "warning"],
+        ["in the middle of a message, after 4 bytes", "warning"],
     );
     round_trip(&mut other);
     assert_eq!(
@@ -217,7 +220,7 @@ families!(
     }
 );
 
-families!(a_client_that_resets_disturbs_nobody, |place| {
+families!(a_client_that_resets_disturbs_no_other, |place| {
     let server = Server::start(place, &["-v"]);
     let mut other = accepted(&server);
     accepted(&server).reset();
@@ -255,7 +258,7 @@ fn send_until_held_up(deaf: &mut RawStream, other: &mut RawStream) -> usize {
 }
 
 families!(
-    a_client_that_never_reads_costs_little_and_disturbs_nobody,
+    a_client_that_never_reads_costs_little_and_disturbs_no_other,
     |place| {
         let server = Server::start(place, &[]);
         let mut other = accepted(&server);
@@ -274,7 +277,7 @@ families!(
     }
 );
 
-families!(discarding_much_takes_no_memory, |place| {
+families!(discarding_takes_no_memory, |place| {
     let server = Server::start(place, &["--discard"]);
     let mut client = RawStream::connect(server.address());
     let chunk = noise(1 << 20);
@@ -289,47 +292,50 @@ families!(discarding_much_takes_no_memory, |place| {
     assert_eq!(client.rest(), b"");
 });
 
-families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
-    let script = r#"ulimit -n 24; exec "$SOK" serve "$1" --trace"#;
-    let server = Server::of(Process::sh(script, &[&place.word()]));
-    let mut clients: Vec<RawStream> = (0..40)
-        .map(|number: u8| {
-            let mut client = RawStream::connect(server.address());
-            client.send(&[number]);
-            client
-        })
-        .collect();
-    let told = server.stderr().wait_for("accepting pauses");
-    assert!(told.contains(server.address()));
+families!(
+    without_descriptors_the_server_pauses_and_continues,
+    |place| {
+        let script = r#"ulimit -n 24; exec "$SOK" serve "$1" --trace"#;
+        let server = Server::of(Process::sh(script, &[&place.word()]));
+        let mut clients: Vec<RawStream> = (0..40)
+            .map(|number: u8| {
+                let mut client = RawStream::connect(server.address());
+                client.send(&[number]);
+                client
+            })
+            .collect();
+        let told = server.stderr().wait_for("accepting pauses");
+        assert!(told.contains(server.address()));
 
-    // It rests in between, and does not spin: processor time stays far below the time of day.
-    let (began, used) = (Instant::now(), processor_time(server.pid()));
-    let tries = "-1 EMFILE";
-    let made = server.stderr().text().matches(tries).count();
-    let told = server.stderr().wait_for_count(tries, made + 6);
-    assert_eq!(told.matches("accepting pauses").count(), 1, "told once");
-    let used = processor_time(server.pid()).saturating_sub(used);
-    assert!(
-        began.elapsed() > Duration::from_millis(100),
-        "it asks again and again"
-    );
-    assert!(
-        used < began.elapsed() / 2,
-        "it spins: {used:?} in {:?}",
-        began.elapsed()
-    );
+        // It rests in between, and does not spin: processor time stays far below the time of day.
+        let (began, used) = (Instant::now(), processor_time(server.pid()));
+        let tries = "-1 EMFILE";
+        let made = server.stderr().text().matches(tries).count();
+        let told = server.stderr().wait_for_count(tries, made + 6);
+        assert_eq!(told.matches("accepting pauses").count(), 1, "told once");
+        let used = processor_time(server.pid()).saturating_sub(used);
+        assert!(
+            began.elapsed() > Duration::from_millis(100),
+            "it asks again and again"
+        );
+        assert!(
+            used < began.elapsed() / 2,
+            "it spins: {used:?} in {:?}",
+            began.elapsed()
+        );
 
-    // As the first ones leave, each of the others has its turn.
-    for (number, mut client) in clients.drain(..).enumerate() {
-        assert_eq!(client.take(1), [u8::try_from(number).unwrap()]);
+        // As the first ones leave, each of the others has its turn.
+        for (number, mut client) in clients.drain(..).enumerate() {
+            assert_eq!(client.take(1), [u8::try_from(number).unwrap()]);
+        }
+        assert_eq!(
+            RawStream::connect(server.address()).exchange(b"hello"),
+            b"hello"
+        );
+        server.terminate();
+        assert_eq!(server.wait(), 0);
     }
-    assert_eq!(
-        RawStream::connect(server.address()).exchange(b"hello"),
-        b"hello"
-    );
-    server.terminate();
-    assert_eq!(server.wait(), 0);
-});
+);
 
 families!(a_reply_waits_for_room_also_out_of_descriptors, |place| {
     let script = r#"ulimit -n 24; exec "$SOK" serve "$1" -v"#;
@@ -400,7 +406,7 @@ families!(when_the_grace_is_over_clients_are_cut_off, |place| {
     server.terminate();
     assert_eq!(server.wait(), 6);
     let told = format!(
-        "sok: stop {}: 1 connection was cut off at the end of the grace (50ms)\n",
+        "sok: stop {}: 1 connection was cut off at the end of the grace period (50ms)\n",
         server.address()
     );
     assert!(server.said().ends_with(&told), "{}", server.said());
@@ -437,7 +443,7 @@ families!(a_second_signal_ends_the_draining, |place| {
     server.terminate();
     assert_eq!(server.wait(), 6);
     assert_eq!(client.cut(), b"");
-    let told = "1 connection was cut off by a second request to stop";
+    let told = "1 connection was cut off by a second stop";
     assert!(server.said().contains(told), "{}", server.said());
 });
 
@@ -448,7 +454,7 @@ families!(an_idle_server_stops_at_once, |place| {
     assert_nobody_listens(place, server.address());
 });
 
-families!(clients_are_told_of_on_request_alone, |place| {
+families!(clients_are_reported_only_with_verbose, |place| {
     for (option, told) in [("-v", true), ("--echo", false)] {
         let server = Server::start(place, &[option]);
         assert_eq!(
@@ -547,7 +553,7 @@ families!(in_json_each_report_is_an_object, |place| {
     );
 });
 
-families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
+families!(a_server_whose_log_is_not_read_keeps_serving, |place| {
     // The first line is read, and nothing after it.
     let script = r#"mkfifo "$1"; exec 8<>"$1"; (read -r ready <&8; echo "$ready" >&2) &
         exec "$SOK" serve "$2" -v 2>&8"#;
@@ -564,7 +570,7 @@ families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
     reader.stdout().wait_for("connected");
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.exchange(b"hello"), b"hello");
-    let told = "sok: lines left out, as nobody read them: ";
+    let told = "sok: lines left out because nothing read them: ";
     reader.stdout().wait_for(told);
     server.terminate();
     assert_eq!(server.wait(), 0);
@@ -594,7 +600,7 @@ families!(each_line_of_talk_is_one_write, |place| {
     assert!(server.wait().unwrap().success());
 });
 
-families!(a_server_on_a_stopped_terminal_goes_on, |place| {
+families!(a_server_on_a_stopped_terminal_keeps_serving, |place| {
     let terminal = nix::pty::openpty(None, None).unwrap();
     let mut command = Command::new(Process::PROGRAM);
     command.args(["serve", &place.word(), "-v"]);

@@ -113,13 +113,13 @@ families!(
         drop(served);
         let done = client.done();
         assert_eq!((done.code, done.text().as_str()), (0, "ok\n"));
-        let refused = "sok: not sent: the line has \"drop\" in it\n";
+        let refused = "sok: not sent: the line contains \"drop\"\n";
         assert!(
             done.stderr.starts_with(&format!("? {refused}? ")),
             "{}",
             done.stderr
         );
-        assert!(done.stderr.contains("has \"删\" in it"), "{}", done.stderr);
+        assert!(done.stderr.contains("contains \"删\""), "{}", done.stderr);
     }
 );
 
@@ -145,7 +145,7 @@ fn left_by_the_server(place: &crate::support::Place) -> Process {
 }
 
 families!(
-    a_server_that_leaves_with_no_line_left_ends_the_conversation,
+    a_server_that_closes_after_the_last_line_ends_the_conversation,
     |place| {
         let mut client = left_by_the_server(place);
         client.close_stdin();
@@ -155,7 +155,7 @@ families!(
 );
 
 families!(
-    a_server_that_leaves_ends_a_conversation_whose_input_is_open,
+    a_server_that_closes_ends_a_conversation_with_open_input,
     |place| {
         let client = left_by_the_server(place);
         assert_eq!(client.wait(), 0, "{}", client.stderr().text());
@@ -163,7 +163,7 @@ families!(
 );
 
 families!(
-    lines_left_in_a_pipe_when_the_server_leaves_are_a_failure,
+    lines_left_in_a_pipe_when_the_server_closes_are_a_failure,
     |place| {
         let listener = RawListener::bind(place);
         let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
@@ -197,7 +197,7 @@ families!(on_a_terminal_it_is_a_conversation, |place| {
 });
 
 families!(
-    on_a_terminal_what_a_conversation_lacks_asks_for_a_plain_exchange,
+    on_a_terminal_options_of_the_exchange_disable_the_conversation,
     |place| {
         if !crate::support::require_peer("setsid") {
             return;
@@ -226,7 +226,7 @@ families!(
     }
 );
 
-families!(what_is_typed_ahead_on_a_terminal_is_not_lost, |place| {
+families!(input_typed_ahead_on_a_terminal_is_not_lost, |place| {
     if !crate::support::require_peer("setsid") {
         return;
     }

@@ -88,7 +88,7 @@ families!(
     }
 );
 
-families!(a_new_dump_is_for_its_owner_alone, |place| {
+families!(a_new_dump_is_readable_only_by_its_owner, |place| {
     let file = place.path("dump");
     let options = ["--dump", file.to_str().unwrap()];
     let _relay = relay(place, "unix:@nobody", &options);
@@ -138,7 +138,7 @@ families!(a_dump_that_is_read_late_is_complete, |place| {
     assert!(!relay.said().contains("left out"), "{}", relay.said());
 });
 
-families!(a_dump_that_nobody_reads_is_left_out_and_counted, |place| {
+families!(a_dump_without_a_reader_is_left_out_and_counted, |place| {
     let echo = Server::start(place, &["--discard"]);
     let (path, reader) = named_pipe(place);
     let relay = relay(place, echo.address(), &["--dump", path.to_str().unwrap()]);
@@ -164,7 +164,7 @@ families!(a_dump_that_nobody_reads_is_left_out_and_counted, |place| {
     drop(reader);
 });
 
-families!(a_hangup_has_the_file_of_a_dump_opened_anew, |place| {
+families!(sighup_reopens_the_file_of_a_dump, |place| {
     let echo = Server::start(place, &[]);
     let (file, rotated) = (place.path("dump"), place.path("dump.1"));
     let options = ["--dump", file.to_str().unwrap(), "-v"];
@@ -185,11 +185,11 @@ families!(a_hangup_has_the_file_of_a_dump_opened_anew, |place| {
     }
 });
 
-families!(a_dump_that_cannot_be_opened_says_what_to_do, |place| {
+families!(a_dump_that_cannot_be_opened_gets_a_hint, |place| {
     let directory = place.directory().to_str().unwrap();
     let done = sok(&["relay", &place.word(), "@nobody", "--dump", directory]);
     assert_eq!(done.code, 1, "{}", done.stderr);
-    for part in [directory, "give --dump a file"] {
+    for part in [directory, "give --dump a writable file"] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
 });

@@ -261,7 +261,7 @@ families!(an_exchange_that_timed_out_leaves_nothing_behind, |place| {
 });
 
 families!(
-    an_exchange_whose_output_is_closed_leaves_nothing_behind,
+    an_exchange_whose_output_is_closed_frees_everything,
     |place| {
         run(async {
             let ((input, _held), (reader, output)) = (silent(), silent());

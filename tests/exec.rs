@@ -74,7 +74,7 @@ families!(the_rest_of_the_line_is_the_programs, |place| {
     );
 });
 
-families!(the_environment_tells_who_talks, |place| {
+families!(the_environment_describes_the_client, |place| {
     let server = Server::start(place, &["--exec", "env"]);
     let mut client = RawStream::connect(server.address());
     let told = String::from_utf8(client.rest()).unwrap();
@@ -106,7 +106,7 @@ families!(the_environment_tells_who_talks, |place| {
     }
 });
 
-families!(what_another_server_told_is_not_passed_on, |place| {
+families!(variables_of_another_server_are_not_passed_on, |place| {
     let names = [
         "SOK_FAMILY",
         "SOK_LOCAL",
@@ -151,7 +151,7 @@ fn descriptors(listing: &[u8]) -> Vec<String> {
 }
 
 families!(
-    a_program_inherits_the_three_standard_streams_alone,
+    a_program_inherits_only_the_three_standard_streams,
     |place| {
         let script = r#"exec 5</dev/null 9</dev/null; exec "$SOK" serve "$1" --exec sh -c 'ls -l /proc/self/fd; cat'"#;
         let server = Server::of(Process::sh(script, &[&place.word()]));
@@ -192,7 +192,7 @@ families!(a_programs_streams_block_as_it_expects, |place| {
     assert_eq!(client.rest().len(), 4 << 20);
 });
 
-families!(what_a_program_says_on_stderr_is_seen, |place| {
+families!(the_standard_error_of_a_program_is_shared, |place| {
     let server = start(place, &[], "echo oops >&2");
     assert_eq!(RawStream::connect(server.address()).rest(), b"");
     server.stderr().wait_for("oops\n");
@@ -208,7 +208,7 @@ families!(a_programs_exit_status_is_logged, |place| {
             .wait_for(&format!("status=exit status: {status}"));
         assert!(said.contains("program ended"), "{said}");
     }
-    server.stderr().wait_for("the program ended with status 3");
+    server.stderr().wait_for("the program exited with status 3");
     assert!(!server.has_ended());
 });
 
@@ -234,10 +234,10 @@ families!(a_program_that_is_killed_is_no_clean_end, |place| {
             assert!(RawStream::is_broken(&ended.unwrap_err()), "{how}");
         }
     }
-    server.stderr().wait_for("ended by signal 9");
+    server.stderr().wait_for("killed by signal 9");
 });
 
-families!(a_program_that_is_not_there_is_told_at_the_start, |place| {
+families!(a_missing_program_fails_at_the_start, |place| {
     let text = place.file("text", "no program");
     for (program, code) in [
         ("no-such-program", 127),
@@ -254,23 +254,20 @@ families!(a_program_that_is_not_there_is_told_at_the_start, |place| {
     }
 });
 
-families!(
-    a_program_that_goes_missing_fails_its_client_alone,
-    |place| {
-        let program = place.path("program");
-        std::os::unix::fs::symlink("/bin/echo", &program).unwrap();
-        let server = Server::start(place, &["--exec", &program.to_string_lossy(), "there"]);
-        std::fs::rename(&program, place.path("elsewhere")).unwrap();
-        // The client is not left waiting.
-        assert_eq!(RawStream::connect(server.address()).cut(), b"");
-        server.stderr().wait_for("No such file or directory");
-        std::fs::rename(place.path("elsewhere"), &program).unwrap();
-        assert_eq!(RawStream::connect(server.address()).rest(), b"there\n");
-    }
-);
+families!(a_program_that_goes_missing_fails_only_its_client, |place| {
+    let program = place.path("program");
+    std::os::unix::fs::symlink("/bin/echo", &program).unwrap();
+    let server = Server::start(place, &["--exec", &program.to_string_lossy(), "there"]);
+    std::fs::rename(&program, place.path("elsewhere")).unwrap();
+    // The client is not left waiting.
+    assert_eq!(RawStream::connect(server.address()).cut(), b"");
+    server.stderr().wait_for("No such file or directory");
+    std::fs::rename(place.path("elsewhere"), &program).unwrap();
+    assert_eq!(RawStream::connect(server.address()).rest(), b"there\n");
+});
 
 families!(
-    a_stop_sends_sigterm_to_the_program_which_may_still_answer,
+    a_stop_sends_sigterm_to_the_program_which_can_still_answer,
     |place| {
         let script = r#"trap 'echo bye; exit 0' TERM; echo ready; while read line; do :; done"#;
         let server = start(place, &["--grace", "5m"], script);

@@ -12,7 +12,7 @@ fn start(place: &Place, options: &[&str], script: &str) -> Server {
 }
 
 families!(
-    a_reply_arrives_whole_though_nobody_read_the_request,
+    a_reply_arrives_complete_although_the_request_was_not_read,
     |place| {
         let server = start(place, &["-v"], "head -c 4000000 /dev/zero");
         let mut client = RawStream::connect(server.address());
@@ -63,7 +63,7 @@ families!(a_program_that_closed_its_input_may_still_answer, |place| {
 });
 
 families!(
-    the_end_comes_with_the_last_process_that_has_the_output,
+    end_of_file_comes_when_the_last_process_closes_the_output,
     |place| {
         let script = r#"exec 3<&0; { read line; echo "late $line"; } <&3 & echo hi"#;
         let server = start(place, &["-v"], script);
@@ -75,7 +75,7 @@ families!(
     }
 );
 
-families!(what_passes_a_program_is_counted, |place| {
+families!(bytes_to_and_from_a_program_are_counted, |place| {
     let server = start(place, &["-v"], "cat; echo bye");
     let mut client = RawStream::connect(server.address());
     client.send(b"hello");
@@ -104,20 +104,23 @@ families!(
     }
 );
 
-families!(a_program_whose_client_resets_sees_both_ends, |place| {
-    if !place.is_network() {
-        // AF_UNIX has no reset.
-        return;
+families!(
+    a_program_whose_client_resets_gets_end_of_file_and_sigpipe,
+    |place| {
+        if !place.is_network() {
+            // AF_UNIX has no reset.
+            return;
+        }
+        // The shell has no more to read, and is ended by SIGPIPE when it writes.
+        let script = "read line; cat >/dev/null; while echo x; do :; done";
+        let server = start(place, &["-v"], script);
+        let mut client = RawStream::connect(server.address());
+        client.send(b"begin\n");
+        client.reset();
+        let said = server.stderr().wait_for(" failed connection=1");
+        assert!(said.contains("program ended"), "{said}");
     }
-    // The shell has no more to read, and is ended by SIGPIPE when it writes.
-    let script = "read line; cat >/dev/null; while echo x; do :; done";
-    let server = start(place, &["-v"], script);
-    let mut client = RawStream::connect(server.address());
-    client.send(b"begin\n");
-    client.reset();
-    let said = server.stderr().wait_for(" failed connection=1");
-    assert!(said.contains("program ended"), "{said}");
-});
+);
 
 families!(
     clients_beyond_the_descriptors_wait_in_the_backlog,

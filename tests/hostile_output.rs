@@ -173,7 +173,7 @@ families!(nor_is_it_one_of_a_relay, |place| {
     assert_bounded(&Server::of(Process::sok(&words)));
 });
 
-families!(what_was_not_reported_is_summed_up_at_the_end, |place| {
+families!(unreported_failures_are_counted_at_the_end, |place| {
     let server = Server::start(place, &["--framing", "line", "--exit-after", "30"]);
     for _ in 0..30 {
         let mut client = RawStream::connect(server.address());
@@ -186,7 +186,7 @@ families!(what_was_not_reported_is_summed_up_at_the_end, |place| {
     assert_eq!(alone + summed, 30, "{}", server.said());
 });
 
-families!(who_asks_for_each_connection_gets_each_failure, |place| {
+families!(verbose_reports_each_failure, |place| {
     let server = Server::start(place, &["--framing", "line", "--exit-after", "30", "-v"]);
     for _ in 0..30 {
         let mut client = RawStream::connect(server.address());
@@ -271,7 +271,7 @@ fn help_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
-fn help_that_nobody_reads_is_no_failure() {
+fn help_without_a_reader_is_no_failure() {
     for words in HELP {
         let (reader, writer) = nix::unistd::pipe().unwrap();
         drop(reader);

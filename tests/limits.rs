@@ -61,36 +61,39 @@ fn no_thread_for_a_name_look_up_is_an_error() {
     });
 }
 
-families!(no_thread_is_an_error_of_what_wanted_one, |place| {
-    let server = echo(place);
-    let (there, fresh) = (server.address(), place.word());
-    let cases: [(&[&str], &str); 6] = [
-        (&["call", there], "read standard input"),
-        (&["connect", there], "start the send thread"),
-        (&["connect", there, "--prompt", ">"], "read lines"),
-        (&["bench", "rtt", there], "start the measurement"),
-        (
-            &["serve", &fresh, "--threads", "2"],
-            "start a thread that serves",
-        ),
-        (
-            &["relay", &fresh, there, "--threads", "2"],
-            "start a thread that serves",
-        ),
-    ];
-    for (arguments, what) in cases {
-        let Some(done) = done(place, "--nproc=1", arguments) else {
-            return;
-        };
-        assert_eq!(done.code, 1, "{arguments:?}: {}", done.stderr);
-        let said = format!("sok: {what}: cannot start a thread: ");
-        assert!(
-            done.stderr.contains(&said),
-            "{arguments:?}: {}",
-            done.stderr
-        );
+families!(
+    a_failed_thread_start_is_an_error_of_its_operation,
+    |place| {
+        let server = echo(place);
+        let (there, fresh) = (server.address(), place.word());
+        let cases: [(&[&str], &str); 6] = [
+            (&["call", there], "read standard input"),
+            (&["connect", there], "start the send thread"),
+            (&["connect", there, "--prompt", ">"], "read lines"),
+            (&["bench", "rtt", there], "start the measurement"),
+            (
+                &["serve", &fresh, "--threads", "2"],
+                "start a server thread",
+            ),
+            (
+                &["relay", &fresh, there, "--threads", "2"],
+                "start a server thread",
+            ),
+        ];
+        for (arguments, what) in cases {
+            let Some(done) = done(place, "--nproc=1", arguments) else {
+                return;
+            };
+            assert_eq!(done.code, 1, "{arguments:?}: {}", done.stderr);
+            let said = format!("sok: {what}: cannot start a thread: ");
+            assert!(
+                done.stderr.contains(&said),
+                "{arguments:?}: {}",
+                done.stderr
+            );
+        }
     }
-});
+);
 
 families!(
     a_relay_without_a_thread_for_a_name_fails_each_client,
@@ -188,7 +191,7 @@ families!(a_client_lacks_descriptors_or_does_its_work, |place| {
 });
 
 #[test]
-fn a_client_whose_name_fills_its_room_is_served() {
+fn a_client_whose_name_fills_sun_path_is_served() {
     if !require_peer("perl") {
         return;
     }
@@ -216,7 +219,7 @@ fn a_client_whose_name_fills_its_room_is_served() {
 }
 
 #[test]
-fn a_wait_without_descriptors_says_so_and_ends() {
+fn a_wait_without_descriptors_fails_with_an_error() {
     run(Kind::Abstract, |place| {
         let word = place.word();
         for limit in DESCRIPTORS {
@@ -248,5 +251,5 @@ families!(a_limit_of_file_sizes_ends_no_server, |place| {
         client.send(&bytes);
         assert_eq!(client.take(bytes.len()), bytes);
     }
-    relay.stderr().wait_for("the dump cannot be written");
+    relay.stderr().wait_for("cannot write the dump");
 });

@@ -222,7 +222,7 @@ fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
 }
 
 #[test]
-fn a_relay_of_ipv6_alone_may_go_to_the_same_port_of_ipv4() {
+fn an_ipv6_only_relay_may_connect_to_the_same_port_on_ipv4() {
     run(Kind::Inet6, |_| {
         let echo = Server::at("inet:127.0.0.1:0", &[]);
         let listen = format!("inet6:[::]:{}", echo.port());

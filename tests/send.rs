@@ -54,7 +54,7 @@ families!(each_client_gets_the_file_as_it_is_then, |place| {
     assert_eq!(RawStream::connect(server.address()).exchange(b""), b"newer");
 });
 
-families!(a_client_that_leaves_early_disturbs_nobody, |place| {
+families!(a_client_that_closes_early_disturbs_no_other, |place| {
     let data = noise(8 << 20);
     let file = place.file("data", &data);
     let server = Server::start(place, &["--send", &file.to_string_lossy()]);
@@ -119,7 +119,7 @@ families!(
         server.terminate();
         // Nothing that was promised is lost, and the grace has not run out.
         assert_eq!(server.wait(), 0, "{}", server.said());
-        let told = "stopped before anything came through the pipe";
+        let told = "stopped before any data came through the pipe";
         assert_eq!(server.said().matches(told).count(), 2, "{}", server.said());
         for client in &mut clients {
             assert_eq!(client.cut(), b"");
@@ -189,7 +189,7 @@ families!(the_output_of_a_program_is_copied, |place| {
     assert_eq!(server.wait(), 0);
 });
 
-families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
+families!(a_missing_file_fails_at_the_start, |place| {
     let none = place.path("none");
     let directory = place.path("directory");
     fs::create_dir(&directory).unwrap();
@@ -200,7 +200,7 @@ families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
         assert!(done.stderr.contains(&path), "{}", done.stderr);
         assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
         assert!(
-            done.stderr.contains("give --send a file"),
+            done.stderr.contains("give --send a readable file"),
             "{}",
             done.stderr
         );
@@ -223,7 +223,7 @@ fn a_file_that_may_not_be_read_is_exit_4() {
     );
 }
 
-families!(a_file_that_goes_missing_fails_its_client_alone, |place| {
+families!(a_file_that_goes_missing_fails_only_its_client, |place| {
     let file = place.file("data", "content");
     let server = Server::start(place, &["--send", &file.to_string_lossy()]);
     fs::remove_file(&file).unwrap();

@@ -82,14 +82,14 @@ fn a_file_that_appears_accepts() {
 }
 
 #[test]
-fn a_file_is_its_owners_alone_by_default() {
+fn a_socket_file_has_mode_600_by_default() {
     let place = place();
     let server = Server::start(&place, &[]);
     assert_eq!(mode_of(server.path()), 0o600);
 }
 
 #[test]
-fn the_mode_is_as_asked_for_whatever_the_umask() {
+fn the_mode_is_as_given_whatever_the_umask() {
     let place = place();
     for (mode, want) in [("666", 0o666), ("0640", 0o640), ("600", 0o600)] {
         let script = r#"umask 077; exec "$SOK" serve "$1" --mode "$2""#;
@@ -107,7 +107,7 @@ fn a_mode_that_is_none_is_refused() {
 }
 
 #[test]
-fn the_owner_is_as_asked_for() {
+fn the_owner_is_as_given() {
     let place = place();
     let gid = nix::unistd::getegid().to_string();
     let mut wanted = vec![(format!(":{gid}"), None, Some(gid.parse().unwrap()))];
@@ -132,7 +132,7 @@ fn the_owner_is_as_asked_for() {
 }
 
 #[test]
-fn an_owner_that_nobody_knows_is_refused() {
+fn an_unknown_owner_is_refused() {
     let place = place();
     for owner in ["no-such-user", ":no-such-group", "", ":", "4294967295"] {
         let done = sok(&["serve", &place.word(), "--owner", owner]);
@@ -147,20 +147,23 @@ fn an_option_that_protects_nothing_is_refused() {
     for (words, told) in [
         (
             &["serve", "@s", "--mode", "600"][..],
-            "are for a socket file",
+            "apply only to a socket file",
         ),
         (
             &["serve", "inet:127.0.0.1:0", "--owner", "0"],
-            "are for a socket file",
+            "apply only to a socket file",
         ),
         (
             &["relay", "@s", "@t", "--listen", ":0", "--mode", "600"],
-            "are for a socket file",
+            "apply only to a socket file",
         ),
-        (&["serve", "./s", "--v6only"], "--v6only is for IPv6"),
+        (
+            &["serve", "./s", "--v6only"],
+            "--v6only applies only to IPv6",
+        ),
         (
             &["serve", "inet:127.0.0.1:0", "--v6only"],
-            "--v6only is for IPv6",
+            "--v6only applies only to IPv6",
         ),
     ] {
         let done = sok(words);
@@ -169,7 +172,7 @@ fn an_option_that_protects_nothing_is_refused() {
     }
 }
 
-families!(a_live_address_is_never_taken, |place| {
+families!(a_live_address_is_never_replaced, |place| {
     let server = Server::start(place, &[]);
     let second = sok(&["serve", server.address()]);
     assert_eq!(second.code, 5, "{}", second.stderr);
@@ -250,7 +253,7 @@ fn a_dead_file_is_replaced_and_its_rights_are_not_inherited() {
 }
 
 #[test]
-fn what_is_no_socket_is_refused_and_stays() {
+fn a_file_that_is_not_a_socket_is_refused_and_stays() {
     let place = place();
     let file = place.file("file", "precious");
     fs::create_dir(place.path("directory")).unwrap();
@@ -285,7 +288,7 @@ fn what_is_no_socket_is_refused_and_stays() {
 }
 
 #[test]
-fn a_missing_directory_is_told_and_not_made() {
+fn a_missing_directory_is_reported_and_not_created() {
     let place = place();
     let address = format!("unix:{}/none/s.sock", place.directory().display());
     let done = sok(&["serve", &address]);
@@ -312,7 +315,7 @@ fn a_directory_without_the_right_to_write_is_exit_4() {
 }
 
 #[test]
-fn a_file_that_cannot_be_given_away_is_not_left_behind() {
+fn a_file_whose_owner_cannot_be_set_is_removed() {
     let place = place();
     let address = place.word();
     let done = sok_without_rights(&place, &["serve", &address, "--owner", "0:0"]);
@@ -322,7 +325,7 @@ fn a_file_that_cannot_be_given_away_is_not_left_behind() {
 }
 
 #[test]
-fn a_socket_of_somebody_else_that_may_not_be_probed_stays() {
+fn a_socket_of_another_user_that_cannot_be_probed_stays() {
     let place = place();
     let server = Server::start(&place, &[]);
     if is_root() {
@@ -334,7 +337,7 @@ fn a_socket_of_somebody_else_that_may_not_be_probed_stays() {
 }
 
 #[test]
-fn the_file_goes_when_the_server_ends() {
+fn the_socket_file_is_removed_when_the_server_ends() {
     let place = place();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let server = Server::start(&place, &[]);
@@ -350,7 +353,7 @@ fn the_file_goes_when_the_server_ends() {
 }
 
 #[test]
-fn a_file_that_somebody_else_put_there_stays() {
+fn a_file_of_another_process_stays() {
     let place = place();
     for how in ["removed first", "renamed over"] {
         let server = Server::start(&place, &[]);
@@ -495,7 +498,7 @@ fn a_path_of_107_bytes_is_the_longest_that_any_client_can_connect_to() {
 }
 
 #[test]
-fn the_name_of_a_live_client_is_not_taken() {
+fn the_socket_file_of_a_live_client_is_not_replaced() {
     let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &[]);
     let own = format!("unix:{}", place.path("own.sock").display());
@@ -516,7 +519,7 @@ fn the_name_of_a_live_client_is_not_taken() {
 }
 
 #[test]
-fn the_socket_file_goes_with_a_server_whose_terminal_hangs_up() {
+fn sighup_removes_the_socket_file() {
     let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &[]);
     server.signal(Signal::SIGHUP);
@@ -525,7 +528,7 @@ fn the_socket_file_goes_with_a_server_whose_terminal_hangs_up() {
 }
 
 #[test]
-fn a_file_that_may_not_be_given_away_or_made_tells_the_way_out() {
+fn a_socket_file_without_permission_gets_a_hint() {
     let place = Place::new(Kind::Unix);
     let word = place.word();
     let done = sok_without_rights(&place, &["serve", &word, "--owner", "root"]);
@@ -538,21 +541,21 @@ fn a_file_that_may_not_be_given_away_or_made_tells_the_way_out() {
 }
 
 #[test]
-fn a_file_that_may_not_be_asked_is_left_with_the_way_out() {
+fn a_socket_file_that_cannot_be_probed_stays_and_gets_a_hint() {
     let place = place();
     let server = Server::start(&place, &[]);
     // As another user's file is.
     fs::set_permissions(server.path(), fs::Permissions::from_mode(0o444)).unwrap();
     let second = sok_without_rights(&place, &["serve", server.address()]);
     assert_eq!(second.code, 4, "{}", second.stderr);
-    let hint = "another user's, who may serve; choose another path";
+    let hint = "belongs to another user, and may be live; choose another path";
     assert!(second.stderr.contains(hint), "{}", second.stderr);
     fs::set_permissions(server.path(), fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(sok(&["call", server.address(), "hello"]).code, 0);
 }
 
 #[test]
-fn a_directory_that_may_not_be_searched_is_told() {
+fn a_directory_without_search_permission_is_reported() {
     let place = place();
     let closed = place.path("closed");
     fs::create_dir(&closed).unwrap();
@@ -562,7 +565,7 @@ fn a_directory_that_may_not_be_searched_is_told() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(done.code, 4, "{}", done.stderr);
     assert!(
-        done.stderr.contains("must be searchable"),
+        done.stderr.contains("needs search permission"),
         "{}",
         done.stderr
     );

@@ -113,7 +113,7 @@ families!(memory_is_given_back_when_the_peers_have_gone, |place| {
     );
 });
 
-families!(one_peer_does_not_take_every_place, |place| {
+families!(one_peer_cannot_take_every_place, |place| {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let count = usize::try_from(hard)

@@ -38,7 +38,7 @@ fn has_counted_library() -> bool {
 }
 
 #[test]
-fn the_program_needs_the_c_library_alone() {
+fn the_program_links_only_the_c_library() {
     let Some(program) = release() else { return };
     if !require_peer("readelf") {
         return;

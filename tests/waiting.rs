@@ -156,7 +156,7 @@ fn a_network_that_is_not_up_yet_is_waited_for() {
 }
 
 #[test]
-fn what_a_person_has_to_mend_is_not_waited_for() {
+fn permanent_errors_are_not_retried() {
     let place = Place::new(Kind::Unix);
     let file = place.file("file", "content");
     let done = sok(&["call", file.to_str().unwrap(), "hi", "--retry-for", "1h"]);

@@ -189,12 +189,12 @@ impl Feature {
             Self::EveryAddress => "a local name is one address",
             Self::HostName => "a local name is not looked up",
             Self::V6Only | Self::DualStack | Self::MappedV4 | Self::LinkLocal => {
-                "only IPv6 has this"
+                "this applies only to IPv6"
             }
-            Self::Credentials => "a network does not tell the process at the other end",
-            Self::LongName => "an IP address has one length",
+            Self::Credentials => "TCP does not report the peer's process",
+            Self::LongName => "an IP address has a fixed length",
             Self::Mode => "only a file has a mode",
-            Self::Descriptors => "open files do not pass over a network",
+            Self::Descriptors => "TCP cannot pass open files",
         }
     }
 }

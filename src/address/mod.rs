@@ -193,7 +193,7 @@ impl FromStr for Address {
                 "address",
                 target,
                 ErrorKind::Usage,
-                "this is a name to be resolved, not an address",
+                "this is a host name, not an address",
             )),
         }
     }

@@ -45,14 +45,14 @@ impl AddressParts {
         match (family, host, port) {
             (None, None, None) => Err(usage(
                 &"none",
-                "an address is needed; see 'sok --help' for its forms",
+                "no address given; see 'sok --help' for its forms",
             )),
             (Some(family), None, None) if !family.is_network() => {
                 Err(usage(&format!("--family {family}"), "--path is missing"))
             }
             (Some(family), ..) if !family.is_network() => Err(usage(
                 &shown,
-                "this family has no host and port but a --path",
+                "this family takes --path, not --host and --port",
             )),
             (_, _, None) => Err(usage(&shown, "--port is missing")),
             (_, None, _) => Err(usage(&shown, "--host is missing")),
@@ -66,7 +66,7 @@ impl AddressParts {
     fn local_target(&self, path: &OsStr) -> Result<Target> {
         let shown = format!("--path {}", path.display());
         if let Some(family) = self.family.filter(|family| family.is_network()) {
-            let cause = format!("{family} has no --path but --host and --port");
+            let cause = format!("{family} takes --host and --port, not --path");
             return Err(usage(&shown, &cause));
         }
         let name = match path.as_bytes() {

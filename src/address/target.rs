@@ -56,7 +56,7 @@ impl Target {
                 Purpose::Connect => {
                     Err(
                         Error::because("resolve", self, ErrorKind::Usage, "the host is empty")
-                            .with_hint(format!("name the host, such as localhost:{port}")),
+                            .with_hint(format!("give the host, such as localhost:{port}")),
                     )
                 }
             },
@@ -80,12 +80,12 @@ impl Target {
             return Ok(());
         }
         let cause = match what {
-            "port" => "no server is on port 0, which lets the kernel choose one",
-            _ => "no server has the name @, which lets the kernel choose one",
+            "port" => "no server listens on port 0, which lets the kernel choose a port",
+            _ => "no server listens on @, which lets the kernel choose a name",
         };
         Err(
             Error::because("connect", self, ErrorKind::Usage, cause).with_hint(format!(
-                "give the {what} that the server says it listens on"
+                "give the {what} that the server prints when it listens"
             )),
         )
     }
@@ -109,7 +109,7 @@ impl Target {
         let unresolved = |source: io::Error| {
             Error::new("resolve", self, source)
                 .with_kind(ErrorKind::Unresolved)
-                .with_hint("check the name, or give the address in numbers")
+                .with_hint("check the name, or give the IP address")
         };
         let mut all: Vec<Address> = Vec::new();
         for address in (host, port).to_socket_addrs().map_err(unresolved)? {

@@ -38,10 +38,10 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyPath => f.write_str("the path is empty"),
-            Self::NulInPath => f.write_str("the path has a NUL byte"),
+            Self::NulInPath => f.write_str("the path contains a NUL byte"),
             Self::LongAbstractName(length) => write!(
                 f,
-                "the abstract name has {length} bytes, the limit is {SUN_PATH_MAX}"
+                "the abstract name has {length} bytes; the limit is {SUN_PATH_MAX}"
             ),
         }
     }

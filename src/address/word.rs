@@ -132,9 +132,9 @@ fn not_a_url(prefix: &str, is_known: bool, rest: &str) -> String {
         host => format!("{host}:PORT"),
     };
     match is_known {
-        true => format!("an address is no URL; write {prefix}:{host}"),
+        true => format!("an address is not a URL; write {prefix}:{host}"),
         false => format!(
-            "unknown prefix {prefix:?}, and this is no URL; write tcp:{host} to connect to it by TCP"
+            "unknown prefix {prefix:?}, and an address is not a URL; write tcp:{host} for TCP"
         ),
     }
 }
@@ -144,13 +144,15 @@ fn unknown_prefix(prefix: &str, text: &[u8], rest: &[u8]) -> String {
     let (text, rest) = (String::from_utf8_lossy(text), String::from_utf8_lossy(rest));
     let known = known_prefixes();
     if let Some(address) = in_brackets(&text) {
-        format!("an IPv6 address goes in brackets: {address}")
+        format!("write an IPv6 address in brackets: {address}")
     } else if rest.contains('/') {
-        format!("unknown prefix {prefix:?}, known are {known}")
+        format!("unknown prefix {prefix:?}; known prefixes are {known}")
     } else if network(None, &rest).is_ok() {
-        format!("no prefix {prefix:?}; write tcp:{rest} for TCP, known are {known}")
+        format!("unknown prefix {prefix:?}; write tcp:{rest} for TCP; known prefixes are {known}")
     } else {
-        format!("{rest:?} is no port number, and {prefix:?} no prefix; known are {known}")
+        format!(
+            "{rest:?} is not a port number, and {prefix:?} not a prefix; known prefixes are {known}"
+        )
     }
 }
 
@@ -171,7 +173,7 @@ fn in_brackets(text: &str) -> Option<String> {
 }
 
 fn utf8(text: &[u8]) -> std::result::Result<&str, String> {
-    std::str::from_utf8(text).map_err(|_| "a host is written in UTF-8".to_owned())
+    std::str::from_utf8(text).map_err(|_| "the host is not valid UTF-8".to_owned())
 }
 
 fn unix(name: &[u8]) -> std::result::Result<Target, String> {
@@ -193,10 +195,10 @@ fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, St
             None => (text, None),
         },
     };
-    let port = port.ok_or("there is no port; write HOST:PORT")?;
+    let port = port.ok_or("the port is missing; write HOST:PORT")?;
     if host.contains(':') && !text.starts_with('[') {
         let address = in_brackets(text).unwrap_or_else(|| format!("[{host}]:{port}"));
-        return Err(format!("an IPv6 address goes in brackets: {address}"));
+        return Err(format!("write an IPv6 address in brackets: {address}"));
     }
     host_and_port(family, host, port_number(port)?)
 }
@@ -229,11 +231,11 @@ fn host_and_port(
         };
     }
     if !host.chars().all(is_part_of_word) {
-        return Err("the host has white space or an invisible character in it".to_owned());
+        return Err("the host contains white space or an invisible character".to_owned());
     }
     // What goes into brackets could not be printed so that it reads back.
     if host.contains(['[', ']']) {
-        return Err("the host has a bracket in it".to_owned());
+        return Err("the host contains a bracket".to_owned());
     }
     let address = match (literal(host, port)?, family) {
         (None, _) => {
@@ -287,7 +289,7 @@ fn scope_id(scope: &str) -> std::result::Result<u32, String> {
             })
             .unwrap_or_default();
         format!(
-            "there is no interface {scope:?}, known are {}",
+            "no interface {scope:?}; the interfaces are {}",
             known.join(" ")
         )
     })

@@ -151,7 +151,7 @@ async fn reply_to(
 
 fn failure(operation: &'static str, connection: &Connection, source: io::Error) -> Error {
     let hint = match source.kind() {
-        io::ErrorKind::InvalidData => Some("raise --max-message, or mend the client"),
+        io::ErrorKind::InvalidData => Some("raise --max-message, or fix the client"),
         io::ErrorKind::QuotaExceeded => Some("raise --max-memory"),
         _ => None,
     };

@@ -99,7 +99,7 @@ pub async fn connection_loop(
                 Ok((stream, peer)) => {
                     failed_in_a_row = 0;
                     if std::mem::take(&mut exhausted) {
-                        info!(address = %at.local(), "accepting goes on");
+                        info!(address = %at.local(), "accepting again");
                     }
                     connections.begin(&service, stream, peer);
                 }
@@ -219,7 +219,7 @@ impl Connections {
             Err(error) => {
                 self.served.failed += 1;
                 if self.reports_failure() {
-                    warn!(%error, "a connection's service did not end well");
+                    warn!(%error, "the service of a connection failed");
                 }
                 let failure = || Error::new("serve", "a connection", error);
                 self.served.first_failure.get_or_insert_with(failure);
@@ -273,8 +273,8 @@ impl Connections {
         let graceful = async {
             stop.requested().await;
             tokio::select! {
-                () = tokio::time::sleep(grace) => format!("at the end of the grace ({grace:?})"),
-                () = stop.given_up() => "by a second request to stop".to_owned(),
+                () = tokio::time::sleep(grace) => format!("at the end of the grace period ({grace:?})"),
+                () = stop.given_up() => "by a second stop".to_owned(),
             }
         };
         let mut given_up = pin!(graceful);

@@ -97,7 +97,10 @@ impl MessageFormat {
         let header = self.framing.header();
         if header > 0 {
             let length = u32::try_from(out.len() - frame - header).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidInput, "a message of over 4 GiB")
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a message is larger than 4 GiB",
+                )
             })?;
             out[frame..frame + header].copy_from_slice(&length.to_be_bytes());
         }
@@ -222,7 +225,7 @@ impl MessageDecoder {
             count => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 format!(
-                    "the peer ended in the middle of a message, {} into it",
+                    "end of file in the middle of a message, after {}",
                     bytes(count)
                 ),
             )),

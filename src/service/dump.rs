@@ -162,7 +162,7 @@ impl Dump {
         drop(state);
         self.shared.changed.notify_all();
         if fills {
-            warn!(dump = %self.name, "the dump is read too slowly, and traffic is left out");
+            warn!(dump = %self.name, "the reader of the dump is too slow; traffic is left out");
         }
     }
 
@@ -186,7 +186,7 @@ impl Dump {
         let bytes = state.left_out.bytes + state.waiting.bytes;
         drop(state);
         if pieces > 0 {
-            warn!(dump = %self.name, pieces, bytes, "the dump is incomplete, and this was left out");
+            warn!(dump = %self.name, pieces, bytes, "the dump is incomplete; this was left out");
         }
     }
 }
@@ -250,7 +250,7 @@ impl<S: DumpSink> Writer<S> {
                             self.is_cut = false;
                             info!(dump = %self.name, "reopened");
                         }
-                        Err(error) => warn!(dump = %self.name, %error, "the dump is not reopened"),
+                        Err(error) => warn!(dump = %self.name, %error, "cannot reopen the dump"),
                     },
                 }
             }
@@ -285,7 +285,7 @@ impl<S: DumpSink> Writer<S> {
         if let Err(error) = &written
             && !failed_before
         {
-            warn!(dump = %self.name, %error, "the dump cannot be written, and traffic is left out");
+            warn!(dump = %self.name, %error, "cannot write the dump; traffic is left out");
         }
         written.is_ok()
     }

@@ -191,8 +191,8 @@ impl Exec {
 fn failure(status: ExitStatus) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
-        (Some(code), _) => Some(format!("the program ended with status {code}")),
-        (None, Some(signal)) => Some(format!("the program was ended by signal {signal}")),
+        (Some(code), _) => Some(format!("the program exited with status {code}")),
+        (None, Some(signal)) => Some(format!("the program was killed by signal {signal}")),
         (None, None) => Some("the program ended in an unknown way".to_owned()),
     }
 }

@@ -119,12 +119,15 @@ fn told(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
             Error::new(operation, target, source)
         }
         TransferFault::Idle(limit) => {
-            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
+            let cause = format!(
+                "no data passed in either direction for {}",
+                format_duration(limit)
+            );
             Error::because("forward", target, ErrorKind::TimedOut, cause)
         }
         TransferFault::HalfClosed(limit) => {
             let limit = format_duration(limit);
-            let cause = format!("one side had ended, and nothing passed for {limit}");
+            let cause = format!("the connection was half-closed, and no data passed for {limit}");
             Error::because("forward", target, ErrorKind::TimedOut, cause)
         }
     }

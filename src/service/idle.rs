@@ -51,7 +51,10 @@ impl<S: Service> IdleLimit<S> {
         let serving = self.service.serve(stream, connection);
         let served = unless_idle(serving, || Some(limit), passed).await;
         served.unwrap_or_else(|limit| {
-            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
+            let cause = format!(
+                "no data passed in either direction for {}",
+                format_duration(limit)
+            );
             Err(Error::because(
                 "serve",
                 connection.peer(),

@@ -83,7 +83,7 @@ impl SendFile {
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
         let error = Error::new(operation, self.path.display(), source)
-            .with_hint("give --send a file that can be read");
+            .with_hint("give --send a readable file");
         match error.kind() {
             // It is the file that is missing, not a server.
             ErrorKind::NoServer => error.with_kind(ErrorKind::Other),
@@ -161,7 +161,7 @@ impl SendFile {
                 }
                 () = self.stop.requested(), if !is_draining => {
                     if connection.traffic().sent == 0 {
-                        return failed("send", "stopped before anything came through the pipe");
+                        return failed("send", "stopped before any data came through the pipe");
                     }
                     is_draining = true;
                 }

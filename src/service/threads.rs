@@ -42,7 +42,7 @@ impl Thread {
     /// Starts one with an event loop, which it builds itself: an event loop must not be dropped on
     /// a thread that runs another one, as it would be if there were no thread for it.
     fn start(number: usize) -> Result<Self> {
-        const WHAT: &str = "a thread that serves";
+        const WHAT: &str = "a server thread";
         let (report, started) = mpsc::channel();
         let run = move || {
             let runtime = Builder::new_current_thread().enable_all().build();

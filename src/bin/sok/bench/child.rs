@@ -36,7 +36,7 @@ impl OwnServer {
     pub(crate) async fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(Stdio::piped());
-        let failed = |error| Error::new("start", "the server to be measured", error);
+        let failed = |error| Error::new("start", "the server to measure", error);
         let mut child = Ending(command.spawn().map_err(failed)?);
         let mut said = String::new();
         let read = match child.0.stderr.take().map(ChildStderr::from_std) {
@@ -50,7 +50,7 @@ impl OwnServer {
             (Err(error), _) => Err(failed(error)),
             (Ok(_), None) => {
                 let cause = line.strip_prefix("sok: ").unwrap_or(line);
-                let address = "the server to be measured";
+                let address = "the server to measure";
                 Err(Error::because("start", address, ErrorKind::Other, cause))
             }
         };
@@ -93,7 +93,7 @@ mod tests {
         command.arg("300");
         tokio::select! {
             biased;
-            _ = OwnServer::start(command) => panic!("it says nothing"),
+            _ = OwnServer::start(command) => panic!("it prints nothing"),
             () = std::future::ready(()) => {}
         }
     }

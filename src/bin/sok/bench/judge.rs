@@ -45,20 +45,20 @@ pub(super) fn warnings(
     for outcome in outcomes {
         if bound_by_client(plan, outcome, cpus) {
             all.push(format!(
-                "{} over {} is bound by the client, which kept {:.2} of the processors it can use busy: the server may do more",
+                "{} over {} is limited by the client, which used {:.2} of its processors: the server may be faster",
                 outcome.measure, outcome.family, outcome.client_cpus
             ));
         }
         if plan.connections <= FEW && waits_for_acknowledgements(outcome) {
             all.push(format!(
-                "{} over {} has the times of delayed acknowledgements, 40 ms: it looks as if the server has Nagle on (no TCP_NODELAY) and sends a reply in pieces",
+                "{} over {} shows delayed acknowledgements (40 ms): the server probably uses Nagle (no TCP_NODELAY) and sends a reply in pieces",
                 outcome.measure, outcome.family
             ));
         }
     }
     if nagle {
         all.push(
-            "Nagle is on at this end (no TCP_NODELAY): small messages wait for acknowledgements"
+            "the client uses Nagle (no TCP_NODELAY): small messages wait for acknowledgements"
                 .to_owned(),
         );
     }
@@ -68,7 +68,7 @@ pub(super) fn warnings(
     let polled = outcomes.iter().any(|one| plan.polls(one.measure));
     if polled && ends > cpus {
         all.push(format!(
-            "{ends} threads poll on {cpus} processors: they take the time of each other; ask for fewer --connections"
+            "{ends} threads poll on {cpus} processors and slow each other down; use fewer --connections"
         ));
     }
     all
@@ -116,7 +116,7 @@ fn backlog_warning(connections: usize, own: bool, largest: Option<u64>) -> Optio
     };
     (connections as u64 > backlog).then(|| {
         format!(
-            "{connections} connections are more than a backlog of {backlog} holds (net.core.somaxconn): some wait, or are refused, before they are accepted"
+            "{connections} connections exceed the backlog of {backlog} (net.core.somaxconn): some wait or are refused"
         )
     })
 }
@@ -225,9 +225,9 @@ mod tests {
     fn more_connections_than_the_backlog_holds_are_told() {
         assert_eq!(backlog_warning(4096, true, Some(4096)), None);
         let told = backlog_warning(4097, true, Some(100_000)).unwrap();
-        assert!(told.contains("a backlog of 4096"), "{told}");
+        assert!(told.contains("the backlog of 4096"), "{told}");
         let told = backlog_warning(200, false, Some(128)).unwrap();
-        assert!(told.contains("a backlog of 128"), "{told}");
+        assert!(told.contains("the backlog of 128"), "{told}");
         assert_eq!(backlog_warning(200, false, None), None);
     }
 }

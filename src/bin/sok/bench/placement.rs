@@ -27,10 +27,7 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     if !allowed.contains(&cpu) || set.set(cpu).is_err() {
         let known: Vec<String> = allowed.iter().map(usize::to_string).collect();
-        let cause = format!(
-            "there is no such processor to run on, but {}",
-            known.join(", ")
-        );
+        let cause = format!("no such processor; known are {}", known.join(", "));
         let shown = format!("processor {cpu}");
         return Err(Error::because("place", shown, ErrorKind::Usage, cause));
     }

@@ -160,15 +160,14 @@ impl<'a> Trip<'a> {
     fn broken(&self, operation: &'static str, error: io::Error, received: usize) -> Error {
         let error = Error::new(operation, self.address, error);
         match (error.kind(), received) {
-            (ErrorKind::Broken, 0) => error.with_hint("the server ended the connection by itself"),
+            (ErrorKind::Broken, 0) => error.with_hint("the server closed the connection"),
             _ => error,
         }
     }
 
     fn ended(&self, received: usize) -> Error {
         let size = self.message.len();
-        let cause =
-            format!("the server ended the connection when {received} of {size} bytes were back");
+        let cause = format!("the server closed the connection after {received} of {size} bytes");
         Error::because("receive", self.address, ErrorKind::Broken, cause)
     }
 
@@ -176,10 +175,10 @@ impl<'a> Trip<'a> {
         let size = self.message.len();
         let cause = if received > size && self.reply.starts_with(&self.message) {
             format!(
-                "the reply is longer than the {size} bytes of the message: this is no echo server"
+                "the reply is longer than the {size} bytes of the message: this is not an echo server"
             )
         } else {
-            "the reply differs from the message: this is no echo server".to_owned()
+            "the reply differs from the message: this is not an echo server".to_owned()
         };
         Error::because("receive", self.address, ErrorKind::Other, cause).with_hint(ECHO)
     }
@@ -191,7 +190,7 @@ impl<'a> Trip<'a> {
     }
 }
 
-const ECHO: &str = "measure a server that echoes, such as 'sok serve ADDRESS --echo'";
+const ECHO: &str = "measure an echo server, such as 'sok serve ADDRESS --echo'";
 
 /// How long nothing has come.
 #[derive(Default)]

@@ -192,11 +192,11 @@ fn push_slice(plan: &BenchPlan, server: &ServerEnd, slice: Duration) -> Result<P
 
 fn no_thread(count: u64, error: std::io::Error) -> Error {
     Error::new("start", format!("{count} threads"), error)
-        .with_hint("ask for fewer --connections, or raise the limit of processes (ulimit -u)")
+        .with_hint("use fewer --connections, or raise the process limit (ulimit -u)")
 }
 
 fn lost() -> std::io::Error {
-    std::io::Error::other("a thread ended by itself")
+    std::io::Error::other("a thread ended early")
 }
 
 /// The processor time that both ends had used at the begin of a slice.

@@ -49,9 +49,9 @@ pub(super) fn push(
             if !late {
                 return error;
             }
-            let cause = "the server took nothing, or did not end, within the time limit";
+            let cause = "the server did not read, or did not close, within the time limit";
             Error::because(operation, address, ErrorKind::TimedOut, cause).with_hint(
-                "measure a server that reads to the end, such as 'sok serve ADDRESS --discard'",
+                "measure a server that reads to end of file, such as 'sok serve ADDRESS --discard'",
             )
         }
     };
@@ -89,13 +89,13 @@ pub(super) fn push(
             .map_err(failed("receive"))?;
         pushed.received = match (own, returned.total) {
             (false, _) if returned.early => {
-                let cause = "the server ended before us: how much it received cannot be told";
+                let cause = "the server closed first: the number of bytes it received is unknown";
                 return Err(Error::because("receive", address, ErrorKind::Broken, cause));
             }
             (false, _) => pushed.sent,
             (true, 8) => u64::from_le_bytes(returned.first),
             (true, _) => {
-                let cause = "the server did not say how much it received";
+                let cause = "the server did not report how much it received";
                 return Err(Error::because("receive", address, ErrorKind::Broken, cause));
             }
         };

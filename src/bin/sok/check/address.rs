@@ -120,7 +120,7 @@ fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
         (Some((ip, port)), Some((own, own_port))) => {
             by_connection((ip.to_canonical(), port), (own.to_canonical(), own_port))
         }
-        _ => Err("the family does not tell".to_owned()),
+        _ => Err("the family does not report it".to_owned()),
     }
 }
 

@@ -60,7 +60,7 @@ impl Steps<'_> {
         step: Option<impl Future<Output = Result<T>>>,
     ) -> Option<T> {
         let Some(step) = step else {
-            let reason = format!("{} fails", self.failed.unwrap_or("the step before"));
+            let reason = format!("{} fails", self.failed.unwrap_or("the previous step"));
             self.cells.push(Cell::untried(name, reason));
             return None;
         };
@@ -102,7 +102,9 @@ async fn pass(from: &Stream, to: &Stream, message: &[u8]) -> io::Result<()> {
         received.extend_from_slice(&buffer[..count]);
     }
     if received != message {
-        return Err(io::Error::other("other bytes came than were sent"));
+        return Err(io::Error::other(
+            "the received bytes differ from the sent bytes",
+        ));
     }
     Ok(())
 }
@@ -126,7 +128,7 @@ async fn half_close(connection: ConnectedPair) -> Result<()> {
 async fn ended(stream: &Stream) -> io::Result<()> {
     match stream.receive(&mut [0]).await? {
         0 => Ok(()),
-        _ => Err(io::Error::other("bytes came where the end was due")),
+        _ => Err(io::Error::other("received bytes instead of end of file")),
     }
 }
 
@@ -144,7 +146,7 @@ pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
     drop(first.client);
     let again = scene.connection(&address).await?;
     if *again.listener.local() != address {
-        let what = format!("it came back as {}", again.listener.local());
+        let what = format!("the address changed to {}", again.listener.local());
         return Err(unexpected("restart", &address, what));
     }
     exchange(&again).await?;

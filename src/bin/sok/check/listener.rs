@@ -67,7 +67,7 @@ pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
     let found: Vec<Process> = processes_with(&inodes).into_iter().map(named).collect();
     match (found.is_empty(), listening.first()) {
         (true, Some(row)) => Err(format!(
-            "its process is hidden: ask as the owner, uid {}, or as root",
+            "its process is hidden: run as its owner, uid {}, or as root",
             row.uid
         )),
         _ => Ok(found),
@@ -101,7 +101,7 @@ fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Ro
             return Ok(found);
         }
     }
-    Err("nobody listens there any more".to_owned())
+    Err("it no longer listens".to_owned())
 }
 
 fn named(pid: i32) -> Process {

@@ -52,12 +52,12 @@ pub(super) async fn long_name(scene: &Scene) -> Result<Tried> {
     if scene.has_files() {
         let (deep, name) = (directory.join("d".repeat(200)), scene.name());
         let longer = scene.kind.fresh(&deep, &name);
-        fs::create_dir(&deep).map_err(broken("make the directory of", &longer))?;
+        fs::create_dir(&deep).map_err(broken("create the directory of", &longer))?;
         let connection = scene.connection(&longer).await;
         let hint = format!("mount /proc, or keep paths to {SUN_PATH_MAX} bytes");
         exchange(&connection.map_err(|error| error.with_hint(hint))?).await?;
         let length = deep.join(name).as_os_str().len();
-        lengths.push(format!("{length} bytes by way of its directory"));
+        lengths.push(format!("{length} bytes, through its directory"));
     }
     Ok(Tried::found(lengths.join(", ")))
 }
@@ -72,13 +72,13 @@ pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
     match scene.dial(closed.local()).await {
         Err(error) if error.kind() == ErrorKind::Denied => {
             scene.dial(open.local()).await?;
-            return Ok(Tried::found("for this process itself"));
+            return Ok(Tried::found("for this process"));
         }
         Err(error) => return Err(error),
         Ok(_) => {}
     }
     // Modes do not bind this process, so it asks as somebody else.
-    let failed = broken("set the rights of", closed.local());
+    let failed = broken("set the mode of", closed.local());
     fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(&failed)?;
     let secret = directory.join("secret");
     File::create(&secret).map_err(&failed)?;
@@ -91,16 +91,16 @@ pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
     };
     match question.ask_as(NOBODY).await? {
         Asked::NotBound => Ok(Tried::Not(
-            "file modes do not bind this process, and it cannot give that up".to_owned(),
+            "file modes do not apply to this process, and it cannot drop that privilege".to_owned(),
         )),
         Asked::Shut(error) => Ok(Tried::Not(format!(
-            "uid {NOBODY} does not reach the files of {} ({})",
+            "uid {NOBODY} cannot reach the files of {} ({})",
             directory.display(),
             error.cause()
         ))),
         Asked::Refused => Ok(Tried::found(format!("for uid {NOBODY}"))),
         Asked::Taken => {
-            let what = format!("mode 000 does not keep uid {NOBODY} out");
+            let what = format!("uid {NOBODY} could connect despite mode 000");
             Err(unexpected("connect", closed.local(), what))
         }
         Asked::Failed(error) => Err(error),
@@ -189,7 +189,7 @@ pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
         return Err(unexpected(
             "recvmsg",
             connection.listener.local(),
-            "none came".to_owned(),
+            "no descriptor arrived".to_owned(),
         ));
     };
     File::from(received).write_all(b"passed").map_err(&failed)?;
@@ -200,7 +200,7 @@ pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
         _ => Err(unexpected(
             "recvmsg",
             connection.listener.local(),
-            "another file came".to_owned(),
+            "a different file arrived".to_owned(),
         )),
     }
 }

@@ -14,7 +14,7 @@ use super::scene::{Scene, Tried, broken, unexpected};
 /// The kernel chooses a free name, and says which.
 pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
     let Some(address) = scene.kind.chosen() else {
-        return Ok(Tried::Not("no name to choose".to_owned()));
+        return Ok(Tried::Not("the kernel chooses no name here".to_owned()));
     };
     let connection = scene.connection(&address).await?;
     let local = connection.listener.local();
@@ -22,7 +22,7 @@ pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
         return Err(unexpected(
             "bind",
             &address,
-            "the name stayed as it was".to_owned(),
+            "the kernel did not choose a name".to_owned(),
         ));
     }
     exchange(&connection).await?;
@@ -53,7 +53,7 @@ pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     let names = names.join(", ");
     match all.iter().any(|address| own(&address)) {
         true => Ok(Tried::found(names)),
-        false => Ok(Tried::Not(format!("localhost is {names} only"))),
+        false => Ok(Tried::Not(format!("localhost resolves only to {names}"))),
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     let connection = scene.connected(listener, &target).await?;
     let own = connection.client.local();
     if own.map_err(broken("getsockname", &target))? != connection.peer.address {
-        let what = format!("{} was taken too", connection.peer.address);
+        let what = format!("{} was accepted too", connection.peer.address);
         return Err(unexpected("accept", connection.listener.local(), what));
     }
     drop(other);
@@ -135,7 +135,7 @@ pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
     match failure {
         Some(error) => Err(error),
         None => Ok(Tried::Not(
-            "no interface that is up has a link-local address".to_owned(),
+            "no active interface has a link-local address".to_owned(),
         )),
     }
 }
@@ -146,12 +146,7 @@ fn listen_everywhere(kind: AddressKind, v6only: bool) -> Result<Listener> {
         ..ListenOptions::default()
     };
     let address = kind.every_address().ok_or_else(|| {
-        Error::because(
-            "bind",
-            kind,
-            ErrorKind::Usage,
-            "it has no address of the whole host",
-        )
+        Error::because("bind", kind, ErrorKind::Usage, "it has no wildcard address")
     })?;
     Listener::bind(&address, &options)
 }
@@ -168,8 +163,5 @@ fn loopback_v4() -> Address {
 /// Why what both network families do together cannot be tried.
 fn no_ipv4() -> Option<Tried> {
     let error = net::bind(&loopback_v4()).err()?;
-    Some(Tried::Not(format!(
-        "there is no IPv4 to try it with ({})",
-        error.cause()
-    )))
+    Some(Tried::Not(format!("it needs IPv4 ({})", error.cause())))
 }

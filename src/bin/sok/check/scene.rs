@@ -85,8 +85,8 @@ impl Scene {
         self.directory.as_ref().map(TempDir::path).map_err(|error| {
             let parent = std::env::temp_dir();
             let cause = format!("{}: {}", parent.display(), error.kind());
-            Error::because("make a directory", "", ErrorKind::Other, cause)
-                .with_hint("set TMPDIR to a directory where you may write")
+            Error::because("create a directory", "", ErrorKind::Other, cause)
+                .with_hint("set TMPDIR to a writable directory")
         })
     }
 
@@ -149,7 +149,7 @@ impl Scene {
     }
 
     pub(super) fn late(&self, name: &'static str) -> Error {
-        let cause = format!("not done within {:?}", self.limit);
+        let cause = format!("not complete within {:?}", self.limit);
         Error::because(name, "", ErrorKind::TimedOut, cause)
     }
 
@@ -162,7 +162,7 @@ impl Scene {
         } else if let (true, Err(missing)) = (self.has_files(), self.directory()) {
             missing.hint().map(str::to_owned)
         } else if error.hint().is_none() && error.kind() == ErrorKind::TimedOut {
-            Some("look for a firewall that drops it (nft list ruleset)".to_owned())
+            Some("check for a firewall that drops it (nft list ruleset)".to_owned())
         } else {
             error.hint().map(str::to_owned)
         };
@@ -191,7 +191,10 @@ mod tests {
             let scene = Scene::new(kind, Duration::from_millis(1));
             let cell = scene.cell("connect", std::future::pending()).await;
             assert_eq!(cell.outcome, Verdict::Fails);
-            assert_eq!(cell.reason.as_deref(), Some("connect: not done within 1ms"));
+            assert_eq!(
+                cell.reason.as_deref(),
+                Some("connect: not complete within 1ms")
+            );
             assert!(cell.hint.is_some_and(|hint| hint.contains("firewall")));
         }
     }

@@ -99,7 +99,7 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
             (Some(measure), address) => (vec![measure], address.as_ref()),
             (None, None) => (Measure::ALL.to_vec(), Some(word)),
             (None, Some(_)) => {
-                let cause = "this is nothing that can be measured";
+                let cause = "unknown measure";
                 let error = Error::because("bench", word.display(), ErrorKind::Usage, cause);
                 return Err(error.with_hint(MEASURES));
             }
@@ -116,7 +116,8 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
     }
     match target {
         Some(target) if !args.families.is_empty() => {
-            let cause = "an address has its family: --families is for servers of our own";
+            let cause =
+                "an address has its own family: --families applies only to sok's own servers";
             Err(Error::because("bench", target, ErrorKind::Usage, cause))
         }
         target => Ok((measures, target)),
@@ -134,15 +135,11 @@ fn placement(args: &BenchArgs, given: bool) -> Result<(Option<usize>, Option<usi
     if let Some(cpu) = args.cpus.iter().find(|cpu| !allowed.contains(cpu)) {
         let known: Vec<String> = allowed.iter().map(usize::to_string).collect();
         let known = known.join(", ");
-        return refused(format!(
-            "there is no processor {cpu} to run on, but {known}"
-        ));
+        return refused(format!("cannot run on processor {cpu}, only on {known}"));
     }
     match (args.cpus.as_slice(), allowed.as_slice()) {
-        ([_, _], _) if given => {
-            refused("the server at an address is placed by whoever started it".to_owned())
-        }
-        ([_, _, _, ..], _) => refused("there are two ends to place".to_owned()),
+        ([_, _], _) if given => refused("sok cannot place the server at an ADDRESS".to_owned()),
+        ([_, _, _, ..], _) => refused("give at most two processors".to_owned()),
         ([client, server], _) => Ok((Some(*client), Some(*server))),
         ([client], _) => Ok((Some(*client), None)),
         // Two ends that poll on one processor would only take each other's time.
@@ -161,9 +158,9 @@ fn check_descriptors(connections: u64) -> Result<()> {
         return Ok(());
     }
     let shown = format!("--connections {connections}");
-    let cause = format!("a process may have {limit} descriptors open here");
+    let cause = format!("the limit of open files is {limit}");
     Err(Error::because("bench", shown, ErrorKind::Usage, cause)
-        .with_hint("ask for fewer, or raise the hard limit (ulimit -Hn)"))
+        .with_hint("use fewer, or raise the hard limit (ulimit -Hn)"))
 }
 
 /// Refuses a schedule that has nothing for some connection to do.
@@ -172,7 +169,7 @@ fn check_rate(args: &BenchArgs) -> Result<()> {
     let connections = args.connections as f64;
     match args.rate {
         Some(rate) if rate * args.duration.as_secs_f64() < connections => {
-            let cause = "this is less than one message a connection in the whole duration";
+            let cause = "less than one message per connection within the duration";
             let error = Error::because("bench", format!("--rate {rate}"), ErrorKind::Usage, cause);
             Err(error.with_hint("raise --rate or --duration"))
         }
@@ -188,14 +185,14 @@ fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
         return usage("--svg and --hdr", "both name the same file");
     }
     if args.spin && !measures.contains(&Measure::Rtt) {
-        return usage("--spin", "it is for rtt, where the ends would else sleep");
+        return usage("--spin", "it applies only to rtt");
     }
     if measures == [Measure::Throughput] {
         if args.hdr.is_some() {
-            return usage("--hdr", "throughput has no times of single messages");
+            return usage("--hdr", "throughput does not time single messages");
         }
         if args.rate.is_some() {
-            return usage("--rate", "throughput sends as much as the connection takes");
+            return usage("--rate", "throughput always sends at full speed");
         }
     }
     Ok(())
@@ -263,7 +260,7 @@ async fn own_jobs(
             return Err(error);
         }
         for (family, error) in &missing {
-            ui.note(&format!("{measure} over {family} is left out: {error}"));
+            ui.note(&format!("skipped {measure} over {family}: {error}"));
         }
         // What this machine has is found out once.
         families.retain(|family| missing.iter().all(|(lacking, _)| lacking != family));
@@ -282,7 +279,7 @@ async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServe
     // It stays with this future, which a signal drops: a thread is left behind with what it holds.
     let address = server.end().address;
     let connect = move || Socket::connect_blocking(&address, limit).map(drop);
-    offload("connect", "the server to be measured", connect).await??;
+    offload("connect", "the server to measure", connect).await??;
     Ok(server)
 }
 

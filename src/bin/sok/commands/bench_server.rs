@@ -56,6 +56,6 @@ fn own_folder() -> Result<TempDir> {
     folder.map_err(|error| {
         Error::new("create", "a temporary directory", error)
             .with_kind(ErrorKind::Other)
-            .with_hint("let TMPDIR name a directory that you may write to")
+            .with_hint("set TMPDIR to a writable directory")
     })
 }

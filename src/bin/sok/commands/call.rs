@@ -41,7 +41,7 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         .iter()
         .any(|text| text.as_bytes().contains(&b'\n'))
     {
-        let cause = "--until TEXT is one line, without its newline";
+        let cause = "--until takes one line, without its newline";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     let plan = plan(&target, &args.dial, None)?;
@@ -72,11 +72,11 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     };
     let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
     if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
-        let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
+        let cause = "--max-message needs a reply of messages, not --bytes or --framing eof";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     if args.no_half_close && framing.is_some() {
-        let cause = "--no-half-close is for --framing eof: otherwise the sending half stays open";
+        let cause = "--no-half-close needs --framing eof: otherwise the sending half stays open";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     let sending = Sending {
@@ -149,7 +149,7 @@ async fn limited(
         },
     };
     if message.is_empty() && kind.format.framing == Framing::Chunk {
-        let cause = "an empty message has no chunk to send";
+        let cause = "the message is empty: no chunk to send";
         let error = Error::because("call", target, ErrorKind::Usage, cause);
         return Err(error.with_hint("use --framing line"));
     }

@@ -24,7 +24,7 @@ pub(crate) fn congestion(
     };
     if !targets.iter().any(|target| may_have_one(&target)) {
         let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
-        let cause = "--congestion is for TCP";
+        let cause = "--congestion applies only to TCP";
         return Err(Error::because(
             operation,
             words.join(" "),

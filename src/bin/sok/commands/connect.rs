@@ -36,11 +36,11 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
     let converses = options == ExchangeOptions::default() && standard::is_terminal();
     let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
     if prompt.is_none() && !args.forbid.is_empty() {
-        let cause = "--forbid is for a conversation; add --prompt TEXT";
+        let cause = "--forbid needs a conversation; add --prompt TEXT";
         return Err(Error::because("connect", target, ErrorKind::Usage, cause));
     }
     if args.forbid.iter().any(String::is_empty) {
-        let cause = "--forbid needs a word; every line has the empty one in it";
+        let cause = "--forbid needs a word; every line contains the empty word";
         return Err(Error::because("connect", target, ErrorKind::Usage, cause));
     }
     // Without anything to give back, the signal itself ends the program.
@@ -155,7 +155,7 @@ pub(crate) fn own_address(word: &std::ffi::OsString) -> Result<Address> {
     match addresses.len() {
         1 => Ok(addresses.remove(0)),
         count => {
-            let cause = format!("one address is needed to bind to, this stands for {count}");
+            let cause = format!("--bind needs one address, this resolves to {count}");
             Err(Error::because("bind", target, ErrorKind::Usage, cause))
         }
     }

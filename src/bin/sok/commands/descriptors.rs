@@ -109,7 +109,7 @@ fn copies(count: usize) -> io::Result<Vec<OwnedFd>> {
 fn lacking(count: usize, error: Error) -> Error {
     match error.hint() {
         Some(hint) => {
-            let hint = format!("{hint}: {count} more are needed to begin");
+            let hint = format!("{hint}: {count} more are needed to start");
             error.with_hint(hint)
         }
         None => error,

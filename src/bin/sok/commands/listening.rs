@@ -17,10 +17,10 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
         Error::because("listen", words.join(" "), ErrorKind::Usage, cause)
     };
     if (args.mode.is_some() || args.owner.is_some()) && !targets.iter().any(is_file) {
-        return Err(refused("--mode and --owner are for a socket file"));
+        return Err(refused("--mode and --owner apply only to a socket file"));
     }
     if args.v6only && !targets.iter().any(may_be_dual_stack) {
-        return Err(refused("--v6only is for IPv6"));
+        return Err(refused("--v6only applies only to IPv6"));
     }
     let owner = args.owner.as_deref().map(owner).transpose()?;
     let default = ListenOptions::default();
@@ -71,14 +71,14 @@ fn owner(text: &str) -> Result<Owner> {
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
     if user.is_empty() && group.is_empty() {
         return Err(refused(
-            "it names nobody; write USER, USER:GROUP or :GROUP".to_owned(),
+            "no user or group given; write USER, USER:GROUP or :GROUP".to_owned(),
         ));
     }
     let number = |what: &str, name: &str, look_up: fn(&str) -> Option<u32>| match name {
         "" => Ok(None),
         name => match name.parse().ok().or_else(|| look_up(name)) {
             // chown(2) takes this one for no change.
-            Some(u32::MAX) | None => Err(refused(format!("there is no {what} {name:?}"))),
+            Some(u32::MAX) | None => Err(refused(format!("no such {what}: {name:?}"))),
             Some(number) => Ok(Some(number)),
         },
     };

@@ -29,8 +29,8 @@ pub(crate) fn check_program(program: &OsStr) -> Result<()> {
         return Ok(());
     }
     let (kind, cause) = match places.iter().any(|path| path.exists()) {
-        true => (ErrorKind::CannotRun, "it is not an executable file"),
-        false => (ErrorKind::NoProgram, "there is no such program"),
+        true => (ErrorKind::CannotRun, "not an executable file"),
+        false => (ErrorKind::NoProgram, "no such program"),
     };
     Err(Error::because("exec", path.display(), kind, cause)
         .with_hint("give the path of an executable file, or a name in PATH"))

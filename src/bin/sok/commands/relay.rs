@@ -66,7 +66,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         && limits.max_connections > 1
     {
         ui.note(&format!(
-            "from --source {source} there is one connection at a time"
+            "--source {source} allows one connection at a time"
         ));
         limits.max_connections = 1;
     }
@@ -144,7 +144,7 @@ fn check_listens<'a>(
         for one in &own {
             let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
             if let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
-                return usage(format!("it is listened on twice, also as {other}"))
+                return usage(format!("the same address as {other}"))
                     .map_err(|error| error.with_hint("give each address once"));
             }
             if let Some(source) = source.filter(|source| reaches(one, source, v6only)) {
@@ -174,9 +174,7 @@ fn check_target(
     if let Some(source) = source
         && to.iter().all(|to| to.family() != source.family())
     {
-        return usage(format!(
-            "it has no address of the family of --source {source}"
-        ));
+        return usage(format!("no address of the family of --source {source}"));
     }
     // Our own end would be the server's, or take its place.
     if let Some(source) = source.filter(|own| to.iter().any(|to| reaches(to, own, v6only))) {
@@ -185,9 +183,10 @@ fn check_target(
     // A relay to itself would connect until the descriptors run out.
     let looped = |own: &Address| to.iter().any(|to| reaches(own, to, v6only));
     if let Some((_, listen)) = listens.iter().find(|(own, _)| looped(own)) {
-        return usage(format!("it would connect to itself: LISTEN is {listen}")).map_err(|error| {
-            error.with_hint("give the address of the server behind it as TARGET")
-        });
+        return usage(format!(
+            "the relay would connect to itself: LISTEN is {listen}"
+        ))
+        .map_err(|error| error.with_hint("give the address of the server as TARGET"));
     }
     Ok(())
 }

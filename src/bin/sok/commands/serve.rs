@@ -33,9 +33,8 @@ use crate::output::Ui;
 pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref());
     let target = target.map_err(|error| match (&args.address, &args.services.exec) {
-        (None, Some(_)) if !args.parts.is_given() => {
-            error.with_hint("--exec takes the rest of the line: write the address before it")
-        }
+        (None, Some(_)) if !args.parts.is_given() => error
+            .with_hint("--exec takes the rest of the command line: write the address before it"),
         _ => error,
     })?;
     let about_messages = args.framing.given();
@@ -225,7 +224,7 @@ fn check_services(
     let usage = |cause: String| Err(Error::because("serve", target, ErrorKind::Usage, cause));
     if given.len() > 1 {
         return usage(format!(
-            "{} cannot be had together; choose one",
+            "{} cannot be used together; choose one",
             given.join(" and ")
         ));
     }

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &WaitArgs) -> Result<Exit> {
                 return error.with_hint(hint);
             }
             match place > 0 && args.command.is_empty() {
-                true => error.with_hint("if the command begins here, write -- before it"),
+                true => error.with_hint("if the command starts here, write -- before it"),
                 false => error,
             }
         })

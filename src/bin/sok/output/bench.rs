@@ -28,7 +28,7 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
         text += &table;
         if !left_out.is_empty() {
             let note = format!(
-                "Not shown, for lack of room: {}; --csv has them",
+                "Columns that do not fit: {}; --csv has them",
                 left_out.join(", ")
             );
             text += &fitted(&note, width, "", "  ");
@@ -42,9 +42,9 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
 /// What was measured, in one line.
 fn title(first: &Measurement, plan: &PlanSummary) -> String {
     let what = match first.measure {
-        Measure::Rtt => "rtt: a message and its echo, there and back",
-        Measure::Throughput => "throughput: bytes, counted where they arrive",
-        Measure::Connect => "connect: a connection, and the first message and its echo on it",
+        Measure::Rtt => "rtt: a message and its echo",
+        Measure::Throughput => "throughput: bytes, counted by the receiver",
+        Measure::Connect => "connect: a new connection, its first message and the echo",
     };
     let connections = match plan.connections {
         1 => "1 connection".to_owned(),
@@ -52,7 +52,7 @@ fn title(first: &Measurement, plan: &PlanSummary) -> String {
     };
     let pace = match (first.measure, plan.rate) {
         (Measure::Throughput, _) | (_, None) => String::new(),
-        (_, Some(rate)) => format!(", {rate} a second on a schedule"),
+        (_, Some(rate)) => format!(", {rate} per second on a schedule"),
     };
     let polls = plan.spin && first.measure == Measure::Rtt;
     let spin = if polls { ", polling" } else { "" };

@@ -33,7 +33,7 @@ fn style(word: &OsStr) -> Option<DumpStyle> {
 pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
     let dump = match style(word) {
         Some(_) if talks_json => {
-            let cause = "with --json each line on standard error is an object";
+            let cause = "with --json, each line on standard error must be an object";
             return Err(
                 Error::because("dump", word.display(), ErrorKind::Usage, cause)
                     .with_hint("give a FILE to --dump"),
@@ -53,12 +53,12 @@ pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
                 };
                 Error::new("open", &name, error)
                     .with_kind(kind)
-                    .with_hint("give --dump a file that may be written to, or hex, or text")
+                    .with_hint("give --dump a writable file, or hex, or text")
             })?;
             Dump::start(DumpStyle::Hex, name, DumpFile { path, file })
         }
     }?;
-    ui.note("the traffic is shown, so all of it is copied");
+    ui.note("--dump disables splicing: all data is copied");
     Ok(dump)
 }
 

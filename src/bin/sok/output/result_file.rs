@@ -37,7 +37,7 @@ impl ResultFile {
                 made,
             }),
             Err(error) => {
-                let hint = "give a file that can be written, in a directory that exists";
+                let hint = "give a writable file in a directory that exists";
                 Err(write_error(path, error).with_hint(hint))
             }
         }

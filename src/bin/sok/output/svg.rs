@@ -68,13 +68,7 @@ fn draw_into(
     let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
     let (head, mut rest) = root.split_vertically(HEAD);
-    text(
-        &head,
-        "What a socket of each family costs",
-        (24, 14),
-        24,
-        INK,
-    )?;
+    text(&head, "The cost of a socket, by family", (24, 14), 24, INK)?;
     text(&head, &circumstances(report), (24, 46), 14, INK)?;
     for (measure, outcomes) in rows {
         let (row, below) = rest.split_vertically(row_height(outcomes));
@@ -121,8 +115,8 @@ fn circumstances(report: &BenchReport) -> String {
 fn title(measure: Measure, outcomes: &[&Measurement]) -> String {
     let size = bytes(outcomes[0].size);
     match measure {
-        Measure::Rtt => format!("Round trip of {size}, there and back"),
-        Measure::Connect => "Connect, first message and its echo".to_owned(),
+        Measure::Rtt => format!("Round trip of {size}"),
+        Measure::Connect => "Connect, first message and echo".to_owned(),
         Measure::Throughput => format!("Throughput, {size} a send"),
     }
 }

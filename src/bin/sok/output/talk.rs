@@ -43,7 +43,7 @@ pub(crate) fn talk(line: String) {
         text.push('\n');
     }
     if left_out > 0 {
-        let note = format!("lines left out, as nobody read them: {left_out}");
+        let note = format!("lines left out because nothing read them: {left_out}");
         text += &(noted(server.json, &note) + "\n");
     }
     text += &(line + "\n");

@@ -90,7 +90,9 @@ impl Ui {
             return talk(object(event));
         }
         match listener.also_takes() {
-            Some(family) => talk(format!("listening on {address} (dual-stack: {family} too)")),
+            Some(family) => talk(format!(
+                "listening on {address} (dual-stack: also {family})"
+            )),
             None => talk(format!("listening on {address}")),
         }
     }
