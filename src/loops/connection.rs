@@ -1,4 +1,4 @@
-//! The connection loop: accept, hand over to the service, and again.
+//! The connection loop: accept, hand over to the service, repeat.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -18,28 +18,29 @@ use super::stop::Stop;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Listener, Peer, Stream};
 
-/// How long accepting rests when the machine is out of descriptors or memory.
+/// The pause of accepting when the machine is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// So many connections that fail before they are accepted, with none between that does not, are no
-/// fault of theirs: a sandbox that refuses accept(2) says the same as a firewall that drops one.
+/// After this many failures in a row before accept(2), the listener is at fault, not the
+/// connections: a sandbox that refuses accept(2) returns the same error as a firewall that drops a
+/// connection.
 const FAILED_IN_A_ROW: u32 = 1000;
 
-/// The bounds of a connection loop.
+/// The limits of a connection loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// How many connections are served at once; with 1, one after another. The others wait in
-    /// the backlog: the limit holds before `accept(2)`.
+    /// The maximum number of connections served at once; with 1, one after another. The others wait
+    /// in the backlog: the limit applies before `accept(2)`.
     pub max_connections: usize,
-    /// After how many connections the loop ends, or never.
+    /// The number of connections after which the loop ends, if any.
     pub exit_after: Option<u64>,
-    /// How long a requested stop waits for the connections under way.
+    /// The time that a requested stop waits for open connections.
     pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // More than one TCP peer has ports, so that none can take every place.
+            // More than one TCP peer has ports, so that no peer can take every place.
             max_connections: 65_536,
             exit_after: None,
             grace: Duration::from_secs(5),
@@ -47,29 +48,29 @@ impl Default for Limits {
     }
 }
 
-/// What a connection loop has done.
+/// The totals of a connection loop.
 #[derive(Debug, Default)]
 pub struct LoopTotals {
     /// The connections accepted.
     pub connections: u64,
-    /// Those that ended with an error.
+    /// The connections that ended with an error.
     pub failed: u64,
-    /// The first error of a connection; that some were cut off, if there are such.
+    /// The first error of a connection, or that some were cut off.
     pub first_failure: Option<Error>,
-    /// The connections cut off because the grace was over.
+    /// The connections that were cut off at the end of the grace period.
     pub cut: usize,
-    /// The bytes of the connections that ended.
+    /// The bytes of the ended connections.
     pub traffic: Traffic,
 }
 
 /// Accepts connections on all `listeners` and serves each with `service`, until `stop` or a limit.
 ///
 /// A failed connection never ends the loop. When descriptors or memory run out, accepting pauses
-/// and goes on. At the end the listeners are closed first, so that a successor can take their
-/// addresses while the connections under way are drained.
+/// and then continues. At the end, the listeners are closed first, so that a new server can bind
+/// their addresses while the open connections are drained.
 ///
 /// # Errors
-/// An error of `accept(2)` that no later call would pass, once the connections under way ended.
+/// An error of `accept(2)` that is permanent, after the open connections have ended.
 pub async fn connection_loop(
     listeners: Vec<Listener>,
     service: impl Service,
@@ -126,7 +127,7 @@ pub async fn connection_loop(
     broken.map_or(Ok(connections.served), Err)
 }
 
-/// The next connection of any of the listeners, of which each in turn is asked first.
+/// The next connection of any listener; each in turn is tried first.
 async fn accept(listeners: &[Listener], turn: u64) -> (&Listener, io::Result<(Stream, Peer)>) {
     let first = usize::try_from(turn).unwrap_or_default() % listeners.len().max(1);
     let (later, sooner) = listeners.split_at(first);
@@ -149,12 +150,12 @@ async fn passed(due: Option<Instant>) {
     }
 }
 
-/// What an error of `accept(2)` is about.
+/// The cause of an error of `accept(2)`.
 #[derive(Debug, PartialEq, Eq)]
 enum AcceptFault {
-    /// The connection that was to be accepted: the next one may be well.
+    /// The connection to accept: the next one may succeed.
     Peer,
-    /// Descriptors or memory, of which some may be free later.
+    /// Descriptors or memory, which may be free later.
     Exhausted,
     /// The listening socket itself.
     Listener,
@@ -186,7 +187,7 @@ impl AcceptFault {
     }
 }
 
-/// The connections under way, and the sum of those that ended.
+/// The open connections, and the totals of the ended ones.
 #[derive(Default)]
 struct Connections {
     under_way: JoinSet<Ended>,
@@ -247,8 +248,8 @@ impl Connections {
         }
     }
 
-    /// Whether the failure that has just come is reported. Whoever asked for a line for each
-    /// connection gets it; others are not flooded by a peer that fails again and again.
+    /// Whether to report this failure. With a line for each connection requested, all are reported;
+    /// otherwise the number is limited, since a peer can fail again and again.
     fn reports_failure(&mut self) -> bool {
         if enabled!(Level::INFO) {
             return true;
@@ -260,15 +261,15 @@ impl Connections {
         self.failures.admit(now)
     }
 
-    /// Reports how many failures were not reported, if there are any.
+    /// Reports the number of unreported failures, if any.
     fn sum_up(&mut self) {
         if let Some(connections) = self.failures.take_left_out() {
             warn!(connections, "more connections failed");
         }
     }
 
-    /// Waits for the connections under way; once a stop is requested, for `grace` at most.
-    /// Gives up what `at`, where it was listened, is still served then.
+    /// Waits for the open connections; after a requested stop, for at most `grace`. Then cuts off
+    /// the rest of the connections of `at`, the listening address.
     async fn drain(&mut self, at: &str, stop: &Stop, grace: Duration) {
         let graceful = async {
             stop.requested().await;
@@ -300,7 +301,7 @@ impl Connections {
     }
 }
 
-/// That so many connections were lost at the end.
+/// The error for the number of connections lost at the end.
 fn cut_off(at: &str, connections: usize, when: &str) -> Error {
     let cause = match connections {
         1 => format!("1 connection was cut off {when}"),
@@ -309,7 +310,7 @@ fn cut_off(at: &str, connections: usize, when: &str) -> Error {
     Error::because("stop", at, ErrorKind::Broken, cause)
 }
 
-/// The process at the other end, where the family tells it.
+/// The process of the peer, if the family reports it.
 fn process(connection: &Connection) -> (Option<i32>, Option<u32>, Option<u32>) {
     let credentials = connection.peer().credentials;
     (
@@ -354,7 +355,7 @@ mod tests {
         ] {
             assert_eq!(AcceptFault::of(&errno.into()), fault, "{errno}");
         }
-        // So an accepted connection is reported that was gone before it could be served.
+        // accept(2) may return a connection that has already been reset.
         let gone = io::Error::from(io::ErrorKind::ConnectionAborted);
         assert_eq!(AcceptFault::of(&gone), F::Peer);
         assert_eq!(AcceptFault::of(&io::Error::other("?")), F::Listener);

@@ -1,4 +1,4 @@
-//! What is tried on every form of address alike: the steps of a connection, and a restart.
+//! The tests for every kind of address: the steps of a connection, and a restart.
 
 use std::future::Future;
 use std::io;
@@ -13,11 +13,11 @@ use super::scene::{ConnectedPair, Scene, Tried, broken, unexpected};
 /// The first step of all.
 pub(super) const CREATE: &str = "create";
 
-/// What the two ends say to each other.
+/// The messages of the two ends.
 const QUESTION: &[u8] = b"ping";
 const ANSWER: &[u8] = b"pong";
 
-/// The life of a connection step by step. What comes after a failed step is not tried.
+/// The steps of a connection. After a failed step, the rest is not tried.
 pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
     let mut steps = Steps {
         scene,
@@ -53,7 +53,7 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Takes one step, if the one before it was taken.
+    /// Runs one step, if the previous one succeeded.
     async fn run<T>(
         &mut self,
         name: &'static str,
@@ -79,7 +79,7 @@ impl Steps<'_> {
     }
 }
 
-/// A message each way.
+/// Sends a message in each direction.
 pub(super) async fn exchange(connection: &ConnectedPair) -> Result<()> {
     let ConnectedPair { client, server, .. } = connection;
     for (from, to, message) in [(client, server, QUESTION), (server, client, ANSWER)] {
@@ -109,7 +109,7 @@ async fn pass(from: &Stream, to: &Stream, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The client ends its half, the server sees that, and its answer still comes.
+/// The client half-closes; the server gets end of file, and its answer still arrives.
 async fn half_close(connection: ConnectedPair) -> Result<()> {
     let ConnectedPair {
         listener,
@@ -132,8 +132,8 @@ async fn ended(stream: &Stream) -> io::Result<()> {
     }
 }
 
-/// A server that ends first, as a killed one does, comes again on the same address: what is left
-/// behind is a connection in TIME_WAIT, or a dead socket file.
+/// A server that closes first, as a killed one does, binds the same address again, despite a
+/// connection in TIME_WAIT or a stale socket file.
 pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
     let first = scene.connection(&scene.fresh()).await?;
     let address = first.listener.local().clone();

@@ -1,4 +1,4 @@
-//! What is tried on addresses of a network: names that the kernel chooses, and IPv6's own.
+//! The tests for network addresses: names that the kernel chooses, and the features of IPv6.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,7 +11,7 @@ use sok::net::{self, LinkLocal, ListenOptions, Listener};
 use super::basics::exchange;
 use super::scene::{Scene, Tried, broken, unexpected};
 
-/// The kernel chooses a free name, and says which.
+/// The kernel chooses a free name, and getsockname(2) returns it.
 pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
     let Some(address) = scene.kind.chosen() else {
         return Ok(Tried::Not("the kernel chooses no name here".to_owned()));
@@ -29,7 +29,7 @@ pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
     Ok(Tried::found(local.to_string()))
 }
 
-/// A server on every address of this host is reached at its loopback address.
+/// A client reaches a server on every address of this host at its loopback address.
 pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
     let listener = listen_everywhere(scene.kind, true)?;
     let target = at_port_of(scene.fresh(), &listener);
@@ -37,7 +37,7 @@ pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
     Ok(Tried::WORKS)
 }
 
-/// `localhost` leads to this family: each address that it stands for is served.
+/// `localhost` resolves to this family: a server works on each of its addresses.
 pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     let target = Target::network(None, "localhost", 0)?;
     let all = resolve(&target, Some(scene.deadline())).await?;
@@ -57,14 +57,14 @@ pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     }
 }
 
-/// A `[::]` that is told so does not take an IPv4 client.
+/// A `[::]` with IPV6_V6ONLY does not accept an IPv4 client.
 pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     if let Some(missing) = no_ipv4() {
         return Ok(missing);
     }
     let listener = listen_everywhere(scene.kind, true)?;
     let inet = at_port_of(loopback_v4(), &listener);
-    // Whoever else has this port of IPv4 may take the client. Had we, it would be the first.
+    // Another server may accept the client on this port of IPv4; ours would come first.
     let other = scene.dial(&inet).await;
     let target = at_port_of(scene.fresh(), &listener);
     let connection = scene.connected(listener, &target).await?;
@@ -78,7 +78,7 @@ pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     Ok(Tried::WORKS)
 }
 
-/// A `[::]` takes an IPv4 client, which it sees at a mapped address.
+/// A `[::]` accepts an IPv4 client, whose address is a mapped one.
 pub(super) async fn dual_stack(scene: &Scene) -> Result<Tried> {
     if let Some(missing) = no_ipv4() {
         return Ok(missing);
@@ -115,7 +115,7 @@ pub(super) async fn mapped_v4(scene: &Scene) -> Result<Tried> {
     )))
 }
 
-/// A link-local address is served, with its interface as the scope.
+/// A server works on a link-local address, with its interface as the scope.
 pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
     let found = net::link_local_addresses();
     let found = found.map_err(|e| Error::new("list", "the interfaces", e))?;
@@ -160,7 +160,7 @@ fn loopback_v4() -> Address {
     AddressKind::Inet.fresh(Path::new(""), "")
 }
 
-/// Why what both network families do together cannot be tried.
+/// Why the tests of both network families cannot run.
 fn no_ipv4() -> Option<Tried> {
     let error = net::bind(&loopback_v4()).err()?;
     Some(Tried::Not(format!("it needs IPv4 ({})", error.cause())))
