@@ -1,7 +1,7 @@
-//! What `scripts/fuzz` feeds of the program, as `sok::fuzzing` is what it feeds of the library. Each
-//! function takes any bytes, and panics where what it promises does not hold.
+//! The fuzz targets of the program; those of the library are in `sok::fuzzing`. Each function takes
+//! any bytes, and panics if an assertion fails.
 
-/// A command line, its words ended by NUL as in `/proc/pid/cmdline`.
+/// A command line whose words end with NUL, as in `/proc/pid/cmdline`.
 pub(crate) fn usage(line: &[u8]) {
     crate::args::fuzz_usage(line);
 }

@@ -1,4 +1,4 @@
-//! What the results mean: how they compare, and what to bear in mind.
+//! Interprets the results: comparisons and warnings.
 
 use std::fs;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::plan::BenchPlan;
 use super::report::Measurement;
 use super::samples::Times;
 
-/// From this share of its processors on, an end has no time left.
+/// An end that used more than this share of its processors was fully busy.
 const BUSY: f64 = 0.95;
-/// Below it, it waits for the other one.
+/// An end that used less waited for the other one.
 const WAITING: f64 = 0.85;
 
-/// Compares each outcome to the first.
+/// Compares each outcome with the first.
 pub(super) fn compare(outcomes: &mut [Measurement]) {
     let Some(first) = outcomes.first().and_then(essence) else {
         return;
@@ -24,7 +24,7 @@ pub(super) fn compare(outcomes: &mut [Measurement]) {
     }
 }
 
-/// The one figure that outcomes are compared by.
+/// The figure by which outcomes are compared.
 fn essence(outcome: &Measurement) -> Option<f64> {
     #[allow(clippy::cast_precision_loss)]
     let median = |times: Times| times.p50_ns as f64;
@@ -33,8 +33,7 @@ fn essence(outcome: &Measurement) -> Option<f64> {
         .filter(|figure| *figure > 0.0)
 }
 
-/// What to bear in mind on a machine of `cpus` processors; `nagle` if this end delays small
-/// pieces.
+/// The warnings for a machine with `cpus` processors; `nagle` if the client delays small pieces.
 pub(super) fn warnings(
     plan: &BenchPlan,
     outcomes: &[Measurement],
@@ -74,12 +73,12 @@ pub(super) fn warnings(
     all
 }
 
-/// With more connections than this, it may be each other that they wait for.
+/// With more connections than this, they may delay each other.
 const FEW: usize = 16;
 
-/// Whether the client had no time left, while the server had.
+/// Whether the client was fully busy, while the server was not.
 fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool {
-    // Who polls is always busy.
+    // A polling end is always busy.
     if plan.polls(outcome.measure) {
         return false;
     }
@@ -90,10 +89,10 @@ fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool
     outcome.client_cpus >= BUSY * most && server_waits
 }
 
-/// Whether the times are those of Linux's delayed acknowledgement, which waits for 40 ms. An end
-/// with Nagle on sends the second piece of a reply only once the first is acknowledged. The
-/// option of the other end cannot be read, but this is how it shows: no far way there and back,
-/// which would be in the handshake too, but a round trip of 40 ms and a little.
+/// Whether the times show Linux's delayed acknowledgement of 40 ms. An end that uses Nagle sends
+/// the second piece of a reply only once the first is acknowledged. The option of the other end
+/// cannot be read, but shows in the times: the handshake is fast, while a round trip takes a little
+/// over 40 ms.
 fn waits_for_acknowledgements(outcome: &Measurement) -> bool {
     let delayed = |nanos: u64| (38_000_000..60_000_000).contains(&nanos);
     let near = |handshake: Duration| handshake < Duration::from_millis(10);
@@ -102,7 +101,7 @@ fn waits_for_acknowledgements(outcome: &Measurement) -> bool {
         && outcome.times.is_some_and(|times| delayed(times.p50_ns))
 }
 
-/// The most that any server's backlog can be; see `listen(2)`.
+/// The maximum backlog of any server; see `listen(2)`.
 fn largest_backlog() -> Option<u64> {
     let text = fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
     text.trim().parse().ok()

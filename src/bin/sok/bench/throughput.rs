@@ -1,4 +1,4 @@
-//! Bulk: as many bytes as a connection takes, counted where they arrive.
+//! Throughput: sends at full speed; the receiver counts the bytes.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -11,30 +11,30 @@ use sok::net::Socket;
 
 use super::server::STACK;
 
-/// What passed over one connection.
+/// The traffic of one connection.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Pushed {
-    /// How often was sent.
+    /// The number of sends.
     pub(super) sends: u64,
     pub(super) sent: u64,
     pub(super) received: u64,
 }
 
-/// What came back until the server ended.
+/// The reply until the server ended.
 struct Returned {
     total: u64,
     /// Whether the server ended while there was more to send.
     early: bool,
-    /// The first bytes of it: the count, if the server is ours.
+    /// The first bytes of the reply: the count, if the server is ours.
     first: [u8; 8],
 }
 
-/// Sends messages of `size` bytes until `stop`, then ends the sending half and waits for the
-/// server to end, which has then received everything.
+/// Sends messages of `size` bytes until `stop`, then half-closes and waits for the server to end,
+/// which has then received everything.
 ///
-/// A server of ours tells how much that was. Another one is believed when it ends well and after
-/// us, as a server that closes without having read all cannot. What it sends back, as an echo server does,
-/// is received and forgotten.
+/// Our own server reports the number of bytes. Another server counts as complete if it closes after
+/// us without an error, since a server that closes with unread data resets the connection. Its
+/// reply, as of an echo server, is received and discarded.
 pub(super) fn push(
     socket: &Socket,
     address: &Address,
@@ -79,7 +79,7 @@ pub(super) fn push(
         finished.store(true, Ordering::Relaxed);
         let _ = socket.shutdown(match sending {
             Ok(()) => Shutdown::Write,
-            // What the other thread waits for will not come.
+            // The other thread would wait for ever.
             Err(_) => Shutdown::Both,
         });
         let returned = receiving.join();
@@ -103,7 +103,7 @@ pub(super) fn push(
     })
 }
 
-/// Receives to the end; while there is more to send, an answer may take any time.
+/// Receives to end of file; while there is more to send, a reply may take any time.
 fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
     let mut returned = Returned {
         total: 0,

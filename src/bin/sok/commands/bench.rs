@@ -1,4 +1,4 @@
-//! `sok bench`: what a socket of each family costs.
+//! `sok bench`: measures sockets of each family.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     check_descriptors(args.connections)?;
     check_rate(&args)?;
     check_use(&args, &measures)?;
-    // Said now, not when everything has been measured.
+    // Fail now, not after the measurement.
     let svg_file = args.svg.as_deref().map(ResultFile::open).transpose()?;
     let hdr_file = args.hdr.as_deref().map(ResultFile::open).transpose()?;
     let csv = args.csv;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
             written.map_err(|error| Error::new("write", "the HdrHistogram log", error))?;
             file.write(&log)?;
         }
-        // Last: a reader that has gone takes no file along.
+        // Last, so that the files are written even if the reader of the output has closed.
         print(&report, csv, ui)?;
         report.failure.take().map_or(Ok(Exit::Done), Err)
     }))
@@ -88,7 +88,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
 
 const MEASURES: &str = "choose rtt, throughput or connect";
 
-/// The measures and the server that the words ask for; the first word may be either.
+/// The measures and the server of the arguments; the first one may be either.
 fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
     let named = |word: &OsString| {
         let known = Measure::ALL.into_iter();
@@ -142,16 +142,16 @@ fn placement(args: &BenchArgs, given: bool) -> Result<(Option<usize>, Option<usi
         ([_, _, _, ..], _) => refused("give at most two processors".to_owned()),
         ([client, server], _) => Ok((Some(*client), Some(*server))),
         ([client], _) => Ok((Some(*client), None)),
-        // Two ends that poll on one processor would only take each other's time.
+        // Two polling ends on one processor would slow each other down.
         (_, [first, second, ..]) if args.spin && !given => Ok((Some(*first), Some(*second))),
         _ => Ok((None, None)),
     }
 }
 
-/// What this process has open beside its connections.
+/// The descriptors of this process besides its connections.
 const DESCRIPTORS: u64 = 64;
 
-/// Refuses more connections than this process may have open.
+/// Refuses more connections than the limit of open files allows.
 fn check_descriptors(connections: u64) -> Result<()> {
     let limit = raise_descriptor_limit();
     if connections.saturating_add(DESCRIPTORS) <= limit {
@@ -163,7 +163,7 @@ fn check_descriptors(connections: u64) -> Result<()> {
         .with_hint("use fewer, or raise the hard limit (ulimit -Hn)"))
 }
 
-/// Refuses a schedule that has nothing for some connection to do.
+/// Refuses a schedule that leaves some connection without work.
 fn check_rate(args: &BenchArgs) -> Result<()> {
     #[allow(clippy::cast_precision_loss)]
     let connections = args.connections as f64;
@@ -177,7 +177,7 @@ fn check_rate(args: &BenchArgs) -> Result<()> {
     }
 }
 
-/// Refuses what would be without effect, or lose a result.
+/// Refuses options without effect, or that would lose a result.
 fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
     let usage =
         |shown: &str, cause: &str| Err(Error::because("bench", shown, ErrorKind::Usage, cause));
@@ -220,8 +220,8 @@ async fn against(target: &Target, measures: &[Measure], plan: &BenchPlan) -> Res
     Ok(measures.iter().map(job).collect())
 }
 
-/// Starts a server of each family for each measure. Of the families that nobody asked for, those
-/// that this machine lacks are left out.
+/// Starts a server of each family for each measure. Unless the families are given, those that this
+/// machine lacks are skipped.
 async fn own_jobs(
     measures: &[Measure],
     (asked, plan): (&[Family], &BenchPlan),
@@ -262,7 +262,7 @@ async fn own_jobs(
         for (family, error) in &missing {
             ui.note(&format!("skipped {measure} over {family}: {error}"));
         }
-        // What this machine has is found out once.
+        // Determine once which families this machine has.
         families.retain(|family| missing.iter().all(|(lacking, _)| lacking != family));
         jobs.push(Job {
             measure: *measure,
@@ -272,11 +272,12 @@ async fn own_jobs(
     Ok(jobs)
 }
 
-/// The server, once a connection to it was made: to bind is not enough, as there may be no way to
-/// the address.
+/// The server, after a test connection: a successful bind is not enough, since the address may be
+/// unreachable.
 async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServer> {
     let server = started?;
-    // It stays with this future, which a signal drops: a thread is left behind with what it holds.
+    // The server belongs to this future, which a signal drops; a thread would be left behind with
+    // it.
     let address = server.end().address;
     let connect = move || Socket::connect_blocking(&address, limit).map(drop);
     offload("connect", "the server to measure", connect).await??;

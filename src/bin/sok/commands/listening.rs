@@ -1,4 +1,4 @@
-//! How to listen, as the options of every server say.
+//! The listen options of every server.
 
 use nix::unistd::{Group, User};
 use sok::address::{Address, Purpose, Target};
@@ -10,7 +10,7 @@ use tracing::info;
 use super::descriptors::{FIRST_CONNECTION, need};
 use crate::args::ListenArgs;
 
-/// How to listen on `targets`. What would protect none of them is refused, not passed over.
+/// The options to listen on `targets`. Options that apply to none of them are refused.
 pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<ListenOptions> {
     let refused = |cause: &str| {
         let words: Vec<String> = targets.iter().map(Target::to_string).collect();
@@ -34,8 +34,8 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
     })
 }
 
-/// Listens on all of `targets`. A name is looked up on another thread: that may take long, and
-/// meanwhile this one hears signals.
+/// Listens on all `targets`. A name is looked up on another thread: that may take long, and this
+/// one must handle signals.
 pub(crate) async fn listen(targets: &[Target], options: &ListenOptions) -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for target in targets {
@@ -57,15 +57,15 @@ fn is_file(target: &Target) -> bool {
     target.as_address().and_then(Address::as_path).is_some()
 }
 
-/// Whether one socket may take clients of two families there, or a name may stand for such an
-/// address.
+/// Whether one socket of the target may accept clients of two families, or its name may resolve to
+/// such an address.
 fn may_be_dual_stack(target: &Target) -> bool {
     target
         .as_address()
         .is_none_or(|address| address.family().facts().may_be_dual_stack)
 }
 
-/// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
+/// Looks up `USER[:GROUP]`, each a name or a number, as for `chown(1)`.
 fn owner(text: &str) -> Result<Owner> {
     let refused = |cause: String| Error::because("owner", text, ErrorKind::Usage, cause);
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
@@ -77,7 +77,7 @@ fn owner(text: &str) -> Result<Owner> {
     let number = |what: &str, name: &str, look_up: fn(&str) -> Option<u32>| match name {
         "" => Ok(None),
         name => match name.parse().ok().or_else(|| look_up(name)) {
-            // chown(2) takes this one for no change.
+            // chown(2) takes this value for "no change".
             Some(u32::MAX) | None => Err(refused(format!("no such {what}: {name:?}"))),
             Some(number) => Ok(Some(number)),
         },

@@ -1,4 +1,4 @@
-//! One file for each command: its arguments to the library, what comes of it to an exit code.
+//! One file for each command: passes its arguments to the library, and the result to an exit code.
 
 mod bench;
 mod bench_server;
@@ -22,7 +22,7 @@ use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::output::Ui;
 
-/// Runs the command that was typed, and prints the error that it ends with.
+/// Runs the given command, and prints its error.
 pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     let ui = Ui::new(
         &talk,
@@ -46,10 +46,10 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     })
 }
 
-/// Runs one command on a stack frame of its own.
-///
-/// Inlined into one function, all commands have the frame of the largest, and each process touches
-/// its pages one by one: that took 1/25 of the time of a whole `sok call` (scripts/compare call).
+/// Runs one command on a separate stack frame.
+/// || Inlined into one function, all commands have the frame of the largest, and each process
+/// touches its pages one by one: that took 1/25 of the time of a whole `sok call` (scripts/compare
+/// call).
 #[inline(never)]
 fn apart(run: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
     run()

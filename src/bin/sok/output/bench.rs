@@ -1,4 +1,4 @@
-//! The results of a bench as tables and bars, and as comma-separated values.
+//! Prints the results of a bench as tables and bars, and as comma-separated values.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
         };
         let gap = if text.is_empty() { "" } else { "\n" };
         let title = fitted(&title(first, &report.plan), width, "", "  ");
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{gap}{0}{1}{0:#}\n", styles.title, title.trim_end());
         let (table, left_out) = match measure {
             Measure::Rtt | Measure::Connect => table_of_times(&outcomes, width),
@@ -39,7 +39,7 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
     text
 }
 
-/// What was measured, in one line.
+/// A measure, described in one line.
 fn title(first: &Measurement, plan: &PlanSummary) -> String {
     let what = match first.measure {
         Measure::Rtt => "rtt: a message and its echo",
@@ -59,8 +59,7 @@ fn title(first: &Measurement, plan: &PlanSummary) -> String {
     format!("{what} ({}, {connections}{pace}{spin})", bytes(first.size))
 }
 
-/// The columns that a narrow terminal can do without, the least needed first, after those that say
-/// nothing of these outcomes.
+/// The columns that a narrow terminal omits, the least important first, after those without values.
 fn least<'a>(outcomes: &[&Measurement], columns: &[&'a str]) -> Vec<&'a str> {
     let mut least = Vec::new();
     if outcomes
@@ -172,7 +171,7 @@ fn ratio(outcome: &Measurement) -> String {
     ratio.map_or_else(|| "-".to_owned(), |ratio| format!("x {ratio:.2}"))
 }
 
-/// The figure that the families are compared by, a rate or a median time, as a person reads it.
+/// The figure for comparison, a rate or a median time, formatted for reading.
 pub(crate) fn figure(outcome: &Measurement) -> (f64, String) {
     match (outcome.bytes_per_second, outcome.times) {
         (Some(rates), _) => (rates.mean, bytes_per_second(rates.mean)),
@@ -194,7 +193,7 @@ fn bars(outcomes: &[&Measurement]) -> String {
     text
 }
 
-/// A time as a person reads it, with three digits.
+/// A time with its unit and three digits.
 pub(crate) fn time(nanos: f64) -> String {
     let (value, unit) = match nanos {
         n if n < 1e3 => (n, "ns"),
@@ -223,7 +222,7 @@ fn three_digits(value: f64, unit: &str) -> String {
     }
 }
 
-/// A size as it can be typed.
+/// A size in the form of `--size`.
 pub(crate) fn bytes(size: usize) -> String {
     match size {
         size if size >= 1 << 20 && size % (1 << 20) == 0 => format!("{}MiB", size >> 20),
@@ -233,7 +232,7 @@ pub(crate) fn bytes(size: usize) -> String {
     }
 }
 
-/// The names of the columns of [`csv`], which are those of the JSON report.
+/// The columns of [`csv`], with the names of the JSON report.
 const COLUMNS: [&str; 28] = [
     "measure",
     "family",
@@ -265,7 +264,7 @@ const COLUMNS: [&str; 28] = [
     "server_cpus",
 ];
 
-/// A line for each result; what it does not have is empty.
+/// A line for each result; a missing value is empty.
 pub(crate) fn csv(report: &BenchReport) -> Result<String> {
     let failed = |error: csv::Error| Error::new("write", "the report", std::io::Error::from(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
