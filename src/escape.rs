@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_controls_hides_or_breaks_the_text_is_not_visible() {
+    fn characters_that_control_hide_or_break_the_text_are_not_visible() {
         let controls = ('\0'..' ').chain('\u{7f}'..='\u{9f}');
         let directions = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
         let marks = ['\u{200e}', '\u{200f}', '\u{61c}'];

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sum_of_all_that_is_kept_is_bounded_and_given_back() -> io::Result<()> {
+    fn the_total_of_kept_bytes_is_limited_and_freed() -> io::Result<()> {
         let limit = MemoryLimit::new(100);
         let (mut one, mut other) = (KeptBytes::new(limit.clone()), KeptBytes::new(limit.clone()));
         one.push(&[1; 60], 0)?;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_has_come() -> io::Result<()> {
+    fn memory_grows_with_the_data() -> io::Result<()> {
         let limit = MemoryLimit::default();
         let mut kept = KeptBytes::new(limit.clone());
         for count in 1..=10_000 {

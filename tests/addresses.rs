@@ -174,21 +174,21 @@ fn an_address_error_names_the_wrong_part_and_the_known_prefixes() {
     ] {
         let error = Target::parse(written).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-        let told = error.to_string();
+        let message = error.to_string();
         assert!(
-            told.contains(wrong),
-            "{written:?} is told {told:?}, not {wrong:?}"
+            message.contains(wrong),
+            "{written:?} is message {message:?}, not {wrong:?}"
         );
         assert!(
-            told.contains(&format!("{written:?}")) || written.contains('\\'),
-            "{told}"
+            message.contains(&format!("{written:?}")) || written.contains('\\'),
+            "{message}"
         );
-        assert_eq!(told.lines().count(), 1, "{told:?}");
+        assert_eq!(message.lines().count(), 1, "{message:?}");
     }
 }
 
 #[test]
-fn an_abstract_name_has_a_limit_and_the_error_states_it() {
+fn the_error_of_a_too_long_abstract_name_has_the_limit() {
     let longest = format!("@{}", "n".repeat(SUN_PATH_MAX));
     assert!(Target::parse(&longest).is_ok());
     let error = Target::parse(longest + "n").unwrap_err().to_string();
@@ -235,7 +235,7 @@ fn an_address_that_the_kernel_chooses_is_not_definite() {
 }
 
 #[test]
-fn an_ip_address_is_the_standard_librarys_and_back() {
+fn an_ip_address_converts_to_the_standard_library_and_back() {
     for text in ["inet:127.0.0.1:8082", "inet6:[fe80::1%2]:8082"] {
         let address: Address = text.parse().unwrap();
         let standard = SocketAddr::try_from(address.clone()).unwrap();

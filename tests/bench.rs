@@ -28,7 +28,7 @@ fn bench(arguments: &[&str]) -> crate::support::Done {
     sok(&all)
 }
 
-/// The results of a bench that goes well, in JSON.
+/// The results of a successful bench, in JSON.
 fn results(arguments: &[&str]) -> Vec<Value> {
     let mut all = arguments.to_vec();
     all.push("--json");
@@ -38,8 +38,8 @@ fn results(arguments: &[&str]) -> Vec<Value> {
     report["results"].as_array().unwrap().clone()
 }
 
-/// Serves each connection on a thread of its own, for as long as the test runs; `serve` is told
-/// how many there were before.
+/// Serves each connection on a separate thread, while the test runs; `serve` gets the number of earlier
+/// connections.
 fn raw_server(place: &Place, serve: impl Fn(RawStream, u64) + Send + Sync + 'static) -> String {
     let listener = RawListener::bind(place);
     let address = listener.address().to_owned();
@@ -70,7 +70,7 @@ families!(each_measure_talks_to_a_server_at_an_address, |place| {
     }
 });
 
-families!(a_sink_gets_bytes_and_needs_not_answer, |place| {
+families!(a_sink_gets_bytes_and_need_not_answer, |place| {
     let server = Server::start(place, &["--discard"]);
     let all = results(&["throughput", server.address(), "--duration", "30ms"]);
     assert!(all[0]["bytes"].as_u64().unwrap() > 0, "{all:?}");
@@ -361,7 +361,7 @@ fn the_drawing_is_well_formed_and_has_a_curve_for_each_family() {
 }
 
 #[test]
-fn the_log_of_times_is_read_by_other_programs_with_its_tags() {
+fn other_programs_read_the_tagged_log_of_times() {
     let place = Place::new(Kind::Unix);
     let path = place.path("cost.hlog");
     let file = path.to_str().unwrap();
@@ -421,17 +421,17 @@ fn base64(text: &str) -> Vec<u8> {
 
 // What a stall shows
 
-/// An echo that stalls once, in a slice that counts, and tells for how long.
+/// An echo server that stalls once, in a slice that counts, and records for how long.
 fn stalling_server(place: &Place) -> (String, Arc<Mutex<Option<Duration>>>) {
     let stalled = Arc::new(Mutex::new(None));
-    let told = Arc::clone(&stalled);
+    let shared = Arc::clone(&stalled);
     let address = raw_server(place, move |mut stream, number| {
         let began = Instant::now();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             // The first connection is the warm-up's, and the begin of a slice counts for nothing.
             if number >= 1 && began.elapsed() > Duration::from_millis(30) {
-                let mut stalled = told.lock().unwrap();
+                let mut stalled = shared.lock().unwrap();
                 if stalled.is_none() {
                     let gate = Instant::now();
                     let (_open, never) = mpsc::channel::<()>();
@@ -481,7 +481,7 @@ families!(
     }
 );
 
-// What goes wrong
+// Failures
 
 families!(a_server_that_does_not_echo_is_reported, |place| {
     for (reply, cause) in [
@@ -573,8 +573,8 @@ families!(delayed_acknowledgements_are_reported, |place| {
     });
     let done = bench(&["rtt", &address, "--duration", "200ms"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
-    let told = done.stderr.contains("Nagle");
-    assert_eq!(told, place.is_network(), "{}{}", done.text(), done.stderr);
+    let warned = done.stderr.contains("Nagle");
+    assert_eq!(warned, place.is_network(), "{}{}", done.text(), done.stderr);
 });
 
 families!(no_server_is_reported, |place| {
@@ -639,7 +639,7 @@ fn an_unwritable_file_fails_before_the_run() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_no_file_and_keeps_an_old_one() {
+fn a_failed_run_leaves_no_file_and_keeps_an_old_one() {
     let place = Place::new(Kind::Unix);
     let nobody = place.nobody();
     let old = place.file("old.svg", "what was there");
@@ -670,7 +670,7 @@ fn children(process: &Process, count: usize) -> Vec<i32> {
     }
 }
 
-/// Whether a process runs; one that nobody has waited for does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
@@ -680,7 +680,7 @@ fn runs(pid: i32) -> bool {
 }
 
 #[test]
-fn a_signal_ends_the_servers_too_and_nothing_passes_for_a_result() {
+fn a_signal_ends_the_servers_too_and_no_result_is_printed() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let process = Process::sok(&["bench", "--families", "unix", "--duration", "60s"]);
         let servers = children(&process, 3);
@@ -741,7 +741,7 @@ fn connections_leave_no_port_waiting() {
     assert_eq!(waiting.count(), 0);
 }
 
-families!(a_server_that_ends_before_us_is_not_believed, |place| {
+families!(a_server_that_closes_first_is_a_failure, |place| {
     let address = raw_server(place, |mut stream, _| {
         stream.finish();
         // It takes a little, and then no more.
@@ -763,7 +763,7 @@ families!(a_server_that_ends_before_us_is_not_believed, |place| {
 families!(a_server_that_stops_keeps_the_earlier_results, |place| {
     let listener = RawListener::bind(place);
     let address = listener.address().to_owned();
-    // A warm-up and the first of two slices, a connection each, and then nobody.
+    // A warm-up and the first of two slices, one connection each, and then no server.
     let serving = thread::spawn(move || {
         for _ in 0..2 {
             let mut stream = listener.accept();
@@ -789,8 +789,8 @@ fn an_unknown_measure_gets_the_known_ones_as_a_hint() {
     for words in [&["latency"][..], &["latency", "./s.sock"]] {
         let done = bench(words);
         assert_eq!(done.code, 2);
-        let told = "choose rtt, throughput or connect";
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let expected = "choose rtt, throughput or connect";
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
 
@@ -842,7 +842,7 @@ fn the_files_are_written_even_if_the_output_is_closed() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_a_link_where_it_was() {
+fn a_failed_run_keeps_a_link() {
     let place = Place::new(Kind::Unix);
     let link = place.path("link.svg");
     std::os::unix::fs::symlink("nowhere.svg", &link).unwrap();

@@ -1,4 +1,4 @@
-//! What a peer sends beside the stream of bytes, urgent data and open files: the stream goes on.
+//! Urgent data and passed descriptors of a peer: the stream continues.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd};
@@ -36,7 +36,7 @@ families!(data_after_urgent_data_is_answered, |place| {
     }
 });
 
-families!(a_stream_goes_on_after_urgent_data, |place| {
+families!(a_stream_continues_after_urgent_data, |place| {
     for options in [&[][..], &["--copy"]] {
         let (echo, other) = (Server::start(place, &[]), Place::new(place.kind()));
         let relay = relay(&other, &echo, options);

@@ -38,7 +38,7 @@ families!(a_message_that_is_given_ends_like_a_line, |place| {
     }
 });
 
-families!(the_standard_input_is_sent_as_it_is, |place| {
+families!(the_standard_input_is_sent_unchanged, |place| {
     let listener = RawListener::bind(place);
     for framing in ["eof", "chunk"] {
         // It is read to its end before the connection is made.
@@ -95,7 +95,7 @@ families!(a_greeting_is_awaited_and_discarded, |place| {
     }
 });
 
-families!(a_greeting_and_the_reply_may_come_at_once, |place| {
+families!(a_greeting_and_the_reply_may_arrive_together, |place| {
     let listener = RawListener::bind(place);
     let options = ["--skip", "1", "--framing", "eof"];
     let words = [&["call", listener.address()], &options[..]].concat();
@@ -115,7 +115,7 @@ families!(a_greeting_and_the_reply_may_come_at_once, |place| {
     );
 });
 
-families!(an_end_within_the_greeting_breaks_the_call, |place| {
+families!(end_of_file_within_the_greeting_breaks_the_call, |place| {
     for framing in ["line", "eof"] {
         let listener = RawListener::bind(place);
         let (call, mut served) = call(&listener, &["hi", "--skip", "2", "--framing", framing]);
@@ -123,8 +123,8 @@ families!(an_end_within_the_greeting_breaks_the_call, |place| {
         drop(served);
         let done = call.done();
         assert_eq!((done.code, done.text().as_str()), (6, ""), "{framing}");
-        let told = "before its greeting was complete";
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let expected = "before its greeting was complete";
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
         assert!(done.stderr.contains(listener.address()), "{}", done.stderr);
     }
 });
@@ -167,8 +167,8 @@ fn the_last_line_of_a_reply_is_given_without_its_newline() {
         let words = ["call", "@nobody", "stats", "--until", "ERROR"];
         let done = sok(&[&words[..], &["--until", text]].concat());
         assert_eq!(done.code, 2, "{text:?}: {}", done.stderr);
-        let told = "--until takes one line, without its newline";
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let expected = "--until takes one line, without its newline";
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
 

@@ -72,7 +72,7 @@ fn assert_works(cell: &Value) {
     assert!(cell["reason"].is_null() && cell["hint"].is_null(), "{cell}");
 }
 
-/// Asserts that a cell fails with `reason` and `hint` in what it tells.
+/// Asserts that a cell fails with `reason` and `hint`.
 fn assert_fails(cell: &Value, reason: &str, hint: &str) {
     assert_eq!(cell["outcome"], "fails", "{cell}");
     assert!(cell["reason"].as_str().unwrap().contains(reason), "{cell}");
@@ -156,7 +156,7 @@ fn the_mode_of_a_socket_file_is_tested_as_an_unprivileged_user() {
     assert_works(&own);
     assert_eq!(own["found"], "for this process");
     if !is_root() {
-        crate::support::skipped("root asks as somebody else");
+        crate::support::skipped("root tries as another user");
         return;
     }
     let other = mode(&sok(&arguments));
@@ -208,7 +208,7 @@ fn only_the_given_families_are_checked() {
 }
 
 #[test]
-fn the_table_has_a_column_for_each_form_that_lines_up() {
+fn the_table_has_an_aligned_column_for_each_kind_of_address() {
     run(Kind::Inet6, |_| {
         let done = sok(&["check", "--family", "inet6", "--family", "unix"]);
         let text = done.text();
@@ -235,7 +235,7 @@ fn the_table_has_a_column_for_each_form_that_lines_up() {
             "{text}"
         );
     });
-    // A row that is nobody's is not shown.
+    // A row without values is not shown.
     let unix = sok(&["check", "--family", "unix"]).text();
     assert!(!unix.contains("v6only"), "{unix}");
 }
@@ -313,16 +313,18 @@ fn disabled_ipv6_is_reported_with_its_setting_and_exit_1() {
         assert_untried(&cell(&inet6, name), "bind fails");
     }
     assert_untried(&cell(&inet6, "link-local"), "no active interface");
-    // IPv4 goes on over IPv6's sockets.
+    // IPv4 works over IPv6 sockets.
     assert_works(&cell(&inet6, "v6only off"));
     assert_works(&cell(&inet6, "IPv4-mapped"));
 
-    let told = switched_off("--family inet6").unwrap();
-    assert_eq!(told.code, 1);
+    let checked = switched_off("--family inet6").unwrap();
+    assert_eq!(checked.code, 1);
     assert!(
-        told.text().contains(&format!("({setting}); {way_out}\n")),
+        checked
+            .text()
+            .contains(&format!("({setting}); {way_out}\n")),
         "{}",
-        told.text()
+        checked.text()
     );
     assert_eq!(switched_off("--family inet --family unix").unwrap().code, 0);
 }
@@ -378,7 +380,7 @@ fn without_ipv4_dual_stack_is_not_tested() {
 }
 
 #[test]
-fn a_family_that_is_forbidden_fails_where_it_is_made() {
+fn a_forbidden_family_fails_at_create() {
     if !require_peer("python3") {
         return;
     }

@@ -57,7 +57,7 @@ fn no_client_connects_to_port_0_or_the_name_at() {
 }
 
 #[test]
-fn a_peer_learns_the_name_that_the_kernel_chose() {
+fn a_peer_gets_the_name_that_the_kernel_chose() {
     if !have(Kind::Abstract) {
         return;
     }
@@ -68,7 +68,7 @@ fn a_peer_learns_the_name_that_the_kernel_chose() {
     server.stderr().wait_for("unix:@");
 }
 
-families!(a_name_outlives_its_socket_where_the_facts_say_so, |place| {
+families!(a_name_outlives_its_socket_as_the_facts_say, |place| {
     let listener = RawListener::bind(place);
     let address: Address = listener.address().parse().unwrap();
     drop(listener);
@@ -130,7 +130,7 @@ fn a_wait_works_without_inotify() {
         let word = place.word();
         let fault = format!("{call}:error=ENOSYS");
         let wait = sok_with_fault(&fault, &["wait", "--trace", &word]);
-        // It has found nobody at least once.
+        // At least one attempt has found no server.
         wait.stderr().wait_for("ENOENT");
         let _server = Server::at(&word, &[]);
         assert_eq!(wait.wait(), 0, "{}", wait.said());

@@ -30,7 +30,7 @@ fn wait_for_end_seen(client: &Process) {
     });
 }
 
-families!(a_reply_that_comes_long_after_our_end_is_whole, |place| {
+families!(a_reply_long_after_the_half_close_is_complete, |place| {
     let script = "cat >/dev/null; sleep 5; echo late";
     let server = Server::start(place, &["--exec", "sh", "-c", script]);
     let done = sok_with(&["connect", server.address()], b"hi");
@@ -42,7 +42,7 @@ families!(a_reply_that_comes_long_after_our_end_is_whole, |place| {
     );
 });
 
-families!(the_end_of_the_input_ends_our_sending_half, |place| {
+families!(end_of_input_half_closes_the_connection, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address(), "--trace"]);
     client.write(b"all there is");
@@ -126,7 +126,7 @@ families!(with_no_half_close_the_sending_half_stays_open, |place| {
 });
 
 families!(
-    the_end_of_the_peer_ends_it_while_the_input_is_open,
+    the_peers_end_of_file_ends_the_exchange_with_open_input,
     |place| {
         let listener = RawListener::bind(place);
         let mut client = Process::sok(&["connect", listener.address()]);
@@ -200,7 +200,7 @@ families!(
     }
 );
 
-families!(much_passes_both_ways_at_once, |place| {
+families!(a_large_transfer_works_both_ways_at_once, |place| {
     let (there, back) = (pattern(8 << 20), pattern((8 << 20) + 13));
     let listener = RawListener::bind(place);
     // The server may end first, and then a pipe that is empty for a moment would be the end.
@@ -215,7 +215,7 @@ families!(much_passes_both_ways_at_once, |place| {
 });
 
 families!(
-    a_peer_that_sends_all_before_it_reads_is_no_deadlock,
+    a_peer_that_sends_everything_before_it_reads_does_not_deadlock,
     |place| {
         let (there, back) = (pattern(8 << 20), pattern(8 << 20));
         let listener = RawListener::bind(place);
@@ -249,7 +249,7 @@ families!(
             let serving = scope.spawn(|| listener.accept().exchange(&back));
             let (mut input, mut output) =
                 (client.stdin.take().unwrap(), client.stdout.take().unwrap());
-            // Nobody reads the output yet: it fills up while the input goes on.
+            // The output is not read yet: it fills up while the input continues.
             input.write_all(&there).unwrap();
             drop(input);
             let mut came = Vec::new();
@@ -281,7 +281,7 @@ families!(the_input_and_the_output_may_be_files_or_nothing, |place| {
     assert_eq!(run(r#"echo hi | "$SOK" connect "$1" >/dev/null"#), b"");
 });
 
-families!(a_file_is_sent_from_where_it_stands, |place| {
+families!(a_file_is_sent_from_its_current_offset, |place| {
     let server = Server::start(place, &[]);
     let input = place.file("input", "first\nsecond\nthird\n");
     let script =
@@ -290,7 +290,7 @@ families!(a_file_is_sent_from_where_it_stands, |place| {
     assert_eq!(done.text(), "had first\nsecond\nthird\nleft: \n");
 });
 
-families!(an_input_that_cannot_be_read_ends_it, |place| {
+families!(an_unreadable_input_ends_the_exchange, |place| {
     // The server would wait for us as we would wait for it.
     let listener = RawListener::bind(place);
     for redirect in ["</", r#"0>"$2""#] {
@@ -300,9 +300,9 @@ families!(an_input_that_cannot_be_read_ends_it, |place| {
         let mut served = listener.accept();
         assert_eq!(served.rest(), b"");
         assert_eq!(client.wait(), 1, "{redirect}");
-        let told = String::from_utf8(client.stderr().wait_closed()).unwrap();
-        assert!(told.starts_with("sok: read standard input: "), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let said = String::from_utf8(client.stderr().wait_closed()).unwrap();
+        assert!(said.starts_with("sok: read standard input: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 });
 
@@ -346,7 +346,7 @@ families!(non_blocking_standard_streams_lose_nothing, |place| {
     assert!(done.stdout == there, "{} bytes came", done.stdout.len());
 });
 
-families!(silence_both_ways_is_ended_by_the_idle_limit, |place| {
+families!(the_idle_timeout_ends_a_silent_connection, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address(), "--idle-timeout", "300ms"]);
     client.write(b"hi");
@@ -354,16 +354,16 @@ families!(silence_both_ways_is_ended_by_the_idle_limit, |place| {
     served.send(b"there");
     assert_eq!(client.wait(), 124);
     assert_eq!(client.stdout().wait_closed(), b"there");
-    let told = client.said();
+    let said = client.said();
     assert!(
-        told.contains(listener.address()) && told.contains("300ms"),
-        "{told}"
+        said.contains(listener.address()) && said.contains("300ms"),
+        "{said}"
     );
-    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!(said.lines().count(), 1, "{said}");
     drop(served);
 });
 
-families!(a_server_that_comes_later_is_waited_for, |place| {
+families!(a_server_that_starts_later_is_retried, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();
     let words = ["call", &address, "hi", "--retry-for", "60s", "--trace"];
@@ -434,7 +434,7 @@ families!(the_server_sees_the_address_that_the_client_bound, |place| {
 });
 
 families!(
-    a_signal_ends_a_client_by_its_number_and_leaves_nothing_behind,
+    a_client_exits_with_the_number_of_its_signal_and_cleans_up,
     |place| {
         let signals = [
             (Signal::SIGHUP, 129),

@@ -83,7 +83,7 @@ families!(
     }
 );
 
-families!(above_the_limit_clients_wait_in_the_backlog, |place| {
+families!(clients_above_the_limit_wait_in_the_backlog, |place| {
     let server = Server::start(place, &["--max-connections", "2", "-v"]);
     let mut first = accepted(&server);
     let mut second = accepted(&server);
@@ -102,7 +102,7 @@ families!(above_the_limit_clients_wait_in_the_backlog, |place| {
 });
 
 families!(
-    once_means_one_connection_and_a_successor_can_come,
+    with_once_a_server_serves_one_connection_and_frees_the_address,
     |place| {
         let server = Server::start(place, &["--once"]);
         let mut client = accepted(&server);
@@ -304,15 +304,15 @@ families!(
                 client
             })
             .collect();
-        let told = server.stderr().wait_for("accepting pauses");
-        assert!(told.contains(server.address()));
+        let said = server.stderr().wait_for("accepting pauses");
+        assert!(said.contains(server.address()));
 
         // It rests in between, and does not spin: processor time stays far below the time of day.
         let (began, used) = (Instant::now(), processor_time(server.pid()));
         let tries = "-1 EMFILE";
         let made = server.stderr().text().matches(tries).count();
-        let told = server.stderr().wait_for_count(tries, made + 6);
-        assert_eq!(told.matches("accepting pauses").count(), 1, "told once");
+        let said = server.stderr().wait_for_count(tries, made + 6);
+        assert_eq!(said.matches("accepting pauses").count(), 1, "said once");
         let used = processor_time(server.pid()).saturating_sub(used);
         assert!(
             began.elapsed() > Duration::from_millis(100),
@@ -337,7 +337,7 @@ families!(
     }
 );
 
-families!(a_reply_waits_for_room_also_out_of_descriptors, |place| {
+families!(a_reply_waits_for_room_without_descriptors, |place| {
     let script = r#"ulimit -n 24; exec "$SOK" serve "$1" -v"#;
     let server = Server::of(Process::sh(script, &[&place.word()]));
     let mut other = accepted(&server);
@@ -392,24 +392,24 @@ fn assert_drains(place: &Place, signal: Signal) {
     assert!(!server.said().contains("cut off"), "{}", server.said());
 }
 
-families!(sigterm_drains_the_clients_under_way, |place| {
+families!(sigterm_drains_connected_clients, |place| {
     assert_drains(place, Signal::SIGTERM);
 });
 
-families!(sigint_drains_the_clients_under_way, |place| {
+families!(sigint_drains_connected_clients, |place| {
     assert_drains(place, Signal::SIGINT);
 });
 
-families!(when_the_grace_is_over_clients_are_cut_off, |place| {
+families!(clients_are_cut_off_at_the_end_of_the_grace, |place| {
     let server = Server::start(place, &["--grace", "50ms"]);
     let mut client = accepted(&server);
     server.terminate();
     assert_eq!(server.wait(), 6);
-    let told = format!(
+    let expected = format!(
         "sok: stop {}: 1 connection was cut off at the end of the grace period (50ms)\n",
         server.address()
     );
-    assert!(server.said().ends_with(&told), "{}", server.said());
+    assert!(server.said().ends_with(&expected), "{}", server.said());
     if place.is_network() {
         // A clean end would say that nothing was lost.
         let error = client.try_rest().unwrap_err();
@@ -420,7 +420,7 @@ families!(when_the_grace_is_over_clients_are_cut_off, |place| {
     }
 });
 
-families!(a_file_that_is_cut_off_is_no_clean_end, |place| {
+families!(a_truncated_file_is_no_clean_end, |place| {
     let file = place.file("large", noise(32 << 20));
     let file = file.to_str().unwrap();
     let server = Server::start(place, &["--send", file, "--grace", "0s"]);
@@ -443,8 +443,8 @@ families!(a_second_signal_ends_the_draining, |place| {
     server.terminate();
     assert_eq!(server.wait(), 6);
     assert_eq!(client.cut(), b"");
-    let told = "1 connection was cut off by a second stop";
-    assert!(server.said().contains(told), "{}", server.said());
+    let expected = "1 connection was cut off by a second stop";
+    assert!(server.said().contains(expected), "{}", server.said());
 });
 
 families!(an_idle_server_stops_at_once, |place| {
@@ -455,7 +455,7 @@ families!(an_idle_server_stops_at_once, |place| {
 });
 
 families!(clients_are_reported_only_with_verbose, |place| {
-    for (option, told) in [("-v", true), ("--echo", false)] {
+    for (option, expected) in [("-v", true), ("--echo", false)] {
         let server = Server::start(place, &[option]);
         assert_eq!(
             RawStream::connect(server.address()).exchange(b"hello"),
@@ -464,18 +464,22 @@ families!(clients_are_reported_only_with_verbose, |place| {
         server.terminate();
         assert_eq!(server.wait(), 0);
         let text = server.said();
-        assert_eq!(text.contains(" connected "), told, "{text}");
+        assert_eq!(text.contains(" connected "), expected, "{text}");
         let peer = format!("peer={}:", place.family());
-        assert_eq!(text.contains(&peer), told, "{text}");
+        assert_eq!(text.contains(&peer), expected, "{text}");
         let pid = format!(" pid={} ", std::process::id());
-        assert_eq!(text.contains(&pid), told && !place.is_network(), "{text}");
+        assert_eq!(
+            text.contains(&pid),
+            expected && !place.is_network(),
+            "{text}"
+        );
         let traffic = "received=5 sent=5";
-        assert_eq!(text.contains(traffic), told, "{text}");
+        assert_eq!(text.contains(traffic), expected, "{text}");
     }
 });
 
 #[test]
-fn a_quiet_server_says_nothing() {
+fn a_quiet_server_prints_nothing() {
     let place = Place::new(Kind::Unix);
     let address = place.word();
     let server = Process::sok(&["serve", &address, "-q"]);
@@ -565,18 +569,18 @@ families!(a_server_whose_log_is_not_read_keeps_serving, |place| {
         let mut client = RawStream::connect(server.address());
         assert_eq!(client.exchange(b"hello"), b"hello");
     }
-    // Once somebody reads, it tells what it left out.
+    // Once the output is read, it reports what it left out.
     let reader = Process::sh(r#"exec cat "$1""#, &arguments[..1]);
     reader.stdout().wait_for("connected");
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.exchange(b"hello"), b"hello");
-    let told = "sok: lines left out because nothing read them: ";
-    reader.stdout().wait_for(told);
+    let expected = "sok: lines left out because nothing read them: ";
+    reader.stdout().wait_for(expected);
     server.terminate();
     assert_eq!(server.wait(), 0);
 });
 
-families!(each_line_of_talk_is_one_write, |place| {
+families!(each_line_on_standard_error_is_one_write, |place| {
     // What a datagram is, a write was.
     let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
     ours.set_read_timeout(Some(LIMIT)).unwrap();

@@ -31,9 +31,12 @@ fn an_ipv4_client_of_a_dual_stack_server_has_an_ipv4_address() {
     run(Kind::Inet6, |_| {
         let server = Server::at(":0", &["--exec", "env"]);
         let mut client = RawStream::connect(&format!("inet:127.0.0.1:{}", server.port()));
-        let told = String::from_utf8(client.rest()).unwrap();
+        let received = String::from_utf8(client.rest()).unwrap();
         for line in ["TCPREMOTEIP=127.0.0.1", "TCPLOCALIP=127.0.0.1", "PROTO=TCP"] {
-            assert!(told.lines().any(|told| told == line), "{line} in {told}");
+            assert!(
+                received.lines().any(|received| received == line),
+                "{line} in {received}"
+            );
         }
     });
 }
@@ -149,7 +152,7 @@ fn a_port_in_use_is_exit_5_with_the_address_and_a_hint() {
 
 #[test]
 fn an_address_that_this_machine_lacks_is_reported() {
-    // 192.0.2.0/24 and 2001:db8::/32 are for documentation, and nobody's.
+    // 192.0.2.0/24 and 2001:db8::/32 are reserved for documentation.
     for (kind, address) in [
         (Kind::Inet, "inet:192.0.2.1:0"),
         (Kind::Inet6, "inet6:[2001:db8::1]:0"),

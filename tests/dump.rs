@@ -1,4 +1,4 @@
-//! `sok relay --dump`: what passes is shown, and nobody waits for whoever reads it.
+//! `sok relay --dump`: the traffic is dumped, and a slow reader of the dump delays no connection.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -110,10 +110,10 @@ families!(
         drop(client);
         assert_eq!(relay.wait(), 0);
         let said = relay.said();
-        let told: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
-        assert_eq!(told.len(), 2, "{said}");
-        assert!(told[0].contains("No space left"), "{said}");
-        assert!(told[1].contains("pieces=6 bytes=30"), "{said}");
+        let reports: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
+        assert_eq!(reports.len(), 2, "{said}");
+        assert!(reports[0].contains("No space left"), "{said}");
+        assert!(reports[1].contains("pieces=6 bytes=30"), "{said}");
     }
 );
 
@@ -194,7 +194,7 @@ families!(a_dump_that_cannot_be_opened_gets_a_hint, |place| {
     }
 });
 
-families!(a_dump_that_one_may_not_write_is_4, |place| {
+families!(a_dump_without_write_permission_is_4, |place| {
     let file = place.file("dump", "");
     let rights = |mode| Permissions::from_mode(mode);
     fs::set_permissions(&file, rights(0o400)).unwrap();

@@ -13,12 +13,12 @@ use crate::support::{
     sok, sok_with, sok_without_rights,
 };
 
-/// A failure with `code`, told on one line with `address` and each of `told` in it.
-fn assert_fails(done: &Done, code: i32, address: &str, told: &[&str]) {
+/// Asserts a failure with `code` and a line that contains `address` and each of `expected`.
+fn assert_fails(done: &Done, code: i32, address: &str, expected: &[&str]) {
     assert_eq!(done.code, code, "{:?}", done.stderr);
     assert_eq!(done.stderr.lines().count(), 1, "{:?}", done.stderr);
     assert!(done.stderr.starts_with("sok: "), "{:?}", done.stderr);
-    for part in told.iter().chain([&address]) {
+    for part in expected.iter().chain([&address]) {
         assert!(
             done.stderr.contains(part),
             "{:?} lacks {part:?}",
@@ -46,11 +46,11 @@ fn a_stale_socket_file_is_3() {
     // The file of a socket stays when the socket is closed.
     let address = RawListener::bind(&place).address().to_owned();
     for words in clients(&address) {
-        let told = [
+        let expected = [
             "stale socket file left by a dead process",
             "; start the server, or remove the file",
         ];
-        assert_fails(&sok(&words), 3, &address, &told);
+        assert_fails(&sok(&words), 3, &address, &expected);
     }
 }
 
@@ -81,7 +81,7 @@ fn a_file_that_is_not_a_socket_is_1_and_reported() {
     assert_eq!(fs::read(file).unwrap(), b"content");
 }
 
-families!(a_socket_of_another_type_is_no_stream, |place| {
+families!(a_socket_of_another_type_is_not_a_stream_socket, |place| {
     let nobody = place.nobody();
     let name = match place.kind() {
         Kind::Inet | Kind::Inet6 => {
@@ -99,7 +99,7 @@ families!(a_socket_of_another_type_is_no_stream, |place| {
     for words in clients(&nobody.address) {
         match place.kind() {
             Kind::Unix => assert_fails(&sok(&words), 1, &nobody.address, &["not a stream socket"]),
-            // Ports and abstract names are apart for each type: nobody has this one.
+            // Each socket type has its own ports and abstract names: this one is free.
             _ => assert_fails(&sok(&words), 3, &nobody.address, &["refused"]),
         }
     }
@@ -125,7 +125,7 @@ fn no_permission_is_4() {
 families!(a_connection_that_is_not_accepted_in_time_is_124, |place| {
     let listener = RawListener::with_backlog(place, 0);
     let _waiting = fill(&listener);
-    let told = match place.is_network() {
+    let expected = match place.is_network() {
         true => "no answer within the time limit",
         false => "the backlog of the server stayed full",
     };
@@ -134,11 +134,11 @@ families!(a_connection_that_is_not_accepted_in_time_is_124, |place| {
         &["call", listener.address(), "hi"],
     ] {
         let done = sok(&[command, &["--timeout", "300ms"]].concat());
-        assert_fails(&done, 124, listener.address(), &["sok: connect ", told]);
+        assert_fails(&done, 124, listener.address(), &["sok: connect ", expected]);
     }
 });
 
-families!(a_full_backlog_is_waited_for, |place| {
+families!(a_full_backlog_is_retried, |place| {
     let listener = RawListener::with_backlog(place, 0);
     let waiting = fill(&listener);
     let client = Process::sok(&["call", listener.address(), "hi", "--trace"]);
@@ -152,7 +152,7 @@ families!(a_full_backlog_is_waited_for, |place| {
     assert_eq!(client.done().stdout, b"ho\n");
 });
 
-/// Connects until the backlog of `listener`, which has room for nobody or for one, is full.
+/// Connects until the backlog of `listener`, which holds no connection or one, is full.
 fn fill(listener: &RawListener) -> Vec<RawStream> {
     vec![RawStream::connect(listener.address())]
 }
@@ -182,7 +182,7 @@ fn a_silent_name_server_delays_no_other_client() {
     if !(require_peer("python3") && require_peer("ip")) {
         return;
     }
-    // The resolver alone would wait for longer than a test may.
+    // The resolver's own timeout is longer than a test may take.
     let place = Place::new(Kind::Unix);
     let resolv = "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n";
     let resolv = place.file("resolv.conf", resolv);
@@ -253,7 +253,7 @@ fn each_address_of_a_name_is_tried_and_a_failure_names_each() {
 
 families!(an_address_in_use_is_5, |place| {
     let server = Server::start(place, &[]);
-    let told: &[&str] = match place.is_network() {
+    let expected: &[&str] = match place.is_network() {
         true => &["sok: bind ", "in use; "],
         false => &["sok: bind ", "a live server (pid ", "; stop it"],
     };
@@ -261,7 +261,7 @@ families!(an_address_in_use_is_5, |place| {
         &sok(&["serve", server.address()]),
         5,
         server.address(),
-        told,
+        expected,
     );
     let words = ["call", server.address(), "hi", "--bind", server.address()];
     assert_fails(&sok(&words), 5, server.address(), &["sok: bind "]);
@@ -287,7 +287,7 @@ families!(a_bind_to_an_address_in_use_is_no_connection, |place| {
     assert_eq!(server.wait(), 0);
 });
 
-families!(data_of_ours_that_the_peer_leaves_unread_is_6, |place| {
+families!(data_that_the_peer_leaves_unread_is_6, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address()]);
     client.write(b"unread");
@@ -320,7 +320,7 @@ families!(a_reset_after_a_part_of_the_data_is_6, |place| {
     assert_fails(&done, 6, listener.address(), &["sok: receive ", "reset"]);
 });
 
-families!(a_peer_that_leaves_while_we_send_is_6, |place| {
+families!(a_peer_that_closes_while_we_send_is_6, |place| {
     let listener = RawListener::bind(place);
     let client = Process::sok(&["connect", listener.address()]);
     let serving = std::thread::spawn(move || {
@@ -334,7 +334,7 @@ families!(a_peer_that_leaves_while_we_send_is_6, |place| {
 
 #[test]
 fn a_wrong_address_or_option_is_2() {
-    for (words, told) in [
+    for (words, expected) in [
         (&["connect", "foo:a:b"][..], "not a prefix"),
         (&["connect", "localhost:99999"], "99999"),
         (&["connect", "inet::80"], "the host is empty"),
@@ -388,13 +388,13 @@ fn a_wrong_address_or_option_is_2() {
         ),
     ] {
         let done = sok(words);
-        assert_fails(&done, 2, "", &[told]);
+        assert_fails(&done, 2, "", &[expected]);
     }
 }
 
 #[test]
 fn the_error_of_a_nearly_right_address_gives_the_right_form() {
-    for (words, told) in [
+    for (words, expected) in [
         (
             &["connect", "localhost", "8080"][..],
             "one word: tcp:localhost:8080",
@@ -455,7 +455,7 @@ fn the_error_of_a_nearly_right_address_gives_the_right_form() {
             "write tcp:a.example:80 for TCP",
         ),
     ] {
-        assert_fails(&sok(words), 2, "", &[told]);
+        assert_fails(&sok(words), 2, "", &[expected]);
     }
     // A message may consist of digits.
     let nobody = Place::new(Kind::Inet).nobody();
@@ -467,14 +467,14 @@ families!(a_bare_number_is_a_duration_in_seconds, |place| {
     let nobody = place.nobody();
     for (written, shown) in [("0.3", "300ms"), ("1", "1s"), ("250ms", "250ms")] {
         let done = sok(&["wait", &nobody.address, "--timeout", written]);
-        let told = format!("not ready within {shown}");
-        assert_fails(&done, 124, &nobody.address, &[&told]);
+        let expected = format!("not ready within {shown}");
+        assert_fails(&done, 124, &nobody.address, &[&expected]);
     }
 });
 
 #[test]
 fn a_usage_error_is_2_and_one_line() {
-    for (words, told, help) in [
+    for (words, expected, help) in [
         (&["nonsense"][..], "unrecognized subcommand 'nonsense'", ""),
         (
             &["serv", "@s"],
@@ -581,7 +581,7 @@ fn a_usage_error_is_2_and_one_line() {
     ] {
         let help = format!("; see 'sok {help} --help'\n").replace("  ", " ");
         let done = sok(words);
-        assert_fails(&done, 2, "sok: usage: ", &[told, &help]);
+        assert_fails(&done, 2, "sok: usage: ", &[expected, &help]);
         assert!(done.stdout.is_empty(), "{}", done.text());
         let done = sok(&[words, &["--json"]].concat());
         let error: serde_json::Value = serde_json::from_str(&done.stderr).unwrap();
@@ -616,7 +616,7 @@ fn an_error_is_one_line_whatever_bytes_it_quotes() {
     let missing = format!("{}/no\nfile", place.directory().display());
     let socket = place.path("s");
     let socket = socket.to_str().unwrap();
-    for (words, told) in [
+    for (words, expected) in [
         (
             &["call", "--host", "a\nb", "--port", "80", "x"][..],
             "a\\x0ab",
@@ -631,7 +631,7 @@ fn an_error_is_one_line_whatever_bytes_it_quotes() {
         ),
     ] {
         let done = sok(words);
-        assert_fails(&done, done.code, "", &[told]);
+        assert_fails(&done, done.code, "", &[expected]);
         assert!(done.code != 0, "{words:?}");
         let line = done.stderr.trim_end_matches('\n');
         assert!(!line.contains(char::is_control), "{line:?}");

@@ -45,7 +45,7 @@ families!(a_silent_client_is_disconnected, |place| {
     assert_given_up(&server);
 });
 
-families!(a_client_that_does_not_read_is_given_up, |place| {
+families!(a_client_that_does_not_read_is_cut_off, |place| {
     let server = start(place, &[]);
     let mut client = RawStream::connect(server.address());
     while client.write_all(&[b'a'; 65536]).is_ok() {}

@@ -1,5 +1,5 @@
-//! Where the process may have no more threads or descriptors: an error that says so, or a
-//! connection that fails, and never a crash.
+//! When threads or descriptors run out, the program reports an error, or a connection fails, but the
+//! program never crashes.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -11,8 +11,8 @@ use crate::support::{
 /// The numbers of descriptors from which each command either says that it lacks some or works.
 const DESCRIPTORS: [u32; 12] = [4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 19, 22];
 
-/// Starts the program under a limit of `prlimit(1)`, as somebody without rights, whom alone a limit
-/// of processes binds.
+/// Starts the program under a limit of `prlimit(1)`, as an unprivileged user, since a process limit
+/// does not apply to root.
 fn limited(place: &Place, limit: &str, arguments: &[&str]) -> Option<Process> {
     if !require_peer("prlimit") {
         return None;
@@ -177,7 +177,7 @@ families!(a_client_lacks_descriptors_or_does_its_work, |place| {
                 let done = done(place, &format!("--nofile={count}"), arguments)?;
                 let lacks = done.stderr.contains("Too many open files");
                 let says_why = lacks && done.stderr.contains("ulimit -n");
-                // A wait goes on until there are some.
+                // A wait continues until there are some.
                 let is_right = matches!((done.code, says_why), (0, false) | (1 | 124, true));
                 assert!(is_right, "{arguments:?} with {count}: {done:?}");
                 Some(done.code)
@@ -227,7 +227,7 @@ fn a_wait_without_descriptors_fails_with_an_error() {
             let Some(done) = done(place, &format!("--nofile={limit}"), &arguments) else {
                 return;
             };
-            // Whoever has the descriptors finds nobody there.
+            // A program that has enough descriptors finds no server.
             let lacks = done.stderr.contains("ulimit -n");
             assert!(
                 lacks || done.stderr.contains("no server"),

@@ -65,8 +65,8 @@ families!(
             ended.filter(|cut_off| *cut_off).count()
         });
         assert!((1..CLIENTS).contains(&cut_off), "{cut_off} were cut off");
-        let told = server.stderr().wait_for("raise --max-memory");
-        assert!(told.contains("limit of 67108864 bytes"), "{told}");
+        let said = server.stderr().wait_for("raise --max-memory");
+        assert!(said.contains("limit of 67108864 bytes"), "{said}");
         assert_serves(&server);
         server.terminate();
         assert_eq!(server.wait(), 0);
@@ -128,7 +128,7 @@ families!(unsent_data_to_the_targets_of_a_relay_is_limited, |place| {
         relay
             .stderr()
             .wait_for("limit of 1024 bytes; raise --max-memory");
-        // The relay goes on, and what is taken at once needs no memory.
+        // The relay continues, and data that is taken at once needs no memory.
         let mut other = RawStream::connect(relay.address());
         other.send(b"hello");
         if target == echo.address() {
@@ -137,7 +137,7 @@ families!(unsent_data_to_the_targets_of_a_relay_is_limited, |place| {
     }
 });
 
-/// The bytes that a server has received, as its trace tells.
+/// The bytes that a server has received, by its trace.
 fn received(trace: &str) -> usize {
     let calls = trace.lines().filter(|line| line.contains(" recv("));
     let counts = calls.filter_map(|line| line.split_once(") = ")?.1.split(' ').next());

@@ -1,9 +1,9 @@
-//! System calls that a sandbox refuses: each is an error, or the work goes on without it.
+//! System calls that a sandbox refuses: each is an error, or the work continues without it.
 
 use crate::support::{Server, can_inject, sok, sok_with_fault};
 
 #[test]
-fn a_refused_pair_of_sockets_is_an_error_and_no_crash() {
+fn a_refused_socketpair_is_an_error_and_no_crash() {
     if !can_inject() {
         return;
     }

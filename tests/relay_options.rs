@@ -31,7 +31,7 @@ fn assert_refused(place: &Place, client: &mut RawStream) {
     }
 }
 
-families!(an_idle_connection_is_given_up, |place| {
+families!(an_idle_connection_is_closed, |place| {
     let backend = RawListener::bind(place);
     let options = ["--idle-timeout", "50ms", "--once"];
     let relay = relay(place, backend.address(), &options);
@@ -57,7 +57,7 @@ families!(a_stalled_receiver_is_idle_too, |place| {
     assert_ne!(sender.wait(), 0, "{}", sender.said());
 });
 
-families!(a_target_that_does_not_answer_is_given_up, |place| {
+families!(a_silent_target_times_out, |place| {
     let full = RawListener::with_backlog(place, 0);
     let _waiting = RawStream::connect(full.address());
     let options = ["--connect-timeout", "50ms", "--once"];
@@ -68,7 +68,7 @@ families!(a_target_that_does_not_answer_is_given_up, |place| {
     assert!(relay.said().contains(full.address()));
 });
 
-families!(a_client_that_resets_waits_no_longer, |place| {
+families!(a_client_that_resets_stops_waiting, |place| {
     if !place.is_network() {
         // A family without a reset: its clients only leave.
         return;
@@ -94,7 +94,7 @@ families!(data_of_a_client_that_closed_waits_for_the_target, |place| {
     assert_eq!(relay.wait(), 0, "{}", relay.said());
 });
 
-families!(a_stop_waits_for_the_connections_under_way, |place| {
+families!(a_stop_waits_for_open_connections, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v", "--grace", "60s"]);
     let mut client = RawStream::connect(relay.address());
@@ -123,8 +123,8 @@ families!(
         let clients: Vec<RawStream> = (0..20).map(connected).collect();
         relay.terminate();
         assert_eq!(relay.wait(), 6);
-        let told = "20 connections were cut off at the end of the grace period (10ms)";
-        assert!(relay.said().contains(told), "{}", relay.said());
+        let expected = "20 connections were cut off at the end of the grace period (10ms)";
+        assert!(relay.said().contains(expected), "{}", relay.said());
         for mut client in clients {
             assert_refused(place, &mut client);
         }
@@ -181,7 +181,7 @@ families!(
     from_one_source_one_client_is_served_after_another,
     |place| {
         let backend = RawListener::bind(place);
-        // Held until nobody may be given its port any more.
+        // Held until no other process can get its port.
         let own = place.nobody();
         let relay = relay(place, backend.address(), &["--source", &own.address]);
         relay.stderr().wait_for("one connection at a time");

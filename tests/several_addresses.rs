@@ -87,14 +87,14 @@ fn every_command_reaches_the_address_that_answers() {
                 "{script}: {}",
                 done.stderr
             );
-            let told = "first to accept, the others are closed";
-            assert!(done.stderr.contains(told), "{script}: {}", done.stderr);
+            let expected = "first to accept, the others are closed";
+            assert!(done.stderr.contains(expected), "{script}: {}", done.stderr);
         }
     });
 }
 
 #[test]
-fn an_attempt_that_comes_second_is_closed_before_anything_is_sent() {
+fn the_second_of_two_connections_is_closed_unused() {
     each_pair(|two| {
         let Some(done) = two.run(r#""$SOK" call --trace "$1" hi"#) else {
             return;

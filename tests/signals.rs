@@ -33,11 +33,11 @@ families!(a_client_leaves_an_ignored_signal_ignored, |place| {
     }
 });
 
-families!(a_client_that_is_pid_1_ends_by_a_signal, |place| {
+families!(a_client_as_pid_1_ends_on_a_signal, |place| {
     let commands: [(&[&str], &[&str]); 3] = [
         (&["connect"], &[]),
         (&["call"], &["hello"]),
-        // Somebody is there, so it goes on waiting.
+        // A server listens, so the wait continues.
         (&["wait", "--gone"], &[]),
     ];
     for (command, rest) in commands {

@@ -52,7 +52,7 @@ fn assert_has_its_rights_at_first_sight(word: &str) {
 }
 
 #[test]
-fn a_file_that_appears_has_its_rights() {
+fn a_socket_file_appears_with_its_mode() {
     let place = place();
     for _ in 0..20 {
         assert_has_its_rights_at_first_sight(&place.word());
@@ -60,7 +60,7 @@ fn a_file_that_appears_has_its_rights() {
 }
 
 #[test]
-fn a_file_that_replaces_a_dead_one_has_its_rights() {
+fn a_file_that_replaces_a_stale_one_has_its_mode() {
     let place = place();
     for _ in 0..20 {
         assert_has_its_rights_at_first_sight(&dead_file(&place));
@@ -99,7 +99,7 @@ fn the_mode_is_as_given_whatever_the_umask() {
 }
 
 #[test]
-fn a_mode_that_is_none_is_refused() {
+fn an_invalid_mode_is_refused() {
     for mode in ["999", "1000", "rw"] {
         let done = sok(&["serve", "/tmp/unused.sock", "--mode", mode]);
         assert_eq!(done.code, 2, "{}", done.stderr);
@@ -143,8 +143,8 @@ fn an_unknown_owner_is_refused() {
 }
 
 #[test]
-fn an_option_that_protects_nothing_is_refused() {
-    for (words, told) in [
+fn a_protecting_option_without_effect_is_refused() {
+    for (words, expected) in [
         (
             &["serve", "@s", "--mode", "600"][..],
             "apply only to a socket file",
@@ -168,7 +168,7 @@ fn an_option_that_protects_nothing_is_refused() {
     ] {
         let done = sok(words);
         assert_eq!(done.code, 2, "{}", done.stderr);
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
 
@@ -239,7 +239,7 @@ fn path_or_nothing(address: &str) -> &str {
 }
 
 #[test]
-fn a_dead_file_is_replaced_and_its_rights_are_not_inherited() {
+fn a_stale_file_is_replaced_and_its_mode_is_not_inherited() {
     let place = place();
     let address = dead_file(&place);
     fs::set_permissions(path_of(&address), fs::Permissions::from_mode(0o777)).unwrap();
@@ -302,7 +302,7 @@ fn a_missing_directory_is_reported_and_not_created() {
 }
 
 #[test]
-fn a_directory_without_the_right_to_write_is_exit_4() {
+fn a_directory_without_write_permission_is_exit_4() {
     let place = place();
     let locked = place.path("locked");
     fs::create_dir(&locked).unwrap();
@@ -401,7 +401,7 @@ fn race(address: &str, count: usize) -> Process {
 }
 
 #[test]
-fn of_servers_that_race_for_a_dead_file_one_gets_it() {
+fn one_of_several_servers_replaces_a_stale_file() {
     let place = place();
     for round in 0..20 {
         let address = dead_file(&place);
@@ -414,7 +414,7 @@ fn of_servers_that_race_for_a_dead_file_one_gets_it() {
 }
 
 #[test]
-fn of_servers_that_race_for_a_free_path_one_gets_it() {
+fn one_of_several_servers_binds_a_free_path() {
     let place = place();
     for round in 0..20 {
         let address = place.word();
@@ -464,7 +464,7 @@ fn a_path_of_300_bytes_works_through_its_directory() {
 }
 
 #[test]
-fn a_last_part_that_no_socket_can_have_is_refused_with_the_limit() {
+fn a_file_name_too_long_for_a_socket_is_refused_with_the_limit() {
     let place = place();
     for length in [100, 200, 255, 300] {
         let path = format!("{}/{}", long_directory(&place, 150), "n".repeat(length));

@@ -164,7 +164,7 @@ fn swap_all(directory: &Path, ours: &Path) -> bool {
 }
 
 #[test]
-fn a_name_that_is_swapped_gives_rights_to_no_other_file() {
+fn a_swapped_name_changes_the_mode_of_no_other_file() {
     if !required("root", is_root()) {
         return;
     }
@@ -184,7 +184,7 @@ fn a_name_that_is_swapped_gives_rights_to_no_other_file() {
 }
 
 #[test]
-fn a_directory_that_is_swapped_gives_rights_to_no_other_file() {
+fn a_swapped_directory_changes_the_mode_of_no_other_file() {
     if !required("root", is_root()) {
         return;
     }

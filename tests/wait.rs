@@ -19,12 +19,12 @@ families!(a_server_that_accepts_ends_the_wait, |place| {
 families!(a_connection_is_reported_with_verbose, |place| {
     let server = Server::start(place, &[]);
     let done = sok(&["wait", server.address(), "-v"]);
-    let told = format!("sok: connected address={}\n", server.address());
-    assert_eq!((done.code, done.stderr), (0, told));
+    let expected = format!("sok: connected address={}\n", server.address());
+    assert_eq!((done.code, done.stderr), (0, expected));
     assert_eq!(sok(&["wait", server.address()]).stderr, "");
 });
 
-families!(a_server_that_comes_later_ends_the_wait, |place| {
+families!(a_server_that_starts_later_ends_the_wait, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();
     let wait = waiting(&[&address, "--trace"]);
@@ -35,7 +35,7 @@ families!(a_server_that_comes_later_ends_the_wait, |place| {
     assert_eq!(wait.wait(), 0);
 });
 
-families!(all_are_waited_for, |place| {
+families!(wait_waits_for_all_servers, |place| {
     let server = Server::start(place, &[]);
     let nobody = place.nobody();
     let both = [
@@ -51,7 +51,7 @@ families!(all_are_waited_for, |place| {
     assert!(!done.stderr.contains(server.address()), "{}", done.stderr);
 });
 
-families!(one_is_enough_with_any, |place| {
+families!(with_any_one_server_is_enough, |place| {
     let server = Server::start(place, &[]);
     let nobody = place.nobody();
     let done = waiting(&["--any", &nobody.address, server.address()]).done();
@@ -59,7 +59,7 @@ families!(one_is_enough_with_any, |place| {
 });
 
 families!(
-    one_that_will_never_be_does_not_end_a_wait_for_any,
+    a_permanent_error_of_one_server_does_not_end_a_wait_for_any,
     |place| {
         let file = place.file("regular", "content");
         let never = file.to_str().unwrap();
@@ -85,13 +85,16 @@ families!(
     }
 );
 
-families!(all_that_will_never_be_end_a_wait_for_any, |place| {
-    let files = ["one", "two"].map(|name| place.file(name, "content"));
-    let [one, two] = files.each_ref().map(|file| file.to_str().unwrap());
-    let done = waiting(&["--any", one, two]).done();
-    assert_eq!(done.code, 1, "{}", done.stderr);
-    assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
-});
+families!(
+    permanent_errors_of_all_servers_end_a_wait_for_any,
+    |place| {
+        let files = ["one", "two"].map(|name| place.file(name, "content"));
+        let [one, two] = files.each_ref().map(|file| file.to_str().unwrap());
+        let done = waiting(&["--any", one, two]).done();
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
+    }
+);
 
 families!(a_timeout_reports_the_last_reason, |place| {
     let nobody = place.nobody();
@@ -168,7 +171,7 @@ families!(a_permanent_error_ends_the_wait_at_once, |place| {
 });
 
 #[test]
-fn a_socket_that_may_not_be_written_ends_the_wait_at_once() {
+fn a_socket_without_write_permission_ends_the_wait_at_once() {
     if is_root() {
         // Root may write to every file; an ordinary user's run shows it.
         crate::support::skipped("the rights of files do not bind root");

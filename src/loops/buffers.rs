@@ -58,7 +58,7 @@ impl Work {
     }
 
     /// Whether the replies are enough for one send.
-    pub(super) const fn is_much(&self) -> bool {
+    pub(super) const fn is_full(&self) -> bool {
         self.replies.len() >= SCRATCH
     }
 
@@ -88,12 +88,12 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// The buffer for one receive; [`came`](Self::came) sets how much of it was used.
+    /// The buffer for one receive; [`filled`](Self::filled) sets how much of it was used.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
-    pub(super) fn came(&mut self, count: usize) {
+    pub(super) fn filled(&mut self, count: usize) {
         self.rest = 0..count;
     }
 

@@ -58,7 +58,7 @@ async fn converse<A: Answer>(
             // Answer: in a frame like that of the message.
             reply_to(message, answer, format, &mut work.replies).await?;
             // An answer that waits does not delay the replies before it.
-            if A::WAITS || work.is_much() {
+            if A::WAITS || work.is_full() {
                 exchange.send(&mut work).await?;
             }
         }
@@ -95,7 +95,7 @@ impl Exchange<'_> {
                 return received.map_ok(|_| None).map_err(receiving);
             };
             self.connection.count_received(count);
-            work.received.came(count);
+            work.received.filled(count);
             if answer_waits {
                 // The other connections need the buffers.
                 work.part(&mut self.decoder).map_err(receiving)?;
@@ -181,7 +181,7 @@ mod tests {
     use crate::net::Peer;
 
     #[test]
-    fn only_a_bound_that_was_reached_is_to_be_raised() {
+    fn only_a_reached_limit_gets_a_hint_to_raise_it() {
         let peer = Peer {
             address: AddressKind::ALL[0].fresh(Path::new(""), ""),
             credentials: None,

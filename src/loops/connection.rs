@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_accept_is_of_the_peer_of_the_machine_or_of_the_listener() {
+    fn errors_of_accept_are_classified() {
         use AcceptFault as F;
         for (errno, fault) in [
             (E::ECONNABORTED, F::Peer),

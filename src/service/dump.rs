@@ -333,7 +333,10 @@ mod tests {
     impl Write for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.leave.recv();
-            self.written.lock().expect("nobody fails").extend(bytes);
+            self.written
+                .lock()
+                .expect("the lock is not poisoned")
+                .extend(bytes);
             Ok(bytes.len())
         }
 
@@ -346,14 +349,14 @@ mod tests {
         fn reopen(&mut self) -> io::Result<()> {
             self.written
                 .lock()
-                .expect("nobody fails")
+                .expect("the lock is not poisoned")
                 .extend(b"(reopened)");
             Ok(())
         }
     }
 
     #[test]
-    fn what_a_full_queue_leaves_out_is_counted_in_its_place() -> Result<()> {
+    fn traffic_that_a_full_queue_leaves_out_is_counted_in_place() -> Result<()> {
         let (gate, leave) = channel();
         let written = Arc::default();
         let sink = Gated {
@@ -372,15 +375,16 @@ mod tests {
             let more = |state: &mut State| state.waiting.pieces > pieces;
             drop(dump.shared.changed.wait_while(state, more));
         };
-        (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
+        (0..2).for_each(|_| gate.send(()).expect("the thread runs"));
         waits_for(2);
         show(Side::Far, 1);
-        (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
+        (0..2).for_each(|_| gate.send(()).expect("the thread runs"));
         waits_for(0);
         show(Side::Far, 1);
         drop(gate);
         dump.finish();
-        let text = String::from_utf8_lossy(&written.lock().expect("nobody fails")).into_owned();
+        let text = String::from_utf8_lossy(&written.lock().expect("the lock is not poisoned"))
+            .into_owned();
         // The thread takes waiting pieces at any moment, which splits the traffic that is left out;
         // adjacent gaps count as one.
         let mut seen: Vec<String> = Vec::new();
@@ -388,7 +392,7 @@ mod tests {
         for line in text.lines() {
             let line = line.split_once(' ').map_or(line, |(_, line)| line);
             if let Some(amount) = line.strip_prefix("left out pieces=") {
-                let (pieces, bytes) = amount.split_once(" bytes=").expect("both are told");
+                let (pieces, bytes) = amount.split_once(" bytes=").expect("both counts are there");
                 let pieces: usize = pieces.parse().expect("a number");
                 assert_eq!(bytes, (pieces * piece.len()).to_string());
                 left_out += pieces;

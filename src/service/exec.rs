@@ -217,7 +217,7 @@ fn is_exiting(pid: Option<u32>) -> bool {
     flags.is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
-/// The interval of checks on a process group that was told to end.
+/// The interval of checks on a process group that was asked to end.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The process group of a running program, killed on drop.
@@ -279,7 +279,7 @@ mod tests {
     use crate::net::{Credentials, Peer};
 
     #[test]
-    fn every_name_that_is_set_is_removed_before() {
+    fn every_variable_of_exec_is_first_removed() {
         for word in ["inet:127.0.0.1:1", "inet6:[::1]:1", "unix:/s", "unix:@s"] {
             let address: Address = word.parse().unwrap();
             let credentials = Some(Credentials {

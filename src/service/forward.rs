@@ -71,7 +71,7 @@ impl Service for Forward {
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
         };
         let moved = transfer(&near, &far, options, count).await;
-        moved.map_err(|fault| told(fault, connection.peer(), &address))?;
+        moved.map_err(|fault| as_error(fault, connection.peer(), &address))?;
         near.done();
         far.done();
         Ok(())
@@ -107,7 +107,7 @@ impl Forward {
     }
 }
 
-fn told(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
+fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
     if let TransferFault::Broken(_, _, source) = &fault
         && source.kind() == io::ErrorKind::QuotaExceeded
     {

@@ -139,13 +139,16 @@ mod tests {
     use crate::net::Peer;
 
     /// Returns the thread that serves it, until the peer ends.
-    struct Told(Mutex<Vec<ThreadId>>);
+    struct Recorded(Mutex<Vec<ThreadId>>);
 
-    impl Service for Told {
+    impl Service for Recorded {
         async fn serve(&self, stream: Stream, _: &Arc<Connection>) -> Result<()> {
             let thread = thread::current().id();
-            self.0.lock().expect("nobody fails").push(thread);
-            stream.send_all(b"!").await.expect("the peer is there");
+            self.0
+                .lock()
+                .expect("the lock is not poisoned")
+                .push(thread);
+            stream.send_all(b"!").await.expect("the peer is connected");
             let end = stream.receive(&mut [0]).await;
             assert_eq!(end.ok(), Some(0));
             Ok(())
@@ -153,8 +156,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_stays_with_who_accepts_and_two_have_a_thread_each() -> Result<()> {
-        let threads = Threads::new(Told(Mutex::default()), 2)?;
+    async fn one_connection_stays_on_the_accepting_thread_and_two_get_a_thread_each() -> Result<()>
+    {
+        let threads = Threads::new(Recorded(Mutex::default()), 2)?;
         let peer = Peer {
             address: "unix:@peer".parse()?,
             credentials: None,
@@ -162,7 +166,14 @@ mod tests {
         let connection = Arc::new(Connection::new(1, peer));
         let pair = || Stream::pair().expect("there are descriptors");
         let heard = async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(1);
-        let served = || threads.service.0.lock().expect("nobody fails").clone();
+        let served = || {
+            threads
+                .service
+                .0
+                .lock()
+                .expect("the lock is not poisoned")
+                .clone()
+        };
         // One after the other, then two at once.
         for _ in 0..2 {
             let (client, server) = pair();

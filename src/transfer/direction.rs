@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_taken_is_bounded_and_given_back() -> io::Result<()> {
+    async fn untaken_bytes_are_limited_and_freed() -> io::Result<()> {
         let ((from, client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
         let memory = MemoryLimit::new(1000);
         let mut direction = Direction::new(Engine::Copy, memory.clone(), None);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_splice_that_moves_nothing_at_urgent_data_is_not_the_end() -> io::Result<()> {
+    async fn a_splice_that_stops_at_urgent_data_is_not_end_of_file() -> io::Result<()> {
         for address in ["inet:127.0.0.1:0", "inet6:[::1]:0"] {
             let Some((mut client, from)) = connected_to(address).await? else {
                 continue;

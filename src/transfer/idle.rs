@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_came_before_the_clock_was_asked_is_not_idle() {
+    async fn data_before_the_timer_is_read_is_not_idle() {
         let limit = || Some(Duration::from_millis(300));
         let polls = Cell::new(0);
         // The second poll is when the timer expires, the third when the runtime has reported the

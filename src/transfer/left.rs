@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_lost_if_the_other_end_sends_after_one_has_closed() -> io::Result<()> {
+    async fn nothing_is_lost_if_one_end_sends_after_the_other_has_closed() -> io::Result<()> {
         for (address, end, reply) in [
             ("inet:127.0.0.1:0", Side::Near, &b""[..]),
             ("inet:127.0.0.1:0", Side::Near, b"!"),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_takes_nothing_more_is_given_up_after_the_limit() -> io::Result<()> {
+    async fn an_end_that_takes_nothing_more_times_out() -> io::Result<()> {
         let Some((own, _peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
             return Ok(());
         };
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_resets_before_it_has_all_is_a_failure() -> io::Result<()> {
+    async fn an_end_that_resets_before_it_has_all_data_is_a_failure() -> io::Result<()> {
         let Some((own, peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
             return Ok(());
         };

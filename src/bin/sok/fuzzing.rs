@@ -13,7 +13,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_kept_inputs_break_no_promise() {
+    fn the_kept_inputs_break_no_assertion() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/usage");
         let mut count = 0;
         for input in fs::read_dir(corpus).unwrap() {

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn text_shows_lines_with_what_is_not_printable_escaped() {
+    fn text_shows_lines_with_escapes_for_unprintable_characters() {
         let mut text = Vec::new();
         escaped(&mut text, '<', b"one\r\ntwo\x00");
         assert_eq!(String::from_utf8_lossy(&text), "< one\\r\\n\n< two\\x00\n");

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_is_waited_for_only_as_long_as_wanted() {
+    async fn a_silent_server_times_out() {
         let mut command = Command::new("sleep");
         command.arg("300");
         tokio::select! {

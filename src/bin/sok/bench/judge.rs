@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_compared_by_their_median_and_bulk_by_its_rate() {
+    fn outcomes_are_compared_by_median_and_throughput_by_rate() {
         let mut trips = [outcome(Family::Inet, 40), outcome(Family::Unix, 10)];
         compare(&mut trips);
         assert_eq!(trips[0].relative, Some(1.0));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_time_is_told_only_while_the_server_has_some() {
+    fn a_busy_client_is_reported_only_with_an_idle_server() {
         let mut busy = outcome(Family::Unix, 1);
         busy.client_cpus = 0.99;
         assert!(bound_by_client(&plan(), &busy, 2));
@@ -221,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn more_connections_than_the_backlog_holds_are_told() {
+    fn more_connections_than_the_backlog_get_a_warning() {
         assert_eq!(backlog_warning(4096, true, Some(4096)), None);
-        let told = backlog_warning(4097, true, Some(100_000)).unwrap();
-        assert!(told.contains("the backlog of 4096"), "{told}");
-        let told = backlog_warning(200, false, Some(128)).unwrap();
-        assert!(told.contains("the backlog of 128"), "{told}");
+        let warning = backlog_warning(4097, true, Some(100_000)).unwrap();
+        assert!(warning.contains("the backlog of 4096"), "{warning}");
+        let warning = backlog_warning(200, false, Some(128)).unwrap();
+        assert!(warning.contains("the backlog of 128"), "{warning}");
         assert_eq!(backlog_warning(200, false, None), None);
     }
 }

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_the_lead_in_was_over_does_not_count() {
+    fn round_trips_that_start_in_the_lead_in_do_not_count() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let mut trips = 0;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_slower_than_the_slice_is_measured_all_the_same() {
+    fn a_server_slower_than_the_slice_is_still_measured() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let trip = || {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_round_trip_leaves_behind_is_dropped_out_of_its_time() {
+    fn the_result_of_a_round_trip_is_dropped_outside_its_time() {
         struct Closed<'a>(&'a FakeClock);
         impl Drop for Closed<'_> {
             fn drop(&mut self) {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_cannot_be_kept_is_given_up_and_what_is_left_is_told() {
+    fn a_schedule_that_cannot_be_kept_ends_and_the_rest_is_counted() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let pace = Pace::Scheduled {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_due_in_a_stall_at_the_end_counts_too() {
+    fn round_trips_due_in_a_stall_at_the_end_count() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let pace = Pace::Scheduled {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_ends_it_and_what_was_counted_stays() {
+    fn a_failure_ends_the_run_and_keeps_the_counts() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let mut left = 150;

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_alone_need_not_take_turns() {
+    fn a_single_server_takes_no_turns() {
         let plan = |millis| BenchPlan {
             size: None,
             connections: 1,
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_is_no_shorter_than_it_takes_to_connect_for_it() {
+    fn a_slice_is_long_enough_for_its_connections() {
         assert_eq!(slices(1000, 10_000), (1, Duration::from_secs(1)));
         assert_eq!(slices(12_500, 10_000).0, 10);
         assert_eq!(slices(1, 10_000).0, 1);
     }
 
     #[test]
-    fn a_slice_has_a_part_of_the_schedule() {
+    fn a_slice_is_long_enough_for_the_schedule() {
         assert_eq!(at_rate(1000, 1, Some(1000.0)).0, 4);
         assert_eq!(at_rate(10_000, 1, Some(10.0)), (10, Duration::from_secs(1)));
         assert_eq!(at_rate(10_000, 5, Some(10.0)).0, 2);

@@ -92,14 +92,14 @@ impl Service for Thread {
             socket.set_polled().map_err(failed)?;
         }
         let work = self.work;
-        let (tell, told) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         let serving = move || {
             // Nothing receives it after the server has been stopped.
-            let _ = tell.send(work(&socket));
+            let _ = sender.send(work(&socket));
         };
         let named = thread::Builder::new().stack_size(STACK);
         named.spawn(serving).map_err(failed)?;
-        told.await.unwrap_or(Ok(())).map_err(failed)
+        result.await.unwrap_or(Ok(())).map_err(failed)
     }
 }
 

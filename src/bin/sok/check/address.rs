@@ -127,8 +127,8 @@ fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
 /// The failure for the whole target: that no server listens must not be hidden by an unreachable
 /// address.
 fn telling(mut failures: Vec<Error>) -> Option<Error> {
-    let nobody = |error: &Error| error.kind() == ErrorKind::NoServer;
-    match failures.iter().position(nobody) {
+    let no_server = |error: &Error| error.kind() == ErrorKind::NoServer;
+    match failures.iter().position(no_server) {
         Some(at) => Some(failures.swap_remove(at)),
         None => failures.into_iter().next(),
     }

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_listener_is_the_one() {
+    fn the_most_specific_listener_is_found() {
         let all = vec![
             connection("127.0.0.1"),
             listener("::", 1),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_a_name() {
+    fn the_name_of_this_process_is_found() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(named(own).name.is_some_and(|name| !name.is_empty()));
         assert_eq!(named(i32::MAX).name, None);

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_try_that_does_not_end_fails_with_a_hint() {
+    async fn a_test_that_does_not_end_fails_with_a_hint() {
         for kind in AddressKind::ALL {
             let scene = Scene::new(kind, Duration::from_millis(1));
             let cell = scene.cell("connect", std::future::pending()).await;

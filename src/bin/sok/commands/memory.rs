@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_limit_of_the_groups_around_holds() -> std::io::Result<()> {
+    fn the_lowest_limit_of_the_groups_applies() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         let limit = |group: &str| group_limit(folder.path(), group);
         let own = folder.path().join("a/b");

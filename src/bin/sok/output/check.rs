@@ -51,17 +51,17 @@ pub(crate) fn host_text(report: &HostReport) -> String {
 
 /// The notes on the cells of one outcome; equal notes share a line.
 fn notes(column: &Column, outcome: Verdict, text: &mut String) {
-    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
     for cell in column.cells.iter().filter(|cell| cell.outcome == outcome) {
         let Some(note) = note(cell) else {
             continue;
         };
-        match told.iter_mut().find(|(known, _)| *known == note) {
+        match notes.iter_mut().find(|(known, _)| *known == note) {
             Some((_, names)) => names.push(cell.name),
-            None => told.push((note, vec![cell.name])),
+            None => notes.push((note, vec![cell.name])),
         }
     }
-    for (note, names) in told {
+    for (note, names) in notes {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}, {}: {note}", column.form, names.join(", "));
     }

@@ -96,12 +96,12 @@ pub(crate) fn width() -> Option<usize> {
         return None;
     }
     let given = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let told = || {
+    let reported = || {
         tcgetwinsize(io::stdout())
             .ok()
             .map(|size| size.ws_col.into())
     };
-    let known = given.or_else(told).filter(|columns| *columns > 0);
+    let known = given.or_else(reported).filter(|columns| *columns > 0);
     Some(known.unwrap_or(80))
 }
 

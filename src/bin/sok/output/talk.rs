@@ -55,8 +55,8 @@ pub(crate) fn talk(line: String) {
 impl Server {
     /// Writes all of it, or fails if it would block.
     fn write(&self, stderr: &mut StderrLock<'_>, bytes: &[u8]) -> bool {
-        let anew = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
-        if let Some(mut output) = anew.as_ref() {
+        let reopened = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
+        if let Some(mut output) = reopened.as_ref() {
             let count = output.write(bytes).unwrap_or_default();
             CUT.store((1..bytes.len()).contains(&count), Ordering::Relaxed);
             return count == bytes.len();

@@ -168,7 +168,7 @@ mod tests {
     #[derive(Default)]
     struct Recorded {
         reports: Vec<LessonReport>,
-        deaf: bool,
+        closed: bool,
     }
 
     impl Observer for Recorded {
@@ -176,8 +176,13 @@ mod tests {
             if let Event::Ended(report) = event {
                 self.reports.push(report.clone());
             }
-            match self.deaf {
-                true => Err(Error::because("hear", "", ErrorKind::OutputClosed, "deaf")),
+            match self.closed {
+                true => Err(Error::because(
+                    "observe",
+                    "",
+                    ErrorKind::OutputClosed,
+                    "closed",
+                )),
                 false => Ok(()),
             }
         }
@@ -220,7 +225,7 @@ mod tests {
     fn a_failed_step_fails_the_tour_with_its_reason() {
         let mut recorded = Recorded::default();
         let taken = block_on(take(&two_lessons(), &mut recorded, async |_, stage| {
-            let refused = Error::because("connect", "there", ErrorKind::NoServer, "nobody");
+            let refused = Error::because("connect", "there", ErrorKind::NoServer, "refused");
             stage.step("It connects", async { Err(refused) }).await
         }));
         let error = taken.unwrap_err().to_string();
@@ -232,14 +237,14 @@ mod tests {
             panic!("{:?}", recorded.reports)
         };
         assert_eq!(report.steps[0].what, "It connects");
-        assert_eq!(report.statements[0].saw, "connect there: nobody");
+        assert_eq!(report.statements[0].saw, "connect there: refused");
         assert_eq!(report.held, Some(false));
     }
 
     #[test]
     fn a_tour_whose_observer_fails_ends_at_once() {
         let mut recorded = Recorded {
-            deaf: true,
+            closed: true,
             ..Recorded::default()
         };
         let taken = block_on(run(&TourPlan::default(), &mut recorded));
