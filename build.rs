@@ -1,18 +1,18 @@
-//! How the program is linked, so that its start is short.
+//! Links the program so that it starts fast.
 //!
-//! It is not position-independent: to relocate it at each start would touch 17 pages and take a
-//! twelfth of the time of a whole `sok call`. The stack, the heap and the C library have random
-//! addresses all the same, and no code of ours is unsafe. With `SOK_PIE=1` in the environment of the
-//! build the program itself gets one too, as some distributions require.
+//! It is not position-independent: relocating it at each start would touch 17 pages and take a twelfth
+//! of the time of a whole `sok call`. The stack, the heap and the C library still have random
+//! addresses, and our code has no unsafe parts. With `SOK_PIE=1` in the environment of the build, the
+//! program gets a random address too, as some distributions require.
 //!
-//! The unwinder is linked in, as no other library of it is wanted.
-//! The standard library uses the unwinder to print where a panic came from. The linker takes it
-//! from `libgcc_s.so.1` by default: to find, map and relocate that one file is about a tenth of
-//! the time of a whole `sok call`. The same code is in `libgcc_eh.a`, which comes with every gcc
-//! for glibc; where it is missing the default holds.
+//! The unwinder is linked statically.
+//! The standard library uses the unwinder to print the location of a panic. By default, the linker
+//! takes it from `libgcc_s.so.1`: finding, mapping and relocating that file takes about a tenth of the
+//! time of a whole `sok call`. The same code is in `libgcc_eh.a`, which comes with every gcc for
+//! glibc; if it is missing, the default applies.
 //!
-//! It is for the program alone: whoever uses the library chooses how to link. So the linker finds,
-//! for the program, a `libgcc_s.so` of ours before the system's, a script that names the archive.
+//! This applies only to the program: users of the library choose how to link. So, for the program, the
+//! linker finds our `libgcc_s.so` before the system's: a script that names the archive.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

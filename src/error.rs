@@ -169,8 +169,8 @@ impl Error {
 /// The limit to raise, where `source` says that one was reached, whatever was being done.
 fn limit_hint(source: &io::Error) -> Option<&'static str> {
     match source.raw_os_error().map(nix::Error::from_raw) {
-        Some(nix::Error::EMFILE) => Some("raise the limit of open files (ulimit -n)"),
-        Some(nix::Error::ENFILE) => Some("raise the system's limit of open files (fs.file-max)"),
+        Some(nix::Error::EMFILE) => Some("raise the open file limit (ulimit -n)"),
+        Some(nix::Error::ENFILE) => Some("raise the system's open file limit (fs.file-max)"),
         _ => None,
     }
 }
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(
             shown(E::EMFILE),
             "connect inet:127.0.0.1:1: Too many open files; \
-             raise the limit of open files (ulimit -n)"
+             raise the open file limit (ulimit -n)"
         );
         assert!(shown(E::ENFILE).ends_with("(fs.file-max)"));
         assert!(!shown(E::EIO).contains(';'));

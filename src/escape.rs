@@ -1,5 +1,5 @@
-//! Text that others wrote, made safe to show: it stays on its line, and nothing in it is invisible
-//! or changes what stands around it.
+//! Makes untrusted text safe to print: it stays on its line, and contains nothing invisible and
+//! nothing that changes the text around it.
 //!
 //! ```
 //! use sok::escape::word;
@@ -9,8 +9,8 @@
 
 use std::fmt::{self, Write};
 
-/// Writes `bytes` as text in which every character that is not UTF-8, or that `keeps` refuses, is
-/// `\xNN` for each of its bytes.
+/// Writes `bytes` as text; bytes that are not UTF-8, and characters that `keeps` refuses, become
+/// `\xNN` for each byte.
 pub fn escape(bytes: &[u8], keeps: impl Fn(char) -> bool, text: &mut impl Write) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -29,26 +29,26 @@ fn write_hex(bytes: &[u8], text: &mut impl Write) -> fmt::Result {
     bytes.try_for_each(|byte| write!(text, "\\x{byte:02x}"))
 }
 
-/// A name as one word: what is a blank or not visible is `\xNN`.
+/// A name as one word: blanks and invisible characters become `\xNN`.
 pub fn word(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = escape(name.as_bytes(), is_part_of_word, &mut word);
     word
 }
 
-/// Whether a character is visible and no blank.
+/// Whether a character is visible and not a blank.
 pub fn is_part_of_word(c: char) -> bool {
     c != ' ' && is_visible(c)
 }
 
-/// Whether a character shows as itself, or is the blank: it is no control character, and does not
-/// change the direction of the text, break the line, show as another blank or not show at all.
+/// Whether a character is visible, or a space: it is not a control character, and does not change
+/// the text direction, break the line, look like another blank or show nothing.
 pub fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, ' '..='~');
     }
-    // The standard library escapes what is not printable, and combining marks only at the start.
+    // The standard library escapes unprintable characters, and combining marks only at the start.
     let escaped = String::from_iter(['a', c]);
     escaped.escape_debug().nth(1) == Some(c) && !is_blank(c)
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_controls_hides_or_breaks_the_text_is_not_visible() {
+    fn characters_that_control_hide_or_break_the_text_are_not_visible() {
         let controls = ('\0'..' ').chain('\u{7f}'..='\u{9f}');
         let directions = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
         let marks = ['\u{200e}', '\u{200f}', '\u{61c}'];

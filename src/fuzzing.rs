@@ -1,7 +1,7 @@
-//! What `scripts/fuzz` feeds: the parts of the program that read what others write. Each function
-//! takes any bytes, and panics where what it promises does not hold.
+//! The functions that `scripts/fuzz` runs: the parsers of untrusted input. Each takes any bytes,
+//! and panics if an assertion fails.
 //!
-//! It is here for the tests and the fuzzer, and not a part of the library: what it calls is private.
+//! For the tests and the fuzzer only, not a part of the library: the parsers are private.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,10 +11,10 @@ use crate::error::ErrorKind;
 use crate::escape::{is_part_of_word, is_visible};
 use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 
-/// One of the functions.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// The functions, by the names of their programs in `fuzz/` and of their folders of inputs.
+/// The targets, by the names of their programs in `fuzz/` and of their folders of inputs.
 pub const TARGETS: [(&str, Target); 6] = [
     ("address", address),
     ("escapes", escapes),
@@ -24,7 +24,7 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("terminal", terminal),
 ];
 
-/// An address word: what is printed reads back as the same, and a refusal is a usage error.
+/// An address: its printed form parses as the same address, and an error is a usage error.
 pub fn address(word: &[u8]) {
     match address::Target::parse(OsStr::from_bytes(word)) {
         Ok(target) => {
@@ -40,7 +40,7 @@ pub fn address(word: &[u8]) {
     }
 }
 
-/// The name of a local socket: any bytes can be printed on one line, and read back.
+/// The name of a local socket: any bytes can be printed on one line, and parsed again.
 pub fn escapes(name: &[u8]) {
     let short = &name[..name.len().min(SUN_PATH_MAX)];
     let names = [
@@ -55,10 +55,10 @@ pub fn escapes(name: &[u8]) {
     }
 }
 
-/// Messages in a stream: the first byte chooses the framing, the second bounds a message, the third
-/// counts the cuts that follow; the rest is the stream. It gives the same messages and the same
-/// error, however it is cut, and these in their frames are the stream again. What is kept follows
-/// what has come.
+/// Messages in a stream: the first byte chooses the framing, the second the maximum size of a
+/// message, the third the number of the cuts that follow; the rest is the stream. However it is
+/// cut, it gives the same messages and the same error, and the framed messages are the stream
+/// again. No more is kept than has arrived.
 pub fn frames(input: &[u8]) {
     let [framing, max_message, cuts, rest @ ..] = input else {
         return;
@@ -89,8 +89,8 @@ pub fn frames(input: &[u8]) {
     }
 }
 
-/// What one receive brings; `pauses` if it is kept after each message, as while a peer takes no
-/// reply.
+/// The data of one receive; with `pauses` it is kept after each message, as while a peer does not
+/// read replies.
 struct Piece<'a> {
     bytes: &'a [u8],
     pauses: bool,
@@ -102,7 +102,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// What came out of a stream.
+/// The result of a stream.
 struct Read {
     messages: Vec<Vec<u8>>,
     failure: Option<String>,
@@ -133,7 +133,7 @@ fn read(format: MessageFormat, pieces: &[Piece<'_>]) -> Read {
     Read { messages, failure }
 }
 
-/// Cuts a stream: the lower bits are the length of a piece, the highest says that it pauses.
+/// Cuts a stream: the lower bits are the length of a piece, the highest bit pauses.
 fn pieces<'a>(mut stream: &'a [u8], cuts: &[u8]) -> Vec<Piece<'a>> {
     let mut pieces = Vec::new();
     for cut in cuts {
@@ -142,7 +142,7 @@ fn pieces<'a>(mut stream: &'a [u8], cuts: &[u8]) -> Vec<Piece<'a>> {
         stream = rest;
     }
     pieces.push(Piece::new(stream, false));
-    // A receive of nothing is the end.
+    // A receive of 0 bytes is end of file.
     pieces.retain(|piece| !piece.bytes.is_empty());
     pieces
 }
@@ -172,8 +172,8 @@ pub fn sock_diag(answer: &[u8]) {
     crate::net::fuzz_sock_diag(answer);
 }
 
-/// What a peer says to a terminal: the first byte says where it is cut. However it is cut, the same
-/// is shown, and nothing in it controls the terminal.
+/// Text of a peer for a terminal: the first byte says where to cut. However it is cut, the same is
+/// printed, and nothing in it controls the terminal.
 pub fn terminal(input: &[u8]) {
     let Some((cut, said)) = input.split_first() else {
         return;

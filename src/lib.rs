@@ -55,7 +55,7 @@ pub use address::{Address, Family, Target};
 pub use error::{Error, ErrorKind, Result};
 pub use loops::{communication_loop, connection_loop};
 
-/// The README's example is tested with the others.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

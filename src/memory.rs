@@ -1,4 +1,4 @@
-//! What a server keeps for its clients: bounded for each, and in sum for all.
+//! The memory for data of clients: limited for each, and in total.
 
 use std::io;
 use std::ops::{Deref, DerefMut, Range};
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
 
-/// A bound on what all connections keep together: unfinished messages, and replies that their
-/// peers have not taken yet. Its clones share the bound.
+/// A limit for the data of all connections: incomplete messages, and replies that their peers have
+/// not taken yet. Clones share the limit.
 #[derive(Debug, Clone)]
 pub struct MemoryLimit(Arc<Sum>);
 
@@ -19,17 +19,17 @@ struct Sum {
 }
 
 impl MemoryLimit {
-    /// As much as 4096 peers take that never read what one receive of theirs is answered with.
+    /// Enough for 4096 peers that never read the replies to one receive.
     pub const DEFAULT: usize = 256 << 20;
 
-    /// A bound of `limit` bytes.
+    /// A limit of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let taken = AtomicUsize::new(0);
         Self(Arc::new(Sum { limit, taken }))
     }
 
-    /// The bytes taken now.
+    /// The bytes in use.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.0.taken.load(Ordering::Relaxed)
@@ -43,7 +43,7 @@ impl MemoryLimit {
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 format!(
-                    "what is kept for all clients together has reached its limit of {} bytes",
+                    "the memory for all clients together has reached its limit of {} bytes",
                     self.0.limit
                 ),
             )),
@@ -61,14 +61,14 @@ impl Default for MemoryLimit {
     }
 }
 
-/// Bytes kept for one connection, which count as long as they are kept. It holds no memory while
-/// it is empty, and where there is no memory it says so.
+/// Bytes kept for one connection, which count in the limit. It uses no memory while it is empty,
+/// and reports a failed allocation.
 #[derive(Debug)]
 pub(crate) struct KeptBytes {
     space: Space,
-    /// Which of it are kept.
+    /// The range of bytes that are kept.
     range: Range<usize>,
-    /// What counts of the limit.
+    /// The bytes counted in the limit.
     counted: usize,
     limit: MemoryLimit,
 }
@@ -83,14 +83,14 @@ impl KeptBytes {
         }
     }
 
-    /// Adds `more` at the end. Room for bytes to come is made ahead as far as `most` in all.
+    /// Appends `more`. Capacity for later bytes is reserved up to `most` in total.
     pub(crate) fn push(&mut self, more: &[u8], most: usize) -> io::Result<()> {
         let (length, needed) = (self.len(), self.len() + more.len());
         if needed > self.space.len() {
             let ahead = length / 2 * 3;
             let size = needed.max(ahead.min(most));
             self.limit.take(size - self.counted)?;
-            // What fails from here on is given back with the rest.
+            // If the rest fails, this is returned with it.
             self.counted = size;
             let mut space = Space::of(size)?;
             space[..length].copy_from_slice(self);
@@ -114,7 +114,7 @@ impl KeptBytes {
         }
     }
 
-    /// Drops all, and gives the memory back.
+    /// Drops all bytes, and frees the memory.
     pub(crate) fn clear(&mut self) {
         self.space = Space::Heap(Vec::new());
         self.range = 0..0;
@@ -136,8 +136,8 @@ impl Drop for KeptBytes {
     }
 }
 
-/// Memory of a fixed size. What is large has pages of its own, which the system gets back at once:
-/// the allocator keeps all that lies below what is still in use.
+/// Memory of a fixed size. A large one has separate pages, which the system gets back at once: the
+/// allocator keeps everything below memory that is still in use.
 #[derive(Debug)]
 enum Space {
     Heap(Vec<u8>),
@@ -145,7 +145,7 @@ enum Space {
 }
 
 impl Space {
-    /// From here on it has pages of its own.
+    /// From this size on it has separate pages.
     const LARGE: usize = 8 * 1024;
 
     fn of(size: usize) -> io::Result<Self> {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sum_of_all_that_is_kept_is_bounded_and_given_back() -> io::Result<()> {
+    fn the_total_of_kept_bytes_is_limited_and_freed() -> io::Result<()> {
         let limit = MemoryLimit::new(100);
         let (mut one, mut other) = (KeptBytes::new(limit.clone()), KeptBytes::new(limit.clone()));
         one.push(&[1; 60], 0)?;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_has_come() -> io::Result<()> {
+    fn memory_grows_with_the_data() -> io::Result<()> {
         let limit = MemoryLimit::default();
         let mut kept = KeptBytes::new(limit.clone());
         for count in 1..=10_000 {
@@ -208,7 +208,7 @@ mod tests {
             assert!(limit.taken() <= count * 7 / 2 * 3 + 7, "{}", limit.taken());
         }
         assert_eq!(kept.len(), 70_000);
-        // What is used up makes room for what comes.
+        // Removed bytes make room for later ones.
         let taken = limit.taken();
         for _ in 0..10_000 {
             kept.consume(7);

@@ -1,4 +1,4 @@
-//! Blocking work on a thread of its own, where no thread is a failure like any other.
+//! Runs blocking work on a separate thread; a failed start is an ordinary error.
 //!
 //! ```
 //! use std::net::ToSocketAddrs;
@@ -21,17 +21,17 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many threads may block at once; more work waits for one of them to end. A name server that
-/// never answers holds a thread for each lookup, also after its client has given up.
+/// The maximum number of blocked threads; more work waits for one to end. A name server that never
+/// answers holds a thread for each lookup, even after its client has disconnected.
 static THREADS: Semaphore = Semaphore::const_new(512);
 
-/// Runs `work` on a new thread and gives what it returns; `operation` on `address` is what it is
-/// for. When the future is dropped the thread is left to end by itself.
+/// Runs `work` on a new thread and returns its result; errors name `operation` and `address`. If
+/// the future is dropped, the thread continues until it ends by itself.
 ///
 /// The runtime's own pool, `spawn_blocking`, panics when it cannot start its first thread.
 ///
 /// # Errors
-/// That no thread can be started, or that `work` panicked.
+/// If no thread can be started, or `work` panicked.
 pub async fn offload<T: Send + 'static>(
     operation: &'static str,
     address: impl std::fmt::Display,
@@ -40,7 +40,7 @@ pub async fn offload<T: Send + 'static>(
     let place = THREADS.acquire().await;
     let (done, result) = oneshot::channel();
     let run = move || {
-        // Nobody waits for it any more when the future was dropped.
+        // If the future was dropped, nothing waits for the result.
         let _ = done.send(work());
         drop(place);
     };
@@ -61,5 +61,5 @@ pub fn no_thread(
     let cause = Error::new(operation, "", error).cause();
     let cause = format!("cannot start a thread: {cause}");
     Error::because(operation, address, ErrorKind::Other, cause)
-        .with_hint("raise the limit of processes (ulimit -u, pids.max) or of memory (ulimit -v)")
+        .with_hint("raise the process limit (ulimit -u, pids.max) or the memory limit (ulimit -v)")
 }

@@ -124,13 +124,13 @@ fn a_scope_is_an_interface_by_name_or_by_number() {
 }
 
 #[test]
-fn what_is_wrong_is_named_and_what_is_known_is_listed() {
+fn an_address_error_names_the_wrong_part_and_the_known_prefixes() {
     let known = "inet: tcp4: inet6: tcp6: unix: tcp:";
     for (written, wrong) in [
         ("", "the address is empty"),
-        ("foo:a:b", "no prefix"),
+        ("foo:a:b", "\"foo\" not a prefix"),
         ("foo:/tmp/s.sock", "unknown prefix \"foo\""),
-        ("localhost:http", "\"http\" is no port number"),
+        ("localhost:http", "\"http\" is not a port number"),
         ("foo:a:b", known),
         ("host:http", known),
         ("localhost", known),
@@ -144,8 +144,8 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
         ),
         ("inet:127.0.0.1:65536", "the port \"65536\""),
         ("inet:127.0.0.1:+80", "the port \"+80\""),
-        ("inet:127.0.0.1", "there is no port"),
-        ("[::1]", "there is no port"),
+        ("inet:127.0.0.1", "the port is missing"),
+        ("[::1]", "the port is missing"),
         ("inet::80", "the host is empty; write inet:0.0.0.0:80"),
         ("inet6::80", "the host is empty; write inet6:[::]:80"),
         ("inet6:::1:80", "in brackets: [::1]:80"),
@@ -159,7 +159,7 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
         ("inet:[::1]:80", "::1 is an inet6 address, not inet"),
         (
             "inet6:[fe80::1%nope]:80",
-            "there is no interface \"nope\", known are",
+            "no interface \"nope\"; the interfaces are",
         ),
         ("inet6:[fe80::1%nope]:80", " lo"),
         (
@@ -167,36 +167,36 @@ fn what_is_wrong_is_named_and_what_is_known_is_listed() {
             "the scope 99999999999 is too large",
         ),
         ("a b:80", "white space"),
-        ("[[ff]:80", "bracket in it"),
-        ("a]:80", "bracket in it"),
+        ("[[ff]:80", "contains a bracket"),
+        ("a]:80", "contains a bracket"),
         ("unix:", "the path is empty"),
-        (r"unix:a\x00b", "the path has a NUL byte"),
+        (r"unix:a\x00b", "the path contains a NUL byte"),
     ] {
         let error = Target::parse(written).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-        let told = error.to_string();
+        let message = error.to_string();
         assert!(
-            told.contains(wrong),
-            "{written:?} is told {told:?}, not {wrong:?}"
+            message.contains(wrong),
+            "{written:?} is message {message:?}, not {wrong:?}"
         );
         assert!(
-            told.contains(&format!("{written:?}")) || written.contains('\\'),
-            "{told}"
+            message.contains(&format!("{written:?}")) || written.contains('\\'),
+            "{message}"
         );
-        assert_eq!(told.lines().count(), 1, "{told:?}");
+        assert_eq!(message.lines().count(), 1, "{message:?}");
     }
 }
 
 #[test]
-fn an_abstract_name_has_a_limit_and_the_error_states_it() {
+fn the_error_of_a_too_long_abstract_name_has_the_limit() {
     let longest = format!("@{}", "n".repeat(SUN_PATH_MAX));
     assert!(Target::parse(&longest).is_ok());
     let error = Target::parse(longest + "n").unwrap_err().to_string();
-    assert!(error.contains("108 bytes, the limit is 107"), "{error}");
+    assert!(error.contains("108 bytes; the limit is 107"), "{error}");
 }
 
 #[test]
-fn a_port_alone_is_every_address_of_this_machine_to_listen_on_alone() {
+fn a_bare_port_is_every_address_and_only_to_listen() {
     let target = Target::parse(":80").unwrap();
     let listen: Vec<String> = target
         .resolve(Purpose::Listen)
@@ -210,12 +210,12 @@ fn a_port_alone_is_every_address_of_this_machine_to_listen_on_alone() {
     assert!(
         error
             .to_string()
-            .contains("the host is empty; name the host")
+            .contains("the host is empty; give the host")
     );
 }
 
 #[test]
-fn what_the_kernel_is_to_choose_is_not_definite() {
+fn an_address_that_the_kernel_chooses_is_not_definite() {
     for (word, is_definite) in [
         ("inet:127.0.0.1:80", true),
         ("inet:127.0.0.1:0", false),
@@ -235,7 +235,7 @@ fn what_the_kernel_is_to_choose_is_not_definite() {
 }
 
 #[test]
-fn a_local_address_is_the_standard_librarys_and_back() {
+fn a_local_address_converts_to_the_standard_library_and_back() {
     for text in ["unix:/tmp/s.sock", "unix:@name"] {
         let address: Address = text.parse().unwrap();
         let standard = std::os::unix::net::SocketAddr::try_from(address.clone()).unwrap();
@@ -250,7 +250,7 @@ fn a_local_address_is_the_standard_librarys_and_back() {
 }
 
 #[test]
-fn an_ip_address_is_the_standard_librarys_and_back() {
+fn an_ip_address_converts_to_the_standard_library_and_back() {
     for text in ["inet:127.0.0.1:8082", "inet6:[fe80::1%2]:8082"] {
         let address: Address = text.parse().unwrap();
         let standard = SocketAddr::try_from(address.clone()).unwrap();

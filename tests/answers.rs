@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::support::{LIMIT, Place};
 
-/// A message, and where its answer goes.
+/// A message, and the channel for its answer.
 type Question = (Vec<u8>, oneshot::Sender<Vec<u8>>);
 
 /// Asks the test.
@@ -23,9 +23,9 @@ struct Asks(mpsc::UnboundedSender<Question>);
 
 impl Answer for Asks {
     async fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Reply {
-        let (tell, told) = oneshot::channel();
+        let (tell, receiver) = oneshot::channel();
         self.0.send((message.to_vec(), tell)).unwrap();
-        match told.await {
+        match receiver.await {
             // The message is still what it was.
             Ok(answer) => reply.extend([message, &answer].concat()),
             Err(_) => return Reply::Nothing,
@@ -99,7 +99,7 @@ fn run(body: impl Future<Output = ()>) {
     done.expect("it waits for ever");
 }
 
-families!(an_answer_that_waits_holds_up_no_other_connection, |place| {
+families!(an_answer_that_waits_delays_no_other_connection, |place| {
     run(async {
         let mut server = Asking::start(place, MemoryLimit::DEFAULT);
         let (first, second) = (server.client().await, server.client().await);

@@ -1,9 +1,10 @@
-//! The rules of the house, read off `src/`: what may be used where, and which way imports point.
+//! The rules of the architecture, checked on `src/`: what may be used where, and the direction of
+//! imports.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders and files of the library from the top down: each may use those after it.
+/// The folders and files of the library from the top down: each may use those below it.
 const LIBRARY: &[&[&str]] = &[
     &["fuzzing"],
     &["service"],
@@ -18,8 +19,8 @@ const LIBRARY: &[&[&str]] = &[
     &["escape"],
 ];
 
-/// The same of the program, which is in a folder of its own. What it may use of the library, the
-/// compiler says.
+/// The same for the program, which is in a separate folder. The compiler checks what it may use of
+/// the library.
 const PROGRAM: &[&[&str]] = &[
     &["main"],
     &["fuzzing"],
@@ -91,7 +92,7 @@ fn without_comments(text: &str) -> String {
     code.collect::<Vec<&str>>().join("\n")
 }
 
-/// Where `word` stands in `code` as a word of its own.
+/// The position of `word` in `code` as a separate word.
 fn positions(code: &str, word: &str) -> Vec<usize> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word)
@@ -148,7 +149,7 @@ fn prints_stay_in_the_user_interface() {
         "stderr",
         "dbg!",
     ];
-    // `Command::stdout` sets up a child's stream and prints nothing; the input is no print.
+    // `Command::stdout` sets a child's stream and prints nothing; the input is no print.
     let places = [
         "bin/sok/output/ui.rs",
         "bin/sok/output/talk.rs",
@@ -206,7 +207,7 @@ fn branches(code: &str) -> Vec<String> {
     found
 }
 
-/// What comes after the parentheses that `text` begins with, if it does.
+/// The text after the parentheses that `text` starts with, if it does.
 fn after_parentheses(text: &str) -> &str {
     if !text.starts_with('(') {
         return text;
@@ -234,7 +235,7 @@ fn inside_matches(before: &str) -> bool {
 }
 
 #[test]
-fn a_branch_on_a_family_is_seen_for_what_it_is() {
+fn a_branch_on_a_family_is_recognized() {
     for branch in [
         "match family { Family::Unix => 1 }",
         "match address { Address::Inet(_) | x => 1 }",
@@ -302,7 +303,7 @@ fn the_two_loops_name_no_family() {
     }
 }
 
-/// The place of `name` in `layers`.
+/// The position of `name` in `layers`.
 fn layer(layers: &[&[&str]], name: &str) -> Option<usize> {
     layers.iter().position(|layer| layer.contains(&name))
 }
@@ -330,7 +331,7 @@ fn imports(code: &str) -> Vec<&str> {
 
 #[test]
 fn imports_point_one_way() {
-    // The library's root gives these names out again.
+    // The library's root re-exports these names.
     let root = [
         ("Address", "address"),
         ("Family", "address"),

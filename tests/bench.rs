@@ -28,7 +28,7 @@ fn bench(arguments: &[&str]) -> crate::support::Done {
     sok(&all)
 }
 
-/// The results of a bench that goes well, in JSON.
+/// The results of a successful bench, in JSON.
 fn results(arguments: &[&str]) -> Vec<Value> {
     let mut all = arguments.to_vec();
     all.push("--json");
@@ -38,8 +38,8 @@ fn results(arguments: &[&str]) -> Vec<Value> {
     report["results"].as_array().unwrap().clone()
 }
 
-/// Serves each connection on a thread of its own, for as long as the test runs; `serve` is told
-/// how many there were before.
+/// Serves each connection on a separate thread, while the test runs; `serve` gets the number of earlier
+/// connections.
 fn raw_server(place: &Place, serve: impl Fn(RawStream, u64) + Send + Sync + 'static) -> String {
     let listener = RawListener::bind(place);
     let address = listener.address().to_owned();
@@ -70,7 +70,7 @@ families!(each_measure_talks_to_a_server_at_an_address, |place| {
     }
 });
 
-families!(a_sink_gets_bytes_and_needs_not_answer, |place| {
+families!(a_sink_gets_bytes_and_need_not_answer, |place| {
     let server = Server::start(place, &["--discard"]);
     let all = results(&["throughput", server.address(), "--duration", "30ms"]);
     assert!(all[0]["bytes"].as_u64().unwrap() > 0, "{all:?}");
@@ -140,7 +140,7 @@ fn all_measures_on_all_families_are_the_default() {
 }
 
 #[test]
-fn the_families_asked_for_are_measured_in_their_order() {
+fn the_given_families_are_measured_in_order() {
     let all = results(&[
         "rtt",
         "--families",
@@ -305,7 +305,7 @@ fn a_table_and_a_bar_for_each_family_are_printed() {
     let done = bench(&["rtt", "--families", "unix,inet", "--duration", "30ms"]);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     let text = done.text();
-    for word in ["there and back", "p99.9", "stdev", "p50 vs unix", "x 1.00"] {
+    for word in ["p99.9", "stdev", "p50 vs unix", "x 1.00"] {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
     for family in ["unix", "inet"] {
@@ -355,20 +355,13 @@ fn the_drawing_is_well_formed_and_has_a_curve_for_each_family() {
         .descendants()
         .filter_map(|node| node.text())
         .collect();
-    for word in [
-        "inet",
-        "unix",
-        "percentile",
-        "there and back",
-        "99 %",
-        "B/s",
-    ] {
+    for word in ["inet", "unix", "percentile", "Round trip of", "99 %", "B/s"] {
         assert!(words.contains(word), "{word} is not in {words}");
     }
 }
 
 #[test]
-fn the_log_of_times_is_read_by_other_programs_with_its_tags() {
+fn other_programs_read_the_tagged_log_of_times() {
     let place = Place::new(Kind::Unix);
     let path = place.path("cost.hlog");
     let file = path.to_str().unwrap();
@@ -428,17 +421,17 @@ fn base64(text: &str) -> Vec<u8> {
 
 // What a stall shows
 
-/// An echo that stalls once, in a slice that counts, and tells for how long.
+/// An echo server that stalls once, in a slice that counts, and records for how long.
 fn stalling_server(place: &Place) -> (String, Arc<Mutex<Option<Duration>>>) {
     let stalled = Arc::new(Mutex::new(None));
-    let told = Arc::clone(&stalled);
+    let shared = Arc::clone(&stalled);
     let address = raw_server(place, move |mut stream, number| {
         let began = Instant::now();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             // The first connection is the warm-up's, and the begin of a slice counts for nothing.
             if number >= 1 && began.elapsed() > Duration::from_millis(30) {
-                let mut stalled = told.lock().unwrap();
+                let mut stalled = shared.lock().unwrap();
                 if stalled.is_none() {
                     let gate = Instant::now();
                     let (_open, never) = mpsc::channel::<()>();
@@ -488,9 +481,9 @@ families!(
     }
 );
 
-// What goes wrong
+// Failures
 
-families!(a_server_that_is_no_echo_is_told, |place| {
+families!(a_server_that_does_not_echo_is_reported, |place| {
     for (reply, cause) in [
         (&b"another text of the size"[..], "differs from the message"),
         (b"", "longer than the 24 bytes"),
@@ -566,28 +559,25 @@ families!(
     }
 );
 
-families!(
-    a_server_that_waits_for_acknowledgements_is_told_of,
-    |place| {
-        // Its sockets are as they are by default, Nagle on.
-        let address = raw_server(place, |mut stream, _| {
-            let mut message = [0; 64];
-            while stream.read_exact(&mut message).is_ok() {
-                for piece in message.chunks(20) {
-                    if stream.write_all(piece).is_err() {
-                        return;
-                    }
+families!(delayed_acknowledgements_are_reported, |place| {
+    // Its sockets are as they are by default, Nagle on.
+    let address = raw_server(place, |mut stream, _| {
+        let mut message = [0; 64];
+        while stream.read_exact(&mut message).is_ok() {
+            for piece in message.chunks(20) {
+                if stream.write_all(piece).is_err() {
+                    return;
                 }
             }
-        });
-        let done = bench(&["rtt", &address, "--duration", "200ms"]);
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        let told = done.stderr.contains("Nagle");
-        assert_eq!(told, place.is_network(), "{}{}", done.text(), done.stderr);
-    }
-);
+        }
+    });
+    let done = bench(&["rtt", &address, "--duration", "200ms"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let warned = done.stderr.contains("Nagle");
+    assert_eq!(warned, place.is_network(), "{}{}", done.text(), done.stderr);
+});
 
-families!(nobody_there_is_told, |place| {
+families!(no_server_is_reported, |place| {
     let nobody = place.nobody();
     for measure in ["rtt", "throughput", "connect"] {
         let done = bench(&[measure, &nobody.address]);
@@ -597,7 +587,7 @@ families!(nobody_there_is_told, |place| {
 });
 
 #[test]
-fn what_cannot_be_measured_is_a_usage_error() {
+fn wrong_bench_arguments_are_usage_errors() {
     for words in [
         &["--size", "0"][..],
         &["--connections", "0"],
@@ -622,7 +612,7 @@ fn more_connections_than_descriptors_are_refused_before_the_run() {
     let script = "ulimit -n 200; exec \"$SOK\" bench rtt --families unix --connections 150";
     let done = Process::sh(script, &[]).done();
     assert_eq!(done.code, 2, "{}", done.stderr);
-    assert!(done.stderr.contains("200 descriptors"), "{}", done.stderr);
+    assert!(done.stderr.contains("open files is 200"), "{}", done.stderr);
     assert!(done.stderr.contains("ulimit"), "{}", done.stderr);
 }
 
@@ -635,7 +625,7 @@ fn more_connections_than_the_soft_limit_are_no_error() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_before_the_run() {
+fn an_unwritable_file_fails_before_the_run() {
     let place = Place::new(Kind::Unix);
     let listener = RawListener::bind(&place);
     let path = place.path("missing/cost");
@@ -649,7 +639,7 @@ fn a_file_that_cannot_be_written_is_told_before_the_run() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_no_file_and_keeps_an_old_one() {
+fn a_failed_run_leaves_no_file_and_keeps_an_old_one() {
     let place = Place::new(Kind::Unix);
     let nobody = place.nobody();
     let old = place.file("old.svg", "what was there");
@@ -680,7 +670,7 @@ fn children(process: &Process, count: usize) -> Vec<i32> {
     }
 }
 
-/// Whether a process runs; one that nobody has waited for does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
@@ -690,7 +680,7 @@ fn runs(pid: i32) -> bool {
 }
 
 #[test]
-fn a_signal_ends_the_servers_too_and_nothing_passes_for_a_result() {
+fn a_signal_ends_the_servers_too_and_no_result_is_printed() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let process = Process::sok(&["bench", "--families", "unix", "--duration", "60s"]);
         let servers = children(&process, 3);
@@ -751,7 +741,7 @@ fn connections_leave_no_port_waiting() {
     assert_eq!(waiting.count(), 0);
 }
 
-families!(a_server_that_ends_before_us_is_not_believed, |place| {
+families!(a_server_that_closes_first_is_a_failure, |place| {
     let address = raw_server(place, |mut stream, _| {
         stream.finish();
         // It takes a little, and then no more.
@@ -770,40 +760,37 @@ families!(a_server_that_ends_before_us_is_not_believed, |place| {
     assert_eq!(done.text(), "", "{}", done.stderr);
 });
 
-families!(
-    a_server_that_goes_leaves_what_was_measured_before,
-    |place| {
-        let listener = RawListener::bind(place);
-        let address = listener.address().to_owned();
-        // A warm-up and the first of two slices, a connection each, and then nobody.
-        let serving = thread::spawn(move || {
-            for _ in 0..2 {
-                let mut stream = listener.accept();
-                let mut buffer = [0; 64];
-                while stream.read_exact(&mut buffer).is_ok() {
-                    stream.send(&buffer);
-                }
+families!(a_server_that_stops_keeps_the_earlier_results, |place| {
+    let listener = RawListener::bind(place);
+    let address = listener.address().to_owned();
+    // A warm-up and the first of two slices, one connection each, and then no server.
+    let serving = thread::spawn(move || {
+        for _ in 0..2 {
+            let mut stream = listener.accept();
+            let mut buffer = [0; 64];
+            while stream.read_exact(&mut buffer).is_ok() {
+                stream.send(&buffer);
             }
-        });
-        let done = bench(&["rtt", &address, "--duration", "1900ms", "--json"]);
-        serving.join().unwrap();
-        assert_ne!(done.code, 0, "{}{}", done.text(), done.stderr);
-        assert!(done.stderr.contains(&address), "{}", done.stderr);
-        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
-        assert!(
-            report["results"][0]["count"].as_u64().unwrap() > 0,
-            "{report}"
-        );
-    }
-);
+        }
+    });
+    let done = bench(&["rtt", &address, "--duration", "1900ms", "--json"]);
+    serving.join().unwrap();
+    assert_ne!(done.code, 0, "{}{}", done.text(), done.stderr);
+    assert!(done.stderr.contains(&address), "{}", done.stderr);
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(
+        report["results"][0]["count"].as_u64().unwrap() > 0,
+        "{report}"
+    );
+});
 
 #[test]
-fn a_word_that_is_no_measure_is_told_of_those_there_are() {
+fn an_unknown_measure_gets_the_known_ones_as_a_hint() {
     for words in [&["latency"][..], &["latency", "./s.sock"]] {
         let done = bench(words);
         assert_eq!(done.code, 2);
-        let told = "choose rtt, throughput or connect";
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let expected = "choose rtt, throughput or connect";
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
 
@@ -844,7 +831,7 @@ fn one_processor_is_one_word() {
 }
 
 #[test]
-fn the_files_are_written_whoever_reads_the_output() {
+fn the_files_are_written_even_if_the_output_is_closed() {
     let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &[]);
     let drawing = place.path("cost.svg");
@@ -855,7 +842,7 @@ fn the_files_are_written_whoever_reads_the_output() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_a_link_where_it_was() {
+fn a_failed_run_keeps_a_link() {
     let place = Place::new(Kind::Unix);
     let link = place.path("link.svg");
     std::os::unix::fs::symlink("nowhere.svg", &link).unwrap();
@@ -891,11 +878,11 @@ fn on_a_terminal_the_columns_that_do_not_fit_are_left_out() {
         head.contains("p50") && head.ends_with("p50 vs unix"),
         "{head}"
     );
-    let note = "Not shown, for lack of room: errors, dropped, stdev, min";
+    let note = "Columns that do not fit: errors, dropped, stdev, min";
     assert!(lines.iter().any(|line| line.starts_with(note)), "{lines:?}");
     assert!(
         show("200")
             .iter()
-            .all(|line| !line.starts_with("Not shown"))
+            .all(|line| !line.starts_with("Columns that do not fit"))
     );
 }

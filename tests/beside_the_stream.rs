@@ -1,4 +1,4 @@
-//! What a peer sends beside the stream of bytes, urgent data and open files: the stream goes on.
+//! Urgent data and passed descriptors of a peer: the stream continues.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd};
@@ -20,7 +20,7 @@ fn send_urgent(client: &RawStream) {
     client.socket().send_out_of_band(b"!").unwrap();
 }
 
-families!(what_follows_urgent_data_is_answered, |place| {
+families!(data_after_urgent_data_is_answered, |place| {
     let (echo, other) = (Server::start(place, &[]), Place::new(place.kind()));
     for server in [&echo, &relay(&other, &echo, &[])] {
         let mut client = RawStream::connect(server.address());
@@ -36,7 +36,7 @@ families!(what_follows_urgent_data_is_answered, |place| {
     }
 });
 
-families!(a_stream_goes_on_after_urgent_data, |place| {
+families!(a_stream_continues_after_urgent_data, |place| {
     for options in [&[][..], &["--copy"]] {
         let (echo, other) = (Server::start(place, &[]), Place::new(place.kind()));
         let relay = relay(&other, &echo, options);
@@ -66,7 +66,7 @@ fn kernel_can_refuse_descriptors() -> bool {
 }
 
 #[test]
-fn what_follows_an_open_file_is_answered() {
+fn data_after_a_passed_descriptor_is_answered() {
     for kind in [Kind::Unix, Kind::Abstract] {
         run(kind, |place| {
             let (echo, other) = (Server::start(place, &[]), Place::new(kind));

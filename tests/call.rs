@@ -66,7 +66,7 @@ families!(an_empty_message_is_no_chunk, |place| {
     }
 });
 
-families!(with_framing_eof_our_end_is_seen_and_all_is_read, |place| {
+families!(framing_eof_half_closes_and_reads_to_end_of_file, |place| {
     let listener = RawListener::bind(place);
     let call = Process::sok(&["call", listener.address(), "ask", "--framing", "eof"]);
     let mut served = listener.accept();
@@ -95,23 +95,20 @@ families!(
     }
 );
 
-families!(
-    a_reply_of_so_many_bytes_ends_with_the_last_of_them,
-    |place| {
-        let listener = RawListener::bind(place);
-        let call = Process::sok(&["call", listener.address(), "ask", "--bytes", "5"]);
-        let mut served = listener.accept();
-        served.line();
-        served.send(b"\0\n2");
-        call.stdout().wait_for_bytes(3);
-        served.send(b"3456");
-        assert_eq!(call.wait(), 0, "{}", call.stderr().text());
-        assert_eq!(call.done().stdout, b"\0\n234");
-        drop(served);
-    }
-);
+families!(a_reply_of_a_given_size_ends_with_its_last_byte, |place| {
+    let listener = RawListener::bind(place);
+    let call = Process::sok(&["call", listener.address(), "ask", "--bytes", "5"]);
+    let mut served = listener.accept();
+    served.line();
+    served.send(b"\0\n2");
+    call.stdout().wait_for_bytes(3);
+    served.send(b"3456");
+    assert_eq!(call.wait(), 0, "{}", call.stderr().text());
+    assert_eq!(call.done().stdout, b"\0\n234");
+    drop(served);
+});
 
-families!(the_message_may_come_from_the_standard_input, |place| {
+families!(the_message_can_be_read_from_the_standard_input, |place| {
     let server = Server::start(place, &["--framing", "line", "--suffix", "!"]);
     for input in ["你好", "你好\n"] {
         let done = sok_with(&["call", server.address()], input.as_bytes());
@@ -126,7 +123,7 @@ families!(the_message_may_come_from_the_standard_input, |place| {
     assert_eq!((done.code, done.text().as_str()), (0, "!\n"));
 });
 
-families!(the_address_may_come_in_its_parts, |place| {
+families!(the_address_may_be_given_in_parts_to_a_client, |place| {
     let server = Server::start(place, &[]);
     let rest = server.address().split_once(':').unwrap().1.to_owned();
     let mut words = vec!["call", "hello", "--family", place.family()];
@@ -148,7 +145,7 @@ families!(the_address_may_come_in_its_parts, |place| {
 });
 
 families!(
-    a_reply_cut_short_is_printed_and_is_a_broken_connection,
+    an_incomplete_reply_is_printed_and_is_a_broken_connection,
     |place| {
         for (options, reply) in [
             (&["--framing", "line"][..], "half"),
@@ -188,7 +185,7 @@ families!(no_reply_at_all_is_a_broken_connection, |place| {
 });
 
 families!(
-    a_server_that_leaves_the_request_unread_breaks_the_connection,
+    a_server_that_closes_with_an_unread_request_breaks_the_connection,
     |place| {
         let listener = RawListener::bind(place);
         let call = Process::sok(&["call", listener.address(), "ask"]);
@@ -204,7 +201,7 @@ families!(
     }
 );
 
-families!(the_time_limit_holds_for_the_whole_call, |place| {
+families!(the_time_limit_applies_to_the_whole_call, |place| {
     let listener = RawListener::bind(place);
     let call = Process::sok(&["call", listener.address(), "ask", "--timeout", "300ms"]);
     let mut served = listener.accept();
@@ -213,13 +210,13 @@ families!(the_time_limit_holds_for_the_whole_call, |place| {
     let done = call.done();
     assert_eq!(done.code, 124);
     assert_one_line(&done.stderr, listener.address());
-    let told = "the reply was not complete within 300ms";
-    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let expected = "the reply was not complete within 300ms";
+    assert!(done.stderr.contains(expected), "{}", done.stderr);
     drop(served);
 });
 
 families!(
-    a_large_request_passes_a_server_that_answers_while_it_reads,
+    a_large_request_reaches_a_server_that_answers_while_it_reads,
     |place| {
         let server = Server::start(place, &[]);
         let message = "0123456789abcde\n".repeat(1 << 18).replace('\n', ".");
@@ -236,7 +233,7 @@ families!(
 families!(
     a_reply_that_is_complete_early_does_not_stop_the_request,
     |place| {
-        // An echo stops reading while nobody reads from it.
+        // An echo server stops reading while its replies are not read.
         let server = Server::start(place, &["-v"]);
         // More than the buffers of both ends hold.
         let message = vec![b'x'; 32 << 20];
@@ -261,7 +258,7 @@ families!(
 );
 
 families!(
-    a_reply_above_the_bound_names_the_option_that_raises_it,
+    the_error_of_a_too_large_reply_names_the_option_that_raises_the_limit,
     |place| {
         let listener = RawListener::bind(place);
         let call = Process::sok(&["call", listener.address(), "ask", "--max-message", "1KiB"]);
@@ -291,27 +288,24 @@ families!(a_length_of_2_gib_is_refused_at_once, |place| {
     assert_one_line(&done.stderr, listener.address());
 });
 
-families!(
-    a_reply_after_a_reset_of_the_connection_is_not_whole,
-    |place| {
-        let listener = RawListener::bind(place);
-        let call = Process::sok(&["call", listener.address(), "ask", "--lines", "2"]);
-        let mut served = listener.accept();
-        served.line();
-        served.send(b"one\n");
-        call.stdout().wait_for("one\n");
-        // On a family without resets it is an end, which comes too early as well.
-        RawStream::reset(served);
-        let done = call.done();
-        assert_eq!(
-            (done.code, done.text().as_str()),
-            (6, "one\n"),
-            "{}",
-            done.stderr
-        );
-        assert_one_line(&done.stderr, listener.address());
-    }
-);
+families!(a_reply_after_a_reset_is_incomplete, |place| {
+    let listener = RawListener::bind(place);
+    let call = Process::sok(&["call", listener.address(), "ask", "--lines", "2"]);
+    let mut served = listener.accept();
+    served.line();
+    served.send(b"one\n");
+    call.stdout().wait_for("one\n");
+    // On a family without resets it is an end, which comes too early as well.
+    RawStream::reset(served);
+    let done = call.done();
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (6, "one\n"),
+        "{}",
+        done.stderr
+    );
+    assert_one_line(&done.stderr, listener.address());
+});
 
 families!(redis_answers_a_ping, |place| {
     if !require_peer("redis-server") {
@@ -354,7 +348,7 @@ families!(redis_answers_a_ping, |place| {
     drop(redis);
 });
 
-families!(a_time_limit_counts_the_reading_of_the_request, |place| {
+families!(a_time_limit_includes_reading_the_request, |place| {
     let echo = Server::start(place, &[]);
     // The input stays open and says nothing.
     let call = Process::sok(&["call", echo.address(), "--timeout", "30ms"]);
@@ -364,7 +358,7 @@ families!(a_time_limit_counts_the_reading_of_the_request, |place| {
 });
 
 families!(
-    a_time_limit_bounds_the_retries_and_tells_why_they_failed,
+    a_time_limit_ends_the_retries_and_reports_why_they_failed,
     |place| {
         let nobody = place.nobody();
         let limits = ["--timeout", "30ms", "--retry-for", "5m"];
@@ -381,19 +375,16 @@ families!(
     }
 );
 
-families!(
-    a_full_backlog_is_waited_for_no_longer_than_retry_for,
-    |place| {
-        let full = RawListener::with_backlog(place, 0);
-        let queued = RawStream::connect(full.address());
-        let done = sok(&["call", full.address(), "hello", "--retry-for", "30ms"]);
-        assert_eq!(done.code, 124, "{}", done.stderr);
-        assert_one_line(&done.stderr, full.address());
-        drop(queued);
-    }
-);
+families!(a_full_backlog_is_retried_only_for_retry_for, |place| {
+    let full = RawListener::with_backlog(place, 0);
+    let queued = RawStream::connect(full.address());
+    let done = sok(&["call", full.address(), "hello", "--retry-for", "30ms"]);
+    assert_eq!(done.code, 124, "{}", done.stderr);
+    assert_one_line(&done.stderr, full.address());
+    drop(queued);
+});
 
-families!(verbose_tells_the_connection_and_its_end, |place| {
+families!(verbose_reports_a_connection_and_its_end, |place| {
     let server = Server::start(place, &[]);
     for words in [&["call"][..], &["connect"], &["connect", "--prompt", "> "]] {
         let words = [words, &[server.address(), "-v"]].concat();
@@ -402,16 +393,16 @@ families!(verbose_tells_the_connection_and_its_end, |place| {
         let address = server.address();
         let begun = format!("sok: connected address={address}\n");
         let ended = format!("sok: ended address={address} received=3 sent=3 seconds=");
-        for told in [begun, ended] {
-            assert_eq!(done.stderr.matches(&told).count(), 1, "{}", done.stderr);
+        for expected in [begun, ended] {
+            assert_eq!(done.stderr.matches(&expected).count(), 1, "{}", done.stderr);
         }
     }
 });
 
-families!(verbose_tells_what_passed_before_a_failure, |place| {
+families!(verbose_reports_the_bytes_before_a_failure, |place| {
     let listener = RawListener::bind(place);
     let address = listener.address();
-    let told = format!("sok: failed address={address} received=5 sent=7 seconds=");
+    let expected = format!("sok: failed address={address} received=5 sent=7 seconds=");
     for words in [
         &["call", "--lines", "2", address, "unread"][..],
         &["connect", address],
@@ -430,11 +421,11 @@ families!(verbose_tells_what_passed_before_a_failure, |place| {
         assert_eq!(client.wait(), 6, "{words:?}");
         let said = client.said();
         // The thread of `connect` that sends counts after its send; the reset may come in between.
-        let uncounted = told.replace("sent=7", "sent=0");
+        let uncounted = expected.replace("sent=7", "sent=0");
         let may_be_uncounted = words == ["connect", address];
-        let is_told = |told: &str| said.matches(told).count() == 1;
+        let is_told = |expected: &str| said.matches(expected).count() == 1;
         assert!(
-            is_told(&told) || (may_be_uncounted && is_told(&uncounted)),
+            is_told(&expected) || (may_be_uncounted && is_told(&uncounted)),
             "{said}"
         );
     }
@@ -443,11 +434,16 @@ families!(verbose_tells_what_passed_before_a_failure, |place| {
     let mut served = listener.accept();
     served.send(b"part\n");
     assert_eq!(client.wait(), 124);
-    assert_eq!(client.said().matches(&told).count(), 1, "{}", client.said());
+    assert_eq!(
+        client.said().matches(&expected).count(),
+        1,
+        "{}",
+        client.said()
+    );
 });
 
 #[test]
-fn quiet_holds_for_json_too() {
+fn quiet_applies_to_json_too() {
     run(Kind::Unix, |place| {
         let word = place.word();
         let server = Process::sok(&["serve", &word, "-q", "--json", "--once"]);
@@ -457,7 +453,7 @@ fn quiet_holds_for_json_too() {
     });
 }
 
-families!(what_came_after_the_reply_is_told_by_default, |place| {
+families!(bytes_after_the_reply_are_reported_by_default, |place| {
     let backend = RawListener::bind(place);
     for (options, is_told) in [
         (&[][..], true),
@@ -470,9 +466,9 @@ families!(what_came_after_the_reply_is_told_by_default, |place| {
         server.send(b"one\ntwo\n");
         let done = call.done();
         assert_eq!((done.code, done.stdout.as_slice()), (0, &b"one\n"[..]));
-        let told = done
+        let said = done
             .stderr
             .contains("what came after it was left out (4 B)");
-        assert_eq!(told, is_told, "{}", done.stderr);
+        assert_eq!(said, is_told, "{}", done.stderr);
     }
 });

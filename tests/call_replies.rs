@@ -38,7 +38,7 @@ families!(a_message_that_is_given_ends_like_a_line, |place| {
     }
 });
 
-families!(the_standard_input_is_sent_as_it_is, |place| {
+families!(the_standard_input_is_sent_unchanged, |place| {
     let listener = RawListener::bind(place);
     for framing in ["eof", "chunk"] {
         // It is read to its end before the connection is made.
@@ -52,7 +52,7 @@ families!(the_standard_input_is_sent_as_it_is, |place| {
     }
 });
 
-families!(a_greeting_is_waited_for_and_left_out, |place| {
+families!(a_greeting_is_awaited_and_discarded, |place| {
     for (options, greeting, reply, printed) in [
         (
             &["NOOP", "--skip", "1"][..],
@@ -95,7 +95,7 @@ families!(a_greeting_is_waited_for_and_left_out, |place| {
     }
 });
 
-families!(a_greeting_and_the_reply_may_come_at_once, |place| {
+families!(a_greeting_and_the_reply_may_arrive_together, |place| {
     let listener = RawListener::bind(place);
     let options = ["--skip", "1", "--framing", "eof"];
     let words = [&["call", listener.address()], &options[..]].concat();
@@ -115,7 +115,7 @@ families!(a_greeting_and_the_reply_may_come_at_once, |place| {
     );
 });
 
-families!(an_end_within_the_greeting_breaks_the_call, |place| {
+families!(end_of_file_within_the_greeting_breaks_the_call, |place| {
     for framing in ["line", "eof"] {
         let listener = RawListener::bind(place);
         let (call, mut served) = call(&listener, &["hi", "--skip", "2", "--framing", framing]);
@@ -123,13 +123,13 @@ families!(an_end_within_the_greeting_breaks_the_call, |place| {
         drop(served);
         let done = call.done();
         assert_eq!((done.code, done.text().as_str()), (6, ""), "{framing}");
-        let told = "before its greeting was complete";
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let expected = "before its greeting was complete";
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
         assert!(done.stderr.contains(listener.address()), "{}", done.stderr);
     }
 });
 
-families!(a_reply_ends_with_the_line_that_was_named, |place| {
+families!(a_reply_ends_with_the_given_line, |place| {
     for (options, reply, printed) in [
         (
             &["--until", "END"][..],
@@ -162,17 +162,17 @@ families!(a_reply_ends_with_the_line_that_was_named, |place| {
 });
 
 #[test]
-fn a_line_that_ends_a_reply_is_named_without_its_newline() {
+fn the_last_line_of_a_reply_is_given_without_its_newline() {
     for text in ["END\n", "END\r\n", "\n", "two\nlines"] {
         let words = ["call", "@nobody", "stats", "--until", "ERROR"];
         let done = sok(&[&words[..], &["--until", text]].concat());
         assert_eq!(done.code, 2, "{text:?}: {}", done.stderr);
-        let told = "TEXT is one line, without its newline";
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let expected = "--until takes one line, without its newline";
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
 
-families!(a_reply_without_the_line_that_was_named_is_cut, |place| {
+families!(a_reply_without_the_given_line_is_incomplete, |place| {
     let listener = RawListener::bind(place);
     let (call, mut served) = call(&listener, &["stats", "--until", "END"]);
     served.line();
@@ -187,20 +187,23 @@ families!(a_reply_without_the_line_that_was_named_is_cut, |place| {
     );
 });
 
-families!(the_sending_half_of_a_call_stays_open_if_asked, |place| {
-    let listener = RawListener::bind(place);
-    let words = ["GET", "--framing", "eof", "--no-half-close", "--trace"];
-    let (call, mut served) = call(&listener, &words);
-    assert_eq!(served.line(), "GET\n");
-    served.send(b"all of it");
-    served.finish();
-    assert_eq!(served.rest(), b"");
-    let done = call.done();
-    assert_eq!((done.code, done.text().as_str()), (0, "all of it"));
-    assert!(!done.stderr.contains("shutdown("), "{}", done.stderr);
-});
+families!(
+    with_no_half_close_the_sending_half_of_a_call_stays_open,
+    |place| {
+        let listener = RawListener::bind(place);
+        let words = ["GET", "--framing", "eof", "--no-half-close", "--trace"];
+        let (call, mut served) = call(&listener, &words);
+        assert_eq!(served.line(), "GET\n");
+        served.send(b"all of it");
+        served.finish();
+        assert_eq!(served.rest(), b"");
+        let done = call.done();
+        assert_eq!((done.code, done.text().as_str()), (0, "all of it"));
+        assert!(!done.stderr.contains("shutdown("), "{}", done.stderr);
+    }
+);
 
-families!(a_line_server_answers_what_is_given_with_eof, |place| {
+families!(a_line_server_answers_a_call_with_eof_framing, |place| {
     // As HAProxy's: it answers lines, and what has no newline gets no answer.
     let script = "while read -r line; do echo \"got $line\"; done";
     let server = Server::start(place, &["--exec", "sh", "-c", script]);

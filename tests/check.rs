@@ -72,7 +72,7 @@ fn assert_works(cell: &Value) {
     assert!(cell["reason"].is_null() && cell["hint"].is_null(), "{cell}");
 }
 
-/// Asserts that a cell fails with `reason` and `hint` in what it tells.
+/// Asserts that a cell fails with `reason` and `hint`.
 fn assert_fails(cell: &Value, reason: &str, hint: &str) {
     assert_eq!(cell["outcome"], "fails", "{cell}");
     assert!(cell["reason"].as_str().unwrap().contains(reason), "{cell}");
@@ -122,7 +122,7 @@ families!(each_family_of_this_host_works_cell_by_cell, |place| {
 });
 
 #[test]
-fn what_was_found_is_told() {
+fn a_cell_shows_what_was_found() {
     let found = |kind: Kind, name: &str| {
         let done = sok(&["check", "--json", "--family", Place::new(kind).family()]);
         let cell = cell(&column(&json(&done), kind), name);
@@ -144,19 +144,19 @@ fn what_was_found_is_told() {
     assert_eq!(longest, "107 bytes");
     let longest = found(Kind::Unix, "longest name");
     assert!(longest.starts_with("107 bytes, "), "{longest}");
-    assert!(longest.ends_with(" by way of its directory"), "{longest}");
+    assert!(longest.ends_with(" through its directory"), "{longest}");
 }
 
 #[test]
-fn the_mode_of_a_socket_file_is_tried_as_somebody_whom_it_binds() {
+fn the_mode_of_a_socket_file_is_tested_as_an_unprivileged_user() {
     let place = Place::new(Kind::Unix);
     let arguments = ["check", "--json", "--family", "unix"];
     let mode = |done: &Done| cell(&column(&json(done), Kind::Unix), "mode enforced");
     let own = mode(&sok_without_rights(&place, &arguments));
     assert_works(&own);
-    assert_eq!(own["found"], "for this process itself");
+    assert_eq!(own["found"], "for this process");
     if !is_root() {
-        crate::support::skipped("root asks as somebody else");
+        crate::support::skipped("root tries as another user");
         return;
     }
     let other = mode(&sok(&arguments));
@@ -169,7 +169,7 @@ fn the_mode_of_a_socket_file_is_tried_as_somebody_whom_it_binds() {
 }
 
 #[test]
-fn a_link_local_address_is_tried_where_there_is_one() {
+fn a_link_local_address_is_tested_if_there_is_one() {
     if !(have(Kind::Inet6) && require_peer("ip")) {
         return;
     }
@@ -185,7 +185,7 @@ fn a_link_local_address_is_tried_where_there_is_one() {
 }
 
 #[test]
-fn only_the_families_that_are_asked_for_are_checked() {
+fn only_the_given_families_are_checked() {
     let forms = |arguments: &[&str]| -> Vec<String> {
         let all = [&["check", "--json"], arguments].concat();
         let report = json(&sok(&all));
@@ -208,7 +208,7 @@ fn only_the_families_that_are_asked_for_are_checked() {
 }
 
 #[test]
-fn the_table_has_a_column_for_each_form_that_lines_up() {
+fn the_table_has_an_aligned_column_for_each_kind_of_address() {
     run(Kind::Inet6, |_| {
         let done = sok(&["check", "--family", "inet6", "--family", "unix"]);
         let text = done.text();
@@ -235,7 +235,7 @@ fn the_table_has_a_column_for_each_form_that_lines_up() {
             "{text}"
         );
     });
-    // A row that is nobody's is not shown.
+    // A row without values is not shown.
     let unix = sok(&["check", "--family", "unix"]).text();
     assert!(!unix.contains("v6only"), "{unix}");
 }
@@ -257,7 +257,7 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_fails_the_paths_alone() {
+fn a_missing_directory_fails_only_the_socket_files() {
     let mut command = Command::new(Process::PROGRAM);
     command
         .args(["check", "--family", "unix", "--json"])
@@ -276,7 +276,7 @@ fn a_directory_that_is_not_there_fails_the_paths_alone() {
 }
 
 #[test]
-fn ipv6_switched_off_is_said_with_the_setting_and_is_exit_1() {
+fn disabled_ipv6_is_reported_with_its_setting_and_exit_1() {
     if !(have(Kind::Inet6) && require_peer("ip")) {
         return;
     }
@@ -312,23 +312,25 @@ fn ipv6_switched_off_is_said_with_the_setting_and_is_exit_1() {
     for name in &STEPS[2..] {
         assert_untried(&cell(&inet6, name), "bind fails");
     }
-    assert_untried(&cell(&inet6, "link-local"), "no interface");
-    // IPv4 goes on over IPv6's sockets.
+    assert_untried(&cell(&inet6, "link-local"), "no active interface");
+    // IPv4 works over IPv6 sockets.
     assert_works(&cell(&inet6, "v6only off"));
     assert_works(&cell(&inet6, "IPv4-mapped"));
 
-    let told = switched_off("--family inet6").unwrap();
-    assert_eq!(told.code, 1);
+    let checked = switched_off("--family inet6").unwrap();
+    assert_eq!(checked.code, 1);
     assert!(
-        told.text().contains(&format!("({setting}); {way_out}\n")),
+        checked
+            .text()
+            .contains(&format!("({setting}); {way_out}\n")),
         "{}",
-        told.text()
+        checked.text()
     );
     assert_eq!(switched_off("--family inet --family unix").unwrap().code, 0);
 }
 
 #[test]
-fn a_loopback_interface_that_is_down_is_said() {
+fn a_loopback_interface_that_is_down_is_reported() {
     let script = "exec \"$SOK\" check --json";
     let Some(done) = in_own_network(script) else {
         crate::support::skipped("a network of our own");
@@ -351,7 +353,7 @@ fn a_loopback_interface_that_is_down_is_said() {
 }
 
 #[test]
-fn without_ipv4_what_takes_both_is_not_tried() {
+fn without_ipv4_dual_stack_is_not_tested() {
     if !(have(Kind::Inet6) && require_peer("ip")) {
         return;
     }
@@ -373,12 +375,12 @@ fn without_ipv4_what_takes_both_is_not_tried() {
     let inet6 = column(&report, Kind::Inet6);
     assert_eq!(inet6["works"], true, "{inet6}");
     for name in ["v6only on", "v6only off", "IPv4-mapped"] {
-        assert_untried(&cell(&inet6, name), "no IPv4");
+        assert_untried(&cell(&inet6, name), "it needs IPv4");
     }
 }
 
 #[test]
-fn a_family_that_is_forbidden_fails_where_it_is_made() {
+fn a_forbidden_family_fails_at_create() {
     if !require_peer("python3") {
         return;
     }

@@ -10,8 +10,8 @@ use crate::support::{
     sok_without_rights,
 };
 
-/// What `sok check` tells of one address in JSON, after it ended with `code`.
-fn told(done: &Done, code: i32) -> Value {
+/// The JSON result of `sok check` for one address, after it exited with `code`.
+fn report(done: &Done, code: i32) -> Value {
     assert_eq!(done.code, code, "{} {}", done.text(), done.stderr);
     assert_eq!(done.stderr, "");
     let served: Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -24,9 +24,9 @@ fn check(address: &str) -> Done {
     sok(&["check", "--json", address])
 }
 
-families!(the_server_is_named, |place| {
+families!(the_listening_process_is_reported, |place| {
     let server = Server::start(place, &[]);
-    let served = told(&check(server.address()), 0);
+    let served = report(&check(server.address()), 0);
     assert_eq!(served["target"], server.address());
     let answer = &served["addresses"][0];
     assert_eq!(answer["address"], server.address());
@@ -50,7 +50,7 @@ families!(the_server_is_named, |place| {
     );
 });
 
-families!(a_person_reads_it_as_a_table, |place| {
+families!(the_text_output_is_a_table, |place| {
     let server = Server::start(place, &[]);
     let done = sok(&["check", server.address()]);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
@@ -73,26 +73,26 @@ families!(a_person_reads_it_as_a_table, |place| {
     assert_eq!(row.contains("uid "), !place.is_network(), "{text}");
 });
 
-families!(a_server_that_is_no_sok_is_named_too, |place| {
+families!(a_server_other_than_sok_is_found_too, |place| {
     let listener = RawListener::bind(place);
-    let served = told(&check(listener.address()), 0);
+    let served = report(&check(listener.address()), 0);
     let listeners = &served["addresses"][0]["listeners"];
     assert_eq!(listeners[0]["pid"], std::process::id());
     assert!(listeners[0]["name"].is_string(), "{served}");
 });
 
-families!(the_server_goes_on, |place| {
+families!(the_server_keeps_serving, |place| {
     let server = Server::start(place, &[]);
-    told(&check(server.address()), 0);
+    report(&check(server.address()), 0);
     assert_eq!(
         RawStream::connect(server.address()).exchange(b"hello"),
         b"hello"
     );
 });
 
-families!(nobody_there_is_3, |place| {
+families!(no_server_is_3, |place| {
     let nobody = place.nobody();
-    let served = told(&check(&nobody.address), 3);
+    let served = report(&check(&nobody.address), 3);
     let answer = &served["addresses"][0];
     assert_eq!(answer["serves"], false);
     assert_eq!(answer["listeners"], json!([]));
@@ -111,16 +111,16 @@ families!(nobody_there_is_3, |place| {
 fn a_stale_socket_file_is_3() {
     let place = Place::new(Kind::Unix);
     let address = RawListener::bind(&place).address().to_owned();
-    let served = told(&check(&address), 3);
+    let served = report(&check(&address), 3);
     let reason = served["addresses"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("stale socket file"), "{reason}");
 }
 
 #[test]
-fn what_is_no_socket_is_1() {
+fn a_file_that_is_not_a_socket_is_1() {
     let place = Place::new(Kind::Unix);
     let file = place.file("file", "content");
-    let served = told(&check(&format!("unix:{}", file.display())), 1);
+    let served = report(&check(&format!("unix:{}", file.display())), 1);
     let reason = served["addresses"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("a regular file, not a socket"), "{reason}");
 }
@@ -131,16 +131,16 @@ fn no_permission_is_4() {
     let server = Server::start(&place, &[]);
     fs::set_permissions(server.path(), Permissions::from_mode(0o444)).unwrap();
     let done = sok_without_rights(&place, &["check", "--json", server.address()]);
-    let served = told(&done, 4);
+    let served = report(&done, 4);
     let hint = served["addresses"][0]["hint"].as_str().unwrap();
-    assert!(hint.contains("must be writable"), "{hint}");
+    assert!(hint.contains("needs write permission"), "{hint}");
 }
 
 families!(a_full_backlog_is_124, |place| {
     let listener = RawListener::with_backlog(place, 0);
     let _waiting = RawStream::connect(listener.address());
     let all = ["check", "--json", "--timeout", "300ms", listener.address()];
-    told(&sok(&all), 124);
+    report(&sok(&all), 124);
 });
 
 #[test]
@@ -156,7 +156,7 @@ fn a_name_that_does_not_resolve_is_7() {
 }
 
 #[test]
-fn each_address_of_a_name_is_told() {
+fn each_address_of_a_name_is_reported() {
     let (inet, inet6) = (Place::new(Kind::Inet), Place::new(Kind::Inet6));
     if !(have(Kind::Inet) && have(Kind::Inet6)) {
         return;
@@ -197,11 +197,11 @@ fn each_address_of_a_name_is_told() {
 }
 
 #[test]
-fn a_dual_stack_server_is_named_to_both_families() {
+fn a_dual_stack_server_is_found_in_both_families() {
     run(Kind::Inet6, |_| {
         let server = Server::at(":0", &[]);
         for host in ["inet:127.0.0.1", "inet6:[::1]", "inet6:[::ffff:127.0.0.1]"] {
-            let served = told(&check(&format!("{host}:{}", server.port())), 0);
+            let served = report(&check(&format!("{host}:{}", server.port())), 0);
             let listeners = &served["addresses"][0]["listeners"];
             assert_eq!(listeners[0]["pid"], server.pid().as_raw(), "{served}");
         }
@@ -209,7 +209,7 @@ fn a_dual_stack_server_is_named_to_both_families() {
 }
 
 #[test]
-fn a_process_that_we_may_not_see_is_told_by_its_owner() {
+fn a_hidden_process_is_reported_by_its_owner() {
     if !is_root() {
         crate::support::skipped("a server of another user");
         return;
@@ -217,10 +217,10 @@ fn a_process_that_we_may_not_see_is_told_by_its_owner() {
     run(Kind::Inet, |place| {
         let server = Server::start(place, &[]);
         let done = sok_without_rights(place, &["check", "--json", server.address()]);
-        let served = told(&done, 0);
+        let served = report(&done, 0);
         let answer = &served["addresses"][0];
         assert_eq!(answer["listeners"], json!([]));
         let reason = answer["reason"].as_str().unwrap();
-        assert!(reason.contains("ask as the owner, uid 0"), "{reason}");
+        assert!(reason.contains("run as its owner, uid 0"), "{reason}");
     });
 }

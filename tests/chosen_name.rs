@@ -35,11 +35,11 @@ fn an_at_sign_is_a_free_abstract_name() {
 }
 
 #[test]
-fn no_client_connects_to_what_the_kernel_has_yet_to_choose() {
+fn no_client_connects_to_port_0_or_the_name_at() {
     for (address, cause) in [
-        ("@", "no server has the name @"),
-        ("inet:127.0.0.1:0", "no server is on port 0"),
-        ("localhost:0", "no server is on port 0"),
+        ("@", "no server listens on @"),
+        ("inet:127.0.0.1:0", "no server listens on port 0"),
+        ("localhost:0", "no server listens on port 0"),
     ] {
         for arguments in [
             &["call", address, "hello"][..],
@@ -57,7 +57,7 @@ fn no_client_connects_to_what_the_kernel_has_yet_to_choose() {
 }
 
 #[test]
-fn a_peer_learns_the_name_that_the_kernel_chose() {
+fn a_peer_gets_the_name_that_the_kernel_chose() {
     if !have(Kind::Abstract) {
         return;
     }
@@ -68,7 +68,7 @@ fn a_peer_learns_the_name_that_the_kernel_chose() {
     server.stderr().wait_for("unix:@");
 }
 
-families!(a_name_outlives_its_socket_where_the_facts_say_so, |place| {
+families!(a_name_outlives_its_socket_as_the_facts_say, |place| {
     let listener = RawListener::bind(place);
     let address: Address = listener.address().parse().unwrap();
     drop(listener);
@@ -77,7 +77,7 @@ families!(a_name_outlives_its_socket_where_the_facts_say_so, |place| {
 });
 
 #[test]
-fn an_address_of_another_machine_is_not_our_own_where_any_can_be_bound() {
+fn a_foreign_address_is_not_local_with_ip_nonlocal_bind() {
     if !require_peer("ip") {
         return;
     }
@@ -121,7 +121,7 @@ fn an_address_of_another_machine_is_not_our_own_where_any_can_be_bound() {
 }
 
 #[test]
-fn a_wait_goes_on_where_changes_cannot_be_watched() {
+fn a_wait_works_without_inotify() {
     if !can_inject() {
         return;
     }
@@ -130,7 +130,7 @@ fn a_wait_goes_on_where_changes_cannot_be_watched() {
         let word = place.word();
         let fault = format!("{call}:error=ENOSYS");
         let wait = sok_with_fault(&fault, &["wait", "--trace", &word]);
-        // It has found nobody at least once.
+        // At least one attempt has found no server.
         wait.stderr().wait_for("ENOENT");
         let _server = Server::at(&word, &[]);
         assert_eq!(wait.wait(), 0, "{}", wait.said());

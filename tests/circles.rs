@@ -1,4 +1,4 @@
-//! No files of a folder import each other in a circle, read off `src/`.
+//! The files of a folder do not import each other in a circle, checked on `src/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -77,12 +77,12 @@ fn no_files_of_a_folder_import_each_other_in_a_circle() {
     for (folder, files) in folders {
         let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
         let module = folder.strip_prefix(&src).unwrap();
-        // The program is a crate of its own.
+        // The program is a separate crate.
         let module = module.strip_prefix("bin/sok").unwrap_or(module);
         let module = module.to_str().unwrap().replace('/', "::");
         let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for path in &files {
-            // A mod.rs only hands on what its files define.
+            // A mod.rs only re-exports what its files define.
             if name(path) == "mod" || folder == src {
                 continue;
             }
@@ -92,7 +92,7 @@ fn no_files_of_a_folder_import_each_other_in_a_circle() {
             names.remove(&name(path));
             imports.insert(name(path), names);
         }
-        // What imports nothing that is left is on the ground: take it away until nothing is left.
+        // Remove files that import no remaining file, until there are none.
         while !imports.is_empty() {
             let left: BTreeSet<String> = imports.keys().cloned().collect();
             let on_ground = |names: &BTreeSet<String>| names.is_disjoint(&left);

@@ -19,7 +19,7 @@ fn framed(framing: &str, message: &[u8]) -> Vec<u8> {
 
 const FRAMINGS: [&str; 3] = ["line", "null", "length"];
 
-families!(echo_is_what_a_server_does_unless_told_otherwise, |place| {
+families!(a_server_echoes_by_default, |place| {
     for options in [&[][..], &["--echo"]] {
         let server = Server::start(place, options);
         assert_eq!(
@@ -134,7 +134,7 @@ families!(a_reply_is_not_held_back_until_the_client_reads, |place| {
     assert_eq!(client.rest(), "x!\n".repeat(2000).as_bytes());
 });
 
-families!(discard_takes_everything_and_says_nothing, |place| {
+families!(discard_reads_everything_and_sends_nothing, |place| {
     let server = Server::start(place, &["--discard"]);
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.exchange(&[b'x'; 100_000]), b"");
@@ -143,7 +143,13 @@ families!(discard_takes_everything_and_says_nothing, |place| {
 });
 
 /// Serves with options, breaks the rules on one connection, and sees that only that one ends.
-fn assert_ends_alone(place: &Place, options: &[&str], framing: &str, broken: &[u8], told: &str) {
+fn assert_ends_alone(
+    place: &Place,
+    options: &[&str],
+    framing: &str,
+    broken: &[u8],
+    expected: &str,
+) {
     let mut all = vec!["--framing", framing, "--suffix", "!"];
     all.extend(options);
     let server = Server::start(place, &all);
@@ -168,8 +174,8 @@ fn assert_ends_alone(place: &Place, options: &[&str], framing: &str, broken: &[u
     let grown = resident_kib(server.pid()).saturating_sub(before);
     assert!(grown < 4096, "{grown} KiB for a message that was refused");
     round_trip(&mut other);
-    let warned = server.stderr().wait_for(told);
-    let line = warned.lines().find(|line| line.contains(told)).unwrap();
+    let warned = server.stderr().wait_for(expected);
+    let line = warned.lines().find(|line| line.contains(expected)).unwrap();
     assert!(line.starts_with("sok: warning: failed"), "{line}");
     assert!(
         line.contains(&format!("peer={}:", place.family())),
@@ -180,24 +186,30 @@ fn assert_ends_alone(place: &Place, options: &[&str], framing: &str, broken: &[u
     assert_eq!(server.wait(), 0);
 }
 
-families!(an_oversized_message_ends_its_connection_alone, |place| {
+families!(an_oversized_message_ends_only_its_connection, |place| {
     let long = [b'x'; 1025];
     for framing in FRAMINGS {
         let broken = framed(framing, &long);
-        let told = "larger than the limit of 1024 bytes";
-        assert_ends_alone(place, &["--max-message", "1KiB"], framing, &broken, told);
+        let expected = "larger than the limit of 1024 bytes";
+        assert_ends_alone(
+            place,
+            &["--max-message", "1KiB"],
+            framing,
+            &broken,
+            expected,
+        );
     }
 });
 
-families!(a_message_without_end_ends_its_connection_alone, |place| {
+families!(a_message_without_end_ends_only_its_connection, |place| {
     for framing in ["line", "null"] {
-        let told = "larger than the limit of 1024 bytes";
+        let expected = "larger than the limit of 1024 bytes";
         assert_ends_alone(
             place,
             &["--max-message", "1KiB"],
             framing,
             &[b'x'; 3000],
-            told,
+            expected,
         );
     }
 });
@@ -215,14 +227,14 @@ families!(a_message_of_the_size_of_the_limit_passes, |place| {
     }
 });
 
-families!(a_length_of_2_gib_ends_its_connection_alone, |place| {
+families!(a_length_of_2_gib_ends_only_its_connection, |place| {
     for length in [2_u32 << 30, u32::MAX, (1 << 20) + 1] {
-        let told = "larger than the limit of 1048576 bytes";
-        assert_ends_alone(place, &[], "length", &length.to_be_bytes(), told);
+        let expected = "larger than the limit of 1048576 bytes";
+        assert_ends_alone(place, &[], "length", &length.to_be_bytes(), expected);
     }
 });
 
-families!(a_truncated_message_ends_its_connection_alone, |place| {
+families!(a_truncated_message_ends_only_its_connection, |place| {
     for (framing, broken, count) in [
         ("line", &b"one\nhalf"[..], 4),
         ("null", b"one\0half", 4),
@@ -237,15 +249,15 @@ families!(a_truncated_message_ends_its_connection_alone, |place| {
         // What was whole is answered.
         let rest = client.cut();
         assert!(broken.starts_with(&rest), "{rest:?}");
-        let told = format!("in the middle of a message, {count} byte");
-        server.stderr().wait_for(&told);
+        let text = format!("in the middle of a message, after {count} byte");
+        server.stderr().wait_for(&text);
         let ping = framed(framing, b"ping");
         other.send(&ping);
         assert_eq!(other.take(ping.len()), ping, "{framing}");
     }
 });
 
-families!(messages_before_a_broken_one_are_answered, |place| {
+families!(messages_before_an_invalid_one_are_answered, |place| {
     let server = Server::start(place, &["--framing", "line", "--max-message", "8"]);
     let mut client = RawStream::connect(server.address());
     client.send(b"one\ntwo\nand this one is too long\nthree\n");
@@ -253,7 +265,7 @@ families!(messages_before_a_broken_one_are_answered, |place| {
     assert_eq!(client.line(), "two\n");
 });
 
-families!(a_client_that_ends_without_a_word_gets_an_end, |place| {
+families!(a_client_that_ends_without_data_gets_end_of_file, |place| {
     for framing in ["chunk", "line", "null", "length"] {
         let server = Server::start(place, &["--framing", framing, "--once"]);
         assert_eq!(RawStream::connect(server.address()).exchange(b""), b"");
@@ -278,7 +290,7 @@ fn two_services_at_once_are_refused() {
 }
 
 #[test]
-fn a_framing_that_means_nothing_is_refused() {
+fn a_framing_without_effect_is_refused() {
     for options in [
         &["--framing", "eof"][..],
         &["--framing", "line", "--send", "/etc/passwd"],

@@ -1,9 +1,9 @@
-//! TCP on loopback, on a machine whose congestion control paces: in a network where there is nobody
-//! else to have the ports.
+//! TCP on loopback, on a machine whose congestion control paces: in a network namespace, where all
+//! ports are free.
 
 use crate::support::{Done, in_own_network, require_peer, required, sok};
 
-/// Runs a script where TCP paces, if that is to be had.
+/// Runs a script in a network whose TCP paces, if possible.
 fn in_bbr_network(script: &str) -> Option<Done> {
     let bbr = "echo bbr > /proc/sys/net/ipv4/tcp_congestion_control";
     in_own_network(&format!("ip link set lo up && {bbr} || exit 99; {script}"))
@@ -25,7 +25,7 @@ fn relayed_with(option: &str) -> Option<Done> {
 }
 
 #[test]
-fn each_end_has_the_congestion_control_that_was_asked_for() {
+fn each_end_has_the_requested_congestion_control() {
     if !require_peer("ss") {
         return;
     }
@@ -41,18 +41,18 @@ fn each_end_has_the_congestion_control_that_was_asked_for() {
 }
 
 #[test]
-fn a_congestion_control_that_cannot_be_had_is_refused_at_the_start() {
-    for (words, told) in [
-        (&["serve", "inet:127.0.0.1:0"][..], "take one of these: "),
-        (&["connect", "inet:127.0.0.1:1"], "take one of these: "),
-        (&["relay", "@a", "inet:127.0.0.1:1"], "take one of these: "),
-        (&["serve", "@a"], "--congestion is for TCP"),
-        (&["call", "@a"], "--congestion is for TCP"),
-        (&["relay", "@a", "@b"], "--congestion is for TCP"),
+fn an_unknown_congestion_control_is_refused_at_the_start() {
+    for (words, expected) in [
+        (&["serve", "inet:127.0.0.1:0"][..], "use one of these: "),
+        (&["connect", "inet:127.0.0.1:1"], "use one of these: "),
+        (&["relay", "@a", "inet:127.0.0.1:1"], "use one of these: "),
+        (&["serve", "@a"], "--congestion applies only to TCP"),
+        (&["call", "@a"], "--congestion applies only to TCP"),
+        (&["relay", "@a", "@b"], "--congestion applies only to TCP"),
     ] {
         let done = sok(&[words, &["--congestion", "nothing"]].concat());
         assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
-        assert!(done.stderr.contains(told), "{words:?}: {}", done.stderr);
+        assert!(done.stderr.contains(expected), "{words:?}: {}", done.stderr);
     }
 }
 
@@ -78,17 +78,17 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
 }
 
 #[test]
-fn what_bench_measures_is_as_the_system_has_it() {
+fn bench_uses_the_congestion_control_of_the_system() {
     if !require_peer("ss") {
         return;
     }
     let script = r#"
-        d=$(mktemp -d) && mkfifo "$d/in" "$d/talk" "$d/input" "$d/told"
+        d=$(mktemp -d) && mkfifo "$d/in" "$d/talk" "$d/input" "$d/talk2"
         "$SOK" bench-server --family inet --role echo < "$d/in" 2> "$d/talk" &
         exec 3> "$d/in" 4< "$d/talk" && read -r line <&4
         echo "${line#listening on inet:}"
-        "$SOK" connect -v "${line#listening on }" < "$d/input" 2> "$d/told" &
-        exec 5> "$d/input" 6< "$d/told" && read -r line <&6
+        "$SOK" connect -v "${line#listening on }" < "$d/input" 2> "$d/talk2" &
+        exec 5> "$d/input" 6< "$d/talk2" && read -r line <&6
         ss -tinHO
         exec 5>&- 3>&-
         wait

@@ -30,7 +30,7 @@ fn wait_for_end_seen(client: &Process) {
     });
 }
 
-families!(a_reply_that_comes_long_after_our_end_is_whole, |place| {
+families!(a_reply_long_after_the_half_close_is_complete, |place| {
     let script = "cat >/dev/null; sleep 5; echo late";
     let server = Server::start(place, &["--exec", "sh", "-c", script]);
     let done = sok_with(&["connect", server.address()], b"hi");
@@ -42,7 +42,7 @@ families!(a_reply_that_comes_long_after_our_end_is_whole, |place| {
     );
 });
 
-families!(the_end_of_the_input_ends_our_sending_half, |place| {
+families!(end_of_input_half_closes_the_connection, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address(), "--trace"]);
     client.write(b"all there is");
@@ -57,7 +57,7 @@ families!(the_end_of_the_input_ends_our_sending_half, |place| {
 });
 
 families!(
-    an_input_that_goes_on_after_the_peers_end_is_sent_whole,
+    input_that_continues_after_the_peers_end_is_sent_completely,
     |place| {
         let listener = RawListener::bind(place);
         let mut client = Process::sok(&["connect", listener.address()]);
@@ -78,7 +78,7 @@ families!(
     }
 );
 
-families!(a_pipe_of_ours_is_made_larger_for_a_stream_alone, |place| {
+families!(only_a_stream_enlarges_its_pipe, |place| {
     let server = Server::start(place, &[]);
     let room = |pipe: &dyn AsFd| fcntl(pipe.as_fd(), FcntlArg::F_GETPIPE_SZ).unwrap();
     let default = room(&io::pipe().unwrap().0);
@@ -109,7 +109,7 @@ families!(a_pipe_of_ours_is_made_larger_for_a_stream_alone, |place| {
     }
 });
 
-families!(the_sending_half_stays_open_if_asked, |place| {
+families!(with_no_half_close_the_sending_half_stays_open, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address(), "--no-half-close", "--trace"]);
     client.write(b"hi");
@@ -126,7 +126,7 @@ families!(the_sending_half_stays_open_if_asked, |place| {
 });
 
 families!(
-    the_end_of_the_peer_ends_it_while_the_input_is_open,
+    the_peers_end_of_file_ends_the_exchange_with_open_input,
     |place| {
         let listener = RawListener::bind(place);
         let mut client = Process::sok(&["connect", listener.address()]);
@@ -141,29 +141,26 @@ families!(
     }
 );
 
-families!(
-    what_the_input_holds_already_is_sent_to_a_peer_that_ended_its_half,
-    |place| {
-        let listener = RawListener::bind(place);
-        let (input, mut feed) = io::pipe().unwrap();
-        feed.write_all(b"already here").unwrap();
-        let mut client = Command::new(Process::PROGRAM)
-            .args(["connect", listener.address()])
-            .stdin(input)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut served = listener.accept();
-        served.finish();
-        assert_eq!(served.rest(), b"already here");
-        drop(served);
-        assert_eq!(client.wait().unwrap().code(), Some(0));
-        drop(feed);
-    }
-);
+families!(available_input_is_sent_to_a_half_closed_peer, |place| {
+    let listener = RawListener::bind(place);
+    let (input, mut feed) = io::pipe().unwrap();
+    feed.write_all(b"already here").unwrap();
+    let mut client = Command::new(Process::PROGRAM)
+        .args(["connect", listener.address()])
+        .stdin(input)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut served = listener.accept();
+    served.finish();
+    assert_eq!(served.rest(), b"already here");
+    drop(served);
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+    drop(feed);
+});
 
 families!(
-    later_input_reaches_a_peer_that_ended_its_half_if_asked,
+    with_keep_sending_later_input_reaches_a_half_closed_peer,
     |place| {
         let listener = RawListener::bind(place);
         let mut client =
@@ -186,7 +183,7 @@ families!(
 );
 
 families!(
-    whoever_reads_our_output_sees_the_end_of_the_peer_while_we_send,
+    the_output_is_closed_at_the_peers_end_while_input_continues,
     |place| {
         let listener = RawListener::bind(place);
         let mut client = Process::sok(&["connect", listener.address(), "--keep-sending"]);
@@ -203,7 +200,7 @@ families!(
     }
 );
 
-families!(much_passes_both_ways_at_once, |place| {
+families!(a_large_transfer_works_both_ways_at_once, |place| {
     let (there, back) = (pattern(8 << 20), pattern((8 << 20) + 13));
     let listener = RawListener::bind(place);
     // The server may end first, and then a pipe that is empty for a moment would be the end.
@@ -218,7 +215,7 @@ families!(much_passes_both_ways_at_once, |place| {
 });
 
 families!(
-    a_peer_that_sends_all_before_it_reads_is_no_deadlock,
+    a_peer_that_sends_everything_before_it_reads_does_not_deadlock,
     |place| {
         let (there, back) = (pattern(8 << 20), pattern(8 << 20));
         let listener = RawListener::bind(place);
@@ -237,28 +234,32 @@ families!(
     }
 );
 
-families!(whoever_feeds_the_input_may_read_the_output_later, |place| {
-    let (there, back) = (pattern(4 << 20), pattern(4 << 20));
-    let listener = RawListener::bind(place);
-    let mut client = Command::new(Process::PROGRAM)
-        .args(["connect", listener.address()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    thread::scope(|scope| {
-        let serving = scope.spawn(|| listener.accept().exchange(&back));
-        let (mut input, mut output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
-        // Nobody reads the output yet: it fills up while the input goes on.
-        input.write_all(&there).unwrap();
-        drop(input);
-        let mut came = Vec::new();
-        io::Read::read_to_end(&mut output, &mut came).unwrap();
-        assert!(came == back, "{} bytes came", came.len());
-        assert!(serving.join().unwrap() == there);
-    });
-    assert_eq!(client.wait().unwrap().code(), Some(0));
-});
+families!(
+    the_output_can_be_read_after_all_the_input_is_written,
+    |place| {
+        let (there, back) = (pattern(4 << 20), pattern(4 << 20));
+        let listener = RawListener::bind(place);
+        let mut client = Command::new(Process::PROGRAM)
+            .args(["connect", listener.address()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| listener.accept().exchange(&back));
+            let (mut input, mut output) =
+                (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+            // The output is not read yet: it fills up while the input continues.
+            input.write_all(&there).unwrap();
+            drop(input);
+            let mut came = Vec::new();
+            io::Read::read_to_end(&mut output, &mut came).unwrap();
+            assert!(came == back, "{} bytes came", came.len());
+            assert!(serving.join().unwrap() == there);
+        });
+        assert_eq!(client.wait().unwrap().code(), Some(0));
+    }
+);
 
 families!(the_input_and_the_output_may_be_files_or_nothing, |place| {
     let server = Server::start(place, &[]);
@@ -280,7 +281,7 @@ families!(the_input_and_the_output_may_be_files_or_nothing, |place| {
     assert_eq!(run(r#"echo hi | "$SOK" connect "$1" >/dev/null"#), b"");
 });
 
-families!(a_file_is_sent_from_where_it_stands, |place| {
+families!(a_file_is_sent_from_its_current_offset, |place| {
     let server = Server::start(place, &[]);
     let input = place.file("input", "first\nsecond\nthird\n");
     let script =
@@ -289,7 +290,7 @@ families!(a_file_is_sent_from_where_it_stands, |place| {
     assert_eq!(done.text(), "had first\nsecond\nthird\nleft: \n");
 });
 
-families!(an_input_that_cannot_be_read_ends_it, |place| {
+families!(an_unreadable_input_ends_the_exchange, |place| {
     // The server would wait for us as we would wait for it.
     let listener = RawListener::bind(place);
     for redirect in ["</", r#"0>"$2""#] {
@@ -299,9 +300,9 @@ families!(an_input_that_cannot_be_read_ends_it, |place| {
         let mut served = listener.accept();
         assert_eq!(served.rest(), b"");
         assert_eq!(client.wait(), 1, "{redirect}");
-        let told = String::from_utf8(client.stderr().wait_closed()).unwrap();
-        assert!(told.starts_with("sok: read standard input: "), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let said = String::from_utf8(client.stderr().wait_closed()).unwrap();
+        assert!(said.starts_with("sok: read standard input: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 });
 
@@ -319,39 +320,33 @@ families!(an_output_without_room_is_an_error, |place| {
     );
 });
 
-families!(
-    an_output_that_nobody_reads_any_more_ends_it_quietly,
-    |place| {
-        let lines = place.file("lines", "line\n".repeat(1 << 20));
-        let server = Server::start(place, &["--send", lines.to_str().unwrap()]);
-        let script = r#"{ "$SOK" connect "$1" </dev/null; echo "code $?" >&2; } | head -n1"#;
-        let done = Process::sh(script, &[server.address()]).done();
-        assert_eq!(
-            (done.text().as_str(), done.stderr.as_str()),
-            ("line\n", "code 0\n")
-        );
-    }
-);
+families!(an_output_whose_reader_closed_ends_it_quietly, |place| {
+    let lines = place.file("lines", "line\n".repeat(1 << 20));
+    let server = Server::start(place, &["--send", lines.to_str().unwrap()]);
+    let script = r#"{ "$SOK" connect "$1" </dev/null; echo "code $?" >&2; } | head -n1"#;
+    let done = Process::sh(script, &[server.address()]).done();
+    assert_eq!(
+        (done.text().as_str(), done.stderr.as_str()),
+        ("line\n", "code 0\n")
+    );
+});
 
-families!(
-    streams_that_somebody_made_non_blocking_lose_nothing,
-    |place| {
-        if !require_peer("python3") {
-            return;
-        }
-        // All three are set by one who shares them, as an event loop's parent process does.
-        let script = "import os, sys\nfor end in 0, 1: os.set_blocking(end, False)\nos.execv(sys.argv[1], sys.argv[1:])";
-        let server = Server::start(place, &[]);
-        let mut command = Command::new("python3");
-        command.args(["-c", script, Process::PROGRAM, "connect", server.address()]);
-        let there = pattern(4 << 20);
-        let done = Process::spawn(command).feed(&there);
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        assert!(done.stdout == there, "{} bytes came", done.stdout.len());
+families!(non_blocking_standard_streams_lose_nothing, |place| {
+    if !require_peer("python3") {
+        return;
     }
-);
+    // All three are set by one who shares them, as an event loop's parent process does.
+    let script = "import os, sys\nfor end in 0, 1: os.set_blocking(end, False)\nos.execv(sys.argv[1], sys.argv[1:])";
+    let server = Server::start(place, &[]);
+    let mut command = Command::new("python3");
+    command.args(["-c", script, Process::PROGRAM, "connect", server.address()]);
+    let there = pattern(4 << 20);
+    let done = Process::spawn(command).feed(&there);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout == there, "{} bytes came", done.stdout.len());
+});
 
-families!(silence_both_ways_is_ended_by_the_idle_limit, |place| {
+families!(the_idle_timeout_ends_a_silent_connection, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address(), "--idle-timeout", "300ms"]);
     client.write(b"hi");
@@ -359,16 +354,16 @@ families!(silence_both_ways_is_ended_by_the_idle_limit, |place| {
     served.send(b"there");
     assert_eq!(client.wait(), 124);
     assert_eq!(client.stdout().wait_closed(), b"there");
-    let told = client.said();
+    let said = client.said();
     assert!(
-        told.contains(listener.address()) && told.contains("300ms"),
-        "{told}"
+        said.contains(listener.address()) && said.contains("300ms"),
+        "{said}"
     );
-    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!(said.lines().count(), 1, "{said}");
     drop(served);
 });
 
-families!(a_server_that_comes_later_is_waited_for, |place| {
+families!(a_server_that_starts_later_is_retried, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();
     let words = ["call", &address, "hi", "--retry-for", "60s", "--trace"];
@@ -388,7 +383,7 @@ families!(a_server_that_comes_later_is_waited_for, |place| {
     assert!(refused > 1, "{}", done.stderr);
 });
 
-families!(nobody_who_comes_in_time_is_nobody_there, |place| {
+families!(no_server_within_the_retry_time_is_3, |place| {
     let nobody = place.nobody();
     let done = sok_with(
         &[
@@ -439,7 +434,7 @@ families!(the_server_sees_the_address_that_the_client_bound, |place| {
 });
 
 families!(
-    a_signal_ends_a_client_by_its_number_and_leaves_nothing_behind,
+    a_client_exits_with_the_number_of_its_signal_and_cleans_up,
     |place| {
         let signals = [
             (Signal::SIGHUP, 129),
@@ -471,7 +466,7 @@ families!(
     }
 );
 
-families!(a_client_that_ignores_hangups_goes_on_after_one, |place| {
+families!(a_client_that_ignores_sighup_survives_one, |place| {
     let listener = RawListener::bind(place);
     let script = "trap '' HUP; exec \"$SOK\" connect \"$1\" --bind \"$2\"";
     let own = place.word();

@@ -83,7 +83,7 @@ families!(
     }
 );
 
-families!(above_the_limit_clients_wait_in_the_backlog, |place| {
+families!(clients_above_the_limit_wait_in_the_backlog, |place| {
     let server = Server::start(place, &["--max-connections", "2", "-v"]);
     let mut first = accepted(&server);
     let mut second = accepted(&server);
@@ -102,7 +102,7 @@ families!(above_the_limit_clients_wait_in_the_backlog, |place| {
 });
 
 families!(
-    once_means_one_connection_and_a_successor_can_come,
+    with_once_a_server_serves_one_connection_and_frees_the_address,
     |place| {
         let server = Server::start(place, &["--once"]);
         let mut client = accepted(&server);
@@ -114,21 +114,24 @@ families!(
     }
 );
 
-families!(after_so_many_connections_the_server_ends, |place| {
-    let server = Server::start(place, &["--exit-after", "3"]);
-    for _ in 0..2 {
+families!(
+    with_exit_after_the_server_ends_after_n_connections,
+    |place| {
+        let server = Server::start(place, &["--exit-after", "3"]);
+        for _ in 0..2 {
+            assert_eq!(
+                RawStream::connect(server.address()).exchange(b"hello"),
+                b"hello"
+            );
+        }
+        assert!(!server.has_ended());
         assert_eq!(
             RawStream::connect(server.address()).exchange(b"hello"),
             b"hello"
         );
+        assert_eq!(server.wait(), 0);
     }
-    assert!(!server.has_ended());
-    assert_eq!(
-        RawStream::connect(server.address()).exchange(b"hello"),
-        b"hello"
-    );
-    assert_eq!(server.wait(), 0);
-});
+);
 
 families!(the_one_connection_that_failed_is_the_exit_code, |place| {
     let server = Server::start(place, &["--once", "--framing", "line"]);
@@ -138,7 +141,7 @@ families!(the_one_connection_that_failed_is_the_exit_code, |place| {
     assert_eq!(server.wait(), 6, "{}", server.stderr().text());
 });
 
-families!(twelve_quick_connects_disturb_nobody, |place| {
+families!(twelve_quick_connects_disturb_no_other, |place| {
     let server = Server::start(place, &["-v"]);
     let mut other = accepted(&server);
     for _ in 0..12 {
@@ -181,7 +184,7 @@ families!(a_thousand_clients_at_once_are_all_served, |place| {
     assert_eq!(server.said().lines().count(), 1, "{}", server.said());
 });
 
-families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
+families!(a_client_killed_in_mid_message_disturbs_no_other, |place| {
     let server = Server::start(place, &["--framing", "line", "-v"]);
     let mut other = accepted(&server);
     let mut killed = Process::sok(&["connect", server.address(), "--trace"]);
@@ -194,7 +197,7 @@ families!(a_client_killed_in_mid_message_disturbs_nobody, |place| {
     line_with(&server, ["failed", "connection=2"]);
     line_with(
         &server,
-        ["in the middle of a message, 4 bytes into it", "warning"],
+        ["in the middle of a message, after 4 bytes", "warning"],
     );
     round_trip(&mut other);
     assert_eq!(
@@ -217,7 +220,7 @@ families!(
     }
 );
 
-families!(a_client_that_resets_disturbs_nobody, |place| {
+families!(a_client_that_resets_disturbs_no_other, |place| {
     let server = Server::start(place, &["-v"]);
     let mut other = accepted(&server);
     accepted(&server).reset();
@@ -255,7 +258,7 @@ fn send_until_held_up(deaf: &mut RawStream, other: &mut RawStream) -> usize {
 }
 
 families!(
-    a_client_that_never_reads_costs_little_and_disturbs_nobody,
+    a_client_that_never_reads_costs_little_and_disturbs_no_other,
     |place| {
         let server = Server::start(place, &[]);
         let mut other = accepted(&server);
@@ -274,7 +277,7 @@ families!(
     }
 );
 
-families!(discarding_much_takes_no_memory, |place| {
+families!(discarding_takes_no_memory, |place| {
     let server = Server::start(place, &["--discard"]);
     let mut client = RawStream::connect(server.address());
     let chunk = noise(1 << 20);
@@ -289,49 +292,52 @@ families!(discarding_much_takes_no_memory, |place| {
     assert_eq!(client.rest(), b"");
 });
 
-families!(out_of_descriptors_the_server_pauses_and_goes_on, |place| {
-    let script = r#"ulimit -n 24; exec "$SOK" serve "$1" --trace"#;
-    let server = Server::of(Process::sh(script, &[&place.word()]));
-    let mut clients: Vec<RawStream> = (0..40)
-        .map(|number: u8| {
-            let mut client = RawStream::connect(server.address());
-            client.send(&[number]);
-            client
-        })
-        .collect();
-    let told = server.stderr().wait_for("accepting pauses");
-    assert!(told.contains(server.address()));
+families!(
+    without_descriptors_the_server_pauses_and_continues,
+    |place| {
+        let script = r#"ulimit -n 24; exec "$SOK" serve "$1" --trace"#;
+        let server = Server::of(Process::sh(script, &[&place.word()]));
+        let mut clients: Vec<RawStream> = (0..40)
+            .map(|number: u8| {
+                let mut client = RawStream::connect(server.address());
+                client.send(&[number]);
+                client
+            })
+            .collect();
+        let said = server.stderr().wait_for("accepting pauses");
+        assert!(said.contains(server.address()));
 
-    // It rests in between, and does not spin: processor time stays far below the time of day.
-    let (began, used) = (Instant::now(), processor_time(server.pid()));
-    let tries = "-1 EMFILE";
-    let made = server.stderr().text().matches(tries).count();
-    let told = server.stderr().wait_for_count(tries, made + 6);
-    assert_eq!(told.matches("accepting pauses").count(), 1, "told once");
-    let used = processor_time(server.pid()).saturating_sub(used);
-    assert!(
-        began.elapsed() > Duration::from_millis(100),
-        "it asks again and again"
-    );
-    assert!(
-        used < began.elapsed() / 2,
-        "it spins: {used:?} in {:?}",
-        began.elapsed()
-    );
+        // It rests in between, and does not spin: processor time stays far below the time of day.
+        let (began, used) = (Instant::now(), processor_time(server.pid()));
+        let tries = "-1 EMFILE";
+        let made = server.stderr().text().matches(tries).count();
+        let said = server.stderr().wait_for_count(tries, made + 6);
+        assert_eq!(said.matches("accepting pauses").count(), 1, "said once");
+        let used = processor_time(server.pid()).saturating_sub(used);
+        assert!(
+            began.elapsed() > Duration::from_millis(100),
+            "it asks again and again"
+        );
+        assert!(
+            used < began.elapsed() / 2,
+            "it spins: {used:?} in {:?}",
+            began.elapsed()
+        );
 
-    // As the first ones leave, each of the others has its turn.
-    for (number, mut client) in clients.drain(..).enumerate() {
-        assert_eq!(client.take(1), [u8::try_from(number).unwrap()]);
+        // As the first ones leave, each of the others has its turn.
+        for (number, mut client) in clients.drain(..).enumerate() {
+            assert_eq!(client.take(1), [u8::try_from(number).unwrap()]);
+        }
+        assert_eq!(
+            RawStream::connect(server.address()).exchange(b"hello"),
+            b"hello"
+        );
+        server.terminate();
+        assert_eq!(server.wait(), 0);
     }
-    assert_eq!(
-        RawStream::connect(server.address()).exchange(b"hello"),
-        b"hello"
-    );
-    server.terminate();
-    assert_eq!(server.wait(), 0);
-});
+);
 
-families!(a_reply_waits_for_room_also_out_of_descriptors, |place| {
+families!(a_reply_waits_for_room_without_descriptors, |place| {
     let script = r#"ulimit -n 24; exec "$SOK" serve "$1" -v"#;
     let server = Server::of(Process::sh(script, &[&place.word()]));
     let mut other = accepted(&server);
@@ -386,24 +392,24 @@ fn assert_drains(place: &Place, signal: Signal) {
     assert!(!server.said().contains("cut off"), "{}", server.said());
 }
 
-families!(sigterm_drains_the_clients_under_way, |place| {
+families!(sigterm_drains_connected_clients, |place| {
     assert_drains(place, Signal::SIGTERM);
 });
 
-families!(sigint_drains_the_clients_under_way, |place| {
+families!(sigint_drains_connected_clients, |place| {
     assert_drains(place, Signal::SIGINT);
 });
 
-families!(when_the_grace_is_over_clients_are_cut_off, |place| {
+families!(clients_are_cut_off_at_the_end_of_the_grace, |place| {
     let server = Server::start(place, &["--grace", "50ms"]);
     let mut client = accepted(&server);
     server.terminate();
     assert_eq!(server.wait(), 6);
-    let told = format!(
-        "sok: stop {}: 1 connection was cut off at the end of the grace (50ms)\n",
+    let expected = format!(
+        "sok: stop {}: 1 connection was cut off at the end of the grace period (50ms)\n",
         server.address()
     );
-    assert!(server.said().ends_with(&told), "{}", server.said());
+    assert!(server.said().ends_with(&expected), "{}", server.said());
     if place.is_network() {
         // A clean end would say that nothing was lost.
         let error = client.try_rest().unwrap_err();
@@ -414,7 +420,7 @@ families!(when_the_grace_is_over_clients_are_cut_off, |place| {
     }
 });
 
-families!(a_file_that_is_cut_off_is_no_clean_end, |place| {
+families!(a_truncated_file_is_no_clean_end, |place| {
     let file = place.file("large", noise(32 << 20));
     let file = file.to_str().unwrap();
     let server = Server::start(place, &["--send", file, "--grace", "0s"]);
@@ -437,8 +443,8 @@ families!(a_second_signal_ends_the_draining, |place| {
     server.terminate();
     assert_eq!(server.wait(), 6);
     assert_eq!(client.cut(), b"");
-    let told = "1 connection was cut off by a second request to stop";
-    assert!(server.said().contains(told), "{}", server.said());
+    let expected = "1 connection was cut off by a second stop";
+    assert!(server.said().contains(expected), "{}", server.said());
 });
 
 families!(an_idle_server_stops_at_once, |place| {
@@ -448,8 +454,8 @@ families!(an_idle_server_stops_at_once, |place| {
     assert_nobody_listens(place, server.address());
 });
 
-families!(clients_are_told_of_on_request_alone, |place| {
-    for (option, told) in [("-v", true), ("--echo", false)] {
+families!(clients_are_reported_only_with_verbose, |place| {
+    for (option, expected) in [("-v", true), ("--echo", false)] {
         let server = Server::start(place, &[option]);
         assert_eq!(
             RawStream::connect(server.address()).exchange(b"hello"),
@@ -458,18 +464,22 @@ families!(clients_are_told_of_on_request_alone, |place| {
         server.terminate();
         assert_eq!(server.wait(), 0);
         let text = server.said();
-        assert_eq!(text.contains(" connected "), told, "{text}");
+        assert_eq!(text.contains(" connected "), expected, "{text}");
         let peer = format!("peer={}:", place.family());
-        assert_eq!(text.contains(&peer), told, "{text}");
+        assert_eq!(text.contains(&peer), expected, "{text}");
         let pid = format!(" pid={} ", std::process::id());
-        assert_eq!(text.contains(&pid), told && !place.is_network(), "{text}");
+        assert_eq!(
+            text.contains(&pid),
+            expected && !place.is_network(),
+            "{text}"
+        );
         let traffic = "received=5 sent=5";
-        assert_eq!(text.contains(traffic), told, "{text}");
+        assert_eq!(text.contains(traffic), expected, "{text}");
     }
 });
 
 #[test]
-fn a_quiet_server_says_nothing() {
+fn a_quiet_server_prints_nothing() {
     let place = Place::new(Kind::Unix);
     let address = place.word();
     let server = Process::sok(&["serve", &address, "-q"]);
@@ -547,7 +557,7 @@ families!(in_json_each_report_is_an_object, |place| {
     );
 });
 
-families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
+families!(a_server_whose_log_is_not_read_keeps_serving, |place| {
     // The first line is read, and nothing after it.
     let script = r#"mkfifo "$1"; exec 8<>"$1"; (read -r ready <&8; echo "$ready" >&2) &
         exec "$SOK" serve "$2" -v 2>&8"#;
@@ -559,18 +569,18 @@ families!(a_server_whose_talk_nobody_reads_goes_on, |place| {
         let mut client = RawStream::connect(server.address());
         assert_eq!(client.exchange(b"hello"), b"hello");
     }
-    // Once somebody reads, it tells what it left out.
+    // Once the output is read, it reports what it left out.
     let reader = Process::sh(r#"exec cat "$1""#, &arguments[..1]);
     reader.stdout().wait_for("connected");
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.exchange(b"hello"), b"hello");
-    let told = "sok: lines left out, as nobody read them: ";
-    reader.stdout().wait_for(told);
+    let expected = "sok: lines left out because nothing read them: ";
+    reader.stdout().wait_for(expected);
     server.terminate();
     assert_eq!(server.wait(), 0);
 });
 
-families!(each_line_of_talk_is_one_write, |place| {
+families!(each_line_on_standard_error_is_one_write, |place| {
     // What a datagram is, a write was.
     let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
     ours.set_read_timeout(Some(LIMIT)).unwrap();
@@ -594,7 +604,7 @@ families!(each_line_of_talk_is_one_write, |place| {
     assert!(server.wait().unwrap().success());
 });
 
-families!(a_server_on_a_stopped_terminal_goes_on, |place| {
+families!(a_server_on_a_stopped_terminal_keeps_serving, |place| {
     let terminal = nix::pty::openpty(None, None).unwrap();
     let mut command = Command::new(Process::PROGRAM);
     command.args(["serve", &place.word(), "-v"]);

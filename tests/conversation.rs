@@ -20,31 +20,28 @@ families!(
     }
 );
 
-families!(
-    without_a_terminal_the_replies_are_written_as_they_are,
-    |place| {
-        let listener = RawListener::bind(place);
-        let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
-        client.write(b"one\n");
-        let mut served = listener.accept();
-        assert_eq!(served.line(), "one\n");
-        served.send(b"first");
-        client.stdout().wait_for("first");
-        client.write(b"two");
-        client.close_stdin();
-        assert_eq!(served.line(), "two\n");
-        served.send(b"second\n");
-        // The end of the input ends the sending half, and what comes then is written.
-        assert_eq!(served.rest(), b"");
-        served.send(b"and bye");
-        drop(served);
-        let done = client.done();
-        assert_eq!(
-            (done.code, done.text().as_str()),
-            (0, "firstsecond\nand bye")
-        );
-    }
-);
+families!(without_a_terminal_replies_are_written_unchanged, |place| {
+    let listener = RawListener::bind(place);
+    let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
+    client.write(b"one\n");
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "one\n");
+    served.send(b"first");
+    client.stdout().wait_for("first");
+    client.write(b"two");
+    client.close_stdin();
+    assert_eq!(served.line(), "two\n");
+    served.send(b"second\n");
+    // The end of the input ends the sending half, and what comes then is written.
+    assert_eq!(served.rest(), b"");
+    served.send(b"and bye");
+    drop(served);
+    let done = client.done();
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (0, "firstsecond\nand bye")
+    );
+});
 
 families!(lines_pass_to_a_server_that_answers_none, |place| {
     let server = Server::start(place, &["--discard"]);
@@ -88,40 +85,37 @@ families!(a_line_longer_than_all_buffers_passes_an_echo, |place| {
     );
 });
 
-families!(
-    a_forbidden_line_is_refused_and_nothing_of_it_is_sent,
-    |place| {
-        let listener = RawListener::bind(place);
-        let words = [
-            "connect",
-            listener.address(),
-            "--prompt",
-            "? ",
-            "--forbid",
-            "drop",
-            "--forbid",
-            "删",
-        ];
-        let mut client = Process::sok(&words);
-        let mut served = listener.accept();
-        client.write("please drop it\n删除\nselect\n".as_bytes());
-        assert_eq!(served.line(), "select\n");
-        served.send(b"ok\n");
-        client.stdout().wait_for("ok\n");
-        client.close_stdin();
-        assert_eq!(served.rest(), b"");
-        drop(served);
-        let done = client.done();
-        assert_eq!((done.code, done.text().as_str()), (0, "ok\n"));
-        let refused = "sok: not sent: the line has \"drop\" in it\n";
-        assert!(
-            done.stderr.starts_with(&format!("? {refused}? ")),
-            "{}",
-            done.stderr
-        );
-        assert!(done.stderr.contains("has \"删\" in it"), "{}", done.stderr);
-    }
-);
+families!(a_forbidden_line_is_refused_and_not_sent, |place| {
+    let listener = RawListener::bind(place);
+    let words = [
+        "connect",
+        listener.address(),
+        "--prompt",
+        "? ",
+        "--forbid",
+        "drop",
+        "--forbid",
+        "删",
+    ];
+    let mut client = Process::sok(&words);
+    let mut served = listener.accept();
+    client.write("please drop it\n删除\nselect\n".as_bytes());
+    assert_eq!(served.line(), "select\n");
+    served.send(b"ok\n");
+    client.stdout().wait_for("ok\n");
+    client.close_stdin();
+    assert_eq!(served.rest(), b"");
+    drop(served);
+    let done = client.done();
+    assert_eq!((done.code, done.text().as_str()), (0, "ok\n"));
+    let refused = "sok: not sent: the line contains \"drop\"\n";
+    assert!(
+        done.stderr.starts_with(&format!("? {refused}? ")),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("contains \"删\""), "{}", done.stderr);
+});
 
 families!(the_empty_word_cannot_be_forbidden, |place| {
     let nobody = place.nobody();
@@ -145,7 +139,7 @@ fn left_by_the_server(place: &crate::support::Place) -> Process {
 }
 
 families!(
-    a_server_that_leaves_with_no_line_left_ends_the_conversation,
+    a_server_that_closes_after_the_last_line_ends_the_conversation,
     |place| {
         let mut client = left_by_the_server(place);
         client.close_stdin();
@@ -155,7 +149,7 @@ families!(
 );
 
 families!(
-    a_server_that_leaves_ends_a_conversation_whose_input_is_open,
+    a_server_that_closes_ends_a_conversation_with_open_input,
     |place| {
         let client = left_by_the_server(place);
         assert_eq!(client.wait(), 0, "{}", client.stderr().text());
@@ -163,7 +157,7 @@ families!(
 );
 
 families!(
-    lines_left_in_a_pipe_when_the_server_leaves_are_a_failure,
+    lines_left_in_a_pipe_when_the_server_closes_are_a_failure,
     |place| {
         let listener = RawListener::bind(place);
         let mut client = Process::sok(&["connect", listener.address(), "--prompt", "? "]);
@@ -179,7 +173,7 @@ families!(
     }
 );
 
-families!(on_a_terminal_it_is_a_conversation, |place| {
+families!(on_a_terminal_connect_holds_a_conversation, |place| {
     if !crate::support::require_peer("setsid") {
         return;
     }
@@ -197,7 +191,7 @@ families!(on_a_terminal_it_is_a_conversation, |place| {
 });
 
 families!(
-    on_a_terminal_what_a_conversation_lacks_asks_for_a_plain_exchange,
+    on_a_terminal_options_of_the_exchange_disable_the_conversation,
     |place| {
         if !crate::support::require_peer("setsid") {
             return;
@@ -226,7 +220,7 @@ families!(
     }
 );
 
-families!(what_is_typed_ahead_on_a_terminal_is_not_lost, |place| {
+families!(input_typed_ahead_on_a_terminal_is_not_lost, |place| {
     if !crate::support::require_peer("setsid") {
         return;
     }
@@ -258,7 +252,7 @@ families!(ctrl_c_that_is_typed_ahead_ends_the_conversation, |place| {
     assert_eq!(terminal.ended(), Some(130));
 });
 
-families!(ctrl_c_at_the_prompt_gives_the_terminal_back, |place| {
+families!(ctrl_c_at_the_prompt_restores_the_terminal, |place| {
     if !crate::support::require_peer("setsid") {
         return;
     }
@@ -272,7 +266,7 @@ families!(ctrl_c_at_the_prompt_gives_the_terminal_back, |place| {
 });
 
 families!(
-    ctrl_c_while_a_reply_is_awaited_gives_the_terminal_back,
+    ctrl_c_while_a_reply_is_awaited_restores_the_terminal,
     |place| {
         if !crate::support::require_peer("setsid") {
             return;
@@ -289,7 +283,7 @@ families!(
 );
 
 families!(
-    a_server_that_leaves_at_the_prompt_gives_the_terminal_back,
+    a_server_that_closes_at_the_prompt_restores_the_terminal,
     |place| {
         if !crate::support::require_peer("setsid") {
             return;

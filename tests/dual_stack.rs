@@ -14,12 +14,12 @@ fn assert_answers(address: &str) {
 }
 
 #[test]
-fn an_empty_host_takes_both_network_families_and_says_so() {
+fn an_empty_host_listens_on_both_network_families_and_reports_it() {
     run(Kind::Inet6, |_| {
         let server = Server::at(":0", &["-v"]);
         let port = server.port();
         let said = server.stderr().text();
-        let want = format!("listening on inet6:[::]:{port} (dual-stack: inet too)\n");
+        let want = format!("listening on inet6:[::]:{port} (dual-stack: also inet)\n");
         assert_eq!(said, want);
         assert_answers(&format!("inet:127.0.0.1:{port}"));
         assert_answers(&format!("inet6:[::1]:{port}"));
@@ -27,13 +27,16 @@ fn an_empty_host_takes_both_network_families_and_says_so() {
 }
 
 #[test]
-fn an_ipv4_client_of_a_dual_stack_server_is_told_as_one() {
+fn an_ipv4_client_of_a_dual_stack_server_has_an_ipv4_address() {
     run(Kind::Inet6, |_| {
         let server = Server::at(":0", &["--exec", "env"]);
         let mut client = RawStream::connect(&format!("inet:127.0.0.1:{}", server.port()));
-        let told = String::from_utf8(client.rest()).unwrap();
+        let received = String::from_utf8(client.rest()).unwrap();
         for line in ["TCPREMOTEIP=127.0.0.1", "TCPLOCALIP=127.0.0.1", "PROTO=TCP"] {
-            assert!(told.lines().any(|told| told == line), "{line} in {told}");
+            assert!(
+                received.lines().any(|received| received == line),
+                "{line} in {received}"
+            );
         }
     });
 }
@@ -104,7 +107,7 @@ fn a_name_is_listened_on_at_all_its_addresses_with_one_port() {
 }
 
 #[test]
-fn a_name_in_one_family_is_listened_on_in_that_family_alone() {
+fn a_server_on_a_name_with_a_family_listens_only_in_that_family() {
     run(Kind::Inet, |_| {
         let server = Server::at("tcp4:localhost:0", &[]);
         let port = server.port();
@@ -130,7 +133,7 @@ families!(the_address_may_be_given_in_parts, |place| {
 });
 
 #[test]
-fn a_taken_port_is_exit_5_with_the_address_and_the_way_out() {
+fn a_port_in_use_is_exit_5_with_the_address_and_a_hint() {
     run(Kind::Inet6, |_| {
         let server = Server::at(":0", &[]);
         let port = server.port();
@@ -148,8 +151,8 @@ fn a_taken_port_is_exit_5_with_the_address_and_the_way_out() {
 }
 
 #[test]
-fn an_address_that_this_machine_lacks_is_told() {
-    // 192.0.2.0/24 and 2001:db8::/32 are for documentation, and nobody's.
+fn an_address_that_this_machine_lacks_is_reported() {
+    // 192.0.2.0/24 and 2001:db8::/32 are reserved for documentation.
     for (kind, address) in [
         (Kind::Inet, "inet:192.0.2.1:0"),
         (Kind::Inet6, "inet6:[2001:db8::1]:0"),

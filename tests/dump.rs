@@ -1,4 +1,4 @@
-//! `sok relay --dump`: what passes is shown, and nobody waits for whoever reads it.
+//! `sok relay --dump`: the traffic is dumped, and a slow reader of the dump delays no connection.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -88,7 +88,7 @@ families!(
     }
 );
 
-families!(a_new_dump_is_for_its_owner_alone, |place| {
+families!(a_new_dump_is_readable_only_by_its_owner, |place| {
     let file = place.path("dump");
     let options = ["--dump", file.to_str().unwrap()];
     let _relay = relay(place, "unix:@nobody", &options);
@@ -110,10 +110,10 @@ families!(
         drop(client);
         assert_eq!(relay.wait(), 0);
         let said = relay.said();
-        let told: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
-        assert_eq!(told.len(), 2, "{said}");
-        assert!(told[0].contains("No space left"), "{said}");
-        assert!(told[1].contains("pieces=6 bytes=30"), "{said}");
+        let reports: Vec<&str> = said.lines().filter(|l| l.contains("/dev/full")).collect();
+        assert_eq!(reports.len(), 2, "{said}");
+        assert!(reports[0].contains("No space left"), "{said}");
+        assert!(reports[1].contains("pieces=6 bytes=30"), "{said}");
     }
 );
 
@@ -138,7 +138,7 @@ families!(a_dump_that_is_read_late_is_complete, |place| {
     assert!(!relay.said().contains("left out"), "{}", relay.said());
 });
 
-families!(a_dump_that_nobody_reads_is_left_out_and_counted, |place| {
+families!(a_dump_without_a_reader_is_left_out_and_counted, |place| {
     let echo = Server::start(place, &["--discard"]);
     let (path, reader) = named_pipe(place);
     let relay = relay(place, echo.address(), &["--dump", path.to_str().unwrap()]);
@@ -164,7 +164,7 @@ families!(a_dump_that_nobody_reads_is_left_out_and_counted, |place| {
     drop(reader);
 });
 
-families!(a_hangup_has_the_file_of_a_dump_opened_anew, |place| {
+families!(sighup_reopens_the_file_of_a_dump, |place| {
     let echo = Server::start(place, &[]);
     let (file, rotated) = (place.path("dump"), place.path("dump.1"));
     let options = ["--dump", file.to_str().unwrap(), "-v"];
@@ -185,16 +185,16 @@ families!(a_hangup_has_the_file_of_a_dump_opened_anew, |place| {
     }
 });
 
-families!(a_dump_that_cannot_be_opened_says_what_to_do, |place| {
+families!(a_dump_that_cannot_be_opened_gets_a_hint, |place| {
     let directory = place.directory().to_str().unwrap();
     let done = sok(&["relay", &place.word(), "@nobody", "--dump", directory]);
     assert_eq!(done.code, 1, "{}", done.stderr);
-    for part in [directory, "give --dump a file"] {
+    for part in [directory, "give --dump a writable file"] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
 });
 
-families!(a_dump_that_one_may_not_write_is_4, |place| {
+families!(a_dump_without_write_permission_is_4, |place| {
     let file = place.file("dump", "");
     let rights = |mode| Permissions::from_mode(mode);
     fs::set_permissions(&file, rights(0o400)).unwrap();

@@ -13,12 +13,12 @@ use crate::support::{
     sok, sok_with, sok_without_rights,
 };
 
-/// A failure with `code`, told on one line with `address` and each of `told` in it.
-fn assert_fails(done: &Done, code: i32, address: &str, told: &[&str]) {
+/// Asserts a failure with `code` and a line that contains `address` and each of `expected`.
+fn assert_fails(done: &Done, code: i32, address: &str, expected: &[&str]) {
     assert_eq!(done.code, code, "{:?}", done.stderr);
     assert_eq!(done.stderr.lines().count(), 1, "{:?}", done.stderr);
     assert!(done.stderr.starts_with("sok: "), "{:?}", done.stderr);
-    for part in told.iter().chain([&address]) {
+    for part in expected.iter().chain([&address]) {
         assert!(
             done.stderr.contains(part),
             "{:?} lacks {part:?}",
@@ -32,7 +32,7 @@ fn clients(address: &str) -> [Vec<&str>; 2] {
     [vec!["connect", address], vec!["call", address, "hi"]]
 }
 
-families!(nobody_there_is_3, |place| {
+families!(no_server_is_3, |place| {
     let nobody = place.nobody();
     for words in clients(&nobody.address) {
         let hint = "; start the server, or check the ";
@@ -46,16 +46,16 @@ fn a_stale_socket_file_is_3() {
     // The file of a socket stays when the socket is closed.
     let address = RawListener::bind(&place).address().to_owned();
     for words in clients(&address) {
-        let told = [
+        let expected = [
             "stale socket file left by a dead process",
             "; start the server, or remove the file",
         ];
-        assert_fails(&sok(&words), 3, &address, &told);
+        assert_fails(&sok(&words), 3, &address, &expected);
     }
 }
 
 #[test]
-fn what_is_no_socket_is_1_and_is_named() {
+fn a_file_that_is_not_a_socket_is_1_and_reported() {
     let place = Place::new(Kind::Unix);
     let file = place.file("file", "content");
     for (path, what) in [
@@ -75,13 +75,13 @@ fn what_is_no_socket_is_1_and_is_named() {
             &sok(&["serve", &address]),
             1,
             &address,
-            &[what, "it stays as it is"],
+            &[what, "it was not replaced"],
         );
     }
     assert_eq!(fs::read(file).unwrap(), b"content");
 }
 
-families!(a_socket_of_another_type_is_no_stream, |place| {
+families!(a_socket_of_another_type_is_not_a_stream_socket, |place| {
     let nobody = place.nobody();
     let name = match place.kind() {
         Kind::Inet | Kind::Inet6 => {
@@ -98,8 +98,8 @@ families!(a_socket_of_another_type_is_no_stream, |place| {
     datagrams.bind(&name).unwrap();
     for words in clients(&nobody.address) {
         match place.kind() {
-            Kind::Unix => assert_fails(&sok(&words), 1, &nobody.address, &["no stream socket"]),
-            // Ports and abstract names are apart for each type: nobody has this one.
+            Kind::Unix => assert_fails(&sok(&words), 1, &nobody.address, &["not a stream socket"]),
+            // Each socket type has its own ports and abstract names: this one is free.
             _ => assert_fails(&sok(&words), 3, &nobody.address, &["refused"]),
         }
     }
@@ -117,28 +117,28 @@ fn no_permission_is_4() {
             &done,
             4,
             server.address(),
-            &["must be writable", "Permission denied"],
+            &["needs write permission", "Permission denied"],
         );
     }
 }
 
-families!(a_connection_that_nobody_accepts_in_time_is_124, |place| {
+families!(a_connection_that_is_not_accepted_in_time_is_124, |place| {
     let listener = RawListener::with_backlog(place, 0);
     let _waiting = fill(&listener);
-    let told = match place.is_network() {
+    let expected = match place.is_network() {
         true => "no answer within the time limit",
-        false => "the server is up, but its backlog stayed full",
+        false => "the backlog of the server stayed full",
     };
     for command in [
         &["connect", listener.address()][..],
         &["call", listener.address(), "hi"],
     ] {
         let done = sok(&[command, &["--timeout", "300ms"]].concat());
-        assert_fails(&done, 124, listener.address(), &["sok: connect ", told]);
+        assert_fails(&done, 124, listener.address(), &["sok: connect ", expected]);
     }
 });
 
-families!(a_full_backlog_is_waited_for, |place| {
+families!(a_full_backlog_is_retried, |place| {
     let listener = RawListener::with_backlog(place, 0);
     let waiting = fill(&listener);
     let client = Process::sok(&["call", listener.address(), "hi", "--trace"]);
@@ -152,7 +152,7 @@ families!(a_full_backlog_is_waited_for, |place| {
     assert_eq!(client.done().stdout, b"ho\n");
 });
 
-/// Connects until the backlog of `listener`, which has room for nobody or for one, is full.
+/// Connects until the backlog of `listener`, which holds no connection or one, is full.
 fn fill(listener: &RawListener) -> Vec<RawStream> {
     vec![RawStream::connect(listener.address())]
 }
@@ -178,11 +178,11 @@ fn a_name_that_does_not_resolve_is_7() {
 }
 
 #[test]
-fn a_name_server_that_does_not_answer_holds_up_nobody() {
+fn a_silent_name_server_delays_no_other_client() {
     if !(require_peer("python3") && require_peer("ip")) {
         return;
     }
-    // The resolver alone would wait for longer than a test may.
+    // The resolver's own timeout is longer than a test may take.
     let place = Place::new(Kind::Unix);
     let resolv = "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n";
     let resolv = place.file("resolv.conf", resolv);
@@ -253,7 +253,7 @@ fn each_address_of_a_name_is_tried_and_a_failure_names_each() {
 
 families!(an_address_in_use_is_5, |place| {
     let server = Server::start(place, &[]);
-    let told: &[&str] = match place.is_network() {
+    let expected: &[&str] = match place.is_network() {
         true => &["sok: bind ", "in use; "],
         false => &["sok: bind ", "a live server (pid ", "; stop it"],
     };
@@ -261,7 +261,7 @@ families!(an_address_in_use_is_5, |place| {
         &sok(&["serve", server.address()]),
         5,
         server.address(),
-        told,
+        expected,
     );
     let words = ["call", server.address(), "hi", "--bind", server.address()];
     assert_fails(&sok(&words), 5, server.address(), &["sok: bind "]);
@@ -274,23 +274,20 @@ families!(an_address_in_use_is_5, |place| {
     );
 });
 
-families!(
-    who_is_refused_an_address_in_use_takes_no_client_s_turn,
-    |place| {
-        let server = Server::start(place, &["--once"]);
-        assert_eq!(sok(&["serve", server.address()]).code, 5);
-        let done = sok(&["call", server.address(), "hi"]);
-        assert_eq!(
-            (done.code, done.text().as_str()),
-            (0, "hi\n"),
-            "{}",
-            done.stderr
-        );
-        assert_eq!(server.wait(), 0);
-    }
-);
+families!(a_bind_to_an_address_in_use_is_no_connection, |place| {
+    let server = Server::start(place, &["--once"]);
+    assert_eq!(sok(&["serve", server.address()]).code, 5);
+    let done = sok(&["call", server.address(), "hi"]);
+    assert_eq!(
+        (done.code, done.text().as_str()),
+        (0, "hi\n"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(server.wait(), 0);
+});
 
-families!(data_of_ours_that_the_peer_leaves_unread_is_6, |place| {
+families!(data_that_the_peer_leaves_unread_is_6, |place| {
     let listener = RawListener::bind(place);
     let mut client = Process::sok(&["connect", listener.address()]);
     client.write(b"unread");
@@ -323,7 +320,7 @@ families!(a_reset_after_a_part_of_the_data_is_6, |place| {
     assert_fails(&done, 6, listener.address(), &["sok: receive ", "reset"]);
 });
 
-families!(a_peer_that_leaves_while_we_send_is_6, |place| {
+families!(a_peer_that_closes_while_we_send_is_6, |place| {
     let listener = RawListener::bind(place);
     let client = Process::sok(&["connect", listener.address()]);
     let serving = std::thread::spawn(move || {
@@ -336,19 +333,19 @@ families!(a_peer_that_leaves_while_we_send_is_6, |place| {
 });
 
 #[test]
-fn what_cannot_be_meant_is_2() {
-    for (words, told) in [
-        (&["connect", "foo:a:b"][..], "no prefix"),
+fn a_wrong_address_or_option_is_2() {
+    for (words, expected) in [
+        (&["connect", "foo:a:b"][..], "not a prefix"),
         (&["connect", "localhost:99999"], "99999"),
         (&["connect", "inet::80"], "the host is empty"),
         (&["connect", ":80"], "the host is empty"),
-        (&["connect"], "an address is needed"),
+        (&["connect"], "no address given"),
         (&["call", "--family", "unix", "hi"], "--path is missing"),
         (
             &["call", "--family", "unix", "--host", "a", "--port", "1"],
-            "but a --path",
+            "takes --path, not --host",
         ),
-        (&["call", "--family", "inet", "--path", "a"], "no --path"),
+        (&["call", "--family", "inet", "--path", "a"], "not --path"),
         (
             &["call", "--family", "inet", "--host", "a"],
             "--port is missing",
@@ -370,7 +367,7 @@ fn what_cannot_be_meant_is_2() {
         ),
         (
             &["connect", "--bind", ":80", "127.0.0.1:1"],
-            "one address is needed",
+            "--bind needs one address",
         ),
         (&["connect", "--forbid", "w", "127.0.0.1:1"], "--prompt"),
         (
@@ -383,21 +380,21 @@ fn what_cannot_be_meant_is_2() {
         ),
         (
             &["call", "@s", "--bytes", "9", "--max-message", "5"],
-            "--max-message is for a reply of messages",
+            "--max-message needs a reply of messages",
         ),
         (
             &["call", "@s", "--no-half-close"],
-            "--no-half-close is for --framing eof",
+            "--no-half-close needs --framing eof",
         ),
     ] {
         let done = sok(words);
-        assert_fails(&done, 2, "", &[told]);
+        assert_fails(&done, 2, "", &[expected]);
     }
 }
 
 #[test]
-fn an_address_that_is_nearly_right_is_told_as_it_is_to_be_written() {
-    for (words, told) in [
+fn the_error_of_a_nearly_right_address_gives_the_right_form() {
+    for (words, expected) in [
         (
             &["connect", "localhost", "8080"][..],
             "one word: tcp:localhost:8080",
@@ -435,17 +432,17 @@ fn an_address_that_is_nearly_right_is_told_as_it_is_to_be_written() {
         ),
         (
             &["connect", "http://a.example:8080/x?y"],
-            "write tcp:a.example:8080 to",
+            "write tcp:a.example:8080 for",
         ),
         (
             &["connect", "https://a.example"],
-            "write tcp:a.example:PORT to",
+            "write tcp:a.example:PORT for",
         ),
         (
             &["connect", "ssh://me@a.example:2222"],
-            "write tcp:a.example:2222 to",
+            "write tcp:a.example:2222 for",
         ),
-        (&["connect", "http:///x"], "write tcp:HOST:PORT to"),
+        (&["connect", "http:///x"], "write tcp:HOST:PORT for"),
         (&["connect", "::1:2299"], "in brackets: [::1]:2299"),
         (
             &["connect", "2001:db8::1"],
@@ -458,9 +455,9 @@ fn an_address_that_is_nearly_right_is_told_as_it_is_to_be_written() {
             "write tcp:a.example:80 for TCP",
         ),
     ] {
-        assert_fails(&sok(words), 2, "", &[told]);
+        assert_fails(&sok(words), 2, "", &[expected]);
     }
-    // A message of digits is one all the same.
+    // A message may consist of digits.
     let nobody = Place::new(Kind::Inet).nobody();
     let done = sok(&["call", &nobody.address, "8080"]);
     assert_fails(&done, 3, &nobody.address, &["refused"]);
@@ -470,21 +467,21 @@ families!(a_bare_number_is_a_duration_in_seconds, |place| {
     let nobody = place.nobody();
     for (written, shown) in [("0.3", "300ms"), ("1", "1s"), ("250ms", "250ms")] {
         let done = sok(&["wait", &nobody.address, "--timeout", written]);
-        let told = format!("not there within {shown}");
-        assert_fails(&done, 124, &nobody.address, &[&told]);
+        let expected = format!("not ready within {shown}");
+        assert_fails(&done, 124, &nobody.address, &[&expected]);
     }
 });
 
 #[test]
-fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
-    for (words, told, help) in [
+fn a_usage_error_is_2_and_one_line() {
+    for (words, expected, help) in [
         (&["nonsense"][..], "unrecognized subcommand 'nonsense'", ""),
         (
             &["serv", "@s"],
             "'serv'; tip: a similar subcommand exists: 'serve'",
             "",
         ),
-        (&["-v"], "a command is needed: serve, connect", ""),
+        (&["-v"], "no command given: serve, connect", ""),
         (
             &["connect", "@s", "--nonsense"],
             "unexpected argument '--nonsense' found",
@@ -503,7 +500,7 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
         ),
         (
             &["serve", "@s", "--suffix", "-x"],
-            "; a value that begins with - is written --OPTION=VALUE; see",
+            "; write a value that begins with - as --OPTION=VALUE; see",
             "serve",
         ),
         (
@@ -512,7 +509,11 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
             "call",
         ),
         (&["call", "@s", "-5"], "write -- before the address", "call"),
-        (&["wait", "@s", "ls", "-l"], "write -- before that", "wait"),
+        (
+            &["wait", "@s", "ls", "-l"],
+            "write -- before the command",
+            "wait",
+        ),
         (
             &["wait", "@s", "--timeout", "1M"],
             "write 1m for a minute",
@@ -564,36 +565,36 @@ fn a_command_line_that_cannot_be_read_is_2_on_one_line() {
         ),
         (
             &["serve", "@s", "--mode", "888"],
-            "permission bits are octal",
+            "must be an octal number",
             "serve",
         ),
         (
             &["relay", "@s", "@t", "--idle-timeout", "0s"],
-            "longer than 0",
+            "must be more than 0",
             "relay",
         ),
         (
             &["connect", "@s", "--idle-timeout", "0s"],
-            "longer than 0",
+            "must be more than 0",
             "connect",
         ),
     ] {
         let help = format!("; see 'sok {help} --help'\n").replace("  ", " ");
         let done = sok(words);
-        assert_fails(&done, 2, "sok: usage: ", &[told, &help]);
+        assert_fails(&done, 2, "sok: usage: ", &[expected, &help]);
         assert!(done.stdout.is_empty(), "{}", done.text());
         let done = sok(&[words, &["--json"]].concat());
         let error: serde_json::Value = serde_json::from_str(&done.stderr).unwrap();
         assert_eq!((done.code, &error["exit"]), (2, &2.into()), "{error}");
         assert_eq!(error["operation"], "usage");
     }
-    // Behind the two dashes it is another program's.
+    // The words after the two dashes belong to another program.
     let done = sok(&["wait", "--nonsense", "--", "ls", "--json"]);
     assert_fails(&done, 2, "sok: usage: ", &["; see 'sok wait --help'"]);
 }
 
 #[test]
-fn help_and_version_are_printed_as_they_are() {
+fn help_and_version_are_printed_on_standard_output() {
     for words in [
         &["--help"][..],
         &["help", "call"],
@@ -610,12 +611,12 @@ fn help_and_version_are_printed_as_they_are() {
 }
 
 #[test]
-fn an_error_is_one_line_whatever_it_names() {
+fn an_error_is_one_line_whatever_bytes_it_quotes() {
     let place = Place::new(Kind::Unix);
     let missing = format!("{}/no\nfile", place.directory().display());
     let socket = place.path("s");
     let socket = socket.to_str().unwrap();
-    for (words, told) in [
+    for (words, expected) in [
         (
             &["call", "--host", "a\nb", "--port", "80", "x"][..],
             "a\\x0ab",
@@ -630,7 +631,7 @@ fn an_error_is_one_line_whatever_it_names() {
         ),
     ] {
         let done = sok(words);
-        assert_fails(&done, done.code, "", &[told]);
+        assert_fails(&done, done.code, "", &[expected]);
         assert!(done.code != 0, "{words:?}");
         let line = done.stderr.trim_end_matches('\n');
         assert!(!line.contains(char::is_control), "{line:?}");
@@ -645,12 +646,12 @@ fn an_address_that_is_not_text_is_escaped_once() {
         (b"foo:\\", "address \"foo:\\\\\": "),
     ] {
         let client = Process::sok(&[OsStr::new("call"), OsStr::from_bytes(word), "x".as_ref()]);
-        assert_fails(&client.done(), 2, shown, &["no prefix"]);
+        assert_fails(&client.done(), 2, shown, &["not a prefix"]);
     }
 }
 
 #[test]
-fn a_path_beyond_all_limits_is_2_and_the_limit_is_told() {
+fn a_path_that_is_too_long_is_2_and_the_error_has_the_limit() {
     let place = Place::new(Kind::Unix);
     let address = format!("unix:{}/{}", place.directory().display(), "n".repeat(300));
     for words in clients(&address) {
@@ -666,7 +667,7 @@ fn a_path_beyond_all_limits_is_2_and_the_limit_is_told() {
 }
 
 #[test]
-fn a_link_local_address_without_its_interface_is_told_so() {
+fn a_link_local_address_without_its_interface_is_2() {
     if RawStream::try_connect("inet6:[::1]:1")
         .is_err_and(|e| e.kind() != ErrorKind::ConnectionRefused)
     {
@@ -682,7 +683,7 @@ fn a_link_local_address_without_its_interface_is_told_so() {
     );
 }
 
-families!(an_error_is_an_object_with_json, |place| {
+families!(with_json_an_error_is_an_object, |place| {
     let nobody = place.nobody();
     let done = sok_with(&["call", &nobody.address, "hi", "--json"], b"");
     assert_eq!(done.code, 3);
@@ -697,18 +698,18 @@ families!(an_error_is_an_object_with_json, |place| {
 fn the_help_has_the_table_of_all_exit_codes() {
     let help = sok(&["--help"]).text();
     for (code, meaning) in [
-        ("0", "done, and nothing was lost"),
+        ("0", "success, and no data was lost"),
         ("1", "any other failure"),
-        ("2", "usage"),
-        ("3", "nobody there"),
+        ("2", "usage error"),
+        ("3", "no server"),
         ("4", "permission denied"),
-        ("5", "the address is in use"),
+        ("5", "address in use"),
         ("6", "the connection broke"),
         ("7", "the name did not resolve"),
-        ("124", "a time limit ran out"),
+        ("124", "timed out"),
         ("126", "the command to run cannot be executed"),
         ("127", "the command to run was not found"),
-        ("128+n", "ended by signal n"),
+        ("128+n", "killed by signal n"),
     ] {
         let line = help
             .lines()

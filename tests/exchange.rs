@@ -206,7 +206,7 @@ fn is_running(thread: Pid) -> bool {
     Path::new(&format!("/proc/self/task/{thread}")).exists()
 }
 
-/// Waits until a thread has ended: nothing else tells of the last of it.
+/// Waits until a thread has ended; no event reports that.
 fn wait_for_end(running: Pid) {
     let end = Instant::now() + LIMIT;
     while is_running(running) {
@@ -231,7 +231,7 @@ fn run(body: impl Future<Output = ()>) {
     done.expect("it waits for ever");
 }
 
-families!(an_exchange_that_is_dropped_leaves_nothing_behind, |place| {
+families!(a_dropped_exchange_frees_everything, |place| {
     for keep_sending in [false, true] {
         run(async {
             let (input, _held) = silent();
@@ -243,7 +243,7 @@ families!(an_exchange_that_is_dropped_leaves_nothing_behind, |place| {
     }
 });
 
-families!(an_exchange_that_timed_out_leaves_nothing_behind, |place| {
+families!(a_timed_out_exchange_frees_everything, |place| {
     run(async {
         let (input, _held) = silent();
         let mut options = ExchangeOptions::default();
@@ -257,7 +257,7 @@ families!(an_exchange_that_timed_out_leaves_nothing_behind, |place| {
 });
 
 families!(
-    an_exchange_whose_output_is_closed_leaves_nothing_behind,
+    an_exchange_whose_output_is_closed_frees_everything,
     |place| {
         run(async {
             let ((input, _held), (reader, output)) = (silent(), silent());
@@ -272,7 +272,7 @@ families!(
     }
 );
 
-families!(a_send_that_finds_no_room_ends_with_its_exchange, |place| {
+families!(a_blocked_send_ends_with_its_exchange, |place| {
     run(async {
         let input = File::open("/dev/zero").unwrap();
         let begun = Begun::new(place, input, nowhere(), ExchangeOptions::default()).await;

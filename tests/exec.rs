@@ -17,14 +17,14 @@ fn start(place: &Place, options: &[&str], script: &str) -> Server {
     Server::start(place, &[options, &sh(script)].concat())
 }
 
-families!(a_program_sees_the_end_and_still_answers, |place| {
+families!(a_program_gets_end_of_file_and_can_still_answer, |place| {
     let server = start(place, &[], "wc -c");
     let data = noise(300_000);
     let got = RawStream::connect(server.address()).exchange(&data);
     assert_eq!(String::from_utf8(got).unwrap().trim(), "300000");
 });
 
-families!(a_program_talks_both_ways_at_once, |place| {
+families!(a_program_reads_and_writes_at_once, |place| {
     let server = Server::start(place, &["--exec", "cat"]);
     let data = noise(4 << 20);
     assert_same(&RawStream::connect(server.address()).exchange(&data), &data);
@@ -35,22 +35,25 @@ families!(a_program_talks_both_ways_at_once, |place| {
     }
 });
 
-families!(a_client_sees_the_end_when_the_program_ends, |place| {
+families!(a_client_gets_end_of_file_when_the_program_ends, |place| {
     let server = start(place, &[], "echo bye");
     // The client's own half stays open.
     assert_eq!(RawStream::connect(server.address()).rest(), b"bye\n");
 });
 
-families!(a_reply_five_seconds_after_our_end_comes_whole, |place| {
-    let server = start(place, &[], "cat >/dev/null; sleep 5; echo late");
-    let connected = Process::sok(&["connect", server.address()]).feed(b"hello\n");
-    assert_eq!(
-        (connected.code, connected.text()),
-        (0, "late\n".to_owned()),
-        "{}",
-        connected.stderr
-    );
-});
+families!(
+    a_reply_five_seconds_after_the_half_close_arrives_complete,
+    |place| {
+        let server = start(place, &[], "cat >/dev/null; sleep 5; echo late");
+        let connected = Process::sok(&["connect", server.address()]).feed(b"hello\n");
+        assert_eq!(
+            (connected.code, connected.text()),
+            (0, "late\n".to_owned()),
+            "{}",
+            connected.stderr
+        );
+    }
+);
 
 families!(programs_for_many_clients_run_at_once, |place| {
     let server = Server::start(place, &["--exec", "cat"]);
@@ -63,7 +66,7 @@ families!(programs_for_many_clients_run_at_once, |place| {
     }
 });
 
-families!(the_rest_of_the_line_is_the_programs, |place| {
+families!(exec_takes_the_rest_of_the_command_line, |place| {
     let server = Server::start(
         place,
         &["--exec", "printf", "<%s>", "--once", "-v", "--", "a b", ""],
@@ -74,15 +77,15 @@ families!(the_rest_of_the_line_is_the_programs, |place| {
     );
 });
 
-families!(the_environment_tells_who_talks, |place| {
+families!(the_environment_describes_the_client, |place| {
     let server = Server::start(place, &["--exec", "env"]);
     let mut client = RawStream::connect(server.address());
-    let told = String::from_utf8(client.rest()).unwrap();
-    let told: HashMap<&str, &str> = told
+    let environment = String::from_utf8(client.rest()).unwrap();
+    let environment: HashMap<&str, &str> = environment
         .lines()
         .filter_map(|line| line.split_once('='))
         .collect();
-    let is = |name: &str, want: &str| assert_eq!(told.get(name), Some(&want), "{name}");
+    let is = |name: &str, want: &str| assert_eq!(environment.get(name), Some(&want), "{name}");
     is("SOK_FAMILY", place.family());
     is("SOK_LOCAL", server.address());
     if place.is_network() {
@@ -93,7 +96,7 @@ families!(the_environment_tells_who_talks, |place| {
         is("TCPREMOTEPORT", &own.port().to_string());
         is("TCPLOCALIP", &own.ip().to_string());
         is("TCPLOCALPORT", server.port());
-        assert!(!told.keys().any(|name| name.starts_with("UNIX")));
+        assert!(!environment.keys().any(|name| name.starts_with("UNIX")));
     } else {
         is("PROTO", "UNIX");
         is("SOK_PEER", "unix:");
@@ -101,12 +104,12 @@ families!(the_environment_tells_who_talks, |place| {
         is("UNIXREMOTEEUID", &nix::unistd::geteuid().to_string());
         is("UNIXREMOTEEGID", &nix::unistd::getegid().to_string());
         let path = (place.kind() == Kind::Unix).then(|| server.path());
-        assert_eq!(told.get("UNIXLOCALPATH").copied(), path);
-        assert!(!told.keys().any(|name| name.starts_with("TCP")));
+        assert_eq!(environment.get("UNIXLOCALPATH").copied(), path);
+        assert!(!environment.keys().any(|name| name.starts_with("TCP")));
     }
 });
 
-families!(what_another_server_told_is_not_passed_on, |place| {
+families!(variables_of_another_server_are_not_passed_on, |place| {
     let names = [
         "SOK_FAMILY",
         "SOK_LOCAL",
@@ -130,9 +133,9 @@ families!(what_another_server_told_is_not_passed_on, |place| {
     command.envs(names.map(|name| (name, "inherited")));
     command.env("OTHER", "passed on");
     let server = Server::of(Process::spawn(command));
-    let told = String::from_utf8(RawStream::connect(server.address()).rest()).unwrap();
-    assert!(!told.contains("inherited"), "{told}");
-    assert!(told.contains("OTHER=passed on\n"), "{told}");
+    let environment = String::from_utf8(RawStream::connect(server.address()).rest()).unwrap();
+    assert!(!environment.contains("inherited"), "{environment}");
+    assert!(environment.contains("OTHER=passed on\n"), "{environment}");
 });
 
 /// The descriptors that `ls -l /proc/self/fd` saw, without the one it listed the directory by.
@@ -151,7 +154,7 @@ fn descriptors(listing: &[u8]) -> Vec<String> {
 }
 
 families!(
-    a_program_inherits_the_three_standard_streams_alone,
+    a_program_inherits_only_the_three_standard_streams,
     |place| {
         let script = r#"exec 5</dev/null 9</dev/null; exec "$SOK" serve "$1" --exec sh -c 'ls -l /proc/self/fd; cat'"#;
         let server = Server::of(Process::sh(script, &[&place.word()]));
@@ -192,7 +195,7 @@ families!(a_programs_streams_block_as_it_expects, |place| {
     assert_eq!(client.rest().len(), 4 << 20);
 });
 
-families!(what_a_program_says_on_stderr_is_seen, |place| {
+families!(the_standard_error_of_a_program_is_shared, |place| {
     let server = start(place, &[], "echo oops >&2");
     assert_eq!(RawStream::connect(server.address()).rest(), b"");
     server.stderr().wait_for("oops\n");
@@ -208,7 +211,7 @@ families!(a_programs_exit_status_is_logged, |place| {
             .wait_for(&format!("status=exit status: {status}"));
         assert!(said.contains("program ended"), "{said}");
     }
-    server.stderr().wait_for("the program ended with status 3");
+    server.stderr().wait_for("the program exited with status 3");
     assert!(!server.has_ended());
 });
 
@@ -220,7 +223,7 @@ families!(with_once_the_programs_failure_is_the_servers, |place| {
     }
 });
 
-families!(a_program_that_is_killed_is_no_clean_end, |place| {
+families!(a_killed_program_is_no_clean_end, |place| {
     let server = start(place, &["-v"], r#"printf half; read how; eval "$how""#);
     for (how, is_clean) in [("exit 3", true), ("kill -9 $$", false)] {
         let mut client = RawStream::connect(server.address());
@@ -234,10 +237,10 @@ families!(a_program_that_is_killed_is_no_clean_end, |place| {
             assert!(RawStream::is_broken(&ended.unwrap_err()), "{how}");
         }
     }
-    server.stderr().wait_for("ended by signal 9");
+    server.stderr().wait_for("killed by signal 9");
 });
 
-families!(a_program_that_is_not_there_is_told_at_the_start, |place| {
+families!(a_missing_program_fails_at_the_start, |place| {
     let text = place.file("text", "no program");
     for (program, code) in [
         ("no-such-program", 127),
@@ -254,23 +257,20 @@ families!(a_program_that_is_not_there_is_told_at_the_start, |place| {
     }
 });
 
-families!(
-    a_program_that_goes_missing_fails_its_client_alone,
-    |place| {
-        let program = place.path("program");
-        std::os::unix::fs::symlink("/bin/echo", &program).unwrap();
-        let server = Server::start(place, &["--exec", &program.to_string_lossy(), "there"]);
-        std::fs::rename(&program, place.path("elsewhere")).unwrap();
-        // The client is not left waiting.
-        assert_eq!(RawStream::connect(server.address()).cut(), b"");
-        server.stderr().wait_for("No such file or directory");
-        std::fs::rename(place.path("elsewhere"), &program).unwrap();
-        assert_eq!(RawStream::connect(server.address()).rest(), b"there\n");
-    }
-);
+families!(a_program_that_goes_missing_fails_only_its_client, |place| {
+    let program = place.path("program");
+    std::os::unix::fs::symlink("/bin/echo", &program).unwrap();
+    let server = Server::start(place, &["--exec", &program.to_string_lossy(), "there"]);
+    std::fs::rename(&program, place.path("elsewhere")).unwrap();
+    // The client is not left waiting.
+    assert_eq!(RawStream::connect(server.address()).cut(), b"");
+    server.stderr().wait_for("No such file or directory");
+    std::fs::rename(place.path("elsewhere"), &program).unwrap();
+    assert_eq!(RawStream::connect(server.address()).rest(), b"there\n");
+});
 
 families!(
-    a_stop_sends_sigterm_to_the_program_which_may_still_answer,
+    a_stop_sends_sigterm_to_the_program_which_can_still_answer,
     |place| {
         let script = r#"trap 'echo bye; exit 0' TERM; echo ready; while read line; do :; done"#;
         let server = start(place, &["--grace", "5m"], script);
@@ -291,13 +291,13 @@ families!(
         let mut client = RawStream::connect(server.address());
         assert_eq!(client.line(), "ready\n");
         server.terminate();
-        // The end comes when nobody holds the socket any more.
+        // End of file comes when no process holds the socket any more.
         assert_eq!(client.cut(), b"");
         assert_eq!(server.wait(), 6);
     }
 );
 
-families!(the_grace_is_for_the_programs_children_too, |place| {
+families!(the_grace_applies_to_the_programs_children_too, |place| {
     // The program ends at once, its child says something more.
     let script = "(trap 'echo bye; exit 0' TERM; echo ready; while :; do :; done) & wait";
     let server = start(place, &["--grace", "5m"], script);
@@ -314,12 +314,12 @@ families!(no_child_of_a_program_outlives_the_grace, |place| {
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.line(), "ready\n");
     server.terminate();
-    // The end comes when nobody holds the socket any more.
+    // End of file comes when no process holds the socket any more.
     assert_eq!(client.cut(), b"");
     assert_eq!(server.wait(), 6);
 });
 
-families!(a_program_that_a_client_leaves_sees_the_end, |place| {
+families!(a_program_gets_end_of_file_when_its_client_closes, |place| {
     let server = start(place, &["-v"], "cat >/dev/null; exit 7");
     drop(RawStream::connect(server.address()));
     server.stderr().wait_for("status=exit status: 7");

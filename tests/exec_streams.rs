@@ -12,7 +12,7 @@ fn start(place: &Place, options: &[&str], script: &str) -> Server {
 }
 
 families!(
-    a_reply_arrives_whole_though_nobody_read_the_request,
+    a_reply_arrives_complete_although_the_request_was_not_read,
     |place| {
         let server = start(place, &["-v"], "head -c 4000000 /dev/zero");
         let mut client = RawStream::connect(server.address());
@@ -33,21 +33,24 @@ families!(a_client_that_still_sends_gets_the_whole_reply, |place| {
     server.stderr().wait_for("received=8388608 sent=5");
 });
 
-families!(a_program_may_close_its_output_and_read_on, |place| {
-    let script = r#"echo hi; exec 1>&-; read line; echo "it read $line" >&2"#;
-    let server = start(place, &[], script);
-    let mut client = RawStream::connect(server.address());
-    // The program runs on: it waits for us.
-    assert_eq!(client.rest(), b"hi\n");
-    client.send(b"more\n");
-    server.stderr().wait_for("it read more\n");
-});
+families!(
+    a_program_may_close_its_output_and_continue_to_read,
+    |place| {
+        let script = r#"echo hi; exec 1>&-; read line; echo "it read $line" >&2"#;
+        let server = start(place, &[], script);
+        let mut client = RawStream::connect(server.address());
+        // The program runs on: it waits for us.
+        assert_eq!(client.rest(), b"hi\n");
+        client.send(b"more\n");
+        server.stderr().wait_for("it read more\n");
+    }
+);
 
-families!(a_program_may_close_both_streams_and_work_on, |place| {
+families!(a_program_may_close_both_streams_and_continue, |place| {
     let server = start(place, &[], "echo hi; exec 0<&- 1>&-; exec sleep 300");
     let mut client = RawStream::connect(server.address());
     assert_eq!(client.rest(), b"hi\n");
-    // Nobody reads this, and it stalls nobody.
+    // This is not read, and blocks nothing.
     client.send(&noise(8 << 20));
     assert!(!server.has_ended());
 });
@@ -63,7 +66,7 @@ families!(a_program_that_closed_its_input_may_still_answer, |place| {
 });
 
 families!(
-    the_end_comes_with_the_last_process_that_has_the_output,
+    end_of_file_comes_when_the_last_process_closes_the_output,
     |place| {
         let script = r#"exec 3<&0; { read line; echo "late $line"; } <&3 & echo hi"#;
         let server = start(place, &["-v"], script);
@@ -75,7 +78,7 @@ families!(
     }
 );
 
-families!(what_passes_a_program_is_counted, |place| {
+families!(bytes_to_and_from_a_program_are_counted, |place| {
     let server = start(place, &["-v"], "cat; echo bye");
     let mut client = RawStream::connect(server.address());
     client.send(b"hello");
@@ -87,7 +90,7 @@ families!(what_passes_a_program_is_counted, |place| {
     server.stderr().wait_for("received=5 sent=9");
 });
 
-families!(a_stream_through_a_program_comes_back_whole, |place| {
+families!(a_stream_through_a_program_comes_back_complete, |place| {
     let server = start(place, &[], "tr a-z A-Z | tr A-Z a-z");
     let data: Vec<u8> = noise(8 << 20);
     let want: Vec<u8> = data.iter().map(u8::to_ascii_lowercase).collect();
@@ -95,7 +98,7 @@ families!(a_stream_through_a_program_comes_back_whole, |place| {
 });
 
 families!(
-    a_client_that_does_not_end_is_let_go_after_the_grace,
+    a_client_that_does_not_close_is_cut_off_after_the_grace,
     |place| {
         let server = start(place, &["--once", "--grace", "50ms"], "echo hi");
         let mut client = RawStream::connect(server.address());
@@ -104,20 +107,23 @@ families!(
     }
 );
 
-families!(a_program_whose_client_resets_sees_both_ends, |place| {
-    if !place.is_network() {
-        // AF_UNIX has no reset.
-        return;
+families!(
+    a_program_whose_client_resets_gets_end_of_file_and_sigpipe,
+    |place| {
+        if !place.is_network() {
+            // AF_UNIX has no reset.
+            return;
+        }
+        // The shell has no more to read, and is ended by SIGPIPE when it writes.
+        let script = "read line; cat >/dev/null; while echo x; do :; done";
+        let server = start(place, &["-v"], script);
+        let mut client = RawStream::connect(server.address());
+        client.send(b"begin\n");
+        client.reset();
+        let said = server.stderr().wait_for(" failed connection=1");
+        assert!(said.contains("program ended"), "{said}");
     }
-    // The shell has no more to read, and is ended by SIGPIPE when it writes.
-    let script = "read line; cat >/dev/null; while echo x; do :; done";
-    let server = start(place, &["-v"], script);
-    let mut client = RawStream::connect(server.address());
-    client.send(b"begin\n");
-    client.reset();
-    let said = server.stderr().wait_for(" failed connection=1");
-    assert!(said.contains("program ended"), "{said}");
-});
+);
 
 families!(
     clients_beyond_the_descriptors_wait_in_the_backlog,
@@ -141,7 +147,7 @@ families!(
     }
 );
 
-families!(a_stream_passes_a_program_where_splice_is_refused, |place| {
+families!(a_stream_passes_a_program_without_splice, |place| {
     if !can_inject() {
         return;
     }

@@ -47,8 +47,8 @@ fn pieces<'a>(mut stream: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     all
 }
 
-/// All the messages of `decoder` and `received`. As often as `stops` says so it keeps the rest, and
-/// takes the messages out of that.
+/// All the messages of `decoder` and `received`. Whenever `stops` returns true, the decoder keeps the
+/// rest, and the messages are taken from there.
 fn take_all(
     decoder: &mut MessageDecoder,
     mut received: &[u8],

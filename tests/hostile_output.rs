@@ -62,55 +62,58 @@ families!(a_client_forges_no_field_of_the_log, |place| {
             forged.as_ref().is_none_or(|forged| *forged == peer),
             "{line}"
         );
-        let told = fields[4..].join(" ");
-        assert_eq!(told.starts_with(&process), forged.is_some(), "{line}");
+        let field = fields[4..].join(" ");
+        assert_eq!(field.starts_with(&process), forged.is_some(), "{line}");
         assert_eq!(line.contains("pid="), forged.is_some(), "{line}");
     }
     // Of the totals, and of the open and the ended connection.
     assert_eq!(said.matches(" received=").count(), 3, "{said}");
 });
 
-families!(in_json_the_process_is_apart_from_the_name, |place| {
-    let server = Server::start(place, &["-v", "--json"]);
-    let (client, forged) = forger(place, &server);
-    server.stderr().wait_for("\"connected\"");
-    server.signal(Signal::SIGUSR1);
-    server.stderr().wait_for("\"totals\"");
-    drop(client);
-    let said = server.stderr().wait_for("\"ended\"");
-    let mut seen = 0;
-    for line in said.lines() {
-        assert!(line.chars().all(|c| matches!(c, ' '..='~')), "{line:?}");
-        let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        let time = event["time"].as_str().unwrap();
-        assert!(humantime::parse_rfc3339(time).is_ok(), "{line}");
-        let connection = match &event["open"][0] {
-            serde_json::Value::Null => &event,
-            open => open,
-        };
-        let Some(peer) = connection["peer"].as_str() else {
-            continue;
-        };
-        seen += 1;
-        let peer: Address = peer.parse().unwrap();
-        assert!(
-            forged.as_ref().is_none_or(|forged| *forged == peer),
-            "{line}"
-        );
-        let pid = connection["pid"].as_u64();
-        assert_eq!(
-            pid,
-            forged.as_ref().map(|_| std::process::id().into()),
-            "{line}"
-        );
-        let uid = connection["uid"].as_u64();
-        let own = nix::unistd::geteuid().as_raw().into();
-        assert_eq!(uid, forged.as_ref().map(|_| own), "{line}");
+families!(
+    in_json_the_process_and_the_name_are_separate_fields,
+    |place| {
+        let server = Server::start(place, &["-v", "--json"]);
+        let (client, forged) = forger(place, &server);
+        server.stderr().wait_for("\"connected\"");
+        server.signal(Signal::SIGUSR1);
+        server.stderr().wait_for("\"totals\"");
+        drop(client);
+        let said = server.stderr().wait_for("\"ended\"");
+        let mut seen = 0;
+        for line in said.lines() {
+            assert!(line.chars().all(|c| matches!(c, ' '..='~')), "{line:?}");
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            let time = event["time"].as_str().unwrap();
+            assert!(humantime::parse_rfc3339(time).is_ok(), "{line}");
+            let connection = match &event["open"][0] {
+                serde_json::Value::Null => &event,
+                open => open,
+            };
+            let Some(peer) = connection["peer"].as_str() else {
+                continue;
+            };
+            seen += 1;
+            let peer: Address = peer.parse().unwrap();
+            assert!(
+                forged.as_ref().is_none_or(|forged| *forged == peer),
+                "{line}"
+            );
+            let pid = connection["pid"].as_u64();
+            assert_eq!(
+                pid,
+                forged.as_ref().map(|_| std::process::id().into()),
+                "{line}"
+            );
+            let uid = connection["uid"].as_u64();
+            let own = nix::unistd::geteuid().as_raw().into();
+            assert_eq!(uid, forged.as_ref().map(|_| own), "{line}");
+        }
+        assert_eq!(seen, 3, "{said}");
     }
-    assert_eq!(seen, 3, "{said}");
-});
+);
 
-/// The failures that are reported, each alone and in sum.
+/// The reported failures: the number of single reports, and the sum of the summaries.
 fn failures(said: &str) -> (usize, usize) {
     let lines = said
         .lines()
@@ -163,17 +166,17 @@ fn assert_bounded(server: &Server) {
     assert_eq!(server.wait(), 0);
 }
 
-families!(a_flood_of_failures_is_no_flood_of_lines, |place| {
+families!(reports_of_many_failures_are_limited, |place| {
     assert_bounded(&Server::start(place, &["--framing", "line"]));
 });
 
-families!(nor_is_it_one_of_a_relay, |place| {
+families!(reports_of_many_failures_of_a_relay_are_limited, |place| {
     let nobody = place.nobody();
     let words = ["relay", &place.word(), &nobody.address, "--threads", "1"];
     assert_bounded(&Server::of(Process::sok(&words)));
 });
 
-families!(what_was_not_reported_is_summed_up_at_the_end, |place| {
+families!(unreported_failures_are_counted_at_the_end, |place| {
     let server = Server::start(place, &["--framing", "line", "--exit-after", "30"]);
     for _ in 0..30 {
         let mut client = RawStream::connect(server.address());
@@ -186,7 +189,7 @@ families!(what_was_not_reported_is_summed_up_at_the_end, |place| {
     assert_eq!(alone + summed, 30, "{}", server.said());
 });
 
-families!(who_asks_for_each_connection_gets_each_failure, |place| {
+families!(verbose_reports_each_failure, |place| {
     let server = Server::start(place, &["--framing", "line", "--exit-after", "30", "-v"]);
     for _ in 0..30 {
         let mut client = RawStream::connect(server.address());
@@ -222,7 +225,7 @@ fn screen_of(place: &Place, options: &[&str]) -> String {
     screen
 }
 
-families!(a_peer_gives_the_terminal_no_orders, |place| {
+families!(a_peer_cannot_control_the_terminal, |place| {
     if !require_peer("setsid") {
         return;
     }
@@ -265,13 +268,13 @@ fn help_that_cannot_be_written_is_a_failure() {
         let script = r#"exec "$SOK" "$@" >/dev/full"#;
         let done = Process::sh(script, words).done();
         assert_eq!(done.code, 1, "{words:?}: {}", done.stderr);
-        let told = "sok: write standard output: No space left on device\n";
-        assert_eq!(done.stderr, told, "{words:?}");
+        let expected = "sok: write standard output: No space left on device\n";
+        assert_eq!(done.stderr, expected, "{words:?}");
     }
 }
 
 #[test]
-fn help_that_nobody_reads_is_no_failure() {
+fn help_without_a_reader_is_no_failure() {
     for words in HELP {
         let (reader, writer) = nix::unistd::pipe().unwrap();
         drop(reader);

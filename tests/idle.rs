@@ -10,7 +10,7 @@ fn assert_given_up(server: &Server) {
     assert_eq!(server.wait(), 124, "{}", server.said());
     let said = server.said();
     assert!(
-        said.contains("nothing passed, either way, for 50ms"),
+        said.contains("no data passed in either direction for 50ms"),
         "{said}"
     );
 }
@@ -20,7 +20,7 @@ fn start(place: &Place, service: &[&str]) -> Server {
     Server::start(place, &options)
 }
 
-families!(a_client_that_says_nothing_is_given_up, |place| {
+families!(a_silent_client_is_disconnected, |place| {
     let file = place.file("file", "content");
     for service in [
         &[][..],
@@ -45,7 +45,7 @@ families!(a_client_that_says_nothing_is_given_up, |place| {
     assert_given_up(&server);
 });
 
-families!(a_client_that_does_not_read_is_given_up, |place| {
+families!(a_client_that_does_not_read_is_cut_off, |place| {
     let server = start(place, &[]);
     let mut client = RawStream::connect(server.address());
     while client.write_all(&[b'a'; 65536]).is_ok() {}

@@ -2,8 +2,8 @@
 
 use crate::support::{Done, in_own_network, require_peer, required, sok};
 
-/// Runs `here` in a network with a host beside it, which runs `there`, with its process in `$peer`,
-/// and loses its link when `vanish` is called. Our address is 192.0.2.1, the host's 192.0.2.2.
+/// Runs `here` in a network with a second host, which runs `there`, with its process in `$peer`, and
+/// loses its link when `vanish` is called. Our address is 192.0.2.1, that of the host 192.0.2.2.
 fn with_a_host_that_vanishes(there: &str, here: &str) -> Option<Done> {
     if !require_peer("ip") {
         return None;
@@ -39,7 +39,7 @@ fn with_a_host_that_vanishes(there: &str, here: &str) -> Option<Done> {
 }
 
 #[test]
-fn a_server_notices_that_its_client_has_vanished() {
+fn a_server_detects_a_dead_client() {
     let there = r#"read -r line < "$1/up"
         "$SOK" connect --retry-for 60s inet:192.0.2.1:1 < "$1/log" > /dev/null 2>&1 & peer=$!
         exec 9> "$1/log""#;
@@ -67,7 +67,7 @@ fn a_server_notices_that_its_client_has_vanished() {
 }
 
 #[test]
-fn a_client_notices_that_its_server_has_vanished() {
+fn a_client_detects_a_dead_server() {
     let there = r#""$SOK" serve inet:192.0.2.2:1 2> /dev/null & peer=$!"#;
     let here = r#"
         echo > "$d/go"

@@ -1,5 +1,5 @@
-//! Where the process may have no more threads or descriptors: an error that says so, or a
-//! connection that fails, and never a crash.
+//! When threads or descriptors run out, the program reports an error, or a connection fails, but the
+//! program never crashes.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -11,8 +11,8 @@ use crate::support::{
 /// The numbers of descriptors from which each command either says that it lacks some or works.
 const DESCRIPTORS: [u32; 12] = [4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 19, 22];
 
-/// Starts the program under a limit of `prlimit(1)`, as somebody without rights, whom alone a limit
-/// of processes binds.
+/// Starts the program under a limit of `prlimit(1)`, as an unprivileged user, since a process limit
+/// does not apply to root.
 fn limited(place: &Place, limit: &str, arguments: &[&str]) -> Option<Process> {
     if !require_peer("prlimit") {
         return None;
@@ -61,36 +61,39 @@ fn no_thread_for_a_name_look_up_is_an_error() {
     });
 }
 
-families!(no_thread_is_an_error_of_what_wanted_one, |place| {
-    let server = echo(place);
-    let (there, fresh) = (server.address(), place.word());
-    let cases: [(&[&str], &str); 6] = [
-        (&["call", there], "read standard input"),
-        (&["connect", there], "start the send thread"),
-        (&["connect", there, "--prompt", ">"], "read lines"),
-        (&["bench", "rtt", there], "start the measurement"),
-        (
-            &["serve", &fresh, "--threads", "2"],
-            "start a thread that serves",
-        ),
-        (
-            &["relay", &fresh, there, "--threads", "2"],
-            "start a thread that serves",
-        ),
-    ];
-    for (arguments, what) in cases {
-        let Some(done) = done(place, "--nproc=1", arguments) else {
-            return;
-        };
-        assert_eq!(done.code, 1, "{arguments:?}: {}", done.stderr);
-        let said = format!("sok: {what}: cannot start a thread: ");
-        assert!(
-            done.stderr.contains(&said),
-            "{arguments:?}: {}",
-            done.stderr
-        );
+families!(
+    a_failed_thread_start_is_an_error_of_its_operation,
+    |place| {
+        let server = echo(place);
+        let (there, fresh) = (server.address(), place.word());
+        let cases: [(&[&str], &str); 6] = [
+            (&["call", there], "read standard input"),
+            (&["connect", there], "start the send thread"),
+            (&["connect", there, "--prompt", ">"], "read lines"),
+            (&["bench", "rtt", there], "start the measurement"),
+            (
+                &["serve", &fresh, "--threads", "2"],
+                "start a server thread",
+            ),
+            (
+                &["relay", &fresh, there, "--threads", "2"],
+                "start a server thread",
+            ),
+        ];
+        for (arguments, what) in cases {
+            let Some(done) = done(place, "--nproc=1", arguments) else {
+                return;
+            };
+            assert_eq!(done.code, 1, "{arguments:?}: {}", done.stderr);
+            let said = format!("sok: {what}: cannot start a thread: ");
+            assert!(
+                done.stderr.contains(&said),
+                "{arguments:?}: {}",
+                done.stderr
+            );
+        }
     }
-});
+);
 
 families!(
     a_relay_without_a_thread_for_a_name_fails_each_client,
@@ -174,7 +177,7 @@ families!(a_client_lacks_descriptors_or_does_its_work, |place| {
                 let done = done(place, &format!("--nofile={count}"), arguments)?;
                 let lacks = done.stderr.contains("Too many open files");
                 let says_why = lacks && done.stderr.contains("ulimit -n");
-                // A wait goes on until there are some.
+                // A wait continues until there are some.
                 let is_right = matches!((done.code, says_why), (0, false) | (1 | 124, true));
                 assert!(is_right, "{arguments:?} with {count}: {done:?}");
                 Some(done.code)
@@ -188,7 +191,7 @@ families!(a_client_lacks_descriptors_or_does_its_work, |place| {
 });
 
 #[test]
-fn a_client_whose_name_fills_its_room_is_served() {
+fn a_client_whose_name_fills_sun_path_is_served() {
     if !require_peer("perl") {
         return;
     }
@@ -216,7 +219,7 @@ fn a_client_whose_name_fills_its_room_is_served() {
 }
 
 #[test]
-fn a_wait_without_descriptors_says_so_and_ends() {
+fn a_wait_without_descriptors_fails_with_an_error() {
     run(Kind::Abstract, |place| {
         let word = place.word();
         for limit in DESCRIPTORS {
@@ -224,7 +227,7 @@ fn a_wait_without_descriptors_says_so_and_ends() {
             let Some(done) = done(place, &format!("--nofile={limit}"), &arguments) else {
                 return;
             };
-            // Whoever has the descriptors finds nobody there.
+            // A program that has enough descriptors finds no server.
             let lacks = done.stderr.contains("ulimit -n");
             assert!(
                 lacks || done.stderr.contains("no server"),
@@ -248,5 +251,5 @@ families!(a_limit_of_file_sizes_ends_no_server, |place| {
         client.send(&bytes);
         assert_eq!(client.take(bytes.len()), bytes);
     }
-    relay.stderr().wait_for("the dump cannot be written");
+    relay.stderr().wait_for("cannot write the dump");
 });

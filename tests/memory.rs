@@ -17,7 +17,7 @@ fn assert_serves(server: &Server) {
     assert_eq!(RawStream::connect(server.address()).exchange(&frame), frame);
 }
 
-families!(a_length_that_was_announced_takes_no_memory, |place| {
+families!(an_announced_length_takes_no_memory, |place| {
     const CLIENTS: usize = 250;
     let server = short_of_memory(place, "--framing length --trace");
     let mut announced = (1_u32 << 20).to_be_bytes().to_vec();
@@ -38,7 +38,7 @@ families!(a_length_that_was_announced_takes_no_memory, |place| {
 });
 
 families!(
-    messages_that_do_not_fit_in_memory_end_their_clients_alone,
+    messages_that_do_not_fit_in_memory_end_only_their_clients,
     |place| {
         const CLIENTS: usize = 24;
         let server = short_of_memory(place, "--framing length --max-message 16MiB");
@@ -65,15 +65,15 @@ families!(
             ended.filter(|cut_off| *cut_off).count()
         });
         assert!((1..CLIENTS).contains(&cut_off), "{cut_off} were cut off");
-        let told = server.stderr().wait_for("raise --max-memory");
-        assert!(told.contains("limit of 67108864 bytes"), "{told}");
+        let said = server.stderr().wait_for("raise --max-memory");
+        assert!(said.contains("limit of 67108864 bytes"), "{said}");
         assert_serves(&server);
         server.terminate();
         assert_eq!(server.wait(), 0);
     }
 );
 
-families!(what_all_clients_have_unfinished_is_bounded, |place| {
+families!(incomplete_messages_of_all_clients_are_limited, |place| {
     let options = ["--framing", "line", "--max-memory", "1MiB", "--trace"];
     let server = Server::start(place, &options);
     let line = vec![b'x'; 600 << 10];
@@ -100,7 +100,7 @@ families!(what_all_clients_have_unfinished_is_bounded, |place| {
     assert_eq!(first.take(line.len() + 1).len(), line.len() + 1);
 });
 
-families!(what_all_clients_have_not_taken_is_bounded, |place| {
+families!(unsent_replies_of_all_clients_are_limited, |place| {
     let server = Server::start(place, &["--max-memory", "1KiB"]);
     let mut other = RawStream::connect(server.address());
     let mut deaf = RawStream::connect(server.address());
@@ -113,34 +113,31 @@ families!(what_all_clients_have_not_taken_is_bounded, |place| {
     assert_eq!(other.take(5), b"hello");
 });
 
-families!(
-    what_the_targets_of_a_relay_have_not_taken_is_bounded,
-    |place| {
-        let deaf = RawListener::bind(place);
-        let (front, echo) = (Place::new(place.kind()), Place::new(place.kind()));
-        let echo = Server::start(&echo, &[]);
-        let word = front.word();
-        for target in [deaf.address(), echo.address()] {
-            let limited = ["relay", &word, target, "--copy", "--max-memory", "1KiB"];
-            let relay = Server::of(Process::sok(&limited));
-            let mut client = RawStream::connect(relay.address());
-            let chunk = noise(1 << 20);
-            // Nobody reads what comes back either.
-            while client.write_all(&chunk).is_ok() {}
-            relay
-                .stderr()
-                .wait_for("limit of 1024 bytes; raise --max-memory");
-            // The relay goes on, and what is taken at once needs no memory.
-            let mut other = RawStream::connect(relay.address());
-            other.send(b"hello");
-            if target == echo.address() {
-                assert_eq!(other.take(5), b"hello");
-            }
+families!(unsent_data_to_the_targets_of_a_relay_is_limited, |place| {
+    let deaf = RawListener::bind(place);
+    let (front, echo) = (Place::new(place.kind()), Place::new(place.kind()));
+    let echo = Server::start(&echo, &[]);
+    let word = front.word();
+    for target in [deaf.address(), echo.address()] {
+        let limited = ["relay", &word, target, "--copy", "--max-memory", "1KiB"];
+        let relay = Server::of(Process::sok(&limited));
+        let mut client = RawStream::connect(relay.address());
+        let chunk = noise(1 << 20);
+        // Nobody reads what comes back either.
+        while client.write_all(&chunk).is_ok() {}
+        relay
+            .stderr()
+            .wait_for("limit of 1024 bytes; raise --max-memory");
+        // The relay continues, and data that is taken at once needs no memory.
+        let mut other = RawStream::connect(relay.address());
+        other.send(b"hello");
+        if target == echo.address() {
+            assert_eq!(other.take(5), b"hello");
         }
     }
-);
+});
 
-/// The bytes that a server has received, as its trace tells.
+/// The bytes that a server has received, by its trace.
 fn received(trace: &str) -> usize {
     let calls = trace.lines().filter(|line| line.contains(" recv("));
     let counts = calls.filter_map(|line| line.split_once(") = ")?.1.split(' ').next());

@@ -16,7 +16,7 @@ fn place() -> Place {
     Place::new(Kind::Unix)
 }
 
-/// The directory beside `1.sock`, with the mode.
+/// The private directory of `1.sock`, with its mode.
 fn private(place: &Place, mode: u32) -> PathBuf {
     let path = place.path(".sok-1.sock");
     fs::create_dir(&path).unwrap();
@@ -24,7 +24,7 @@ fn private(place: &Place, mode: u32) -> PathBuf {
     path
 }
 
-/// A socket file at `path` that nobody listens on.
+/// A stale socket file at `path`.
 fn leave_dead(place: &Place, path: &Path) {
     let dead = RawListener::bind(place);
     let made = dead.address().strip_prefix("unix:").unwrap().to_owned();
@@ -33,7 +33,7 @@ fn leave_dead(place: &Place, path: &Path) {
 }
 
 #[test]
-fn what_a_killed_start_left_goes_with_the_next() {
+fn a_start_removes_what_a_killed_one_left() {
     let place = place();
     for left in [
         "nothing",
@@ -60,7 +60,7 @@ fn what_a_killed_start_left_goes_with_the_next() {
 }
 
 #[test]
-fn a_start_that_is_killed_is_followed_by_one_that_works() {
+fn a_start_after_a_killed_one_succeeds() {
     if !can_inject() {
         return;
     }
@@ -79,7 +79,7 @@ fn a_start_that_is_killed_is_followed_by_one_that_works() {
 }
 
 #[test]
-fn of_two_starts_the_second_is_refused_while_the_first_is_under_way() {
+fn a_second_start_is_refused_during_the_first() {
     let place = place();
     let word = place.word();
     leave_dead(&place, &place.path("1.sock"));
@@ -93,7 +93,11 @@ fn of_two_starts_the_second_is_refused_while_the_first_is_under_way() {
         let done = sok(arguments);
         assert_eq!(done.code, 5, "{}", done.stderr);
         assert!(done.stderr.contains(&word), "{}", done.stderr);
-        assert!(done.stderr.contains("about to listen"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("is binding this address"),
+            "{}",
+            done.stderr
+        );
     }
     // A child of another test may hold a copy of the descriptor for a moment.
     started.unlock().unwrap();
@@ -101,7 +105,7 @@ fn of_two_starts_the_second_is_refused_while_the_first_is_under_way() {
 }
 
 #[test]
-fn a_locked_directory_stops_nobody() {
+fn a_locked_directory_does_not_delay_a_start() {
     if !can_inject() {
         return;
     }
@@ -121,7 +125,7 @@ fn a_locked_directory_stops_nobody() {
 }
 
 #[test]
-fn a_pipe_on_the_way_is_no_directory() {
+fn a_fifo_in_the_path_is_not_a_directory() {
     let place = place();
     let pipe = place.path("pipe");
     assert!(
@@ -148,7 +152,7 @@ fn a_pipe_on_the_way_is_no_directory() {
 }
 
 #[test]
-fn what_is_in_the_way_of_the_private_directory_is_refused_and_stays() {
+fn an_obstacle_to_the_private_directory_is_refused_and_stays() {
     let place = place();
     let word = place.word();
     let path = place.path(".sok-1.sock");
@@ -192,12 +196,12 @@ fn what_is_in_the_way_of_the_private_directory_is_refused_and_stays() {
     fs::remove_file(path.join("s")).unwrap();
     if is_root() {
         chown(&path, Some(65534), None).unwrap();
-        refused("another user's");
+        refused("belongs to another user");
     }
 }
 
 #[test]
-fn a_file_is_published_where_the_calls_for_it_are_refused() {
+fn a_socket_file_appears_even_if_its_system_calls_are_refused() {
     if !can_inject() {
         return;
     }
@@ -239,8 +243,8 @@ fn without_proc(place: &Place, script: &str) -> Option<Done> {
 }
 
 #[test]
-fn without_proc_a_file_is_served_or_it_is_said_what_is_missing() {
-    // In a namespace of another user the directories above are nobody's that is known.
+fn without_proc_a_socket_file_is_served_or_the_error_names_what_is_missing() {
+    // In another user namespace, the owner of the parent directories is unknown.
     if !required("root", is_root()) {
         return;
     }
@@ -274,7 +278,7 @@ fn without_proc_a_file_is_served_or_it_is_said_what_is_missing() {
 }
 
 #[test]
-fn another_users_dead_file_in_a_sticky_directory_stays() {
+fn another_users_stale_file_in_a_sticky_directory_stays() {
     if !required("root", is_root()) {
         return;
     }
@@ -294,13 +298,17 @@ fn another_users_dead_file_in_a_sticky_directory_stays() {
     ] {
         let done = sok_without_rights(&place, arguments);
         assert_eq!(done.code, 4, "{}", done.stderr);
-        assert!(done.stderr.contains("another user's"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("belongs to another user"),
+            "{}",
+            done.stderr
+        );
         assert_eq!(fs::read_dir(&sticky).unwrap().count(), 1);
     }
 }
 
 #[test]
-fn a_file_system_that_cannot_be_written_to_is_told() {
+fn a_read_only_file_system_is_reported() {
     let place = place();
     let nothing = place.file("nothing", "");
     let script = r#"mount -t tmpfs -o ro none "$1" || exit 99; exec "$SOK" serve "$1/s.sock""#;
@@ -312,8 +320,8 @@ fn a_file_system_that_cannot_be_written_to_is_told() {
     }
     let done = done.unwrap();
     assert_eq!(done.code, 1, "{}", done.stderr);
-    let told = "Read-only file system; choose a directory that can be written to";
-    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let expected = "Read-only file system; choose a writable directory";
+    assert!(done.stderr.contains(expected), "{}", done.stderr);
 }
 
 #[test]
@@ -342,7 +350,7 @@ fn a_directory_is_the_same_by_each_of_its_paths() {
 }
 
 #[test]
-fn a_path_of_a_directory_is_no_socket() {
+fn a_directory_is_not_a_socket() {
     let place = place();
     let top = place.directory().to_str().unwrap();
     let server = Server::start(&place, &[]);

@@ -1,9 +1,9 @@
-//! System calls that a sandbox refuses: each is an error, or the work goes on without it.
+//! System calls that a sandbox refuses: each is an error, or the work continues without it.
 
 use crate::support::{Server, can_inject, sok, sok_with_fault};
 
 #[test]
-fn a_refused_pair_of_sockets_is_an_error_and_no_crash() {
+fn a_refused_socketpair_is_an_error_and_no_crash() {
     if !can_inject() {
         return;
     }
@@ -28,7 +28,7 @@ fn a_refused_pair_of_sockets_is_an_error_and_no_crash() {
     }
 }
 
-families!(a_refused_accept_pauses_and_says_so, |place| {
+families!(a_refused_accept_pauses_with_a_warning, |place| {
     if !can_inject() {
         return;
     }
@@ -47,23 +47,20 @@ families!(a_refused_accept_pauses_and_says_so, |place| {
     );
 });
 
-families!(
-    a_client_whose_process_may_not_be_asked_for_is_served,
-    |place| {
-        if !can_inject() {
-            return;
-        }
-        if place.is_network() {
-            // No process is asked for, but whether the client took all, which must not be left out.
-            return;
-        }
-        let injection = "getsockopt:error=EPERM";
-        let server = Server::of(sok_with_fault(
-            injection,
-            &["serve", &place.word(), "--once"],
-        ));
-        let done = sok(&["call", server.address(), "hello"]);
-        assert_eq!(done.text(), "hello\n", "{}", done.stderr);
-        assert_eq!(server.wait(), 0);
+families!(a_client_with_hidden_credentials_is_served, |place| {
+    if !can_inject() {
+        return;
     }
-);
+    if place.is_network() {
+        // No process is asked for, but whether the client took all, which must not be left out.
+        return;
+    }
+    let injection = "getsockopt:error=EPERM";
+    let server = Server::of(sok_with_fault(
+        injection,
+        &["serve", &place.word(), "--once"],
+    ));
+    let done = sok(&["call", server.address(), "hello"]);
+    assert_eq!(done.text(), "hello\n", "{}", done.stderr);
+    assert_eq!(server.wait(), 0);
+});

@@ -31,7 +31,7 @@ macro_rules! pairs {
 }
 
 pairs!(
-    a_reply_that_comes_after_our_end_arrives_whole,
+    a_reply_after_the_half_close_arrives_complete,
     |near, far| {
         let backend = RawListener::bind(far);
         let relay = relay(near, backend.address(), &[]);
@@ -48,7 +48,7 @@ pairs!(
 );
 
 pairs!(
-    a_backend_that_ends_first_still_hears_the_client,
+    a_backend_that_half_closes_first_still_receives,
     |near, far| {
         let backend = RawListener::bind(far);
         let relay = relay(near, backend.address(), &[]);
@@ -65,7 +65,7 @@ pairs!(
 );
 
 pairs!(
-    much_passes_both_ways_at_once_by_copy_and_by_splice,
+    a_large_transfer_works_both_ways_by_copy_and_by_splice,
     |near, far| {
         let bytes = noise(24 << 20);
         for options in [&["--copy"][..], &[]] {
@@ -77,24 +77,21 @@ pairs!(
     }
 );
 
-pairs!(
-    a_target_that_refuses_gives_the_client_an_error_not_an_end,
-    |near, far| {
-        let nobody = far.nobody();
-        let relay = relay(near, &nobody.address, &[]);
-        let mut client = RawStream::connect(relay.address());
-        // The reset may be there before the request is sent.
-        let error = match client.write_all(b"request") {
-            Ok(()) => client
-                .try_rest()
-                .expect_err("a clean end looks like an empty reply"),
-            Err(error) => error,
-        };
-        assert!(RawStream::is_broken(&error), "{error}");
-        let said = relay.stderr().wait_for("failed");
-        assert!(said.contains(&nobody.address), "{said}");
-    }
-);
+pairs!(a_target_that_refuses_resets_the_client, |near, far| {
+    let nobody = far.nobody();
+    let relay = relay(near, &nobody.address, &[]);
+    let mut client = RawStream::connect(relay.address());
+    // The reset may be there before the request is sent.
+    let error = match client.write_all(b"request") {
+        Ok(()) => client
+            .try_rest()
+            .expect_err("a clean end looks like an empty reply"),
+        Err(error) => error,
+    };
+    assert!(RawStream::is_broken(&error), "{error}");
+    let said = relay.stderr().wait_for("failed");
+    assert!(said.contains(&nobody.address), "{said}");
+});
 
 pairs!(a_client_waits_for_a_target_that_comes_later, |near, far| {
     // A socket that is bound without listening refuses, until it listens.
@@ -117,7 +114,7 @@ pairs!(
         let mut client = RawStream::connect(relay.address());
         client.send(b"request");
         let mut server = backend.accept();
-        // Closed with the rest of the request unread: every family tells the relay of a reset.
+        // Closed with the rest of the request unread: every family reports a reset to the relay.
         assert_eq!(server.take(3), b"req");
         server.reset();
         let ended = client.try_rest();
@@ -151,7 +148,7 @@ pairs!(a_reset_after_the_end_of_a_side_is_noticed, |near, far| {
     }
 });
 
-families!(a_client_that_dies_does_not_disturb_the_others, |place| {
+families!(a_killed_client_disturbs_no_other, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &[]);
     let mut other = RawStream::connect(relay.address());
@@ -164,7 +161,7 @@ families!(a_client_that_dies_does_not_disturb_the_others, |place| {
     assert_eq!(other.take(5), b"after");
 });
 
-families!(a_relay_gives_descriptors_back, |place| {
+families!(a_relay_closes_its_descriptors, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v", "--threads", "1"]);
     let open = || {
@@ -209,7 +206,7 @@ families!(a_relay_to_itself_is_refused, |place| {
 });
 
 #[test]
-fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
+fn a_relay_to_itself_is_refused_under_other_names_of_this_machine() {
     for (listen, target) in [
         (":8082", "inet:127.0.0.1:8082"),
         ("inet:0.0.0.0:8082", "inet:127.0.0.2:8082"),
@@ -222,7 +219,7 @@ fn a_relay_to_itself_is_seen_through_other_names_of_this_machine() {
 }
 
 #[test]
-fn a_relay_of_ipv6_alone_may_go_to_the_same_port_of_ipv4() {
+fn an_ipv6_only_relay_may_connect_to_the_same_port_on_ipv4() {
     run(Kind::Inet6, |_| {
         let echo = Server::at("inet:127.0.0.1:0", &[]);
         let listen = format!("inet6:[::]:{}", echo.port());
@@ -233,7 +230,7 @@ fn a_relay_of_ipv6_alone_may_go_to_the_same_port_of_ipv4() {
     });
 }
 
-families!(usr1_may_come_as_soon_as_clients_may, |place| {
+families!(sigusr1_is_handled_before_the_ready_line, |place| {
     for _ in 0..10 {
         let server = Server::start(place, &[]);
         server.signal(Signal::SIGUSR1);
@@ -263,7 +260,7 @@ families!(usr1_shows_the_totals_and_the_open_connections, |place| {
         shown.contains(&format!("forwarded_to={}", echo.address())),
         "{shown}"
     );
-    // It goes on.
+    // The relay keeps serving.
     open.send(b"again");
     assert_eq!(open.take(5), b"again");
 });
@@ -288,7 +285,7 @@ families!(each_connection_has_a_line_at_its_end, |place| {
 });
 
 families!(
-    with_few_descriptors_clients_wait_and_none_is_refused,
+    with_few_descriptors_clients_wait_instead_of_being_refused,
     |place| {
         let echo = Server::start(place, &[]);
         let word = place.word();

@@ -35,7 +35,7 @@ fn relay(place: &Place, hosts: &str, port: &str) -> Server {
 }
 
 #[test]
-fn a_name_is_resolved_anew_for_each_client() {
+fn a_name_is_looked_up_again_for_each_client() {
     run(Kind::Inet, |place| {
         if !have_own_names() {
             return;
@@ -112,7 +112,7 @@ fn a_silent_name_server_does_not_delay_a_relay() {
 }
 
 #[test]
-fn a_server_whose_own_name_is_looked_up_can_be_stopped() {
+fn a_server_can_be_stopped_while_its_name_is_looked_up() {
     run(Kind::Unix, |place| {
         for arguments in [
             ["serve", "host.example:8082", "-v"].as_slice(),
@@ -128,35 +128,38 @@ fn a_server_whose_own_name_is_looked_up_can_be_stopped() {
     });
 }
 
-families!(a_relay_to_a_name_of_its_own_refuses_its_client, |place| {
-    let nobody = place.nobody();
-    let Ok(own) = nobody
-        .address
-        .split_once(':')
-        .unwrap()
-        .1
-        .parse::<SocketAddr>()
-    else {
-        return;
-    };
-    if !resolved("localhost").contains(&own.ip()) {
-        return;
+families!(
+    a_relay_whose_target_resolves_to_itself_refuses_the_client,
+    |place| {
+        let nobody = place.nobody();
+        let Ok(own) = nobody
+            .address
+            .split_once(':')
+            .unwrap()
+            .1
+            .parse::<SocketAddr>()
+        else {
+            return;
+        };
+        if !resolved("localhost").contains(&own.ip()) {
+            return;
+        }
+        let name = format!("localhost:{}", own.port());
+        let every = format!(":{}", own.port());
+        for (listen, target) in [
+            (nobody.address.as_str(), name.as_str()),
+            (&every, &name),
+            (&name, &nobody.address),
+        ] {
+            let relay = Server::of(Process::sok(&["relay", listen, target, "--once"]));
+            let mut client = RawStream::connect(&nobody.address);
+            client.cut();
+            assert_eq!(relay.wait(), 2, "{}", relay.said());
+            let said = relay.said();
+            assert!(
+                said.contains("connect to itself") && said.contains(target),
+                "{said}"
+            );
+        }
     }
-    let name = format!("localhost:{}", own.port());
-    let every = format!(":{}", own.port());
-    for (listen, target) in [
-        (nobody.address.as_str(), name.as_str()),
-        (&every, &name),
-        (&name, &nobody.address),
-    ] {
-        let relay = Server::of(Process::sok(&["relay", listen, target, "--once"]));
-        let mut client = RawStream::connect(&nobody.address);
-        client.cut();
-        assert_eq!(relay.wait(), 2, "{}", relay.said());
-        let said = relay.said();
-        assert!(
-            said.contains("connect to itself") && said.contains(target),
-            "{said}"
-        );
-    }
-});
+);

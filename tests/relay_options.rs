@@ -31,7 +31,7 @@ fn assert_refused(place: &Place, client: &mut RawStream) {
     }
 }
 
-families!(an_idle_connection_is_given_up, |place| {
+families!(an_idle_connection_is_closed, |place| {
     let backend = RawListener::bind(place);
     let options = ["--idle-timeout", "50ms", "--once"];
     let relay = relay(place, backend.address(), &options);
@@ -41,7 +41,7 @@ families!(an_idle_connection_is_given_up, |place| {
     assert_refused(place, &mut server);
     assert_eq!(relay.wait(), 124);
     let said = relay.said();
-    for part in ["nothing passed", "50ms", backend.address()] {
+    for part in ["no data passed", "50ms", backend.address()] {
         assert!(said.contains(part), "{part} in {said}");
     }
 });
@@ -57,7 +57,7 @@ families!(a_stalled_receiver_is_idle_too, |place| {
     assert_ne!(sender.wait(), 0, "{}", sender.said());
 });
 
-families!(a_target_that_does_not_answer_is_given_up, |place| {
+families!(a_silent_target_times_out, |place| {
     let full = RawListener::with_backlog(place, 0);
     let _waiting = RawStream::connect(full.address());
     let options = ["--connect-timeout", "50ms", "--once"];
@@ -68,7 +68,7 @@ families!(a_target_that_does_not_answer_is_given_up, |place| {
     assert!(relay.said().contains(full.address()));
 });
 
-families!(a_client_that_resets_waits_no_longer, |place| {
+families!(a_client_that_resets_stops_waiting, |place| {
     if !place.is_network() {
         // A family without a reset: its clients only leave.
         return;
@@ -80,7 +80,7 @@ families!(a_client_that_resets_waits_no_longer, |place| {
     assert_eq!(relay.wait(), 6, "{}", relay.said());
 });
 
-families!(what_a_client_sent_and_left_waits_for_the_target, |place| {
+families!(data_of_a_client_that_closed_waits_for_the_target, |place| {
     let nobody = place.nobody();
     let options = ["--retry-for", "60s", "--once", "--trace"];
     let relay = relay(place, &nobody.address, &options);
@@ -94,7 +94,7 @@ families!(what_a_client_sent_and_left_waits_for_the_target, |place| {
     assert_eq!(relay.wait(), 0, "{}", relay.said());
 });
 
-families!(a_stop_waits_for_the_connections_under_way, |place| {
+families!(a_stop_waits_for_open_connections, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v", "--grace", "60s"]);
     let mut client = RawStream::connect(relay.address());
@@ -107,26 +107,29 @@ families!(a_stop_waits_for_the_connections_under_way, |place| {
     assert_eq!(relay.wait(), 0);
 });
 
-families!(a_stop_cuts_off_what_lasts_longer_than_the_grace, |place| {
-    let echo = Server::start(place, &[]);
-    // On other threads than the one that stops, too.
-    let options = ["--grace", "10ms", "--threads", "4"];
-    let relay = relay(place, echo.address(), &options);
-    let connected = |_| {
-        let mut client = RawStream::connect(relay.address());
-        client.send(b"before");
-        assert_eq!(client.take(6), b"before");
-        client
-    };
-    let clients: Vec<RawStream> = (0..20).map(connected).collect();
-    relay.terminate();
-    assert_eq!(relay.wait(), 6);
-    let told = "20 connections were cut off at the end of the grace (10ms)";
-    assert!(relay.said().contains(told), "{}", relay.said());
-    for mut client in clients {
-        assert_refused(place, &mut client);
+families!(
+    a_stop_cuts_off_connections_at_the_end_of_the_grace,
+    |place| {
+        let echo = Server::start(place, &[]);
+        // On other threads than the one that stops, too.
+        let options = ["--grace", "10ms", "--threads", "4"];
+        let relay = relay(place, echo.address(), &options);
+        let connected = |_| {
+            let mut client = RawStream::connect(relay.address());
+            client.send(b"before");
+            assert_eq!(client.take(6), b"before");
+            client
+        };
+        let clients: Vec<RawStream> = (0..20).map(connected).collect();
+        relay.terminate();
+        assert_eq!(relay.wait(), 6);
+        let expected = "20 connections were cut off at the end of the grace period (10ms)";
+        assert!(relay.said().contains(expected), "{}", relay.said());
+        for mut client in clients {
+            assert_refused(place, &mut client);
+        }
     }
-});
+);
 
 families!(with_once_a_client_that_is_cut_off_is_a_failure, |place| {
     let echo = Server::start(place, &[]);
@@ -139,7 +142,7 @@ families!(with_once_a_client_that_is_cut_off_is_a_failure, |place| {
     assert!(relay.said().contains("1 connection was cut off"));
 });
 
-families!(a_second_signal_does_not_wait_for_the_grace, |place| {
+families!(a_second_signal_ends_the_grace_period, |place| {
     let echo = Server::start(place, &[]);
     let relay = relay(place, echo.address(), &["-v", "--grace", "1h"]);
     let mut client = RawStream::connect(relay.address());
@@ -151,7 +154,7 @@ families!(a_second_signal_does_not_wait_for_the_grace, |place| {
     assert_eq!(relay.wait(), 6);
 });
 
-families!(the_target_sees_the_source_that_was_asked_for, |place| {
+families!(the_target_sees_the_given_source, |place| {
     let backend = RawListener::bind(place);
     let own = match place.kind() {
         Kind::Inet => "inet:127.0.0.2:0".to_owned(),
@@ -178,7 +181,7 @@ families!(
     from_one_source_one_client_is_served_after_another,
     |place| {
         let backend = RawListener::bind(place);
-        // Held until nobody may be given its port any more.
+        // Held until no other process can get its port.
         let own = place.nobody();
         let relay = relay(place, backend.address(), &["--source", &own.address]);
         relay.stderr().wait_for("one connection at a time");
@@ -196,7 +199,7 @@ families!(
 );
 
 #[test]
-fn what_could_never_serve_a_client_is_refused_at_the_start() {
+fn a_relay_that_can_serve_no_client_is_refused_at_the_start() {
     run(Kind::Unix, |place| {
         let source = ["--source", "./own.sock"];
         let word = place.word();
@@ -206,9 +209,9 @@ fn what_could_never_serve_a_client_is_refused_at_the_start() {
             ("./own.sock", &source, "the target's own address"),
             ("@nobody", &["--source", &word], "is LISTEN"),
             ("no-such-host.invalid:80", &["--source", &word], "is LISTEN"),
-            ("@nobody", &["--listen", &word], "listened on twice"),
-            ("inet:127.0.0.1:0", &[], "no server is on port 0"),
-            ("localhost:0", &[], "no server is on port 0"),
+            ("@nobody", &["--listen", &word], "the same address as"),
+            ("inet:127.0.0.1:0", &[], "no server listens on port 0"),
+            ("localhost:0", &[], "no server listens on port 0"),
             ("@nobody", &["--connect-timeout", "0s"], "--connect-timeout"),
             ("[fe80::1]:1", &[], "such as [fe80::1%eth0]"),
         ] {
@@ -232,7 +235,7 @@ families!(once_is_one_connection_over_all_listeners, |place| {
     assert!(RawStream::try_connect(&second).is_err());
 });
 
-families!(once_ends_with_the_code_of_what_went_wrong, |place| {
+families!(once_exits_with_the_code_of_the_failure, |place| {
     let nobody = place.nobody();
     let cases = [(nobody.address.as_str(), 3), ("no-such-host.invalid:80", 7)];
     for (target, code) in cases {
@@ -245,7 +248,7 @@ families!(once_ends_with_the_code_of_what_went_wrong, |place| {
 });
 
 families!(
-    a_name_that_does_not_resolve_fails_its_client_alone,
+    a_name_that_does_not_resolve_fails_only_its_client,
     |place| {
         let relay = relay(place, "no-such-host.invalid:80", &[]);
         for count in 1..=2 {

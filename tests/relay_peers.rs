@@ -29,7 +29,7 @@ fn client(program: &str, arguments: &[&str]) -> Done {
     done
 }
 
-/// How the Redis clients are told where to connect; they know no abstract names.
+/// The address options of the Redis clients, which do not support abstract names.
 fn redis_address<'a>(place: &Place, relay: &'a Server) -> Option<Vec<&'a str>> {
     match place.kind() {
         Kind::Inet => Some(vec!["-h", "127.0.0.1", "-p", relay.port()]),
@@ -70,8 +70,8 @@ families!(redis_on_a_socket_file_is_served, |place| {
                 assert!(!said.contains("rror"), "{said}");
             }
         }
-        let told = relay.stderr().text();
-        assert!(!told.contains("failed"), "{told}");
+        let said = relay.stderr().text();
+        assert!(!said.contains("failed"), "{said}");
     }
 });
 
@@ -144,8 +144,8 @@ families!(curl_reaches_a_web_server_on_a_socket_file, |place| {
             &[&quiet[..], &["--data-binary", &data, &base]].concat(),
         );
         assert!(done.stdout == body, "{} bytes", done.stdout.len());
-        let told = relay.stderr().text();
-        assert!(!told.contains("failed"), "{told}");
+        let said = relay.stderr().text();
+        assert!(!said.contains("failed"), "{said}");
     }
 });
 

@@ -11,7 +11,7 @@ use crate::support::{
     sok_with_fault_at, sok_without_rights,
 };
 
-families!(a_large_file_arrives_whole_at_each_client, |place| {
+families!(a_large_file_arrives_complete_at_each_client, |place| {
     let data = noise(8 << 20);
     let file = place.file("data", &data);
     let server = Server::start(place, &["--send", &file.to_string_lossy()]);
@@ -25,18 +25,21 @@ families!(a_large_file_arrives_whole_at_each_client, |place| {
     assert_eq!(server.wait(), 0);
 });
 
-families!(a_client_need_not_end_to_see_the_end_of_the_file, |place| {
-    let file = place.file("data", "content");
-    let server = Server::start(place, &["--send", &file.to_string_lossy()]);
-    let mut client = RawStream::connect(server.address());
-    assert_eq!(client.rest(), b"content");
-    // What it says in return is taken and not answered by a reset.
-    client.send(b"thanks");
-    client.finish();
-    assert_eq!(client.rest(), b"");
-});
+families!(
+    a_client_gets_the_end_of_the_file_before_it_closes,
+    |place| {
+        let file = place.file("data", "content");
+        let server = Server::start(place, &["--send", &file.to_string_lossy()]);
+        let mut client = RawStream::connect(server.address());
+        assert_eq!(client.rest(), b"content");
+        // What it says in return is taken and not answered by a reset.
+        client.send(b"thanks");
+        client.finish();
+        assert_eq!(client.rest(), b"");
+    }
+);
 
-families!(an_empty_file_is_an_end, |place| {
+families!(an_empty_file_is_sent_as_end_of_file, |place| {
     let file = place.file("data", "");
     let server = Server::start(place, &["--send", &file.to_string_lossy(), "--once"]);
     assert_eq!(
@@ -54,7 +57,7 @@ families!(each_client_gets_the_file_as_it_is_then, |place| {
     assert_eq!(RawStream::connect(server.address()).exchange(b""), b"newer");
 });
 
-families!(a_client_that_leaves_early_disturbs_nobody, |place| {
+families!(a_client_that_closes_early_disturbs_no_other, |place| {
     let data = noise(8 << 20);
     let file = place.file("data", &data);
     let server = Server::start(place, &["--send", &file.to_string_lossy()]);
@@ -94,7 +97,7 @@ families!(a_pipe_is_copied, |place| {
     }
 });
 
-/// A FIFO that nobody writes to.
+/// A FIFO without a writer.
 fn fifo(place: &Place) -> String {
     let path = place.path("pipe").to_string_lossy().into_owned();
     nix::unistd::mkfifo(path.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -119,8 +122,13 @@ families!(
         server.terminate();
         // Nothing that was promised is lost, and the grace has not run out.
         assert_eq!(server.wait(), 0, "{}", server.said());
-        let told = "stopped before anything came through the pipe";
-        assert_eq!(server.said().matches(told).count(), 2, "{}", server.said());
+        let expected = "stopped before any data came through the pipe";
+        assert_eq!(
+            server.said().matches(expected).count(),
+            2,
+            "{}",
+            server.said()
+        );
         for client in &mut clients {
             assert_eq!(client.cut(), b"");
         }
@@ -128,7 +136,7 @@ families!(
 );
 
 families!(
-    clients_that_leave_before_the_writer_comes_leave_nothing,
+    clients_that_close_before_the_writer_opens_leave_nothing_behind,
     |place| {
         let pipe = fifo(place);
         let server = Server::start(place, &["--send", &pipe, "-v"]);
@@ -146,18 +154,15 @@ families!(
     }
 );
 
-families!(
-    a_client_that_has_ended_still_waits_for_the_writer,
-    |place| {
-        let pipe = fifo(place);
-        let server = Server::start(place, &["--send", &pipe, "-v"]);
-        let mut client = RawStream::connect(server.address());
-        client.finish();
-        server.stderr().wait_for(" connected ");
-        fs::write(&pipe, "late").unwrap();
-        assert_eq!(client.rest(), b"late");
-    }
-);
+families!(a_half_closed_client_still_waits_for_the_writer, |place| {
+    let pipe = fifo(place);
+    let server = Server::start(place, &["--send", &pipe, "-v"]);
+    let mut client = RawStream::connect(server.address());
+    client.finish();
+    server.stderr().wait_for(" connected ");
+    fs::write(&pipe, "late").unwrap();
+    assert_eq!(client.rest(), b"late");
+});
 
 families!(a_file_that_becomes_a_pipe_stops_no_other_work, |place| {
     if !can_inject() {
@@ -189,7 +194,7 @@ families!(the_output_of_a_program_is_copied, |place| {
     assert_eq!(server.wait(), 0);
 });
 
-families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
+families!(a_missing_file_fails_at_the_start, |place| {
     let none = place.path("none");
     let directory = place.path("directory");
     fs::create_dir(&directory).unwrap();
@@ -200,7 +205,7 @@ families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
         assert!(done.stderr.contains(&path), "{}", done.stderr);
         assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
         assert!(
-            done.stderr.contains("give --send a file"),
+            done.stderr.contains("give --send a readable file"),
             "{}",
             done.stderr
         );
@@ -209,7 +214,7 @@ families!(a_file_that_is_not_there_is_told_at_the_start, |place| {
 });
 
 #[test]
-fn a_file_that_may_not_be_read_is_exit_4() {
+fn an_unreadable_file_is_exit_4() {
     let place = Place::new(Kind::Unix);
     let file = place.file("secret", "secret");
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
@@ -223,7 +228,7 @@ fn a_file_that_may_not_be_read_is_exit_4() {
     );
 }
 
-families!(a_file_that_goes_missing_fails_its_client_alone, |place| {
+families!(a_file_that_goes_missing_fails_only_its_client, |place| {
     let file = place.file("data", "content");
     let server = Server::start(place, &["--send", &file.to_string_lossy()]);
     fs::remove_file(&file).unwrap();
@@ -234,7 +239,7 @@ families!(a_file_that_goes_missing_fails_its_client_alone, |place| {
     assert_eq!(RawStream::connect(server.address()).exchange(b""), b"again");
 });
 
-families!(a_file_arrives_whole_where_sendfile_is_refused, |place| {
+families!(a_file_arrives_complete_without_sendfile, |place| {
     if !can_inject() {
         return;
     }
@@ -254,22 +259,19 @@ families!(a_file_arrives_whole_where_sendfile_is_refused, |place| {
     }
 });
 
-families!(
-    a_client_sends_its_file_whole_where_sendfile_is_refused,
-    |place| {
-        if !can_inject() {
-            return;
-        }
-        let data = noise(4 << 20);
-        let file = place.file("data", &data);
-        let server = Server::start(place, &[]);
-        for fault in ["error=EPERM", "error=ENOSYS", "error=EINVAL:when=2+"] {
-            let script = r#"exec strace -D -f -qq -o /dev/null -e trace=sendfile \
-            -e "inject=sendfile:$1" "$SOK" connect "$2" <"$3""#;
-            let arguments = [fault, server.address(), &file.to_string_lossy()];
-            let done = Process::sh(script, &arguments).done();
-            assert_eq!(done.code, 0, "{fault}: {}", done.stderr);
-            assert_same(&done.stdout, &data);
-        }
+families!(a_client_sends_its_whole_file_without_sendfile, |place| {
+    if !can_inject() {
+        return;
     }
-);
+    let data = noise(4 << 20);
+    let file = place.file("data", &data);
+    let server = Server::start(place, &[]);
+    for fault in ["error=EPERM", "error=ENOSYS", "error=EINVAL:when=2+"] {
+        let script = r#"exec strace -D -f -qq -o /dev/null -e trace=sendfile \
+            -e "inject=sendfile:$1" "$SOK" connect "$2" <"$3""#;
+        let arguments = [fault, server.address(), &file.to_string_lossy()];
+        let done = Process::sh(script, &arguments).done();
+        assert_eq!(done.code, 0, "{fault}: {}", done.stderr);
+        assert_same(&done.stdout, &data);
+    }
+});

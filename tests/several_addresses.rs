@@ -87,14 +87,14 @@ fn every_command_reaches_the_address_that_answers() {
                 "{script}: {}",
                 done.stderr
             );
-            let told = "first to accept, the others are closed";
-            assert!(done.stderr.contains(told), "{script}: {}", done.stderr);
+            let expected = "first to accept, the others are closed";
+            assert!(done.stderr.contains(expected), "{script}: {}", done.stderr);
         }
     });
 }
 
 #[test]
-fn an_attempt_that_comes_second_is_closed_before_anything_is_sent() {
+fn the_second_of_two_connections_is_closed_unused() {
     each_pair(|two| {
         let Some(done) = two.run(r#""$SOK" call --trace "$1" hi"#) else {
             return;
@@ -113,7 +113,7 @@ fn an_attempt_that_comes_second_is_closed_before_anything_is_sent() {
 }
 
 #[test]
-fn the_attempts_may_have_one_own_address() {
+fn the_attempts_can_share_a_local_address() {
     each_pair(|two| {
         let own = Place::new(Kind::Inet).nobody();
         let bind = format!(r#""$SOK" call -v "$1" hi --bind {}"#, own.address);
@@ -128,7 +128,7 @@ fn the_attempts_may_have_one_own_address() {
 }
 
 #[test]
-fn check_asks_each_address_and_says_which_of_them_serves() {
+fn check_tries_each_address_and_reports_which_accept() {
     each_pair(|two| {
         let Some(done) = two.run(r#""$SOK" check --timeout 2s "$1""#) else {
             return;
@@ -148,7 +148,7 @@ fn check_asks_each_address_and_says_which_of_them_serves() {
 }
 
 #[test]
-fn all_addresses_are_tried_within_the_time_limit_and_named() {
+fn all_addresses_are_tried_within_the_time_limit_and_reported() {
     each_pair(|two| {
         two.server.terminate();
         assert_eq!(two.server.wait(), 0);

@@ -33,11 +33,11 @@ families!(a_client_leaves_an_ignored_signal_ignored, |place| {
     }
 });
 
-families!(a_client_that_is_pid_1_ends_by_a_signal, |place| {
+families!(a_client_as_pid_1_ends_on_a_signal, |place| {
     let commands: [(&[&str], &[&str]); 3] = [
         (&["connect"], &[]),
         (&["call"], &["hello"]),
-        // Somebody is there, so it goes on waiting.
+        // A server listens, so the wait continues.
         (&["wait", "--gone"], &[]),
     ];
     for (command, rest) in commands {
@@ -53,29 +53,26 @@ families!(a_client_that_is_pid_1_ends_by_a_signal, |place| {
     }
 });
 
-families!(
-    a_server_that_is_pid_1_takes_the_status_of_orphans,
-    |place| {
-        // A signal that has no name does not hide those behind it.
-        let orphan = "(sh -c 'kill -40 $$' &); (true &)";
-        let no_zombie = "while grep -qs '^State:.Z' /proc/[0-9]*/status; do :; done; echo none";
-        let script = format!("{orphan}; {no_zombie}");
-        let word = place.word();
-        let Some(server) = Init::sok(&["serve", &word, "-v", "--exec", "sh", "-c", &script]) else {
-            return;
-        };
-        let address = Server::address_of(server.process());
-        let mut clients: Vec<RawStream> = (0..4).map(|_| RawStream::connect(&address)).collect();
-        for client in &mut clients {
-            assert_eq!(client.exchange(b""), b"none\n");
-        }
-        // The status of a program is not taken for an orphan's.
-        server
-            .process()
-            .stderr()
-            .wait_for_count("status=exit status: 0", 4);
+families!(a_server_as_pid_1_reaps_orphans, |place| {
+    // A signal that has no name does not hide those behind it.
+    let orphan = "(sh -c 'kill -40 $$' &); (true &)";
+    let no_zombie = "while grep -qs '^State:.Z' /proc/[0-9]*/status; do :; done; echo none";
+    let script = format!("{orphan}; {no_zombie}");
+    let word = place.word();
+    let Some(server) = Init::sok(&["serve", &word, "-v", "--exec", "sh", "-c", &script]) else {
+        return;
+    };
+    let address = Server::address_of(server.process());
+    let mut clients: Vec<RawStream> = (0..4).map(|_| RawStream::connect(&address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.exchange(b""), b"none\n");
     }
-);
+    // The status of a program is not taken for an orphan's.
+    server
+        .process()
+        .stderr()
+        .wait_for_count("status=exit status: 0", 4);
+});
 
 families!(a_stop_of_pid_1_does_not_wait_for_dead_orphans, |place| {
     let script = "(sh -c 'kill -40 $$' >/dev/null &)

@@ -52,7 +52,7 @@ fn assert_has_its_rights_at_first_sight(word: &str) {
 }
 
 #[test]
-fn a_file_that_appears_has_its_rights() {
+fn a_socket_file_appears_with_its_mode() {
     let place = place();
     for _ in 0..20 {
         assert_has_its_rights_at_first_sight(&place.word());
@@ -60,7 +60,7 @@ fn a_file_that_appears_has_its_rights() {
 }
 
 #[test]
-fn a_file_that_replaces_a_dead_one_has_its_rights() {
+fn a_file_that_replaces_a_stale_one_has_its_mode() {
     let place = place();
     for _ in 0..20 {
         assert_has_its_rights_at_first_sight(&dead_file(&place));
@@ -82,14 +82,14 @@ fn a_file_that_appears_accepts() {
 }
 
 #[test]
-fn a_file_is_its_owners_alone_by_default() {
+fn a_socket_file_has_mode_600_by_default() {
     let place = place();
     let server = Server::start(&place, &[]);
     assert_eq!(mode_of(server.path()), 0o600);
 }
 
 #[test]
-fn the_mode_is_as_asked_for_whatever_the_umask() {
+fn the_mode_is_as_given_whatever_the_umask() {
     let place = place();
     for (mode, want) in [("666", 0o666), ("0640", 0o640), ("600", 0o600)] {
         let script = r#"umask 077; exec "$SOK" serve "$1" --mode "$2""#;
@@ -99,7 +99,7 @@ fn the_mode_is_as_asked_for_whatever_the_umask() {
 }
 
 #[test]
-fn a_mode_that_is_none_is_refused() {
+fn an_invalid_mode_is_refused() {
     for mode in ["999", "1000", "rw"] {
         let done = sok(&["serve", "/tmp/unused.sock", "--mode", mode]);
         assert_eq!(done.code, 2, "{}", done.stderr);
@@ -107,7 +107,7 @@ fn a_mode_that_is_none_is_refused() {
 }
 
 #[test]
-fn the_owner_is_as_asked_for() {
+fn the_owner_is_as_given() {
     let place = place();
     let gid = nix::unistd::getegid().to_string();
     let mut wanted = vec![(format!(":{gid}"), None, Some(gid.parse().unwrap()))];
@@ -132,7 +132,7 @@ fn the_owner_is_as_asked_for() {
 }
 
 #[test]
-fn an_owner_that_nobody_knows_is_refused() {
+fn an_unknown_owner_is_refused() {
     let place = place();
     for owner in ["no-such-user", ":no-such-group", "", ":", "4294967295"] {
         let done = sok(&["serve", &place.word(), "--owner", owner]);
@@ -143,33 +143,36 @@ fn an_owner_that_nobody_knows_is_refused() {
 }
 
 #[test]
-fn an_option_that_protects_nothing_is_refused() {
-    for (words, told) in [
+fn a_protecting_option_without_effect_is_refused() {
+    for (words, expected) in [
         (
             &["serve", "@s", "--mode", "600"][..],
-            "are for a socket file",
+            "apply only to a socket file",
         ),
         (
             &["serve", "inet:127.0.0.1:0", "--owner", "0"],
-            "are for a socket file",
+            "apply only to a socket file",
         ),
         (
             &["relay", "@s", "@t", "--listen", ":0", "--mode", "600"],
-            "are for a socket file",
+            "apply only to a socket file",
         ),
-        (&["serve", "./s", "--v6only"], "--v6only is for IPv6"),
+        (
+            &["serve", "./s", "--v6only"],
+            "--v6only applies only to IPv6",
+        ),
         (
             &["serve", "inet:127.0.0.1:0", "--v6only"],
-            "--v6only is for IPv6",
+            "--v6only applies only to IPv6",
         ),
     ] {
         let done = sok(words);
         assert_eq!(done.code, 2, "{}", done.stderr);
-        assert!(done.stderr.contains(told), "{}", done.stderr);
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
 
-families!(a_live_address_is_never_taken, |place| {
+families!(a_live_address_is_never_replaced, |place| {
     let server = Server::start(place, &[]);
     let second = sok(&["serve", server.address()]);
     assert_eq!(second.code, 5, "{}", second.stderr);
@@ -236,7 +239,7 @@ fn path_or_nothing(address: &str) -> &str {
 }
 
 #[test]
-fn a_dead_file_is_replaced_and_its_rights_are_not_inherited() {
+fn a_stale_file_is_replaced_and_its_mode_is_not_inherited() {
     let place = place();
     let address = dead_file(&place);
     fs::set_permissions(path_of(&address), fs::Permissions::from_mode(0o777)).unwrap();
@@ -250,7 +253,7 @@ fn a_dead_file_is_replaced_and_its_rights_are_not_inherited() {
 }
 
 #[test]
-fn what_is_no_socket_is_refused_and_stays() {
+fn a_file_that_is_not_a_socket_is_refused_and_stays() {
     let place = place();
     let file = place.file("file", "precious");
     fs::create_dir(place.path("directory")).unwrap();
@@ -285,7 +288,7 @@ fn what_is_no_socket_is_refused_and_stays() {
 }
 
 #[test]
-fn a_missing_directory_is_told_and_not_made() {
+fn a_missing_directory_is_reported_and_not_created() {
     let place = place();
     let address = format!("unix:{}/none/s.sock", place.directory().display());
     let done = sok(&["serve", &address]);
@@ -299,7 +302,7 @@ fn a_missing_directory_is_told_and_not_made() {
 }
 
 #[test]
-fn a_directory_without_the_right_to_write_is_exit_4() {
+fn a_directory_without_write_permission_is_exit_4() {
     let place = place();
     let locked = place.path("locked");
     fs::create_dir(&locked).unwrap();
@@ -312,7 +315,7 @@ fn a_directory_without_the_right_to_write_is_exit_4() {
 }
 
 #[test]
-fn a_file_that_cannot_be_given_away_is_not_left_behind() {
+fn a_file_whose_owner_cannot_be_set_is_removed() {
     let place = place();
     let address = place.word();
     let done = sok_without_rights(&place, &["serve", &address, "--owner", "0:0"]);
@@ -322,7 +325,7 @@ fn a_file_that_cannot_be_given_away_is_not_left_behind() {
 }
 
 #[test]
-fn a_socket_of_somebody_else_that_may_not_be_probed_stays() {
+fn a_socket_of_another_user_that_cannot_be_probed_stays() {
     let place = place();
     let server = Server::start(&place, &[]);
     if is_root() {
@@ -334,7 +337,7 @@ fn a_socket_of_somebody_else_that_may_not_be_probed_stays() {
 }
 
 #[test]
-fn the_file_goes_when_the_server_ends() {
+fn the_socket_file_is_removed_when_the_server_ends() {
     let place = place();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let server = Server::start(&place, &[]);
@@ -350,7 +353,7 @@ fn the_file_goes_when_the_server_ends() {
 }
 
 #[test]
-fn a_file_that_somebody_else_put_there_stays() {
+fn a_file_of_another_process_stays() {
     let place = place();
     for how in ["removed first", "renamed over"] {
         let server = Server::start(&place, &[]);
@@ -398,7 +401,7 @@ fn race(address: &str, count: usize) -> Process {
 }
 
 #[test]
-fn of_servers_that_race_for_a_dead_file_one_gets_it() {
+fn one_of_several_servers_replaces_a_stale_file() {
     let place = place();
     for round in 0..20 {
         let address = dead_file(&place);
@@ -411,7 +414,7 @@ fn of_servers_that_race_for_a_dead_file_one_gets_it() {
 }
 
 #[test]
-fn of_servers_that_race_for_a_free_path_one_gets_it() {
+fn one_of_several_servers_binds_a_free_path() {
     let place = place();
     for round in 0..20 {
         let address = place.word();
@@ -461,7 +464,7 @@ fn a_path_of_300_bytes_works_through_its_directory() {
 }
 
 #[test]
-fn a_last_part_that_no_socket_can_have_is_refused_with_the_limit() {
+fn a_file_name_too_long_for_a_socket_is_refused_with_the_limit() {
     let place = place();
     for length in [100, 200, 255, 300] {
         let path = format!("{}/{}", long_directory(&place, 150), "n".repeat(length));
@@ -495,7 +498,7 @@ fn a_path_of_107_bytes_is_the_longest_that_any_client_can_connect_to() {
 }
 
 #[test]
-fn the_name_of_a_live_client_is_not_taken() {
+fn the_socket_file_of_a_live_client_is_not_replaced() {
     let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &[]);
     let own = format!("unix:{}", place.path("own.sock").display());
@@ -516,7 +519,7 @@ fn the_name_of_a_live_client_is_not_taken() {
 }
 
 #[test]
-fn the_socket_file_goes_with_a_server_whose_terminal_hangs_up() {
+fn sighup_removes_the_socket_file() {
     let place = Place::new(Kind::Unix);
     let server = Server::start(&place, &[]);
     server.signal(Signal::SIGHUP);
@@ -525,7 +528,7 @@ fn the_socket_file_goes_with_a_server_whose_terminal_hangs_up() {
 }
 
 #[test]
-fn a_file_that_may_not_be_given_away_or_made_tells_the_way_out() {
+fn a_socket_file_without_permission_gets_a_hint() {
     let place = Place::new(Kind::Unix);
     let word = place.word();
     let done = sok_without_rights(&place, &["serve", &word, "--owner", "root"]);
@@ -538,21 +541,21 @@ fn a_file_that_may_not_be_given_away_or_made_tells_the_way_out() {
 }
 
 #[test]
-fn a_file_that_may_not_be_asked_is_left_with_the_way_out() {
+fn a_socket_file_that_cannot_be_probed_stays_and_gets_a_hint() {
     let place = place();
     let server = Server::start(&place, &[]);
     // As another user's file is.
     fs::set_permissions(server.path(), fs::Permissions::from_mode(0o444)).unwrap();
     let second = sok_without_rights(&place, &["serve", server.address()]);
     assert_eq!(second.code, 4, "{}", second.stderr);
-    let hint = "another user's, who may serve; choose another path";
+    let hint = "belongs to another user, and may be live; choose another path";
     assert!(second.stderr.contains(hint), "{}", second.stderr);
     fs::set_permissions(server.path(), fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(sok(&["call", server.address(), "hello"]).code, 0);
 }
 
 #[test]
-fn a_directory_that_may_not_be_searched_is_told() {
+fn a_directory_without_search_permission_is_reported() {
     let place = place();
     let closed = place.path("closed");
     fs::create_dir(&closed).unwrap();
@@ -562,7 +565,7 @@ fn a_directory_that_may_not_be_searched_is_told() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(done.code, 4, "{}", done.stderr);
     assert!(
-        done.stderr.contains("must be searchable"),
+        done.stderr.contains("needs search permission"),
         "{}",
         done.stderr
     );

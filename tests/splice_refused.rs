@@ -16,7 +16,7 @@ fn assert_passes_whole(near: &Place, far: &Place, injection: &str) {
     assert_eq!(relay.wait(), 0, "{injection}: {}", relay.said());
 }
 
-families!(a_stream_passes_whole_where_splice_is_refused, |near| {
+families!(a_stream_arrives_complete_without_splice, |near| {
     if can_inject() {
         for (kind, error) in KINDS
             .into_iter()
@@ -30,7 +30,7 @@ families!(a_stream_passes_whole_where_splice_is_refused, |near| {
 });
 
 families!(
-    a_stream_passes_whole_where_splice_is_refused_later,
+    a_stream_arrives_complete_if_splice_is_refused_later,
     |near| {
         if can_inject() {
             // Among these calls are some that take bytes into the pipe, and some that find it full.
@@ -43,7 +43,7 @@ families!(
     }
 );
 
-families!(a_stream_passes_whole_where_no_pipe_can_be_made, |near| {
+families!(a_stream_arrives_complete_without_a_pipe, |near| {
     if can_inject() {
         assert_passes_whole(near, near, "pipe2:error=EPERM");
     }

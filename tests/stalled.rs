@@ -69,7 +69,7 @@ families!(peers_that_never_read_cost_nothing, |place| {
     let server = start(place, "");
     let mut other = RawStream::connect(server.address());
     let _deaf = stalled(&server, enough(place), &mut other);
-    // It sleeps once more after the last answer, and then for as long as nobody asks.
+    // It sleeps once more after the last answer, and then until the next request.
     let seen = sleeps(&server);
     for _ in 0..30 {
         assert_eq!(sok(&["--version"]).code, 0);
@@ -79,7 +79,7 @@ families!(peers_that_never_read_cost_nothing, |place| {
     round_trip(&mut other);
 });
 
-families!(peers_that_read_again_get_all_that_is_theirs, |place| {
+families!(peers_that_read_again_get_all_their_data, |place| {
     let server = start(place, "");
     let mut other = RawStream::connect(server.address());
     for (mut client, sent) in stalled(&server, enough(place), &mut other) {
@@ -89,7 +89,7 @@ families!(peers_that_read_again_get_all_that_is_theirs, |place| {
     round_trip(&mut other);
 });
 
-families!(memory_is_given_back_when_the_peers_have_gone, |place| {
+families!(memory_is_freed_when_the_peers_have_closed, |place| {
     let server = start(place, "");
     let mut other = RawStream::connect(server.address());
     round_trip(&mut other);
@@ -113,7 +113,7 @@ families!(memory_is_given_back_when_the_peers_have_gone, |place| {
     );
 });
 
-families!(one_peer_does_not_take_every_place, |place| {
+families!(one_peer_cannot_take_every_place, |place| {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let count = usize::try_from(hard)

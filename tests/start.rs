@@ -19,7 +19,7 @@ const PAGE_FAULTS: i64 = 113;
 /// The most system calls of it, those of the dynamic linker and the standard library's start included.
 const SYSTEM_CALLS: usize = 82;
 
-/// Where else libraries are searched, as cargo sets it for tests: each folder costs calls.
+/// The additional search path for libraries, which cargo sets for tests: each folder costs calls.
 const SEARCHED: &str = "LD_LIBRARY_PATH";
 
 fn release() -> Option<PathBuf> {
@@ -38,7 +38,7 @@ fn has_counted_library() -> bool {
 }
 
 #[test]
-fn the_program_needs_the_c_library_alone() {
+fn the_program_links_only_the_c_library() {
     let Some(program) = release() else { return };
     if !require_peer("readelf") {
         return;

@@ -164,7 +164,7 @@ fn swap_all(directory: &Path, ours: &Path) -> bool {
 }
 
 #[test]
-fn a_name_that_is_swapped_gives_rights_to_no_other_file() {
+fn a_swapped_name_changes_the_mode_of_no_other_file() {
     if !required("root", is_root()) {
         return;
     }
@@ -184,7 +184,7 @@ fn a_name_that_is_swapped_gives_rights_to_no_other_file() {
 }
 
 #[test]
-fn a_directory_that_is_swapped_gives_rights_to_no_other_file() {
+fn a_swapped_directory_changes_the_mode_of_no_other_file() {
     if !required("root", is_root()) {
         return;
     }
@@ -199,7 +199,7 @@ fn a_directory_that_is_swapped_gives_rights_to_no_other_file() {
 }
 
 #[test]
-fn a_client_whose_own_name_is_swapped_changes_and_removes_no_other_file() {
+fn a_client_whose_socket_file_is_swapped_changes_no_other_file() {
     if !required("root", is_root()) {
         return;
     }
@@ -215,7 +215,7 @@ fn a_client_whose_own_name_is_swapped_changes_and_removes_no_other_file() {
 }
 
 #[test]
-fn a_client_whose_directory_is_swapped_leaves_no_socket_file_where_a_link_leads() {
+fn a_client_whose_directory_is_swapped_leaves_no_socket_file_behind_a_link() {
     if !required("root", is_root()) {
         return;
     }

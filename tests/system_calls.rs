@@ -1,5 +1,5 @@
-//! How many system calls a connection costs a server. A call that nobody wanted costs a share of the
-//! connections a second that no other test would notice.
+//! The number of system calls of a server for each connection. An unnecessary call reduces the
+//! connections a second, which no other test would notice.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,13 +7,12 @@ use std::process::Command;
 
 use crate::support::{Place, Process, RawStream, Server, require_peer, required};
 
-/// How many connections are made, and how many more, so that the difference is theirs alone.
+/// Two numbers of connections: the difference in calls is that of the additional connections.
 const FEW: usize = 2;
 const MANY: usize = 12;
 
-/// The system calls of one connection: a client that connects, sends a message, takes its echo and
-/// closes, while so many others are held open. The waits are left out, as one may be for several
-/// events.
+/// The system calls of one connection: a client connects, sends a message, receives its echo and
+/// closes, while this many others are open. Waits do not count, since one may return several events.
 fn calls_of_one(place: &Place, command: &[&str], held: usize) -> Option<BTreeMap<String, f64>> {
     if !require_peer("strace") || !require_peer("setpriv") {
         return None;
@@ -36,7 +35,7 @@ fn calls(
     let trace = place.path("trace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-o"]).arg(&trace);
-    // A process that loses its tracer would else go on.
+    // A process that loses its tracer would otherwise continue.
     strace.args(["setpriv", "--pdeathsig", "KILL", Process::PROGRAM]);
     strace.arg(command[0]).arg(place.word()).args(&command[1..]);
     strace

@@ -145,7 +145,7 @@ proptest! {
 }
 
 #[test]
-fn a_long_stream_then_messages_then_a_stream_arrives_whole() {
+fn a_stream_then_messages_then_a_stream_arrive_complete() {
     // Copy, splice, copy again and splice again in one direction.
     let mut there = vec![noise(8 << 20)];
     there.extend((0..500).map(|_| noise(100)));
@@ -162,7 +162,7 @@ fn a_long_stream_then_messages_then_a_stream_arrives_whole() {
 }
 
 #[test]
-fn a_side_that_does_not_read_does_not_hold_up_the_other_direction() {
+fn a_side_that_does_not_read_does_not_block_the_other_direction() {
     runtime().block_on(async {
         let (client, near) = Stream::pair().unwrap();
         let (far, server) = Stream::pair().unwrap();
@@ -195,7 +195,7 @@ fn a_side_that_does_not_read_does_not_hold_up_the_other_direction() {
 }
 
 #[test]
-fn nothing_passing_for_the_idle_time_ends_a_transfer() {
+fn an_idle_transfer_times_out() {
     runtime().block_on(async {
         let (_client, near) = Stream::pair().unwrap();
         let (far, _server) = Stream::pair().unwrap();

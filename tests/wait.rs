@@ -16,15 +16,15 @@ families!(a_server_that_accepts_ends_the_wait, |place| {
     assert_eq!(sok(&["wait", server.address()]).code, 0);
 });
 
-families!(a_connection_that_is_made_is_told_where_asked, |place| {
+families!(a_connection_is_reported_with_verbose, |place| {
     let server = Server::start(place, &[]);
     let done = sok(&["wait", server.address(), "-v"]);
-    let told = format!("sok: connected address={}\n", server.address());
-    assert_eq!((done.code, done.stderr), (0, told));
+    let expected = format!("sok: connected address={}\n", server.address());
+    assert_eq!((done.code, done.stderr), (0, expected));
     assert_eq!(sok(&["wait", server.address()]).stderr, "");
 });
 
-families!(a_server_that_comes_later_ends_the_wait, |place| {
+families!(a_server_that_starts_later_ends_the_wait, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();
     let wait = waiting(&[&address, "--trace"]);
@@ -35,7 +35,7 @@ families!(a_server_that_comes_later_ends_the_wait, |place| {
     assert_eq!(wait.wait(), 0);
 });
 
-families!(all_are_waited_for, |place| {
+families!(wait_waits_for_all_servers, |place| {
     let server = Server::start(place, &[]);
     let nobody = place.nobody();
     let both = [
@@ -51,7 +51,7 @@ families!(all_are_waited_for, |place| {
     assert!(!done.stderr.contains(server.address()), "{}", done.stderr);
 });
 
-families!(one_is_enough_with_any, |place| {
+families!(with_any_one_server_is_enough, |place| {
     let server = Server::start(place, &[]);
     let nobody = place.nobody();
     let done = waiting(&["--any", &nobody.address, server.address()]).done();
@@ -59,7 +59,7 @@ families!(one_is_enough_with_any, |place| {
 });
 
 families!(
-    one_that_will_never_be_does_not_end_a_wait_for_any,
+    a_permanent_error_of_one_server_does_not_end_a_wait_for_any,
     |place| {
         let file = place.file("regular", "content");
         let never = file.to_str().unwrap();
@@ -85,23 +85,30 @@ families!(
     }
 );
 
-families!(all_that_will_never_be_end_a_wait_for_any, |place| {
-    let files = ["one", "two"].map(|name| place.file(name, "content"));
-    let [one, two] = files.each_ref().map(|file| file.to_str().unwrap());
-    let done = waiting(&["--any", one, two]).done();
-    assert_eq!(done.code, 1, "{}", done.stderr);
-    assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
-});
+families!(
+    permanent_errors_of_all_servers_end_a_wait_for_any,
+    |place| {
+        let files = ["one", "two"].map(|name| place.file(name, "content"));
+        let [one, two] = files.each_ref().map(|file| file.to_str().unwrap());
+        let done = waiting(&["--any", one, two]).done();
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains("not a socket"), "{}", done.stderr);
+    }
+);
 
-families!(the_last_reason_is_told_when_time_runs_out, |place| {
+families!(a_timeout_reports_the_last_reason, |place| {
     let nobody = place.nobody();
     let done = sok(&["wait", &nobody.address, "--timeout", "30ms"]);
     assert_eq!(done.code, 124);
     assert!(done.stderr.contains(&nobody.address), "{}", done.stderr);
-    assert!(done.stderr.contains("at last: connect"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("the last result: connect"),
+        "{}",
+        done.stderr
+    );
 });
 
-families!(a_server_that_goes_ends_the_wait_for_its_end, |place| {
+families!(a_server_that_stops_ends_the_wait_with_gone, |place| {
     let server = Server::start(place, &[]);
     let wait = waiting(&["--gone", server.address(), "--trace"]);
     wait.stderr().wait_for("connect(");
@@ -110,13 +117,13 @@ families!(a_server_that_goes_ends_the_wait_for_its_end, |place| {
     assert_eq!(wait.wait(), 0);
 });
 
-families!(a_full_backlog_is_still_there, |place| {
+families!(a_server_with_a_full_backlog_is_not_gone, |place| {
     let full = RawListener::with_backlog(place, 0);
     let _queued = RawStream::connect(full.address());
     let done = sok(&["wait", "--gone", full.address(), "--timeout", "30ms"]);
     assert_eq!(done.code, 124, "{}", done.stderr);
     // Also when the first try is cut short by the end of the time.
-    let last = done.stderr.split_once("at last: ").unwrap().1;
+    let last = done.stderr.split_once("the last result: ").unwrap().1;
     assert!(last.contains(full.address()), "{}", done.stderr);
 });
 
@@ -130,7 +137,7 @@ fn a_name_that_does_not_resolve_is_gone_unless_names_are_strict() {
 }
 
 families!(
-    a_command_runs_once_the_server_is_there_and_its_status_is_ours,
+    a_command_runs_once_the_server_accepts_and_sok_exits_with_its_status,
     |place| {
         let server = Server::start(place, &[]);
         let script = "echo started; exit 9";
@@ -153,7 +160,7 @@ families!(a_command_does_not_run_when_time_runs_out, |place| {
     assert_eq!((done.text().as_str(), done.code), ("", 124));
 });
 
-families!(what_will_never_be_ends_the_wait_at_once, |place| {
+families!(a_permanent_error_ends_the_wait_at_once, |place| {
     let file = place.file("regular", "content");
     let directory = place.directory().to_owned();
     for path in [file, directory] {
@@ -164,7 +171,7 @@ families!(what_will_never_be_ends_the_wait_at_once, |place| {
 });
 
 #[test]
-fn a_socket_that_may_not_be_written_ends_the_wait_at_once() {
+fn a_socket_without_write_permission_ends_the_wait_at_once() {
     if is_root() {
         // Root may write to every file; an ordinary user's run shows it.
         crate::support::skipped("the rights of files do not bind root");
@@ -176,7 +183,7 @@ fn a_socket_that_may_not_be_written_ends_the_wait_at_once() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_an_error_only_where_asked() {
+fn a_name_that_does_not_resolve_is_an_error_with_strict_dns() {
     let strict = waiting(&["--strict-dns", "no-such-host.invalid:80"]).done();
     assert_eq!(strict.code, 7, "{}", strict.stderr);
     let patient = sok(&["wait", "no-such-host.invalid:80", "--timeout", "30ms"]);
@@ -184,7 +191,7 @@ fn a_name_that_does_not_resolve_is_an_error_only_where_asked() {
 }
 
 #[test]
-fn a_name_is_gone_when_nobody_is_at_any_of_its_addresses() {
+fn a_name_is_gone_when_no_server_listens_on_any_of_its_addresses() {
     run(Kind::Inet, |place| {
         // Somebody is there, whose backlog is full, so that no try of the wait is let in.
         let full = RawListener::with_backlog(place, 0);
@@ -202,7 +209,7 @@ fn a_name_is_gone_when_nobody_is_at_any_of_its_addresses() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_told_before_the_wait() {
+fn a_command_that_cannot_run_fails_before_the_wait() {
     let place = Place::new(Kind::Unix);
     let text = place.file("text", "no program").display().to_string();
     for (program, code) in [
@@ -218,7 +225,7 @@ fn a_command_that_cannot_be_run_is_told_before_the_wait() {
     }
 }
 
-families!(a_command_whose_interpreter_is_not_there_is_127, |place| {
+families!(a_command_whose_interpreter_is_missing_is_127, |place| {
     let server = Server::start(place, &[]);
     let program = place.path("program").display().to_string();
     // By another process: see `sok_for_anybody`.
@@ -229,7 +236,7 @@ families!(a_command_whose_interpreter_is_not_there_is_127, |place| {
 });
 
 #[test]
-fn a_command_without_the_dashes_before_it_is_told_where_they_go() {
+fn a_command_without_the_dashes_gets_a_hint() {
     let hint = "write -- before it";
     let done = sok(&["wait", "@nobody", "make", "test"]);
     assert_eq!(done.code, 2);

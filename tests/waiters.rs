@@ -129,7 +129,7 @@ families!(two_tasks_that_send_on_one_stream_both_end, |place| {
 });
 
 families!(
-    a_task_that_stops_waiting_leaves_its_turn_to_the_next,
+    a_task_that_stops_waiting_passes_its_turn_to_the_next,
     |place| {
         const MUCH: usize = 4 << 20;
         run(async {

@@ -53,7 +53,7 @@ impl Waiting {
         }
     }
 
-    /// Waits until so many tries have failed.
+    /// Waits until this many attempts have failed.
     fn wait_for_tries(&self, count: usize) {
         self.relay.stderr().wait_for_count(&self.failed, count);
     }
@@ -63,7 +63,7 @@ impl Waiting {
     }
 }
 
-families!(clients_that_wait_for_one_target_share_one_clock, |place| {
+families!(clients_that_wait_for_one_target_share_one_timer, |place| {
     const MANY: usize = 50;
     let nobody = place.nobody();
     let address = nobody.address.clone();
@@ -87,7 +87,7 @@ families!(clients_that_wait_for_one_target_share_one_clock, |place| {
     assert_eq!(watches(&many.relay), 0);
 });
 
-families!(a_client_that_leaves_hands_the_clock_to_the_next, |place| {
+families!(a_client_that_closes_passes_the_timer_to_the_next, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();
     let mut waiting = Waiting::start(place, &address, 2);
@@ -101,7 +101,7 @@ families!(a_client_that_leaves_hands_the_clock_to_the_next, |place| {
 });
 
 #[test]
-fn a_name_that_does_not_resolve_yet_is_waited_for() {
+fn a_name_that_does_not_resolve_yet_is_retried() {
     run(Kind::Inet, |place| {
         let hosts = place.file("hosts", "");
         let file = hosts.to_str().unwrap();
@@ -126,7 +126,7 @@ fn a_name_that_does_not_resolve_yet_is_waited_for() {
 }
 
 #[test]
-fn a_network_that_is_not_up_yet_is_waited_for() {
+fn a_network_that_is_not_up_yet_is_retried() {
     if !require_peer("ip") {
         return;
     }
@@ -156,7 +156,7 @@ fn a_network_that_is_not_up_yet_is_waited_for() {
 }
 
 #[test]
-fn what_a_person_has_to_mend_is_not_waited_for() {
+fn permanent_errors_are_not_retried() {
     let place = Place::new(Kind::Unix);
     let file = place.file("file", "content");
     let done = sok(&["call", file.to_str().unwrap(), "hi", "--retry-for", "1h"]);
@@ -170,7 +170,7 @@ fn what_a_person_has_to_mend_is_not_waited_for() {
     assert_eq!(done.code, 4, "{}", done.stderr);
 }
 
-families!(verbose_says_why_a_client_waits, |place| {
+families!(verbose_reports_why_a_client_waits, |place| {
     let nobody = place.nobody();
     let address = nobody.address.clone();
     let words = ["call", &address, "hi", "--retry-for", "1h", "-v"];

@@ -1,4 +1,4 @@
-"""Connections a second: sok serve beside a bare loop and socat, sok relay beside HAProxy."""
+"""Connections a second: sok serve against a bare loop and socat, sok relay against HAProxy."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ CLIENTS = "4"
 
 
 class Dialled:
-    """The connections a second of each contender, and the processor time that each connection took of it."""
+    """The connections a second of each contender, and its processor time for each connection."""
 
     def __init__(self, bench):
         self.bench, self.micros = bench, {}
@@ -35,7 +35,7 @@ class Dialled:
 
 @contextlib.contextmanager
 def socat_echo(bench, family):
-    """socat with a process for each connection; gives its process and its address."""
+    """socat with a process for each connection; yields its process and its address."""
     address = free_address(bench, family)
     name, port = hostport(address)
     listen = {"unix": f"UNIX-LISTEN:{name}", "inet": f"TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr",

@@ -26,8 +26,8 @@ def networks(bench):
 
 
 def through_relays(bench, path, subject, load, direct):
-    """The requests a second that `load` gives for each relay from TCP to the socket file, and for the
-    `direct` address by family."""
+    """The requests a second that `load` returns for each relay from TCP to the socket file, and for the
+    `direct` address of each family."""
     for near in networks(bench):
         def once(ends, name, _):
             return load(direct[near] if name == "no relay" else ends[name][1])

@@ -1,4 +1,4 @@
-"""What all rows share: the programs, what is started, the turns, and the report."""
+"""What all rows share: the programs, the processes, the turns, and the report."""
 
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ PROXYD = "/lib/systemd/systemd-socket-proxyd"
 
 
 class Failed(Exception):
-    """A program under measurement did not do what it is measured for."""
+    """A measured program failed."""
 
 
 # Those of which a failure is a result. When our own programs fail, nothing is measured.
@@ -26,14 +26,14 @@ PEERS = ("nc", "socat", "haproxy", "systemd-socket-proxyd", "sockperf")
 
 
 def leave_out(name, error):
-    """Tells that a peer failed; when our own programs do, raises it."""
+    """Reports that another program failed; raises the error if it was our own."""
     if not name.startswith(PEERS):
         raise error
-    print(f"\n  {name} FAILED, so left out: {error}", flush=True)
+    print(f"\n  {name} FAILED, skipped: {error}", flush=True)
 
 
 def note_loss(lost, name, right, got):
-    """Notes in `lost` that a peer lost or changed bytes, if their digest says so."""
+    """Records in `lost` that a program lost or changed bytes, if the digests differ."""
     if got == right:
         return
     whole, came = (int((each or "0").split()[0]) for each in (right, got))
@@ -47,7 +47,7 @@ def note_loss(lost, name, right, got):
 
 
 def install_peers():
-    """Installs what is missing with apt, where that may be; what stays missing is left out."""
+    """Installs missing programs with apt, if possible; those still missing are skipped."""
     # Any nc would start, but -N is OpenBSD's.
     usage = subprocess.run(["nc", "-h"], capture_output=True, text=True) if shutil.which("nc") else None
     missing = [] if usage and "OpenBSD" in usage.stdout + usage.stderr else ["netcat-openbsd"]
@@ -66,7 +66,7 @@ def install_peers():
 
 
 def build(given):
-    """Builds sok, if none is given, and the bare programs in release mode, and says where they are."""
+    """Builds sok, unless one is given, and the bare programs in release mode; returns their paths."""
     programs = [os.path.abspath(given)] if given else []
     folders = [(ROOT, "sok"), (os.path.join(ROOT, "scripts", "bare"), "bare")]
     for folder, name in folders[len(programs):]:
@@ -91,7 +91,7 @@ def build(given):
 
 
 def raise_descriptor_limit(options):
-    """Gives the programs the descriptors for all connections, as far as may be."""
+    """Raises the limit of open files as far as possible."""
     wanted = options.connections * RELAY_DESCRIPTORS + 100
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -105,7 +105,7 @@ RELAY_DESCRIPTORS = 3
 
 
 def held_connections(options, each):
-    """How many connections a program has the descriptors for, if each takes so many."""
+    """The number of connections that the limit of open files allows."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(options.connections, (limit - 100) // each)
 
@@ -115,9 +115,9 @@ CLONE_NEWNET = 0x40000000
 
 
 def own_network(congestion):
-    """Moves into a network that has the loopback alone, and where TCP has that congestion control."""
+    """Moves into a network namespace with only loopback, and sets its congestion control."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        sys.exit(f"scripts/compare: --congestion: a network of its own: {os.strerror(ctypes.get_errno())}; run as root")
+        sys.exit(f"scripts/compare: --congestion: cannot create a network namespace: {os.strerror(ctypes.get_errno())}; run as root")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     try:
         with open(CONGESTION, "w") as file:
@@ -128,7 +128,7 @@ def own_network(congestion):
 
 
 class Bench:
-    """What all rows share: the programs, a temporary directory, and all that was started."""
+    """What all rows share: the programs, a temporary directory, and the started processes."""
 
     def __init__(self, options, sok, bare, folder):
         self.options, self.sok, self.bare, self.folder = options, sok, bare, folder
@@ -159,7 +159,7 @@ class Bench:
 
     @contextlib.contextmanager
     def server(self, family, command):
-        """Starts a server on a free address of the family; gives its process and its address."""
+        """Starts a server on a free address of the family; yields its process and its address."""
         address = {"unix": f"unix:{self.path('s')}", "inet": "inet:127.0.0.1:0", "inet6": "inet6:[::1]:0"}[family]
         # The bare programs print their address as data, sok as talk.
         talks = {"stderr": subprocess.PIPE} if command[0] == self.sok else {"stdout": subprocess.PIPE}
@@ -179,13 +179,13 @@ class Bench:
         return done.stdout
 
     def rounds(self, contenders, once, count=None):
-        """Each contender in turns, `count` times; `once` gives a figure. One list a contender that did not fail."""
+        """Runs each contender in turn, `count` times; `once` returns a figure. One list for each that did not fail."""
         return self.rounds_anew(lambda _: contextlib.nullcontext(contenders), lambda _, *turn: once(*turn), count)
 
     def rounds_anew(self, start, once, count=None):
-        """The same with contenders that `start` gives for each round, and which `once` is given first.
+        """The same with contenders that `start` returns for each round, and passes to `once`.
 
-        `start` is given the names of those that failed, and adds to them who does not start."""
+        `start` gets the names of those that failed, and adds those that do not start."""
         figures, failed = {}, set()
         for number in range((count or self.options.rounds) + 1):
             with start(failed) as contenders:
@@ -206,7 +206,7 @@ class Bench:
 
 @contextlib.contextmanager
 def on_one_processor():
-    """Has what is started meanwhile run on one processor."""
+    """Processes started meanwhile run on one processor."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     try:
@@ -216,7 +216,7 @@ def on_one_processor():
 
 
 def netcat(address):
-    """The arguments by which nc connects to an address."""
+    """The arguments of nc to connect to an address."""
     family, rest = address.split(":", 1)
     if family == "unix":
         return ["-U", rest]
@@ -225,7 +225,7 @@ def netcat(address):
 
 
 def socat(address):
-    """The address as socat writes it."""
+    """The address in the syntax of socat."""
     family, rest = address.split(":", 1)
     return {"unix": "UNIX-CONNECT", "inet": "TCP4", "inet6": "TCP6"}[family] + ":" + rest
 
@@ -236,12 +236,12 @@ def text(path):
 
 
 def says(process, seconds=10):
-    """Whether the program says something within so many seconds."""
+    """Whether the program prints something within this many seconds."""
     return bool(select.select([process.stdout], [], [], seconds)[0])
 
 
 def on_cpu(process):
-    """The nanoseconds that a process has run; unlike its speed, another load changes it little."""
+    """The processor time of a process in nanoseconds; unlike its speed, other load changes it little."""
     tasks = f"/proc/{process.pid}/task"
     total = 0
     for task in os.listdir(tasks):

@@ -1,4 +1,4 @@
-"""sok serve, sok call and sok connect beside nc, socat and the bare programs."""
+"""sok serve, sok call and sok connect against nc, socat and the bare programs."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ def compare_call(bench):
 
 
 def page_faults(command, hello):
-    """The least number of page faults of a process that makes one call: most of what its start costs."""
+    """The minimum of page faults of a process that makes one call: most of the cost of its start."""
     counts = []
     for _ in range(5):
         with open(hello) as stdin:
@@ -92,7 +92,7 @@ def compare_echo(bench):
 
 
 def compare_idle(bench):
-    """Resident memory for each connection that says nothing."""
+    """Resident memory for each idle connection."""
     count = held_connections(bench.options, 1)
     limit = str(2 * count)
     servers = {
@@ -124,7 +124,7 @@ def compare_idle(bench):
 
 
 def content(bench, path):
-    """Fills a file with bytes that do not repeat, and gives their digest."""
+    """Fills a file with bytes that do not repeat, and returns their digest."""
     with open(path, "wb") as file:
         left = bench.options.size
         while left:
@@ -152,7 +152,7 @@ def clients(bench, address, receive):
 
 
 def move(bench, command, stdin, stdout):
-    """Runs a client to its end: how long it took."""
+    """Runs a client to its end; returns the time it took."""
     began = time.monotonic()
     process = bench.start(command, stdin=stdin, stdout=stdout)
     for end in (stdin, stdout):

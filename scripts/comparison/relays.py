@@ -1,4 +1,4 @@
-"""sok relay beside the other relays."""
+"""sok relay against the other relays."""
 
 import contextlib
 import json
@@ -17,9 +17,9 @@ def pairs(bench):
 
 @contextlib.contextmanager
 def all_relays(bench, near, target, failed):
-    """One relay of each kind to the target: its process and its address by name; and none at all.
+    """One relay of each kind to the target: its process and its address by name; and no relay.
 
-    Those that failed are not started; who does not start is added to them."""
+    Those that failed are not started; those that do not start are added to them."""
     with contextlib.ExitStack() as stack:
         ends = {}
         for name, way in relays(bench).items():
@@ -41,7 +41,7 @@ BARE_RELAY = "a bare splice loop"
 
 
 def best_of(figures, lost, best):
-    """The peer with the best median of those that lose nothing."""
+    """The other program with the best median of those that lose nothing."""
     peers = [name for name in figures if name not in ("sok relay", "no relay", BARE_RELAY) and name not in lost]
     return best(peers, key=lambda name: statistics.median(figures[name]), default=None)
 
@@ -154,7 +154,7 @@ def held_by(process):
 
 
 def idle_relayed(bench, way, family, held):
-    """The resident memory that each of so many connections takes of a relay, if it takes them."""
+    """The resident memory of a relay for each of this many connections, if it accepts them."""
     with bench.server(family, [bench.bare, "echo"]) as (_, target), \
             relaying(bench, way, family, target) as (process, address):
         bench.run(bench.bare, "load", address, "1", "0.1", "64")
@@ -168,7 +168,7 @@ def idle_relayed(bench, way, family, held):
 
 
 def compare_idle_relay(bench):
-    """Resident memory of a relay for each connection that says nothing."""
+    """Resident memory of a relay for each idle connection."""
     count = held_connections(bench.options, RELAY_DESCRIPTORS)
     for family in bench.options.family:
         title(f"idle relay from {family} to {family}: {count} connections, one 64-byte message each before",

@@ -1,4 +1,4 @@
-"""What sok bench says beside the bare programs and sockperf."""
+"""sok bench against the bare programs and sockperf."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from comparison.ways import hostport
 
 
 def sockperf(bench, mode, address, size):
-    """sockperf on an address, if it knows the family: AF_UNIX came with 3.8, IPv6 too."""
+    """sockperf on an address, if it supports the family: AF_UNIX and IPv6 since 3.8."""
     name, port = hostport(address)
     known = subprocess.run(["sockperf", "ping-pong", "--help"], capture_output=True, text=True) \
         if shutil.which("sockperf") else None
@@ -41,7 +41,7 @@ def run_quietly(*command):
 
 
 def compare_rtt(bench):
-    """The median round trip of one connection to the same server, as each tool has it."""
+    """The median round trip of one connection to the same server, by each tool."""
     size, seconds = 64, bench.options.seconds
     for family in bench.options.family:
         with bench.server(family, [bench.bare, "mirror"]) as (_, address):
@@ -82,7 +82,7 @@ def compare_rtt(bench):
 
 
 def compare_throughput(bench):
-    """The bulk rate of one connection into the same sink, as each tool has it."""
+    """The throughput of one connection into the same sink, by each tool."""
     # The largest message that sockperf knows.
     size, seconds = 65506, bench.options.seconds
     for family in bench.options.family:

@@ -22,7 +22,7 @@ def hostport(address):
 
 
 def free_address(bench, family):
-    """An address that nobody listens on, for programs that do not tell which one they got."""
+    """A free address, for programs that do not print the one they got."""
     if family == "unix":
         return f"unix:{bench.path('s')}"
     kind, host, shown = {"inet": (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
@@ -33,7 +33,7 @@ def free_address(bench, family):
 
 
 def listens(address):
-    """Whether somebody listens there, seen without a connection."""
+    """Whether a server listens on the address, checked without a connection."""
     name, port = hostport(address)
     if port is None:
         with open("/proc/net/unix") as table:
@@ -88,7 +88,7 @@ def proxyd(bench, near, far):
 
 
 def relays(bench):
-    """The ways from one address to another, by name; what this machine lacks is left out."""
+    """The relays from one address to another, by name, that this machine has."""
     # Only the --max-connections of the idle ones is not the default.
     most = ["--max-connections", str(max(4096, most_connections(bench)))]
     ways = {
@@ -112,7 +112,7 @@ def relays(bench):
 
 
 def until_listening(process, address, said=os.devnull):
-    """Waits until a server accepts; `said` has what it says if it does not."""
+    """Waits until a server accepts; `said` has its output if it does not."""
     late = time.monotonic() + PATIENCE
     while not listens(address):
         if process.poll() is not None or time.monotonic() > late:
@@ -122,7 +122,7 @@ def until_listening(process, address, said=os.devnull):
 
 @contextlib.contextmanager
 def relaying(bench, way, family, target):
-    """Starts a relay on a fresh address of the family; gives its process and its address."""
+    """Starts a relay on a fresh address of the family; returns its process and its address."""
     near = free_address(bench, family)
     said = bench.path("relay.log")
     with open(said, "w") as log:
@@ -149,7 +149,7 @@ def children(process):
 
 
 def processor_time(process):
-    """The seconds that a process has run, and its children, once these have ended."""
+    """The processor time of a process, and of its ended children, in seconds."""
     late = time.monotonic() + PATIENCE
     while children(process) and time.monotonic() < late:
         time.sleep(0.005)

@@ -1,44 +1,44 @@
-//! What a person must know of each family: plain data, which `sok tour` checks against the kernel.
+//! The facts of each family: plain data, which `sok tour` checks against the kernel.
 
 use super::{AddressKind, Family};
 
-/// In what the sockets of one family differ from those of the others.
+/// The differences of a family's sockets from those of other families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// Whether a client is told that the backlog of its server is full: `connect(2)` fails with
-    /// `EAGAIN` on a non-blocking socket. Otherwise it hears nothing until there is room.
+    /// Whether a client learns that the backlog of its server is full: `connect(2)` fails with
+    /// `EAGAIN` on a non-blocking socket. Otherwise it waits without an answer.
     pub full_backlog_is_told: bool,
-    /// Whether a connection can be closed so that the peer sees an error and not an end, with
-    /// nothing left unread (`SO_LINGER` of 0, see `socket(7)`).
+    /// Whether a connection can be closed so that the peer gets an error instead of end of file,
+    /// even without unread data (`SO_LINGER` of 0, see `socket(7)`).
     pub has_reset: bool,
-    /// Whether a server learns which process connected; otherwise its address is all there is.
+    /// Whether a server learns which process connected; otherwise it knows only the address.
     pub peer_is_process: bool,
-    /// Whether small pieces may wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
+    /// Whether small pieces may wait for earlier acknowledgements (Nagle), see `tcp(7)`.
     pub may_delay_small_sends: bool,
-    /// Whether what it sends is held back by a congestion control, see `tcp(7)`.
+    /// Whether a congestion control limits its sends, see `tcp(7)`.
     pub has_congestion_control: bool,
-    /// Whether a socket of the family may take clients of another one too, unless it is told not to
+    /// Whether a socket of the family can accept clients of another one too, unless disabled
     /// (`IPV6_V6ONLY`, see `ipv6(7)`).
     pub may_be_dual_stack: bool,
-    /// How far an address of the family reaches.
+    /// The reach of an address of the family.
     pub reach: &'static str,
 }
 
-/// In what the names of one form differ from those of the others.
+/// The differences of one kind of name from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameFacts {
-    /// Whether a name is still held when the socket that was bound to it is closed.
+    /// Whether a name is still in use after its socket is closed.
     pub outlives_socket: bool,
-    /// What holds the address of a server that has ended.
+    /// What holds the address of a dead server.
     pub left_behind: &'static str,
-    /// How the next server takes such an address again.
+    /// How the next server binds such an address again.
     pub taken_again_by: &'static str,
     /// Who may connect to a server.
     pub may_connect: &'static str,
 }
 
 impl Family {
-    /// In what this family differs from the others.
+    /// The differences of this family from the others.
     #[must_use]
     pub const fn facts(self) -> &'static Facts {
         const INET: Facts = Facts {
@@ -48,7 +48,7 @@ impl Family {
             may_delay_small_sends: true,
             has_congestion_control: true,
             may_be_dual_stack: false,
-            reach: "as far as it is routed",
+            reach: "every routed network",
         };
         match self {
             Self::Inet => &INET,
@@ -70,7 +70,7 @@ impl Family {
 }
 
 impl AddressKind {
-    /// In what the names of this form differ from those of the others.
+    /// The differences of names of this kind from the others.
     #[must_use]
     pub const fn facts(self) -> &'static NameFacts {
         match self {
@@ -78,19 +78,19 @@ impl AddressKind {
                 outlives_socket: false,
                 left_behind: "a connection in TIME_WAIT",
                 taken_again_by: "SO_REUSEADDR",
-                may_connect: "whoever reaches the port",
+                may_connect: "any host that reaches the port",
             },
             Self::UnixPath => &NameFacts {
                 outlives_socket: true,
                 left_behind: "its socket file",
-                taken_again_by: "a new file in its place",
-                may_connect: "who may write the file",
+                taken_again_by: "a new socket file",
+                may_connect: "users who may write the file",
             },
             Self::UnixAbstract => &NameFacts {
                 outlives_socket: false,
                 left_behind: "nothing",
                 taken_again_by: "bind(2)",
-                may_connect: "whoever is in the network namespace",
+                may_connect: "its network namespace",
             },
         }
     }

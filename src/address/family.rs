@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Address, UnixName};
 
-/// An address family that sockets come in; see `address_families(7)`.
+/// A family of socket addresses; see `address_families(7)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Family {
@@ -19,7 +19,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Every family there is.
+    /// All families.
     pub const ALL: [Self; 3] = [Self::Inet, Self::Inet6, Self::Unix];
 
     /// The name as `ip -f` and `ss -f` spell it.
@@ -71,7 +71,7 @@ impl Family {
         }
     }
 
-    /// The family of a prefix, which is written before the first colon of an address.
+    /// The family of a prefix, the part before the first colon of an address.
     #[must_use]
     pub fn from_prefix(prefix: &str) -> Option<Self> {
         Self::ALL
@@ -79,8 +79,8 @@ impl Family {
             .find(|family| family.prefixes().contains(&prefix))
     }
 
-    /// An address of this machine to listen on, where nobody listens yet: a loopback address with
-    /// port 0, or the file `name` in `directory`.
+    /// A free address of this machine to listen on: a loopback address with port 0, or the file
+    /// `name` in `directory`.
     #[must_use]
     pub fn nearby(self, directory: &Path, name: &str) -> Address {
         match self {

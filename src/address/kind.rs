@@ -1,4 +1,4 @@
-//! The forms that an address on this host takes: plain data, no sockets.
+//! The kinds of address on this host: plain data, no sockets.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Address, Family, UnixName};
 
-/// A form of address within this host: a family, and for local sockets the kind of name.
+/// A kind of address within this host: a family, and for local sockets the kind of name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressKind {
@@ -20,40 +20,40 @@ pub enum AddressKind {
     UnixAbstract,
 }
 
-/// What an address of some forms can do, and of others cannot.
+/// A feature that some kinds of address have, and others lack.
 ///
-/// It is exhaustive on purpose: whoever tries each of them should not pass over a new one in silence.
+/// It is exhaustive on purpose: code that tests each feature must not silently miss a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Feature {
     /// The kernel chooses a free name: port 0, and the autobind of `unix(7)`.
     ChosenName,
-    /// One address stands for every address of the host.
+    /// One address means every address of the host.
     EveryAddress,
-    /// The host name `localhost` leads here.
+    /// The host name `localhost` resolves to the family.
     HostName,
-    /// `[::]` can leave IPv4 clients to others.
+    /// `[::]` can refuse IPv4 clients.
     V6Only,
-    /// `[::]` can take IPv4 clients too.
+    /// `[::]` can accept IPv4 clients too.
     DualStack,
     /// An IPv6 socket reaches an IPv4 server at `[::ffff:a.b.c.d]`.
     MappedV4,
     /// Addresses of one link, with the interface as their scope.
     LinkLocal,
-    /// Each end learns the process at the other.
+    /// Each end gets the process of the other.
     Credentials,
-    /// A name may be as long as the address holds, or longer.
+    /// A name can fill the address, or be longer.
     LongName,
-    /// The permission bits of a file say who may connect.
+    /// The permission bits of a file restrict who may connect.
     Mode,
-    /// Open files pass from one process to another.
+    /// Open files can be passed between processes.
     Descriptors,
 }
 
 impl AddressKind {
-    /// Every form there is.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Inet, Self::Inet6, Self::UnixPath, Self::UnixAbstract];
 
-    /// The name, which begins with the family's.
+    /// The name, which starts with that of the family.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl AddressKind {
         }
     }
 
-    /// The family that the form belongs to.
+    /// The family of the kind.
     #[must_use]
     pub const fn family(self) -> Family {
         match self {
@@ -84,8 +84,8 @@ impl AddressKind {
         }
     }
 
-    /// The same with a name of `length` bytes, where the form has names and the name of the
-    /// directory leaves room.
+    /// The same with a name of `length` bytes, if the kind has names and the name of the directory
+    /// is short enough.
     #[must_use]
     pub fn padded(self, directory: &Path, name: &str, length: usize) -> Option<Address> {
         let used = match self {
@@ -99,7 +99,7 @@ impl AddressKind {
         Some(self.fresh(directory, &format!("{name:x<length$}")))
     }
 
-    /// The address to bind to so that the kernel chooses the name, where the form has one.
+    /// The address to bind so that the kernel chooses the name, if the kind has one.
     #[must_use]
     pub fn chosen(self) -> Option<Address> {
         match self {
@@ -109,7 +109,7 @@ impl AddressKind {
         }
     }
 
-    /// The address that stands for every address of the host, with port 0.
+    /// The address for every address of the host, with port 0.
     #[must_use]
     pub fn every_address(self) -> Option<Address> {
         match self {
@@ -119,7 +119,7 @@ impl AddressKind {
         }
     }
 
-    /// Whether the form has a feature at all.
+    /// Whether the kind has a feature.
     #[must_use]
     pub const fn has(self, feature: Feature) -> bool {
         use Feature as F;
@@ -148,7 +148,7 @@ impl AddressKind {
 }
 
 impl Feature {
-    /// Every feature there is, those of networks first.
+    /// All features, those of networks first.
     pub const ALL: [Self; 11] = [
         Self::ChosenName,
         Self::EveryAddress,
@@ -163,7 +163,7 @@ impl Feature {
         Self::Descriptors,
     ];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -181,7 +181,7 @@ impl Feature {
         }
     }
 
-    /// Why a form is without it.
+    /// Why a kind lacks it.
     #[must_use]
     pub const fn absence(self) -> &'static str {
         match self {
@@ -189,12 +189,12 @@ impl Feature {
             Self::EveryAddress => "a local name is one address",
             Self::HostName => "a local name is not looked up",
             Self::V6Only | Self::DualStack | Self::MappedV4 | Self::LinkLocal => {
-                "only IPv6 has this"
+                "this applies only to IPv6"
             }
-            Self::Credentials => "a network does not tell the process at the other end",
-            Self::LongName => "an IP address has one length",
+            Self::Credentials => "TCP does not report the peer's process",
+            Self::LongName => "an IP address has a fixed length",
             Self::Mode => "only a file has a mode",
-            Self::Descriptors => "open files do not pass over a network",
+            Self::Descriptors => "TCP cannot pass open files",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses: where a socket is, whatever its family.
+//! Addresses of every family.
 
 mod facts;
 mod family;
@@ -21,9 +21,9 @@ pub use self::target::{Purpose, Target};
 pub use self::unix::{NameError, SUN_PATH_MAX, UnixName};
 use crate::error::{Error, ErrorKind};
 
-/// A resolved address of any family, as `bind(2)` and `connect(2)` take it.
+/// A resolved address of any family, as passed to `bind(2)` and `connect(2)`.
 ///
-/// It prints itself in full, and what it prints reads back as the same address:
+/// It is printed in full, and the printed form parses as the same address:
 ///
 /// ```
 /// use sok::Address;
@@ -45,7 +45,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// The family that this address belongs to.
+    /// The family of this address.
     #[must_use]
     pub const fn family(&self) -> Family {
         match self {
@@ -55,14 +55,14 @@ impl Address {
         }
     }
 
-    /// The kind of address that it is.
+    /// The kind of this address.
     #[must_use]
     pub const fn kind(&self) -> AddressKind {
         match self {
             Self::Inet(_) => AddressKind::Inet,
             Self::Inet6(_) => AddressKind::Inet6,
             Self::Unix(UnixName::Path(_)) => AddressKind::UnixPath,
-            // The kernel chooses an abstract name where there is none.
+            // For an empty name, the kernel chooses an abstract one.
             Self::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => AddressKind::UnixAbstract,
         }
     }
@@ -86,13 +86,13 @@ impl Address {
         }
     }
 
-    /// The file that has this name, if it is one.
+    /// The socket file, if the address is one.
     #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         self.as_unix().and_then(UnixName::as_path)
     }
 
-    /// Whether it leaves nothing for the kernel to choose: it has a name, or a port other than 0.
+    /// Whether the address is complete: it has a name, or a port other than 0.
     #[must_use]
     pub fn is_definite(&self) -> bool {
         match self {
@@ -150,10 +150,10 @@ impl From<UnixName> for Address {
 impl TryFrom<Address> for SocketAddr {
     type Error = Error;
 
-    /// The address as the standard library has it.
+    /// The address as a standard library type.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for an address that is not of IP.
+    /// [`ErrorKind::Usage`] for an address that is not an IP address.
     fn try_from(address: Address) -> Result<Self, Error> {
         match address {
             Address::Inet(v4) => Ok(v4.into()),
@@ -193,7 +193,7 @@ impl FromStr for Address {
                 "address",
                 target,
                 ErrorKind::Usage,
-                "this is a name to be resolved, not an address",
+                "this is a host name, not an address",
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! An address that is given in its parts.
+//! An address given in parts.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -8,25 +8,25 @@ use super::word::port_number;
 use super::{Address, Family, Target, UnixName};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The parts of an address, as options give them: a family, and a path or a host and a port.
+/// The parts of an address, as given by options: a family, and a path or a host and a port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressParts {
-    /// The family; without one, the host or the path says it.
+    /// The family; without one, it follows from the host or the path.
     pub family: Option<Family>,
-    /// The socket file, byte by byte; `@NAME` is an abstract name.
+    /// The path of the socket file, without escapes; `@NAME` is an abstract name.
     pub path: Option<OsString>,
-    /// The host, by name or number.
+    /// The host, by name or IP address.
     pub host: Option<String>,
     /// The port.
     pub port: Option<String>,
 }
 
 impl AddressParts {
-    /// The target that the parts mean.
+    /// The target of the parts.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] if one is missing, or is not for the family.
+    /// [`ErrorKind::Usage`] if one is missing, or does not apply to the family.
     pub fn target(&self) -> Result<Target> {
         let Self {
             family,
@@ -46,14 +46,14 @@ impl AddressParts {
         match (family, host, port) {
             (None, None, None) => Err(usage(
                 &"none",
-                "an address is needed; see 'sok --help' for its forms",
+                "no address given; see 'sok --help' for its forms",
             )),
             (Some(family), None, None) if !family.is_network() => {
                 Err(usage(&format!("--family {family}"), "--path is missing"))
             }
             (Some(family), ..) if !family.is_network() => Err(usage(
                 &shown,
-                "this family has no host and port but a --path",
+                "this family takes --path, not --host and --port",
             )),
             (_, _, None) => Err(usage(&shown, "--port is missing")),
             (_, None, _) => Err(usage(&shown, "--host is missing")),
@@ -67,7 +67,7 @@ impl AddressParts {
     fn local_target(&self, path: &OsStr) -> Result<Target> {
         let shown = format!("--path {}", path.display());
         if let Some(family) = self.family.filter(|family| family.is_network()) {
-            let cause = format!("{family} has no --path but --host and --port");
+            let cause = format!("{family} takes --host and --port, not --path");
             return Err(usage(&shown, &cause));
         }
         let name = match path.as_bytes() {

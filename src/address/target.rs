@@ -1,4 +1,4 @@
-//! What a person typed, and the addresses that it stands for.
+//! What a user types, and the addresses that it resolves to.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 use super::{Address, Family};
 use crate::error::{Error, ErrorKind, Result};
 
-/// An address as a person types it: a literal address, or a name that has yet to be resolved.
+/// An address as typed: a literal address, or a name to resolve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
@@ -14,7 +14,7 @@ pub enum Target {
     Address(Address),
     /// A host name, in one family or in either.
     Host {
-        /// The one family wanted, or `None` for either network family.
+        /// The requested family, or `None` for either network family.
         family: Option<Family>,
         /// The name, or a literal IP address behind the prefix `tcp:`.
         host: String,
@@ -28,7 +28,7 @@ pub enum Target {
     },
 }
 
-/// What the addresses of a target are wanted for.
+/// The purpose of the addresses of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// To listen on: an empty host is every address of this machine.
@@ -38,13 +38,13 @@ pub enum Purpose {
 }
 
 impl Target {
-    /// The addresses that this target stands for, in the order in which they are to be tried.
+    /// The addresses of this target, in the order to try them.
     ///
-    /// A name is looked up by `getaddrinfo(3)`, which may block; all else costs nothing.
+    /// A name is looked up with `getaddrinfo(3)`, which may block; other targets need no lookup.
     ///
     /// # Errors
-    /// [`ErrorKind::Unresolved`] if the name has no address in the family wanted, [`ErrorKind::Usage`] for
-    /// a connection to an empty host.
+    /// [`ErrorKind::Unresolved`] if the name has no address in the requested family,
+    /// [`ErrorKind::Usage`] for a connection to an empty host.
     pub fn resolve(&self, purpose: Purpose) -> Result<Vec<Address>> {
         match self {
             Self::Address(address) => Ok(vec![address.clone()]),
@@ -56,7 +56,7 @@ impl Target {
                 Purpose::Connect => {
                     Err(
                         Error::because("resolve", self, ErrorKind::Usage, "the host is empty")
-                            .with_hint(format!("name the host, such as localhost:{port}")),
+                            .with_hint(format!("give the host, such as localhost:{port}")),
                     )
                 }
             },
@@ -64,7 +64,7 @@ impl Target {
         }
     }
 
-    /// Refuses to connect where no server can be: to port 0, and to `@`.
+    /// Refuses to connect where no server can listen: port 0, and `@`.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`].
@@ -80,12 +80,12 @@ impl Target {
             return Ok(());
         }
         let cause = match what {
-            "port" => "no server is on port 0, which lets the kernel choose one",
-            _ => "no server has the name @, which lets the kernel choose one",
+            "port" => "no server listens on port 0, which lets the kernel choose a port",
+            _ => "no server listens on @, which lets the kernel choose a name",
         };
         Err(
             Error::because("connect", self, ErrorKind::Usage, cause).with_hint(format!(
-                "give the {what} that the server says it listens on"
+                "give the {what} that the server prints when it listens"
             )),
         )
     }
@@ -109,7 +109,7 @@ impl Target {
         let unresolved = |source: io::Error| {
             Error::new("resolve", self, source)
                 .with_kind(ErrorKind::Unresolved)
-                .with_hint("check the name, or give the address in numbers")
+                .with_hint("check the name, or give the IP address")
         };
         let mut all: Vec<Address> = Vec::new();
         for address in (host, port).to_socket_addrs().map_err(unresolved)? {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::escape::{escape, is_part_of_word};
 
-/// The bytes that `sun_path` holds with its closing NUL left out; see `unix(7)`.
+/// The capacity of `sun_path` without its closing NUL; see `unix(7)`.
 pub const SUN_PATH_MAX: usize = 107;
 
 /// The name of an AF_UNIX socket.
@@ -15,14 +15,14 @@ pub const SUN_PATH_MAX: usize = 107;
 pub enum UnixName {
     /// A socket file.
     Path(PathBuf),
-    /// A name in Linux's abstract namespace, without the leading NUL; any bytes. To bind to no
-    /// bytes lets the kernel choose a name.
+    /// A name in Linux's abstract namespace, without the leading NUL; any bytes. If it is empty,
+    /// bind lets the kernel choose a name.
     Abstract(Vec<u8>),
-    /// No name: a socket that was never bound, as most clients' are.
+    /// No name: a socket that was never bound, like most clients'.
     Unnamed,
 }
 
-/// What is wrong with the name of a socket.
+/// An invalid name of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {
@@ -30,7 +30,7 @@ pub enum NameError {
     EmptyPath,
     /// A path with a NUL byte, which no file can have.
     NulInPath,
-    /// An abstract name of so many bytes, more than [`SUN_PATH_MAX`].
+    /// An abstract name of this many bytes, more than [`SUN_PATH_MAX`].
     LongAbstractName(usize),
 }
 
@@ -38,10 +38,10 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyPath => f.write_str("the path is empty"),
-            Self::NulInPath => f.write_str("the path has a NUL byte"),
+            Self::NulInPath => f.write_str("the path contains a NUL byte"),
             Self::LongAbstractName(length) => write!(
                 f,
-                "the abstract name has {length} bytes, the limit is {SUN_PATH_MAX}"
+                "the abstract name has {length} bytes; the limit is {SUN_PATH_MAX}"
             ),
         }
     }
@@ -50,8 +50,8 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 impl UnixName {
-    /// The name that `text` writes: `@name` is abstract, nothing is unnamed, all else a path. `@`
-    /// has no bytes: to bind to it lets the kernel choose.
+    /// Parses a name: `@name` is abstract, an empty text is unnamed, anything else is a path. `@`
+    /// is an empty abstract name: the kernel chooses one on bind.
     ///
     /// `\\` stands for a backslash and `\xNN` for any byte, so that every name can be typed.
     /// A path that begins with `@` is written `\x40…` or `./@…`.
@@ -66,7 +66,7 @@ impl UnixName {
         }
     }
 
-    /// A socket file's name, taken byte by byte.
+    /// The name of a socket file, without escapes.
     ///
     /// # Errors
     /// An empty path, or one with a NUL byte, cannot name a file.
@@ -84,7 +84,7 @@ impl UnixName {
     /// An abstract name, without the leading NUL.
     ///
     /// # Errors
-    /// The name, which cannot go through a longer form, fits `sun_path` or is refused.
+    /// A name that does not fit `sun_path`, as abstract names have no longer form.
     pub fn abstract_name(bytes: impl Into<Vec<u8>>) -> Result<Self, NameError> {
         let bytes = bytes.into();
         if bytes.len() > SUN_PATH_MAX {
@@ -93,8 +93,8 @@ impl UnixName {
         Ok(Self::Abstract(bytes))
     }
 
-    /// Whether it leaves nothing for the kernel to choose: an abstract name of no bytes, and no
-    /// name, stand for one that is free (autobind, see `unix(7)`).
+    /// Whether the name is complete: for an empty abstract name, and for no name, the kernel
+    /// chooses a free one (autobind, see `unix(7)`).
     #[must_use]
     pub fn is_definite(&self) -> bool {
         match self {
@@ -141,7 +141,7 @@ fn write_name(name: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     write_escaped(name, is_part_of_word, f)
 }
 
-/// Writes `bytes` as [`unescape`] reads them: what `keeps` refuses is `\xNN`, and a backslash is
+/// Escapes `bytes` for [`unescape`]: bytes that `keeps` refuses become `\xNN`, and a backslash is
 /// doubled.
 pub(super) fn write_escaped(
     bytes: &[u8],
@@ -157,7 +157,7 @@ pub(super) fn write_escaped(
     Ok(())
 }
 
-/// The bytes that escaped `text` stands for; a backslash that begins no escape is itself.
+/// Decodes escapes; a backslash that starts no escape stands for itself.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Address words: how a target is typed, and printed.
+//! The typed and printed form of a target.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,19 +12,19 @@ use super::{Address, Family, UnixName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::{is_part_of_word, is_visible};
 
-/// The prefix for either network family, by what the name resolves to.
+/// The prefix for either network family, as the name resolves.
 const EITHER: &str = "tcp";
 
 impl Target {
-    /// Reads an address word, which need not be UTF-8.
+    /// Parses an address, which need not be UTF-8.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`]: it names what is wrong, and what is known.
+    /// [`ErrorKind::Usage`]: it names the wrong part, and the known forms.
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Self> {
         let text = text.as_ref().as_bytes();
         read(text).map_err(|cause| {
             let mut shown = String::new();
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = write_escaped(text, is_visible, &mut shown);
             Error::because("address", format!("\"{shown}\""), ErrorKind::Usage, cause)
         })
@@ -72,7 +72,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// The target that a word means, or what is wrong with it.
+/// The target of a word, or what is wrong with it.
 fn read(text: &[u8]) -> std::result::Result<Target, String> {
     match text.first() {
         None => return Err("the address is empty".to_owned()),
@@ -109,7 +109,7 @@ fn known_prefixes() -> String {
     known.join(" ")
 }
 
-/// What to write in place of a word with neither prefix nor port.
+/// The correction for a word with neither prefix nor port.
 fn without_colon(word: &str) -> String {
     match port_number(word) {
         Ok(port) => format!("no host; write localhost:{port} to connect, :{port} to listen"),
@@ -121,7 +121,7 @@ fn without_colon(word: &str) -> String {
     }
 }
 
-/// What to write in place of `PREFIX://REST`.
+/// The correction for `PREFIX://REST`.
 fn not_a_url(prefix: &str, is_known: bool, rest: &str) -> String {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
@@ -132,30 +132,32 @@ fn not_a_url(prefix: &str, is_known: bool, rest: &str) -> String {
         host => format!("{host}:PORT"),
     };
     match is_known {
-        true => format!("an address is no URL; write {prefix}:{host}"),
+        true => format!("an address is not a URL; write {prefix}:{host}"),
         false => format!(
-            "unknown prefix {prefix:?}, and this is no URL; write tcp:{host} to connect to it by TCP"
+            "unknown prefix {prefix:?}, and an address is not a URL; write tcp:{host} for TCP"
         ),
     }
 }
 
-/// What to write in place of a word whose prefix is not known.
+/// The correction for a word with an unknown prefix.
 fn unknown_prefix(prefix: &str, text: &[u8], rest: &[u8]) -> String {
     let (text, rest) = (String::from_utf8_lossy(text), String::from_utf8_lossy(rest));
     let known = known_prefixes();
     if let Some(address) = in_brackets(&text) {
-        format!("an IPv6 address goes in brackets: {address}")
+        format!("write an IPv6 address in brackets: {address}")
     } else if rest.contains('/') {
-        format!("unknown prefix {prefix:?}, known are {known}")
+        format!("unknown prefix {prefix:?}; known prefixes are {known}")
     } else if network(None, &rest).is_ok() {
-        format!("no prefix {prefix:?}; write tcp:{rest} for TCP, known are {known}")
+        format!("unknown prefix {prefix:?}; write tcp:{rest} for TCP; known prefixes are {known}")
     } else {
-        format!("{rest:?} is no port number, and {prefix:?} no prefix; known are {known}")
+        format!(
+            "{rest:?} is not a port number, and {prefix:?} not a prefix; known prefixes are {known}"
+        )
     }
 }
 
-/// An IPv6 address that was written without brackets as it goes with a port, which its last group
-/// may be.
+/// An IPv6 address without brackets, in the form with brackets and a port, which its last group may
+/// be.
 fn in_brackets(text: &str) -> Option<String> {
     let is_address = |host: &str| {
         let ip = host.split('%').next().unwrap_or_default();
@@ -171,7 +173,7 @@ fn in_brackets(text: &str) -> Option<String> {
 }
 
 fn utf8(text: &[u8]) -> std::result::Result<&str, String> {
-    std::str::from_utf8(text).map_err(|_| "a host is written in UTF-8".to_owned())
+    std::str::from_utf8(text).map_err(|_| "the host is not valid UTF-8".to_owned())
 }
 
 fn unix(name: &[u8]) -> std::result::Result<Target, String> {
@@ -193,10 +195,10 @@ fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, St
             None => (text, None),
         },
     };
-    let port = port.ok_or("there is no port; write HOST:PORT")?;
+    let port = port.ok_or("the port is missing; write HOST:PORT")?;
     if host.contains(':') && !text.starts_with('[') {
         let address = in_brackets(text).unwrap_or_else(|| format!("[{host}]:{port}"));
-        return Err(format!("an IPv6 address goes in brackets: {address}"));
+        return Err(format!("write an IPv6 address in brackets: {address}"));
     }
     host_and_port(family, host, port_number(port)?)
 }
@@ -229,11 +231,11 @@ fn host_and_port(
         };
     }
     if !host.chars().all(is_part_of_word) {
-        return Err("the host has white space or an invisible character in it".to_owned());
+        return Err("the host contains white space or an invisible character".to_owned());
     }
-    // What goes into brackets could not be printed so that it reads back.
+    // A bracket in a host could not be printed so that it parses again.
     if host.contains(['[', ']']) {
-        return Err("the host has a bracket in it".to_owned());
+        return Err("the host contains a bracket".to_owned());
     }
     let address = match (literal(host, port)?, family) {
         (None, _) => {
@@ -255,7 +257,7 @@ fn host_and_port(
     Ok(Target::Address(address))
 }
 
-/// The address that `host` writes in numbers, if it does.
+/// The literal IP address of `host`, if it is one.
 fn literal(host: &str, port: u16) -> std::result::Result<Option<Address>, String> {
     if let Ok(ip) = host.parse() {
         return Ok(Some(SocketAddr::new(ip, port).into()));
@@ -271,7 +273,7 @@ fn literal(host: &str, port: u16) -> std::result::Result<Option<Address>, String
     }
 }
 
-/// The number of a scope, which is written as a number or as an interface's name (RFC 4007 §11).
+/// The number of a scope, given as a number or an interface name (RFC 4007 §11).
 fn scope_id(scope: &str) -> std::result::Result<u32, String> {
     if !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_digit()) {
         return scope
@@ -287,7 +289,7 @@ fn scope_id(scope: &str) -> std::result::Result<u32, String> {
             })
             .unwrap_or_default();
         format!(
-            "there is no interface {scope:?}, known are {}",
+            "no interface {scope:?}; the interfaces are {}",
             known.join(" ")
         )
     })

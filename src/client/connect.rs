@@ -52,9 +52,9 @@ pub(super) async fn try_once(
     if let Some(own) = &plan.avoid
         && addresses.iter().any(|address| reaches(own, address, false))
     {
-        let cause = format!("it would connect to itself, as {target} is {own}");
+        let cause = format!("this would connect to itself: {target} is {own}");
         return Err(Error::because("connect", target, ErrorKind::Usage, cause)
-            .with_hint("give the name of another server, or check what this one stands for")
+            .with_hint("give the name of another server, or check what this name resolves to")
             .into());
     }
     let options = ConnectOptions {

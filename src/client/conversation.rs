@@ -40,7 +40,7 @@ pub trait LineSource: Send + 'static {
     fn is_typed(&self) -> bool;
 }
 
-const ENDED: &str = "the server ended with lines unsent";
+const ENDED: &str = "the server ended before all lines were sent";
 
 fn unread(error: io::Error) -> Error {
     Error::new("read", "standard input", error).with_kind(ErrorKind::Other)
@@ -199,7 +199,7 @@ impl Conversation {
                 .iter()
                 .find(|word| line.contains(word.as_str()))
             {
-                Some(word) => lines.refuse(&format!("not sent: the line has {word:?} in it")),
+                Some(word) => lines.refuse(&format!("not sent: the line contains {word:?}")),
                 None => return Ok(Some(line)),
             }
         }

@@ -148,7 +148,7 @@ mod tests {
             assert!(!Failures::from(failure(errno)).may_pass(), "{errno}");
         }
         assert!(Failures::of(&target, Vec::new()).may_pass());
-        let usage = Error::because("connect", &target, ErrorKind::Usage, "cannot be meant");
+        let usage = Error::because("connect", &target, ErrorKind::Usage, "wrong");
         assert!(!Failures::from(usage).may_pass());
     }
 }

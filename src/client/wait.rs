@@ -94,7 +94,7 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
 /// Waits for one target, and tells the last reason if it is late.
 async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -> Result<()> {
     let mut retry = Retry::of(target, plan.interval);
-    let mut last = "no try has ended".to_owned();
+    let mut last = "no attempt has ended".to_owned();
     let connecting = ConnectPlan {
         timeout: Some(plan.interval.max(TRY_MIN)),
         ..ConnectPlan::default()
@@ -134,10 +134,10 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
     match tokio::time::timeout_at(deadline, tries).await {
         Ok(done) => done,
         Err(_) => {
-            let what = if plan.gone { "gone" } else { "there" };
+            let what = if plan.gone { "gone" } else { "ready" };
             let limit = plan.timeout.unwrap_or_default();
             let cause = format!(
-                "not {what} within {}, at last: {last}",
+                "not {what} within {}; the last result: {last}",
                 format_duration(limit)
             );
             Err(Error::because(

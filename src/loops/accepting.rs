@@ -12,13 +12,14 @@ use tracing::{info, warn};
 use crate::error::{Error, Result};
 use crate::net::{Listener, Peer, Stream};
 
-/// How long accepting rests when the machine is out of descriptors or memory.
+/// The pause of accepting when the machine is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// So many connections that fail before they are accepted, with none between that does not, are no
-/// fault of theirs: a sandbox that refuses accept(2) says the same as a firewall that drops one.
+/// After this many failures in a row before accept(2), the listener is at fault, not the
+/// connections: a sandbox that refuses accept(2) returns the same error as a firewall that drops a
+/// connection.
 const FAILED_IN_A_ROW: u32 = 1000;
 
-/// The next connection of any of the listeners, of which each in turn is asked first.
+/// The next connection of any listener; each in turn is tried first.
 pub(super) async fn accept(
     listeners: &[Listener],
     turn: u64,
@@ -62,7 +63,7 @@ impl Pauses {
     pub(super) fn accepted(&mut self, at: &Listener) {
         self.failed_in_a_row = 0;
         if mem::take(&mut self.exhausted) {
-            info!(address = %at.local_addr(), "accepting goes on");
+            info!(address = %at.local_addr(), "accepting again");
         }
     }
 
@@ -87,12 +88,12 @@ impl Pauses {
     }
 }
 
-/// What an error of `accept(2)` is about.
+/// The cause of an error of `accept(2)`.
 #[derive(Debug, PartialEq, Eq)]
 enum AcceptFault {
-    /// The connection that was to be accepted: the next one may be well.
+    /// The connection to accept: the next one may succeed.
     Peer,
-    /// Descriptors or memory, of which some may be free later.
+    /// Descriptors or memory, which may be free later.
     Exhausted,
     /// The listening socket itself.
     Listener,
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_accept_is_of_the_peer_of_the_machine_or_of_the_listener() {
+    fn errors_of_accept_are_classified() {
         use AcceptFault as F;
         for (errno, fault) in [
             (E::ECONNABORTED, F::Peer),
@@ -159,7 +160,7 @@ mod tests {
         ] {
             assert_eq!(AcceptFault::of(&errno.into()), fault, "{errno}");
         }
-        // So an accepted connection is reported that was gone before it could be served.
+        // accept(2) may return a connection that has already been reset.
         let gone = io::Error::from(io::ErrorKind::ConnectionAborted);
         assert_eq!(AcceptFault::of(&gone), F::Peer);
         assert_eq!(AcceptFault::of(&io::Error::other("?")), F::Listener);

@@ -1,19 +1,19 @@
-//! What a server says to a message.
+//! The answer of a server to a message.
 
 use std::future::{Future, ready};
 
-/// Whether a message is replied to.
+/// Whether a message gets a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// Send what was written as the reply, be it empty.
+    /// Send the reply, even if it is empty.
     Send,
     /// Send nothing.
     Nothing,
 }
 
-/// What a server says to a message.
+/// The answer of a server to a message.
 ///
-/// A function that has its answer at once is one:
+/// A function that answers at once is one:
 ///
 /// ```
 /// use sok::loops::Reply;
@@ -25,8 +25,8 @@ pub enum Reply {
 /// is_answer(shout);
 /// ```
 ///
-/// An answer that waits, as for a database, is a type of its own. While it waits the other
-/// connections are served; the messages of its own connection wait for their turn.
+/// An answer that waits, as for a database, needs its own type. While it waits, the server serves
+/// other connections; later messages of the same connection wait.
 ///
 /// ```
 /// use sok::client::{ConnectPlan, connect};
@@ -35,34 +35,34 @@ pub enum Reply {
 /// use sok::service::Converse;
 /// use tokio::sync::{mpsc, oneshot};
 ///
-/// /// Asks a task that has the stock of a shop.
+/// /// Asks a task that keeps the stock of a shop.
 /// struct Stock(mpsc::Sender<(Vec<u8>, oneshot::Sender<u32>)>);
 ///
 /// impl Answer for Stock {
 ///     async fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Reply {
-///         let (tell, told) = oneshot::channel();
-///         if self.0.send((message.to_vec(), tell)).await.is_err() {
+///         let (sender, count) = oneshot::channel();
+///         if self.0.send((message.to_vec(), sender)).await.is_err() {
 ///             return Reply::Nothing;
 ///         }
-///         match told.await {
+///         match count.await {
 ///             Ok(count) => reply.extend(count.to_string().bytes()),
-///             Err(_) => reply.extend(b"nobody knows"),
+///             Err(_) => reply.extend(b"unknown"),
 ///         }
 ///         Reply::Send
 ///     }
 /// }
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-/// let (ask, mut asked) = mpsc::channel::<(Vec<u8>, oneshot::Sender<u32>)>(1);
+/// let (stock, mut requests) = mpsc::channel::<(Vec<u8>, oneshot::Sender<u32>)>(1);
 /// tokio::spawn(async move {
-///     while let Some((name, tell)) = asked.recv().await {
-///         let _ = tell.send(if name == b"socks" { 7 } else { 0 });
+///     while let Some((name, sender)) = requests.recv().await {
+///         let _ = sender.send(if name == b"socks" { 7 } else { 0 });
 ///     }
 /// });
 /// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let server = listener.local_addr().clone();
 /// let lines = MessageFormat { framing: Framing::Line, ..MessageFormat::default() };
-/// let service = Converse::new(lines, Stock(ask));
+/// let service = Converse::new(lines, Stock(stock));
 /// tokio::spawn(connection_loop(vec![listener], service, Limits::default(), Stop::new()));
 ///
 /// let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;
@@ -75,17 +75,18 @@ pub enum Reply {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Answer: Send + Sync + 'static {
-    /// Whether the answer may have to wait for something.
+    /// Whether the answer may wait.
     ///
-    /// One that never waits works in the buffers that all connections of a thread share. For one that
-    /// does, each message is copied to memory of its connection, which counts in the
-    /// [`MemoryLimit`](super::MemoryLimit). Both are right with either; it is only what they cost.
+    /// An answer that never waits uses buffers that all connections of a thread share. For one that
+    /// waits, each message is copied to memory of its connection, which counts in the
+    /// [`MemoryLimit`](super::MemoryLimit). Either value is correct with any answer; they differ
+    /// only in cost.
     const WAITS: bool = true;
 
-    /// Appends the reply to `message`, both without their frames. What `reply` holds already are
-    /// replies before it, and stays.
+    /// Appends the reply to `message`, both without their frames. `reply` may already hold earlier
+    /// replies; leave them.
     ///
-    /// The future is dropped when the connection ends meanwhile, as at the end of a stop's grace.
+    /// The future is dropped if the connection ends before it, as at the end of a stop's grace.
     fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> impl Future<Output = Reply> + Send;
 }
 

@@ -1,5 +1,5 @@
-//! The buffers of the communication loop: those that the connections of a thread share, and a
-//! connection's own.
+//! The buffers of the communication loop: shared by the connections of a thread, or owned by one
+//! connection.
 
 use std::cell::Cell;
 use std::io;
@@ -8,19 +8,20 @@ use std::ops::Range;
 
 use super::framing::MessageDecoder;
 
-/// What one receive takes at most, and what is answered before it is sent.
+/// The maximum size of one receive, and of replies before they are sent.
 const SCRATCH: usize = 64 * 1024;
-/// What an answer may be longer than its message, besides its frame, and never be short of memory.
+/// The maximum length of an answer beyond that of its message, without frame, that never fails for
+/// memory.
 pub(super) const ANSWER_ROOM: usize = 128 * 1024;
-/// The room that the replies keep: enough for all but large messages.
+/// The capacity that the reply buffer keeps: enough for all but large messages.
 const REPLIES: usize = 2 * SCRATCH + ANSWER_ROOM;
 
 thread_local! {
-    /// Those of this thread, while no connection works with them.
+    /// The buffers of this thread, while no connection uses them.
     static SHARED: Cell<Option<Box<Work>>> = const { Cell::new(None) };
 }
 
-/// What one receive brought, and the replies to it.
+/// The bytes of one receive, and the replies to them.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) received: Received,
@@ -28,7 +29,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// In the buffers of this thread, which are to be given back by [`leave`](Self::leave).
+    /// The buffers of this thread; [`leave`](Self::leave) returns them.
     pub(super) fn shared() -> Box<Self> {
         SHARED.take().unwrap_or_else(|| {
             let mut work = Box::<Self>::default();
@@ -37,7 +38,7 @@ impl Work {
         })
     }
 
-    /// Gives the buffers of the thread back; those of a connection are dropped.
+    /// Returns the buffers to the thread; those of a connection are dropped.
     pub(super) fn leave(mut self: Box<Self>) {
         if !self.received.bytes.is_empty() {
             self.clear_replies();
@@ -45,11 +46,11 @@ impl Work {
         }
     }
 
-    /// Leaves the buffers of the thread to others and goes on in buffers of the connection, which grow
-    /// with what is put into them. What is left is kept in `decoder`.
+    /// Returns the buffers to the thread and continues in buffers of the connection, which grow as
+    /// needed. The remaining bytes are kept in `decoder`.
     ///
     /// # Errors
-    /// Where the memory cannot be had.
+    /// If the memory cannot be allocated.
     pub(super) fn part(self: &mut Box<Self>, decoder: &mut MessageDecoder) -> io::Result<()> {
         self.received.keep_in(decoder)?;
         mem::take(self).leave();
@@ -57,7 +58,7 @@ impl Work {
     }
 
     /// Whether the replies are enough for one send.
-    pub(super) const fn is_much(&self) -> bool {
+    pub(super) const fn is_full(&self) -> bool {
         self.replies.len() >= SCRATCH
     }
 
@@ -69,7 +70,7 @@ impl Work {
         }
     }
 
-    /// Says why there are no more messages, if one was broken; the work is over.
+    /// Returns the error if a message was invalid; the work is done.
     pub(super) fn done(mut self: Box<Self>) -> io::Result<()> {
         let broken = self.received.broken.take();
         self.leave();
@@ -77,27 +78,27 @@ impl Work {
     }
 }
 
-/// What one receive brought and is not decoded yet.
+/// The bytes of one receive that are not decoded yet.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     bytes: Vec<u8>,
     rest: Range<usize>,
-    /// Why there are no more messages.
+    /// The error, if a message was invalid.
     broken: Option<io::Error>,
 }
 
 impl Received {
-    /// The room for one receive, of which [`came`](Self::came) says how much was used.
+    /// The buffer for one receive; [`filled`](Self::filled) sets how much of it was used.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
-    pub(super) fn came(&mut self, count: usize) {
+    pub(super) fn filled(&mut self, count: usize) {
         self.rest = 0..count;
     }
 
-    /// The next whole message of what `decoder` kept and what was received. If there is none,
-    /// `decoder` keeps all that is left, or [`done`](Work::done) says why it cannot.
+    /// The next complete message of the bytes in `decoder` and the received ones. If there is none,
+    /// `decoder` keeps the rest, or [`done`](Work::done) returns the error.
     #[inline]
     pub(super) fn decode<'a>(&'a mut self, decoder: &'a mut MessageDecoder) -> Option<&'a [u8]> {
         let mut rest = &self.bytes[self.rest.clone()];
@@ -113,7 +114,7 @@ impl Received {
         }
     }
 
-    /// Has `decoder` keep all that is left.
+    /// Keeps the rest in `decoder`.
     fn keep_in(&mut self, decoder: &mut MessageDecoder) -> io::Result<()> {
         decoder.keep(&mut &self.bytes[mem::take(&mut self.rest)])
     }

@@ -14,14 +14,14 @@ use crate::net::Stream;
 
 /// Receives messages, sends the answer to each, and ends when the peer ends.
 ///
-/// A peer that does not read its replies is not read from either, so that a connection keeps at
-/// most one unfinished message, what one receive brought, and the replies to it, which count in
-/// `memory`. While it is idle it holds no buffer: all connections of a thread share two.
+/// While a peer does not read its replies, the loop does not read from it, so that a connection
+/// keeps at most one incomplete message, the bytes of one receive, and the replies to them, which
+/// count in `memory`. An idle connection holds no buffer: all connections of a thread share two.
 ///
 /// # Errors
 /// [`Broken`](crate::ErrorKind::Broken) if the peer resets the connection, or ends in the middle of a message;
-/// [`Other`](crate::ErrorKind::Other) for a message above the bound, and where there is no memory to keep one. The
-/// peer then sees a reset, where its family has one.
+/// [`Other`](crate::ErrorKind::Other) for a message above the limit, and if there is no memory to
+/// keep one. The peer then gets a reset, if its family has one.
 pub async fn communication_loop(
     stream: Stream,
     connection: &Connection,
@@ -51,29 +51,29 @@ async fn converse<A: Answer>(
     format: MessageFormat,
     answer: &A,
 ) -> std::result::Result<(), SocketFault> {
-    // Receive: what comes at once may be several messages, or a part of one.
+    // Receive: several messages, or a part of one.
     while let Some(mut work) = exchange.receive(A::WAITS).await? {
-        // Decode: one whole message after another.
+        // Decode: one complete message after another.
         while let Some(message) = work.received.decode(&mut exchange.decoder) {
             // Answer: in a frame like that of the message.
             reply_to(message, answer, format, &mut work.replies).await?;
-            // An answer that waits does not hold up those before it.
-            if A::WAITS || work.is_much() {
+            // An answer that waits does not delay the replies before it.
+            if A::WAITS || work.is_full() {
                 exchange.send(&mut work).await?;
             }
         }
-        // Send: the replies to all of them at once.
+        // Send: all replies at once.
         exchange.send(&mut work).await?;
-        // What was said before a broken message is answered, however it came in.
+        // Messages before an invalid one are answered, however they arrived.
         work.done().map_err(receiving)?;
     }
     exchange.decoder.finish().map_err(receiving)
 }
 
-/// The operation that failed, and why.
+/// The operation that failed, and its error.
 type SocketFault = (&'static str, io::Error);
 
-/// One connection with what it keeps between two receives.
+/// A connection and its state between two receives.
 struct Exchange<'a> {
     stream: &'a Stream,
     connection: &'a Connection,
@@ -82,7 +82,7 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Waits, without a buffer, for what comes; `None` is the end.
+    /// Waits, without a buffer, for bytes; returns `None` at end of file.
     fn receive(
         &mut self,
         answer_waits: bool,
@@ -95,7 +95,7 @@ impl Exchange<'_> {
                 return received.map_ok(|_| None).map_err(receiving);
             };
             self.connection.count_received(count);
-            work.received.came(count);
+            work.received.filled(count);
             if answer_waits {
                 // The other connections need the buffers.
                 work.part(&mut self.decoder).map_err(receiving)?;
@@ -104,8 +104,8 @@ impl Exchange<'_> {
         })
     }
 
-    /// Sends the replies. What the peer does not take at once is kept, and all else that is left, so
-    /// that the buffers are free while it waits.
+    /// Sends the replies. Bytes that the peer does not take at once are kept, and so is the rest of
+    /// the input, so that the buffers are free while it waits.
     async fn send(&mut self, work: &mut Box<Work>) -> std::result::Result<(), SocketFault> {
         let mut sent = 0;
         if !work.replies.is_empty() {
@@ -130,7 +130,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Puts the answer to a message into its frame, after the replies before it.
+/// Frames the answer to a message and appends it to the replies.
 async fn reply_to(
     message: &[u8],
     answer: &impl Answer,
@@ -151,7 +151,7 @@ async fn reply_to(
 
 fn failure(operation: &'static str, connection: &Connection, source: io::Error) -> Error {
     let hint = match source.kind() {
-        io::ErrorKind::InvalidData => Some("raise --max-message, or mend the client"),
+        io::ErrorKind::InvalidData => Some("raise --max-message, or fix the client"),
         io::ErrorKind::QuotaExceeded => Some("raise --max-memory"),
         _ => None,
     };
@@ -181,7 +181,7 @@ mod tests {
     use crate::net::Peer;
 
     #[test]
-    fn only_a_bound_that_was_reached_is_to_be_raised() {
+    fn only_a_reached_limit_gets_a_hint_to_raise_it() {
         let peer = Peer {
             address: AddressKind::ALL[0].fresh(Path::new(""), ""),
             credentials: None,

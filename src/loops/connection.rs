@@ -1,4 +1,4 @@
-//! The connection loop: accept, hand over to the service, and again.
+//! The connection loop: accept, hand over to the service, repeat.
 
 use std::future::pending;
 use std::pin::pin;
@@ -17,23 +17,23 @@ use super::stop::Stop;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Listener, Peer, Stream};
 
-/// The bounds of a connection loop.
+/// The limits of a connection loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many connections are served at once; with 1, one after another. The others wait in
-    /// the backlog: the limit holds before `accept(2)`.
+    /// The maximum number of connections served at once; with 1, one after another. The others wait
+    /// in the backlog: the limit applies before `accept(2)`.
     pub max_connections: usize,
-    /// After how many connections the loop ends, or never.
+    /// The number of connections after which the loop ends, if any.
     pub exit_after: Option<u64>,
-    /// How long a requested stop waits for the connections under way.
+    /// The time that a requested stop waits for open connections.
     pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // More than one TCP peer has ports, so that none can take every place.
+            // More than one TCP peer has ports, so that no peer can take every place.
             max_connections: 65_536,
             exit_after: None,
             grace: Duration::from_secs(5),
@@ -41,30 +41,30 @@ impl Default for Limits {
     }
 }
 
-/// What a connection loop has done.
+/// The totals of a connection loop.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct LoopTotals {
     /// The connections accepted.
     pub connections: u64,
-    /// Those that ended with an error.
+    /// The connections that ended with an error.
     pub failed: u64,
-    /// The first error of a connection; that some were cut off, if there are such.
+    /// The first error of a connection, or that some were cut off.
     pub first_failure: Option<Error>,
-    /// The connections cut off because the grace was over.
+    /// The connections that were cut off at the end of the grace period.
     pub cut: usize,
-    /// The bytes of the connections that ended.
+    /// The bytes of the ended connections.
     pub traffic: Traffic,
 }
 
 /// Accepts connections on all `listeners` and serves each with `service`, until `stop` or a limit.
 ///
 /// A failed connection never ends the loop. When descriptors or memory run out, accepting pauses
-/// and goes on. At the end the listeners are closed first, so that a successor can take their
-/// addresses while the connections under way are drained.
+/// and then continues. At the end, the listeners are closed first, so that a new server can bind
+/// their addresses while the open connections are drained.
 ///
 /// # Errors
-/// An error of `accept(2)` that no later call would pass, once the connections under way ended.
+/// An error of `accept(2)` that is permanent, after the open connections have ended.
 pub async fn connection_loop(
     listeners: Vec<Listener>,
     service: impl Service,
@@ -118,7 +118,7 @@ async fn passed(due: Option<Instant>) {
     }
 }
 
-/// The connections under way, and the sum of those that ended.
+/// The open connections, and the totals of the ended ones.
 #[derive(Default)]
 struct Connections {
     under_way: JoinSet<Ended>,
@@ -151,7 +151,7 @@ impl Connections {
             Err(error) => {
                 self.served.failed += 1;
                 if self.reports_failure() {
-                    warn!(%error, "a connection's service did not end well");
+                    warn!(%error, "the service of a connection failed");
                 }
                 let failure = || Error::new("serve", "a connection", error);
                 self.served.first_failure.get_or_insert_with(failure);
@@ -179,8 +179,8 @@ impl Connections {
         }
     }
 
-    /// Whether the failure that has just come is reported. Whoever asked for a line for each
-    /// connection gets it; others are not flooded by a peer that fails again and again.
+    /// Whether to report this failure. With a line for each connection requested, all are reported;
+    /// otherwise the number is limited, since a peer can fail again and again.
     fn reports_failure(&mut self) -> bool {
         if enabled!(Level::INFO) {
             return true;
@@ -192,21 +192,21 @@ impl Connections {
         self.failures.admit(now)
     }
 
-    /// Reports how many failures were not reported, if there are any.
+    /// Reports the number of unreported failures, if any.
     fn sum_up(&mut self) {
         if let Some(connections) = self.failures.take_left_out() {
             warn!(connections, "more connections failed");
         }
     }
 
-    /// Waits for the connections under way; once a stop is requested, for `grace` at most.
-    /// Gives up what `at`, where it was listened, is still served then.
+    /// Waits for the open connections; after a requested stop, for at most `grace`. Then cuts off
+    /// the rest of the connections of `at`, the listening address.
     async fn drain(&mut self, at: &str, stop: &Stop, grace: Duration) {
         let graceful = async {
             stop.requested().await;
             tokio::select! {
-                () = tokio::time::sleep(grace) => format!("at the end of the grace ({grace:?})"),
-                () = stop.given_up() => "by a second request to stop".to_owned(),
+                () = tokio::time::sleep(grace) => format!("at the end of the grace period ({grace:?})"),
+                () = stop.given_up() => "by a second stop".to_owned(),
             }
         };
         let mut given_up = pin!(graceful);
@@ -232,7 +232,7 @@ impl Connections {
     }
 }
 
-/// That so many connections were lost at the end.
+/// The error for the number of connections lost at the end.
 fn cut_off(at: &str, connections: usize, when: &str) -> Error {
     let cause = match connections {
         1 => format!("1 connection was cut off {when}"),
@@ -241,7 +241,7 @@ fn cut_off(at: &str, connections: usize, when: &str) -> Error {
     Error::because("stop", at, ErrorKind::Broken, cause)
 }
 
-/// The process at the other end, where the family tells it.
+/// The process of the peer, if the family reports it.
 fn process(connection: &Connection) -> (Option<i32>, Option<u32>, Option<u32>) {
     let credentials = connection.peer().credentials;
     (

@@ -1,14 +1,14 @@
-//! How often failed connections are reported.
+//! Limits the reports of failed connections.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Within this time [`IN_FULL`] failures are reported, and the others are counted.
+/// In each period of this length, [`IN_FULL`] failures are reported, and the others counted.
 const PERIOD: Duration = Duration::from_secs(1);
 const IN_FULL: u64 = 10;
 
-/// The failures since the last report of all. A period begins with a failure: without one there is
+/// The failures since the last full report. A period begins with a failure: without one there is
 /// nothing to wait for.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -18,7 +18,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// Counts a failure, and tells whether it is to be reported.
+    /// Counts a failure; returns whether to report it.
     pub(super) fn admit(&mut self, now: Instant) -> bool {
         if self.ends.is_none_or(|ends| now >= ends) {
             self.ends = Some(now + PERIOD);
@@ -32,12 +32,12 @@ impl Failures {
         admitted
     }
 
-    /// When the failures that were not reported are to be summed up, if there are any.
+    /// When to report the number of unreported failures, if there are any.
     pub(super) fn due(&self) -> Option<Instant> {
         self.ends.filter(|_| self.left_out > 0)
     }
 
-    /// How many failures were not reported, if any; from now on they count as reported.
+    /// The number of unreported failures, if any; resets it.
     pub(super) fn take_left_out(&mut self) -> Option<u64> {
         Some(std::mem::take(&mut self.left_out)).filter(|count| *count > 0)
     }
@@ -58,7 +58,7 @@ mod tests {
             admitted.count()
         };
         assert_eq!(reported(&mut failures, 0, 3), 3);
-        // All of them are reported: there is nothing to wake up for.
+        // All of them are reported: no timer is needed.
         assert_eq!(failures.due(), None);
         assert_eq!(reported(&mut failures, 500, 4000), 7);
         assert_eq!(failures.due(), Some(at(1000)));

@@ -1,10 +1,10 @@
-//! What a message is: a stream has none, so both ends agree on where one ends.
+//! Framing: a stream has no messages, so both ends agree on where one ends.
 
 use crate::memory::{KeptBytes, MemoryLimit};
 use std::io::{self, BufRead};
 use std::ops::Range;
 
-/// How messages are told apart in a stream of bytes.
+/// How messages are separated in a stream of bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Framing {
     /// What one receive returns: no framing at all, two sends may arrive as one message.
@@ -19,7 +19,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// What ends a message.
+    /// The delimiter of a message.
     #[must_use]
     pub const fn delimiter(self) -> &'static [u8] {
         match self {
@@ -29,7 +29,7 @@ impl Framing {
         }
     }
 
-    /// The bytes of the length before a message.
+    /// The length of the prefix before a message.
     const fn header(self) -> usize {
         match self {
             Self::Chunk | Self::Line | Self::Null => 0,
@@ -37,19 +37,19 @@ impl Framing {
         }
     }
 
-    /// The bytes that a frame has besides its message.
+    /// The bytes of a frame in addition to its message.
     const fn overhead(self) -> usize {
         self.header() + self.delimiter().len()
     }
 }
 
-/// A framing with the bound of its messages.
+/// A framing and the maximum size of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageFormat {
-    /// How messages are told apart.
+    /// How messages are separated.
     pub framing: Framing,
-    /// The largest message in bytes, its delimiter or length not counted. A chunk needs no bound:
-    /// nothing of it is kept.
+    /// The maximum size of a message in bytes, without its delimiter or length. Chunks have no
+    /// limit, since none of their bytes are kept.
     pub max_message: usize,
 }
 
@@ -63,10 +63,10 @@ impl Default for MessageFormat {
 }
 
 impl MessageFormat {
-    /// Puts the message that `write` appends to `out` into its frame.
+    /// Frames the message that `write` appends to `out`.
     ///
     /// # Errors
-    /// `InvalidInput` for a message that the framing cannot hold.
+    /// `InvalidInput` for a message that does not fit the framing.
     pub fn enclose<T>(
         &self,
         out: &mut Vec<u8>,
@@ -82,7 +82,7 @@ impl MessageFormat {
         }
     }
 
-    /// Begins the frame of a message that is appended to `out` next; gives where it begins.
+    /// Begins the frame of a message that is appended to `out` next; returns its position.
     pub(super) fn open(&self, out: &mut Vec<u8>) -> usize {
         let frame = out.len();
         out.resize(frame + self.framing.header(), 0);
@@ -92,12 +92,15 @@ impl MessageFormat {
     /// Ends the frame that begins at `frame`.
     ///
     /// # Errors
-    /// As those of [`enclose`](Self::enclose).
+    /// As for [`enclose`](Self::enclose).
     pub(super) fn close(&self, out: &mut Vec<u8>, frame: usize) -> io::Result<()> {
         let header = self.framing.header();
         if header > 0 {
             let length = u32::try_from(out.len() - frame - header).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidInput, "a message of over 4 GiB")
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a message is larger than 4 GiB",
+                )
             })?;
             out[frame..frame + header].copy_from_slice(&length.to_be_bytes());
         }
@@ -106,32 +109,33 @@ impl MessageFormat {
     }
 }
 
-/// Takes the messages out of what is received. A message that came whole is not copied; what has
-/// come of an unfinished one is kept, and no memory is held otherwise.
+/// Splits received bytes into messages. A message that arrives complete is not copied; an
+/// incomplete one is kept, and otherwise no memory is used.
 #[derive(Debug)]
 pub struct MessageDecoder {
     format: MessageFormat,
     pending: KeptBytes,
-    /// How much of what is pending was handed out, and goes before the next message.
+    /// The pending bytes that were returned, and are removed before the next message.
     taken: usize,
-    /// How much of what is pending was searched for a delimiter.
+    /// The pending bytes that were searched for a delimiter.
     searched: usize,
 }
 
-/// Where the first message is in some bytes.
+/// The position of the first message in some bytes.
 enum Found {
     Whole {
         message: Range<usize>,
         frame: usize,
     },
-    /// It is not whole, and has so many bytes more at most, or just as many if its length is known.
+    /// Incomplete, with at most this many bytes missing, or exactly this many if its length is
+    /// known.
     Part {
         missing: usize,
     },
 }
 
 impl MessageDecoder {
-    /// An empty one for messages as `format` has them; what it keeps counts in `limit`.
+    /// An empty decoder for messages of `format`; bytes that it keeps count in `limit`.
     #[must_use]
     pub const fn new(format: MessageFormat, limit: MemoryLimit) -> Self {
         Self {
@@ -142,13 +146,13 @@ impl MessageDecoder {
         }
     }
 
-    /// The next whole message, without its frame. It begins with what was kept and goes on in
-    /// `received`, which is left with what comes after it. If there is none, all is kept that was
-    /// received.
+    /// The next complete message, without its frame. It starts with the kept bytes and continues in
+    /// `received`, which is advanced past it. If there is none, all received bytes are kept.
     ///
     /// # Errors
-    /// `InvalidData` for a message above the bound, `QuotaExceeded` above the limit of all connections,
-    /// `OutOfMemory` where there is no memory to keep it; nothing after it can be read.
+    /// `InvalidData` for a message above the maximum size, `QuotaExceeded` above the limit of all
+    /// connections, `OutOfMemory` if there is no memory to keep it; the decoder cannot continue
+    /// after it.
     pub fn next_message<'a, 'r: 'a>(
         &'a mut self,
         received: &mut &'r [u8],
@@ -192,10 +196,10 @@ impl MessageDecoder {
         }
     }
 
-    /// Keeps all that is left of `received` for later.
+    /// Keeps the rest of `received`.
     ///
     /// # Errors
-    /// Where the memory cannot be had.
+    /// If the memory cannot be allocated.
     pub fn keep(&mut self, received: &mut &[u8]) -> io::Result<()> {
         self.drop_taken();
         self.pending.push(received, self.format.max_frame())?;
@@ -203,7 +207,7 @@ impl MessageDecoder {
         Ok(())
     }
 
-    /// Drops the message that was handed out last, which the next call does otherwise.
+    /// Drops the message that was returned last, as the next call would.
     pub(super) fn drop_taken(&mut self) {
         if self.taken > 0 {
             self.pending.consume(self.taken);
@@ -212,24 +216,24 @@ impl MessageDecoder {
         }
     }
 
-    /// Says that the peer ended.
+    /// Reports end of file.
     ///
     /// # Errors
-    /// `UnexpectedEof` if it ended in the middle of a message.
+    /// `UnexpectedEof` in the middle of a message.
     pub fn finish(&self) -> io::Result<()> {
         match self.pending.len() - self.taken {
             0 => Ok(()),
             count => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 format!(
-                    "the peer ended in the middle of a message, {} into it",
+                    "end of file in the middle of a message, after {}",
                     bytes(count)
                 ),
             )),
         }
     }
 
-    /// What has come of a message that is not whole, without the length before it.
+    /// The kept bytes of an incomplete message, without the length before it.
     #[must_use]
     pub fn unfinished(&self) -> &[u8] {
         let frame = &self.pending[self.taken..];
@@ -240,7 +244,7 @@ impl MessageDecoder {
 }
 
 impl MessageFormat {
-    /// Where the first message is in `bytes`, of which the first `searched` hold no delimiter.
+    /// The position of the first message in `bytes`; the first `searched` bytes have no delimiter.
     fn find(&self, bytes: &[u8], searched: usize) -> io::Result<Found> {
         let header = self.framing.header();
         let length = match self.framing {
@@ -255,7 +259,7 @@ impl MessageFormat {
                 .first_chunk()
                 .map(|length| usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX)),
         };
-        // What has come for sure.
+        // The bytes that have certainly arrived.
         let least = length.unwrap_or_else(|| bytes.len().saturating_sub(header));
         if self.framing != Framing::Chunk && least > self.max_message {
             return Err(self.oversized());
@@ -276,7 +280,7 @@ impl MessageFormat {
 
     fn delimiter_in(&self, bytes: &[u8]) -> Option<usize> {
         let delimiter = self.framing.delimiter().first()?;
-        // As fast as memchr(3), which the standard library takes for it.
+        // As fast as memchr(3), which the standard library uses.
         let mut rest = bytes;
         let passed = rest.skip_until(*delimiter).ok()?;
         let last = passed.checked_sub(1)?;

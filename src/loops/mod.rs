@@ -1,4 +1,4 @@
-//! The two loops that make a server, which name no family: [`connection_loop`] accepts,
+//! The two loops of a server, independent of the family: [`connection_loop`] accepts,
 //! [`communication_loop`] receives, decodes, answers and sends.
 //!
 //! Where messages end in a stream of bytes is said by a [`MessageFormat`] and found by a

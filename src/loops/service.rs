@@ -1,4 +1,4 @@
-//! What a server does with one connection, and what is known of that connection.
+//! The service of a connection, and the data about the connection.
 
 use std::future::Future;
 use std::ops::AddAssign;
@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::error::Result;
 use crate::net::{Peer, Stream};
 
-/// The bytes that passed over a connection, as a server counts them.
+/// The bytes transferred over a connection, as seen by the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes received from the peer.
@@ -26,8 +26,8 @@ impl AddAssign for Traffic {
     }
 }
 
-/// One accepted connection: its peer, its age, and what has passed so far. Its service counts, and
-/// the counts may be read at any time.
+/// An accepted connection: its peer, its age, and its byte counts. The service updates the counts,
+/// which can be read at any time.
 #[derive(Debug)]
 pub struct Connection {
     id: u64,
@@ -39,7 +39,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection of `peer` that begins now; `id` tells it from the server's others.
+    /// A connection of `peer` that begins now; `id` identifies it among those of the server.
     #[must_use]
     pub fn new(id: u64, peer: Peer) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Connection {
         self.id
     }
 
-    /// Who is at the other end.
+    /// The peer.
     #[must_use]
     pub const fn peer(&self) -> &Peer {
         &self.peer
@@ -70,7 +70,7 @@ impl Connection {
         self.began.elapsed()
     }
 
-    /// What has passed so far, as its service counts it.
+    /// The byte counts so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         Traffic {
@@ -79,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// The server behind a relay, once it is connected to.
+    /// The server that a relay has connected to, if any.
     #[must_use]
     pub fn forwarded_to(&self) -> Option<&Address> {
         self.forwarded_to.get()
@@ -95,13 +95,13 @@ impl Connection {
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Sets both counts, where something else counts.
+    /// Sets both counts, if something else counts.
     pub fn set_traffic(&self, traffic: Traffic) {
         self.received.store(traffic.received, Ordering::Relaxed);
         self.sent.store(traffic.sent, Ordering::Relaxed);
     }
 
-    /// Notes the server that the connection is forwarded to; the first one stays.
+    /// Sets the server that the connection is forwarded to; later calls change nothing.
     pub fn set_forwarded_to(&self, address: Address) {
         let _ = self.forwarded_to.set(address);
     }
@@ -110,9 +110,9 @@ impl Connection {
 /// What a server does with each connection that [`connection_loop`](crate::connection_loop)
 /// accepts.
 pub trait Service: Send + Sync + 'static {
-    /// Serves one connection to its end, and counts what passes in `connection`.
+    /// Serves one connection to its end, and counts its bytes in `connection`.
     ///
-    /// The future is dropped, and the connection closed, when a stop's grace is over.
+    /// At the end of a stop's grace, the future is dropped and the connection closed.
     fn serve(
         &self,
         stream: Stream,

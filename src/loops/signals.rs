@@ -7,17 +7,16 @@ use std::task::Poll;
 use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM, SIGINT and SIGHUP as they come, but for those that were ignored when the process
-/// started: `nohup(1)` ignores SIGHUP, a shell SIGINT for what it runs in the background, and what
-/// they start is not to be ended by them.
+/// SIGTERM, SIGINT and SIGHUP, except those that were ignored when the process started: `nohup(1)`
+/// ignores SIGHUP, and a shell ignores SIGINT for background jobs; these must not end the process.
 #[derive(Debug)]
 pub struct EndSignals(Vec<(SignalKind, Signal)>);
 
 impl EndSignals {
-    /// Watches for them from now on.
+    /// Watches for the signals from now on.
     ///
     /// # Errors
-    /// What `sigaction(2)` reports.
+    /// Errors of `sigaction(2)`.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
@@ -33,7 +32,7 @@ impl EndSignals {
         watched.collect::<io::Result<_>>().map(Self)
     }
 
-    /// The next one.
+    /// The next signal.
     pub async fn next(&mut self) -> SignalKind {
         poll_fn(|cx| {
             for (kind, signal) in &mut self.0 {
@@ -47,11 +46,11 @@ impl EndSignals {
     }
 }
 
-/// From now on a write beyond the limit of a file's size (`RLIMIT_FSIZE`) fails with `EFBIG`, where
-/// SIGXFSZ would end the process. What it starts has the signal as before.
+/// Catches SIGXFSZ, so that a write beyond the file size limit (`RLIMIT_FSIZE`) fails with `EFBIG`
+/// instead of ending the process. Child processes have the default action.
 ///
 /// # Errors
-/// What `sigaction(2)` reports.
+/// Errors of `sigaction(2)`.
 ///
 /// # Panics
 /// Outside a tokio runtime with its I/O driver enabled.
@@ -68,8 +67,8 @@ fn is_in(signals: u64, kind: SignalKind) -> bool {
     signals >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
-/// The signals that this process ignores, each a bit, as `SigIgn` in `proc_pid_status(5)`. Where
-/// `/proc` is not mounted there are none.
+/// The signals that this process ignores, one bit each, as `SigIgn` in `proc_pid_status(5)`. None
+/// if `/proc` is not mounted.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

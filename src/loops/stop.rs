@@ -7,29 +7,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::EndSignals;
 
-/// A request to stop, which every clone of it sees.
+/// A request to stop, shared by all clones.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     stopping: CancellationToken,
     giving_up: CancellationToken,
 }
 
-/// What SIGHUP does in place of a stop.
+/// What SIGHUP does instead of a stop.
 pub type OnHangup = Box<dyn Fn() + Send>;
 
 impl Stop {
-    /// One that nobody has requested yet.
+    /// A stop that is not requested yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One that SIGTERM or SIGINT requests; a second signal ends the draining. SIGHUP requests it
-    /// too, or does `on_hangup` in its place. One that was ignored when the process started, as
-    /// under `nohup(1)`, stays so.
+    /// A stop requested by SIGTERM or SIGINT; a second signal ends the draining. SIGHUP requests it
+    /// too, or calls `on_hangup` instead. A signal that was ignored when the process started, as
+    /// under `nohup(1)`, stays ignored.
     ///
     /// # Errors
-    /// What `sigaction(2)` reports.
+    /// Errors of `sigaction(2)`.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
@@ -49,7 +49,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Asks to stop; asked again, it asks to give up what is still under way.
+    /// Requests a stop; a second call ends the draining.
     pub fn request(&self) {
         if self.stopping.is_cancelled() {
             self.giving_up.cancel();
@@ -57,18 +57,18 @@ impl Stop {
         self.stopping.cancel();
     }
 
-    /// Ends when somebody asked to stop.
+    /// Waits until a stop is requested.
     pub async fn requested(&self) {
         self.stopping.cancelled().await;
     }
 
-    /// Whether somebody asked to stop.
+    /// Whether a stop is requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.stopping.is_cancelled()
     }
 
-    /// Ends when somebody asked a second time.
+    /// Waits for the second request.
     pub async fn given_up(&self) {
         self.giving_up.cancelled().await;
     }

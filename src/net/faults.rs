@@ -68,7 +68,7 @@ pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
     if error.kind() == ErrorKind::NoServer {
         error = error
             .with_kind(ErrorKind::Other)
-            .with_hint("make the directory first");
+            .with_hint("create the directory first");
     }
     if let Some(kind) = refusal.kind {
         error = error.with_kind(kind);
@@ -82,7 +82,7 @@ pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
 /// The failure of a connection that nobody took in time; `full` if the backlog was why.
 pub(super) fn no_answer(address: &Address, full: bool) -> Error {
     let cause = match full {
-        true => "the server is up, but its backlog stayed full until the time limit",
+        true => "the backlog of the server stayed full until the time limit",
         false => "no answer within the time limit",
     };
     Error::because("connect", address, ErrorKind::TimedOut, cause)

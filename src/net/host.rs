@@ -75,7 +75,7 @@ pub fn check_congestion(name: &str) -> Result<()> {
         _ => Error::new("set", format!("TCP_CONGESTION {name}"), error),
     };
     Err(match listed("tcp_allowed_congestion_control") {
-        Some(allowed) => error.with_hint(format!("take one of these: {}", allowed.trim())),
+        Some(allowed) => error.with_hint(format!("use one of these: {}", allowed.trim())),
         None => error,
     })
 }

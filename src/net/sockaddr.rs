@@ -48,7 +48,7 @@ pub(super) fn encode(address: &Address) -> io::Result<Encoded> {
         }
         Address::Unix(UnixName::Unnamed) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "an unnamed socket cannot be addressed",
+            "an unnamed socket has no address",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps a table of the connections that another service serves.
+//! A table of the connections of a service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::loops::{Connection, Service, Traffic};
 use crate::net::Stream;
 
-/// The connections that are open, and the sum of those that were; every clone shows the same.
+/// The open connections, and the totals of all; clones share the table.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionTable(Arc<Mutex<Entries>>);
 
@@ -17,20 +17,20 @@ struct Entries {
     totals: Totals,
 }
 
-/// What has passed since the server began.
+/// The totals since the server started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
     /// The connections accepted.
     pub connections: u64,
-    /// Those of them that ended with an error.
+    /// The connections that ended with an error.
     pub failed: u64,
-    /// The bytes that passed, those of open connections included.
+    /// The bytes of all connections, including the open ones.
     pub traffic: Traffic,
 }
 
 impl ConnectionTable {
-    /// The totals, and the connections that are open now, oldest first.
+    /// The totals, and the open connections, oldest first.
     #[must_use]
     pub fn snapshot(&self) -> (Totals, Vec<Arc<Connection>>) {
         self.with(|entries| {
@@ -42,18 +42,18 @@ impl ConnectionTable {
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut Entries) -> T) -> T {
-        // The entries are right between any two statements of ours: a panic leaves nothing half done.
+        // The entries are consistent after each statement, so a panic leaves no partial update.
         read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Serves as another service does, and keeps a [`ConnectionTable`] of it.
+/// Wraps a service, and keeps a [`ConnectionTable`] of its connections.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Tracked<S> {
-    /// Where the connections are found.
+    /// The table.
     pub table: ConnectionTable,
-    /// What serves them.
+    /// The wrapped service.
     pub service: S,
 }
 
@@ -81,7 +81,7 @@ impl<S: Service> Service for Tracked<S> {
     }
 }
 
-/// A connection in the table, which leaves it when its service ends or is cut off.
+/// A connection in the table, removed when its service ends or is cut off.
 struct Entry<'a> {
     table: &'a ConnectionTable,
     connection: &'a Connection,

@@ -1,4 +1,4 @@
-//! The services that answer messages: the communication loop with an answer each.
+//! Services that answer messages with the communication loop.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::net::Stream;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Converse<A> {
-    /// What a message is.
+    /// The framing.
     pub format: MessageFormat,
-    /// What is said to it.
+    /// The answer.
     pub answer: A,
-    /// What all its connections may keep together.
+    /// The memory limit of all connections together.
     pub memory: MemoryLimit,
 }
 
 impl<A: Answer> Converse<A> {
-    /// Answers each message, as `format` tells them apart, with `answer`.
+    /// Answers each message of `format` with `answer`.
     #[must_use]
     pub fn new(format: MessageFormat, answer: A) -> Self {
         let memory = MemoryLimit::default();
@@ -45,12 +45,12 @@ pub fn echo(message: &[u8], reply: &mut Vec<u8>) -> Reply {
     Reply::Send
 }
 
-/// Takes each message and says nothing.
+/// Reads each message and does not answer.
 pub const fn discard(_: &[u8], _: &mut Vec<u8>) -> Reply {
     Reply::Nothing
 }
 
-/// Answers each message with itself and `text` after it.
+/// Answers each message with itself followed by `text`.
 pub fn suffix(text: Vec<u8>) -> impl Answer {
     move |message: &[u8], reply: &mut Vec<u8>| {
         reply.extend_from_slice(message);

@@ -1,4 +1,4 @@
-//! Shows the traffic of relayed connections, piece by piece.
+//! Dumps the traffic of relayed connections.
 
 mod style;
 
@@ -15,36 +15,36 @@ use crate::error::Result;
 use crate::offload::no_thread;
 use crate::transfer::Side;
 
-/// How much traffic may wait to be written; what comes beyond it is left out, until half of it has
-/// been written.
+/// The maximum of traffic that waits to be written; beyond it, traffic is left out until half of it
+/// has been written.
 pub const DUMP_QUEUE: usize = 16 << 20;
-/// What a piece takes beside its bytes.
+/// The memory of a piece in addition to its bytes.
 const PIECE_SIZE: usize = size_of::<Item>();
-/// How long the end of a dump waits for what is still to be written.
+/// The time that the end of a dump waits for the rest to be written.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Where a dump is written to. A write may block: it has a thread of its own.
+/// The output of a dump. A write may block: it runs on a separate thread.
 pub trait DumpSink: Write + Send + 'static {
-    /// Opens it anew, as its file may have been renamed.
+    /// Reopens the output, since its file may have been renamed.
     ///
     /// # Errors
-    /// What opening it reports; then what was open stays so.
+    /// Errors of the open; then the old file stays open.
     fn reopen(&mut self) -> io::Result<()>;
 }
 
 /// Writes each piece of traffic with its time, its connection and its direction: `>` from the
 /// client to the target, `<` back.
 ///
-/// A thread writes, so that a slow reader does not delay the traffic. Up to [`DUMP_QUEUE`] bytes
-/// wait for it; a line in the dump says how much is left out at that place, and
-/// [`finish`](Self::finish) how much in all.
+/// A separate thread writes, so that a slow reader does not delay the traffic. Up to [`DUMP_QUEUE`]
+/// bytes wait for it; a line in the dump says how much was left out there, and
+/// [`finish`](Self::finish) reports the total.
 pub struct Dump {
     name: String,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// How much may wait.
+    /// The maximum of waiting bytes.
     room: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -53,9 +53,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Item>,
-    /// What waits, in the queue or in the hands of the thread.
+    /// The waiting bytes, in the queue or with the thread.
     waiting: Amount,
-    /// Whether the queue was full, and is not half empty again.
+    /// Whether the queue was full and is not yet half empty.
     is_full: bool,
     left_out: Amount,
     is_ending: bool,
@@ -92,14 +92,14 @@ impl Amount {
         self.bytes -= bytes;
     }
 
-    /// The memory that so many pieces take.
+    /// The memory of this many pieces.
     const fn memory(self) -> usize {
         self.bytes + self.pieces * PIECE_SIZE
     }
 }
 
 impl Dump {
-    /// One that writes to `sink`, whose name is for messages.
+    /// A dump to `sink`; messages use its name.
     ///
     /// # Errors
     /// If its thread cannot be started.
@@ -129,7 +129,7 @@ impl Dump {
         Ok(Self { name, shared })
     }
 
-    /// Shows what was received from `from` on a connection.
+    /// Dumps bytes received from `from` on a connection.
     pub fn show(&self, connection: u64, from: Side, bytes: &[u8]) {
         let mut state = self.shared.lock();
         let was_full = state.is_full;
@@ -162,17 +162,17 @@ impl Dump {
         drop(state);
         self.shared.changed.notify_all();
         if fills {
-            warn!(dump = %self.name, "the dump is read too slowly, and traffic is left out");
+            warn!(dump = %self.name, "the reader of the dump is too slow; traffic is left out");
         }
     }
 
-    /// Has the sink opened anew after what was shown until now.
+    /// Reopens the sink after the traffic dumped so far.
     pub fn reopen(&self) {
         self.shared.lock().queue.push_back(Item::Reopen);
         self.shared.changed.notify_all();
     }
 
-    /// Waits until all is written, for a moment at most, and reports what was not.
+    /// Waits, for a limited time, until everything is written, and reports what was not.
     pub fn finish(&self) {
         let mut state = self.shared.lock();
         state.is_ending = true;
@@ -186,7 +186,7 @@ impl Dump {
         let bytes = state.left_out.bytes + state.waiting.bytes;
         drop(state);
         if pieces > 0 {
-            warn!(dump = %self.name, pieces, bytes, "the dump is incomplete, and this was left out");
+            warn!(dump = %self.name, pieces, bytes, "the dump is incomplete; this was left out");
         }
     }
 }
@@ -196,7 +196,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that waits; `None` at the end.
+    /// All waiting pieces; `None` at the end.
     fn take(&self) -> Option<VecDeque<Item>> {
         let idle = |state: &mut State| state.queue.is_empty() && !state.is_ending;
         let waited = self.changed.wait_while(self.lock(), idle);
@@ -210,13 +210,13 @@ impl Shared {
     }
 }
 
-/// What the thread of a dump has.
+/// The state of the dump's thread.
 struct Writer<S> {
     style: DumpStyle,
     name: String,
     sink: S,
     text: Vec<u8>,
-    /// Whether the last text was written in part.
+    /// Whether the last text was written partially.
     is_cut: bool,
     /// Whether the last text was not written.
     has_failed: bool,
@@ -240,7 +240,7 @@ impl<S: DumpSink> Writer<S> {
                     Item::LeftOut(Amount { pieces, bytes }) => {
                         self.text.clear();
                         let time = humantime::format_rfc3339_micros(SystemTime::now());
-                        // A Vec takes whatever is written to it.
+                        // Writing to a Vec cannot fail.
                         let _ =
                             writeln!(self.text, "{time} left out pieces={pieces} bytes={bytes}");
                         self.write();
@@ -250,7 +250,7 @@ impl<S: DumpSink> Writer<S> {
                             self.is_cut = false;
                             info!(dump = %self.name, "reopened");
                         }
-                        Err(error) => warn!(dump = %self.name, %error, "the dump is not reopened"),
+                        Err(error) => warn!(dump = %self.name, %error, "cannot reopen the dump"),
                     },
                 }
             }
@@ -278,14 +278,14 @@ impl<S: DumpSink> Writer<S> {
         self.write()
     }
 
-    /// Writes the text, or reports that it cannot: once, and again after something was written.
+    /// Writes the text, or reports the error: once, and again after a successful write.
     fn write(&mut self) -> bool {
         let written = self.try_write();
         let failed_before = std::mem::replace(&mut self.has_failed, written.is_err());
         if let Err(error) = &written
             && !failed_before
         {
-            warn!(dump = %self.name, %error, "the dump cannot be written, and traffic is left out");
+            warn!(dump = %self.name, %error, "cannot write the dump; traffic is left out");
         }
         written.is_ok()
     }
@@ -324,7 +324,7 @@ mod tests {
 
     use super::*;
 
-    /// What was written, by writes that each wait for leave.
+    /// The written text; each write waits for permission.
     struct Gated {
         leave: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
@@ -333,7 +333,10 @@ mod tests {
     impl Write for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.leave.recv();
-            self.written.lock().expect("nobody fails").extend(bytes);
+            self.written
+                .lock()
+                .expect("the lock is not poisoned")
+                .extend(bytes);
             Ok(bytes.len())
         }
 
@@ -346,14 +349,14 @@ mod tests {
         fn reopen(&mut self) -> io::Result<()> {
             self.written
                 .lock()
-                .expect("nobody fails")
+                .expect("the lock is not poisoned")
                 .extend(b"(reopened)");
             Ok(())
         }
     }
 
     #[test]
-    fn what_a_full_queue_leaves_out_is_counted_in_its_place() -> Result<()> {
+    fn traffic_that_a_full_queue_leaves_out_is_counted_in_place() -> Result<()> {
         let (gate, leave) = channel();
         let written = Arc::default();
         let sink = Gated {
@@ -372,23 +375,24 @@ mod tests {
             let more = |state: &mut State| state.waiting.pieces > pieces;
             drop(dump.shared.changed.wait_while(state, more));
         };
-        (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
+        (0..2).for_each(|_| gate.send(()).expect("the thread runs"));
         waits_for(2);
         show(Side::Far, 1);
-        (0..2).for_each(|_| gate.send(()).expect("the thread is there"));
+        (0..2).for_each(|_| gate.send(()).expect("the thread runs"));
         waits_for(0);
         show(Side::Far, 1);
         drop(gate);
         dump.finish();
-        let text = String::from_utf8_lossy(&written.lock().expect("nobody fails")).into_owned();
-        // The thread takes what waits at any moment, and what is left out after that is a hole of
-        // its own: those side by side count as one.
+        let text = String::from_utf8_lossy(&written.lock().expect("the lock is not poisoned"))
+            .into_owned();
+        // The thread takes waiting pieces at any moment, which splits the traffic that is left out;
+        // adjacent gaps count as one.
         let mut seen: Vec<String> = Vec::new();
         let mut left_out = 0;
         for line in text.lines() {
             let line = line.split_once(' ').map_or(line, |(_, line)| line);
             if let Some(amount) = line.strip_prefix("left out pieces=") {
-                let (pieces, bytes) = amount.split_once(" bytes=").expect("both are told");
+                let (pieces, bytes) = amount.split_once(" bytes=").expect("both counts are there");
                 let pieces: usize = pieces.parse().expect("a number");
                 assert_eq!(bytes, (pieces * piece.len()).to_string());
                 left_out += pieces;

@@ -1,4 +1,4 @@
-//! Runs a program for each connection, with a pipe as its standard input and one as its output.
+//! Runs a program for each connection, with pipes as its standard input and output.
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,30 +24,32 @@ use crate::memory::MemoryLimit;
 use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
 use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 
-/// Runs a program for each connection. It sees the end of file when the client ends, and may still
-/// answer. The client sees the end when the last process that has the program's output closes it,
-/// and a reset if a signal ended the program: what it said may not be all.
+/// Runs a program for each connection. The program gets end of file when the client ends its
+/// sending half, and can still answer. The client gets end of file when the last process that holds
+/// the program's output closes it, and a reset if a signal ended the program, since its output may
+/// be incomplete.
 ///
-/// It has two pipes and not the socket: so its close of either is seen at once on every family, what
-/// it wrote arrives whole though it has not read its input, and `SO_PEERCRED` on its input fails
-/// rather than name us.
+/// The program gets two pipes instead of the socket: a close of either is seen at once on every
+/// family, its output arrives complete even if it did not read its input, and `SO_PEERCRED` on its
+/// input fails instead of naming the server.
 ///
-/// A requested stop sends SIGTERM to the program and its children, and SIGKILL when the grace is
-/// over. Its environment is described at [`exec_environment`]; a variable of such a name that we
-/// were started with is not passed on.
+/// A requested stop sends SIGTERM to the program and its children, and SIGKILL at the end of the
+/// grace period. [`exec_environment`] describes its environment; inherited variables of these names
+/// are not passed on.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Exec {
-    /// The program, which is looked up in `PATH`.
+    /// The program, searched in `PATH`.
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// What stops it.
+    /// The stop.
     pub stop: Stop,
-    /// How long a client may take to end after the program and its output have ended. What it still
-    /// sends meanwhile is received and discarded, so that no reset destroys what it has yet to read.
+    /// The time that a client has to close after the program and its output have ended. Bytes that
+    /// it sends meanwhile are received and discarded, so that no reset destroys data that it has
+    /// yet to read.
     pub grace: Duration,
-    /// Bounds what all connections keep that a side did not take at once.
+    /// The memory limit for bytes that a side of any connection did not take at once.
     pub memory: MemoryLimit,
 }
 
@@ -65,8 +67,8 @@ impl Exec {
     }
 }
 
-/// While a stop is requested, a client that has the whole reply and sends nothing for so long is not
-/// waited for.
+/// During a requested stop, a client that has the whole reply and sends nothing for this time is
+/// not waited for.
 const QUIET: Duration = Duration::from_millis(500);
 
 impl Service for Exec {
@@ -105,12 +107,12 @@ impl Service for Exec {
                 () = self.stop.requested(), if !group.is_asked => group.ask_to_end(),
             }
             if status.is_some() && transfer.output_ended() && !group.is_asked {
-                // The program's children may go on, as they do under a shell.
+                // The program's children may continue, as under a shell.
                 group.leave();
             }
             let may_finish = match status {
                 Some(status) => !was_killed(status),
-                // It may be a signal that ends it: its status tells in a moment.
+                // A signal may end it: its status is available in a moment.
                 None => !is_exiting(pid),
             };
             if transfer.output_ended() && fault.is_none() && may_finish && !finished {
@@ -144,7 +146,7 @@ impl Service for Exec {
 }
 
 impl Exec {
-    /// Starts the program, and gives our ends of its two pipes.
+    /// Starts the program, and returns the server's ends of its two pipes.
     fn start(
         &self,
         local: &Address,
@@ -162,14 +164,15 @@ impl Exec {
             .envs(exec_environment(local, connection.peer()))
             .stdin(its_input)
             .stdout(its_output)
-            // A group of its own: a terminal's Ctrl-C asks us to stop, and we ask the program.
+            // A separate process group: Ctrl-C on a terminal stops the server, which then stops the
+            // program.
             .process_group(0);
-        // The command has the program's ends, which are to be closed with the program's own.
+        // The command holds the program's ends; drop it to close them here.
         let (child, awaited) = spawn(&mut command).map_err(failed)?;
         Ok((child, awaited, input, output))
     }
 
-    /// Receives and discards what the peer still sends, until it ends too or has had its time.
+    /// Receives and discards what the peer still sends, until it ends or its time is up.
     async fn linger(
         &self,
         transfer: &mut PipeTransfer<'_>,
@@ -205,12 +208,12 @@ impl Exec {
     }
 }
 
-/// Why a program's end is a failure, if it is one.
+/// The error for the program's exit status, if it is a failure.
 fn failure(status: ExitStatus) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
-        (Some(code), _) => Some(format!("the program ended with status {code}")),
-        (None, Some(signal)) => Some(format!("the program was ended by signal {signal}")),
+        (Some(code), _) => Some(format!("the program exited with status {code}")),
+        (None, Some(signal)) => Some(format!("the program was killed by signal {signal}")),
         (None, None) => Some("the program ended in an unknown way".to_owned()),
     }
 }
@@ -220,8 +223,8 @@ fn was_killed(status: ExitStatus) -> bool {
     status.signal().is_some()
 }
 
-/// Whether a process is just ending: it has closed its files, and has no status yet; see `flags` in
-/// `proc_pid_stat(5)`. Where `/proc` is not mounted it is not.
+/// Whether a process is exiting: it has closed its files, but has no status yet; see `flags` in
+/// `proc_pid_stat(5)`. False if `/proc` is not mounted.
 fn is_exiting(pid: Option<u32>) -> bool {
     const PF_EXITING: u32 = 4;
     let stat = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
@@ -232,10 +235,10 @@ fn is_exiting(pid: Option<u32>) -> bool {
     flags.is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
-/// How often a group that was asked to end is looked at.
+/// The interval of checks on a process group that was asked to end.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
-/// The process group of a running program, which is killed when this value is dropped.
+/// The process group of a running program, killed on drop.
 struct Group {
     id: Option<Pid>,
     is_asked: bool,
@@ -262,20 +265,20 @@ impl Group {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Whether a process of it is left.
+    /// Whether a process of the group is left.
     fn is_there(&self) -> bool {
         self.id.is_some_and(|group| killpg(group, None).is_ok())
     }
 
-    /// Waits until the last process of it has ended, which nothing reports.
+    /// Waits until its last process has ended; the kernel does not report that.
     async fn ended(&self) {
         while self.is_there() {
             sleep(GROUP_PAUSE).await;
         }
     }
 
-    /// Signals it no more: when the program's status is taken and its last process has ended, its
-    /// number may be given to another group.
+    /// Disables further signals: once the program's status is taken and its last process has ended,
+    /// the kernel may reuse the number of the group.
     fn leave(&mut self) {
         self.id = None;
     }
@@ -294,7 +297,7 @@ mod tests {
     use crate::net::{Credentials, Peer};
 
     #[test]
-    fn every_name_that_is_set_is_removed_before() {
+    fn every_variable_of_exec_is_first_removed() {
         for word in ["inet:127.0.0.1:1", "inet6:[::1]:1", "unix:/s", "unix:@s"] {
             let address: Address = word.parse().unwrap();
             let credentials = Some(Credentials {

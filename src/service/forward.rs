@@ -16,32 +16,32 @@ use crate::net::{Peer, Stream};
 use crate::service::Dump;
 use crate::transfer::{Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
-/// Connects to the target anew for each connection, and moves the bytes both ways.
+/// Connects to the target for each connection, and moves the bytes both ways.
 ///
-/// A target that cannot be reached, and an error of either side, reach the client and the target
-/// as a reset, not as a clean end, where their family has one.
+/// If the target cannot be reached, or a side fails, the client and the target get a reset, if
+/// their family has one, not end of file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Forward {
-    /// Where to; it is resolved anew for each connection.
+    /// The target, resolved again for each connection.
     pub target: Target,
-    /// How it is connected to.
+    /// How to connect to it.
     pub plan: ConnectPlan,
     /// The clients that wait for the target.
     pub waiting: WaitQueue,
-    /// Whether the target may turn out to be the address that a connection came to, which is then
-    /// refused: it would go round for ever. It costs a system call for each connection, and is for a
-    /// name, which may stand for any address.
+    /// Whether to check that the target is not the address that the connection arrived at, and
+    /// refuse it if so: it would loop for ever. This takes a system call for each connection, and
+    /// is for names, which may resolve to any address.
     pub may_loop: bool,
     /// How bytes are moved.
     pub engine: Engine,
-    /// After how long without a byte, either way, a connection is given up.
+    /// The time without a byte in either direction after which a connection is closed.
     pub idle_timeout: Option<Duration>,
-    /// After how long without a byte a connection is given up of which one side has ended.
+    /// The time without a byte after which a half-closed connection is closed.
     pub half_close_timeout: Option<Duration>,
-    /// Bounds what all connections keep that a side did not take at once.
+    /// The memory limit for bytes that a side of any connection did not take at once.
     pub memory: MemoryLimit,
-    /// Where the traffic is shown; then it is copied.
+    /// The dump of the traffic, if any; it disables splicing.
     pub dump: Option<Arc<Dump>>,
 }
 
@@ -66,7 +66,7 @@ impl Forward {
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         near.reset_unless_done();
-        // On the heap, as is a refusal: an idle connection would otherwise keep the room of both.
+        // On the heap, as is a refusal: otherwise an idle connection would keep the memory of both.
         let (far, address) = match Box::pin(self.connect_for(&near, connection)).await {
             Ok(connected) => connected,
             Err(error) => {
@@ -90,7 +90,7 @@ impl Service for Forward {
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
         };
         let moved = transfer(&near, &far, options, count).await;
-        moved.map_err(|fault| told(fault, connection.peer(), &address))?;
+        moved.map_err(|fault| as_error(fault, connection.peer(), &address))?;
         near.done();
         far.done();
         Ok(())
@@ -98,8 +98,8 @@ impl Service for Forward {
 }
 
 impl Forward {
-    /// Connects to the target, as long as the client has not reset: then nobody waits any more. An end
-    /// alone may have bytes before it that are for the target.
+    /// Connects to the target, unless the client resets first. End of file does not cancel it:
+    /// there may be bytes before it for the target.
     async fn connect_for(
         &self,
         near: &Stream,
@@ -118,14 +118,15 @@ impl Forward {
                 return Err(Error::new("receive", connection.peer(), reset));
             }
         };
-        // Where no descriptor is left for it the client is refused now, not cut off later.
+        // If no descriptor is left for the target, refuse the client now instead of cutting it off
+        // later.
         let ready = far.ready_to_wait();
         ready.map_err(|error| Error::new("connect", &address, error))?;
         Ok((far, address))
     }
 }
 
-fn told(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
+fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
     if let TransferFault::Broken(_, _, source) = &fault
         && source.kind() == io::ErrorKind::QuotaExceeded
     {
@@ -138,12 +139,15 @@ fn told(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
             Error::new(operation, target, source)
         }
         TransferFault::Idle(limit) => {
-            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
+            let cause = format!(
+                "no data passed in either direction for {}",
+                format_duration(limit)
+            );
             Error::because("forward", target, ErrorKind::TimedOut, cause)
         }
         TransferFault::HalfClosed(limit) => {
             let limit = format_duration(limit);
-            let cause = format!("one side had ended, and nothing passed for {limit}");
+            let cause = format!("the connection was half-closed, and no data passed for {limit}");
             Error::because("forward", target, ErrorKind::TimedOut, cause)
         }
     }

@@ -1,4 +1,4 @@
-//! Gives up connections on which nothing passes.
+//! Closes idle connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use crate::loops::{Connection, Service};
 use crate::net::Stream;
 use crate::transfer::unless_idle;
 
-/// Serves as another service does, and gives up each connection on which nothing passes, either way,
-/// for a time. What passes is what the service counts.
+/// Wraps a service, and closes each connection on which no data passes in either direction for a
+/// time, by the counts of the service.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct IdleLimit<S> {
-    /// That time, if there is a limit.
+    /// That time, if any.
     pub limit: Option<Duration>,
-    /// What serves.
+    /// The wrapped service.
     pub service: S,
 }
 
 impl<S: Service> Service for IdleLimit<S> {
-    // Not an `async fn`, which would keep the room of its arguments for each connection.
+    // Not an `async fn`, which would keep its arguments in memory for each connection.
     fn serve(
         &self,
         stream: Stream,
@@ -52,12 +52,15 @@ impl<S: Service> IdleLimit<S> {
             let traffic = connection.traffic();
             traffic.received + traffic.sent
         };
-        // What a service has not said is done is reset when it is dropped.
+        // A connection is reset on drop, unless its service finished it.
         stream.reset_unless_done();
         let serving = self.service.serve(stream, connection);
         let served = unless_idle(serving, || Some(limit), passed).await;
         served.unwrap_or_else(|limit| {
-            let cause = format!("nothing passed, either way, for {}", format_duration(limit));
+            let cause = format!(
+                "no data passed in either direction for {}",
+                format_duration(limit)
+            );
             Err(Error::because(
                 "serve",
                 connection.peer(),

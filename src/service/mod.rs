@@ -1,4 +1,4 @@
-//! What a server does with one connection.
+//! The services of a server: what it does with one connection.
 //!
 //! The services here can be wrapped by others: [`IdleLimit`] and [`Tracked`] are such. A service of
 //! one's own serves a connection until its end:
@@ -58,7 +58,8 @@ pub use crate::loops::{Service, Traffic};
 use crate::loops::Connection;
 use crate::transfer::Passed;
 
-/// Counts for `connection` what a transfer has moved: there from the peer, and back to it.
+/// Adds the bytes of a transfer to the counts of `connection`: those from the peer, and those to
+/// it.
 fn counting(connection: &Connection) -> impl Fn(Passed) + Copy + '_ {
     |Passed { there, back }| {
         connection.set_traffic(Traffic {

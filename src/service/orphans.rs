@@ -1,5 +1,5 @@
-//! The orphans of a container: PID 1 is the parent of each process whose own parent has ended, and
-//! takes its status, or it stays as a zombie.
+//! Reaps orphans in a container: PID 1 becomes the parent of each process whose parent has ended,
+//! and must take its status, or it stays a zombie.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,19 +14,19 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-/// The children whose status is awaited here, which is nobody else's to take.
+/// The children whose status is awaited here; nothing else may take it.
 static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// No status is awaited any more.
+/// No status is awaited.
 static NONE_AWAITED: Notify = Notify::const_new();
 
 fn awaited<T>(with: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
-    // The set is right after each call of it.
+    // The set is consistent after each call.
     with(&mut AWAITED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Keeps the status of a child from [`reap_orphans`] while this value lives. Drop it when the status
-/// has come: another child may have the same number then.
+/// Protects the status of a child from [`reap_orphans`]. Drop it once the status is taken: another
+/// child may then get the same number.
 #[derive(Debug)]
 pub(super) struct Awaited(i32);
 
@@ -39,7 +39,7 @@ impl Drop for Awaited {
     }
 }
 
-/// Starts a program whose status is to be awaited.
+/// Starts a program whose status is awaited.
 pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Option<Awaited>)> {
     // It may end before its number is known here.
     awaited(|pids| {
@@ -50,11 +50,11 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Option<Awaited>
     })
 }
 
-/// Takes the status of each child that ends and that nothing of this crate awaits: for a program
-/// that is PID 1, and awaits no children of its own.
+/// Takes the status of each ended child that this crate does not await: for a program that is PID 1
+/// and awaits no other children.
 ///
 /// # Errors
-/// What `sigaction(2)` reports.
+/// Errors of `sigaction(2)`.
 ///
 /// # Panics
 /// Outside a tokio runtime with its I/O driver enabled.
@@ -73,7 +73,7 @@ pub fn reap_orphans() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Takes the status of the children that have ended and are not among the awaited.
+/// Takes the status of the ended children that are not awaited.
 fn reap(awaited: &BTreeSet<i32>) {
     match children() {
         Some(children) => {
@@ -81,22 +81,22 @@ fn reap(awaited: &BTreeSet<i32>) {
                 take_status(Pid::from_raw(pid));
             }
         }
-        // The kernel does not say whose status it is before it is taken.
+        // The kernel does not report whose status it is before it is taken.
         None if awaited.is_empty() => while take_status(Pid::from_raw(-1)) {},
         None => {}
     }
 }
 
-/// Takes the status of a child, or of any for -1, and says whether there was one.
+/// Takes the status of a child, or of any for -1; returns whether there was one.
 fn take_status(pid: Pid) -> bool {
     match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
         Ok(status) => status != WaitStatus::StillAlive,
-        // It was taken, and has a signal that has no name, such as a real-time signal.
+        // The status was taken; its signal has no name, such as a real-time signal.
         Err(errno) => errno == Errno::EINVAL,
     }
 }
 
-/// The numbers of our children; none where `/proc` does not have them, or is of another namespace.
+/// The numbers of the child processes; none if `/proc` lacks them, or belongs to another namespace.
 fn children() -> Option<Vec<i32>> {
     let own = fs::read_link("/proc/self").ok()?;
     if own.to_str() != Some(&process::id().to_string()) {
@@ -104,7 +104,7 @@ fn children() -> Option<Vec<i32>> {
     }
     let mut pids = None;
     for thread in fs::read_dir("/proc/self/task").ok()? {
-        // A thread that has just ended has left its children to another.
+        // A thread that has just ended has passed its children to another.
         if let Ok(children) = fs::read_to_string(thread.ok()?.path().join("children")) {
             let children = children.split(' ').flat_map(str::parse::<i32>);
             pids.get_or_insert_with(Vec::new).extend(children);

@@ -20,11 +20,11 @@ use crate::net::{PipeOutput, Stream, is_refused};
 use crate::offload::offload;
 use crate::transfer::{PipeEvent, PipeTransfer};
 
-/// The largest piece of one `sendfile(2)`: between two pieces other connections have their turn.
+/// The maximum size of one `sendfile(2)`, so that other connections get their turn.
 const PIECE: usize = 1 << 20;
 const COPY_BUFFER: usize = 64 * 1024;
 
-/// Sends a file, ends, and waits for the peer to end too, so that nothing on the way is lost.
+/// Sends a file, half-closes, and waits for the peer to end too, so that no data is lost.
 #[derive(Debug, Clone)]
 pub struct SendFile {
     path: PathBuf,
@@ -32,26 +32,26 @@ pub struct SendFile {
     memory: MemoryLimit,
 }
 
-/// What was at the path.
+/// The kind of file at the path.
 enum Opened {
-    /// To read it is to wait for its writer.
+    /// Reading it waits for a writer.
     Fifo(OwnedFd),
     File(File),
 }
 
 impl SendFile {
-    /// Sends the file at `path`, which is opened anew for each connection. A FIFO may have no writer
-    /// yet: a client that waits for one leaves when it has closed the connection, as far as the
-    /// family shows that, and at a `stop`.
+    /// Sends the file at `path`, which is opened again for each connection. A FIFO may have no
+    /// writer yet: a client that waits for one is dropped when it has closed the connection, if the
+    /// family reports that, and at a `stop`.
     ///
     /// # Errors
-    /// What opening it reports now, before any client comes.
+    /// Errors of the open, before any client connects.
     pub fn new(path: PathBuf, stop: Stop, memory: MemoryLimit) -> Result<Self> {
         let service = Self { path, stop, memory };
         if fs::metadata(&service.path).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(service.failed("open", io::ErrorKind::IsADirectory.into()));
         }
-        // To open a FIFO is to let its writer go on.
+        // Opening a FIFO would let its writer continue.
         if fs::metadata(&service.path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             let readable = access(&service.path, AccessFlags::R_OK);
             readable.map_err(|errno| service.failed("open", errno.into()))?;
@@ -61,8 +61,8 @@ impl SendFile {
         Ok(service)
     }
 
-    /// Opens the file, whatever is at the path by now, without waiting: neither for the writer of a
-    /// FIFO nor for a device.
+    /// Opens the current file at the path without waiting, neither for the writer of a FIFO nor for
+    /// a device.
     fn open(&self) -> Result<Opened> {
         let flags = OFlag::O_NONBLOCK;
         let open = || {
@@ -75,7 +75,7 @@ impl SendFile {
             if kind == SFlag::S_IFIFO {
                 return Ok(Opened::Fifo(file.into()));
             }
-            // What is read of a device is waited for, on a thread of its own.
+            // Reads from a device block, on a separate thread.
             fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
             Ok(Opened::File(file))
         };
@@ -84,9 +84,9 @@ impl SendFile {
 
     fn failed(&self, operation: &'static str, source: io::Error) -> Error {
         let error = Error::new(operation, self.path.display(), source)
-            .with_hint("give --send a file that can be read");
+            .with_hint("give --send a readable file");
         match error.kind() {
-            // It is the file that is missing, not a server.
+            // The file is missing, not a server.
             ErrorKind::NoServer => error.with_kind(ErrorKind::Other),
             _ => error,
         }
@@ -126,7 +126,7 @@ impl SendFile {
             match stream.send_file(file.as_fd(), PIECE).await {
                 Ok(0) => return Ok(()),
                 Ok(count) => connection.count_sent(count),
-                // A device, which sendfile cannot map, or a sandbox that refuses it.
+                // A device, which sendfile does not support, or a sandbox that refuses it.
                 Err(error) if is_refused(&error) => {
                     return self.copy(file, stream, connection).await;
                 }
@@ -135,7 +135,7 @@ impl SendFile {
         }
     }
 
-    /// Sends what comes through a FIFO. Nothing is promised to a client before the writer has come.
+    /// Sends the data of a FIFO. Before its writer opens it, a client gets nothing.
     async fn send_fifo(
         &self,
         fifo: OwnedFd,
@@ -164,7 +164,7 @@ impl SendFile {
                 }
                 () = self.stop.requested(), if !is_draining => {
                     if connection.traffic().sent == 0 {
-                        return failed("send", "stopped before anything came through the pipe");
+                        return failed("send", "stopped before any data came through the pipe");
                     }
                     is_draining = true;
                 }
@@ -173,7 +173,7 @@ impl SendFile {
         Ok(())
     }
 
-    /// Copies what is left of a file that blocks, off the runtime's threads.
+    /// Copies the rest of a file that blocks, outside the threads of the runtime.
     async fn copy(&self, mut file: File, stream: &Stream, connection: &Connection) -> Result<()> {
         let mut buffer = vec![0; COPY_BUFFER];
         loop {

@@ -15,20 +15,20 @@ use crate::loops::{Connection, Service};
 use crate::net::Stream;
 use crate::offload::no_thread;
 
-/// Gives each connection to the thread that has the fewest, where it stays: the connections of a
-/// thread share its buffers, and none waits for another thread to wake up. One connection alone
-/// stays on the thread that accepted it, which is awake.
+/// Gives each connection to the thread with the fewest, where it stays: the connections of a thread
+/// share its buffers, and none waits for another thread to wake up. A single connection stays on
+/// the thread that accepted it, which is awake.
 #[derive(Debug)]
 pub struct Threads<S> {
     service: Arc<S>,
-    /// The one that accepts is the first.
+    /// The first is the accepting thread.
     threads: Vec<Thread>,
     elsewhere: TaskTracker,
 }
 
 #[derive(Debug)]
 struct Thread {
-    /// None for the one that accepts.
+    /// None for the accepting thread.
     runtime: Option<Handle>,
     open: AtomicUsize,
 }
@@ -39,15 +39,15 @@ impl Thread {
         Self { runtime, open }
     }
 
-    /// Starts one with an event loop, which it builds itself: an event loop must not be dropped on
-    /// a thread that runs another one, as it would be if there were no thread for it.
+    /// Starts a thread that builds its own event loop: an event loop must not be dropped on a
+    /// thread that runs another one, as would happen if the thread failed to start.
     fn start(number: usize) -> Result<Self> {
-        const WHAT: &str = "a thread that serves";
+        const WHAT: &str = "a server thread";
         let (report, started) = mpsc::channel();
         let run = move || {
             let runtime = Builder::new_current_thread().enable_all().build();
             let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
-            // Whoever started this thread waits for the answer.
+            // The starting thread waits for the result.
             let _ = report.send(handle.map_err(copied));
             if let Ok(runtime) = runtime {
                 runtime.block_on(pending::<()>());
@@ -63,7 +63,7 @@ impl Thread {
     }
 }
 
-/// A connection among those of a thread, while this value lives.
+/// A connection counted for a thread, until this value is dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
@@ -80,7 +80,7 @@ impl Drop for Place<'_> {
 }
 
 impl<S: Service> Threads<S> {
-    /// Serves on `threads` threads. The one that runs the connection loop is the first; the
+    /// Serves on `threads` threads. The thread that runs the connection loop is the first; the
     /// others are started now, and stay until the process ends.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ impl<S: Service> Threads<S> {
         })
     }
 
-    /// Waits until the connections on the other threads have ended. One that is cut off is only asked
-    /// to end there, so this is to be awaited, when no more are accepted, before the process ends.
+    /// Waits until the connections on the other threads have ended. A connection that is cut off there
+    /// is only asked to end, so await this before the process ends, once no more are accepted.
     pub fn drained(&self) -> impl Future<Output = ()> + use<S> {
         let elsewhere = self.elsewhere.clone();
         async move {
@@ -108,14 +108,14 @@ impl<S: Service> Threads<S> {
 
 impl<S: Service> Service for Threads<S> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        // Of those with equally few the first one: the one that accepts, if it is among them.
+        // The first of those with the fewest: the accepting thread, if it is one of them.
         let fewest = self
             .threads
             .iter()
             .min_by_key(|t| t.open.load(Ordering::Relaxed));
         let _place = fewest.map(|thread| Place::take(&thread.open));
         let Some(other) = fewest.and_then(|thread| thread.runtime.as_ref()) else {
-            // Of a connection that is served elsewhere only the wait for it is kept here.
+            // For a connection served on another thread, only the wait for it is kept here.
             return Box::pin(self.service.serve(stream, connection)).await;
         };
         let moved = {
@@ -142,14 +142,17 @@ mod tests {
     use super::*;
     use crate::net::Peer;
 
-    /// Tells on which thread it serves, until the peer ends.
-    struct Told(Mutex<Vec<ThreadId>>);
+    /// Returns the thread that serves it, until the peer ends.
+    struct Recorded(Mutex<Vec<ThreadId>>);
 
-    impl Service for Told {
+    impl Service for Recorded {
         async fn serve(&self, stream: Stream, _: &Arc<Connection>) -> Result<()> {
             let thread = thread::current().id();
-            self.0.lock().expect("nobody fails").push(thread);
-            stream.send_all(b"!").await.expect("the peer is there");
+            self.0
+                .lock()
+                .expect("the lock is not poisoned")
+                .push(thread);
+            stream.send_all(b"!").await.expect("the peer is connected");
             let end = stream.receive(&mut [0]).await;
             assert_eq!(end.ok(), Some(0));
             Ok(())
@@ -157,8 +160,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_stays_with_who_accepts_and_two_have_a_thread_each() -> Result<()> {
-        let threads = Threads::new(Told(Mutex::default()), 2)?;
+    async fn one_connection_stays_on_the_accepting_thread_and_two_get_a_thread_each() -> Result<()>
+    {
+        let threads = Threads::new(Recorded(Mutex::default()), 2)?;
         let peer = Peer {
             address: "unix:@peer".parse()?,
             credentials: None,
@@ -166,7 +170,14 @@ mod tests {
         let connection = Arc::new(Connection::new(1, peer));
         let pair = || Stream::pair().expect("there are descriptors");
         let heard = async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(1);
-        let served = || threads.service.0.lock().expect("nobody fails").clone();
+        let served = || {
+            threads
+                .service
+                .0
+                .lock()
+                .expect("the lock is not poisoned")
+                .clone()
+        };
         // One after the other, then two at once.
         for _ in 0..2 {
             let (client, server) = pair();

@@ -11,36 +11,36 @@ use super::{Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Stream, is_refused};
 
-/// What one receive of messages takes at most.
+/// The maximum size of one receive of messages.
 const PIECE: usize = 64 * 1024;
-/// What one receive of a copied stream takes at most. TCP cuts 64 KiB into one full segment and one
-/// of a few bytes, so that to send such pieces costs about twice what one large piece does.
+/// The maximum size of one receive of a copied stream. TCP splits 64 KiB into one full segment and
+/// one of a few bytes, so that such pieces cost about twice as much as one large piece.
 const STREAM_PIECE: usize = 4 * PIECE;
-/// After so many receives that took all they could, a direction is a stream.
+/// After this many full receives, a direction is a stream.
 const FULL_PIECES: u8 = 3;
-/// A piece of a stream below this is small; after [`SMALL_PIECES`] of them it is one no more.
+/// A smaller piece of a stream is small; after [`SMALL_PIECES`] small ones it is a stream no more.
 const SMALL_PIECE: usize = 16 * 1024;
 const SMALL_PIECES: u8 = 4;
-/// What may pass in one turn before other connections have theirs.
+/// The maximum of bytes in one turn, before other connections get theirs.
 const TURN: usize = 1 << 20;
 
 thread_local! {
-    /// The buffer of every direction that copies on this thread: it is empty between two turns, and
-    /// takes no memory beyond what was received at once.
+    /// The buffer of all copying directions on this thread. It is empty between two turns, and
+    /// takes no memory beyond that of one receive.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; STREAM_PIECE]);
 }
 
 /// How bytes are moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// Copied while they come as messages, spliced while they come as a stream, where that is faster.
+    /// Copy messages, and splice streams if that is faster.
     #[default]
     Adaptive,
     /// Always copied.
     Copy,
 }
 
-/// Which end failed, as seen from this direction, in what, and why.
+/// The end that failed, as seen from this direction, the operation, and the error.
 pub(super) type EndFault = (Side, &'static str, io::Error);
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ enum State {
     Done,
 }
 
-/// What the bytes come as, and so how they are moved.
+/// The kind of traffic, which decides how it is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Messages,
@@ -64,20 +64,21 @@ pub(super) struct Direction<'a> {
     engine: Engine,
     passed: u64,
     flow: Flow,
-    /// The last pieces in a row that speak for the other flow: full messages, small ones of a stream.
+    /// The latest pieces in a row that suggest the other kind: full messages, small pieces of a
+    /// stream.
     streak: u8,
-    /// What the other end did not take at once.
+    /// The bytes that the other end did not take at once.
     unsent: KeptBytes,
-    /// The pipe that holds bytes of it; an empty one is in the pool.
+    /// The pipe, while it holds bytes; an empty one is in the pool.
     pipe: Option<Pipe>,
-    /// Whether to yield to who sends, and to who receives.
+    /// Whether to yield to the sender, and to the receiver.
     yielding: (Yielding, Yielding),
-    /// Who sees the bytes, and which end they come from.
+    /// The observer of the bytes, and the end that they come from.
     tap: Option<(Side, Tap<'a>)>,
 }
 
 impl<'a> Direction<'a> {
-    /// What the other end does not take counts in `memory`.
+    /// Bytes that the other end does not take count in `memory`.
     pub(super) fn new(engine: Engine, memory: MemoryLimit, tap: Option<(Side, Tap<'a>)>) -> Self {
         let state = State::Running;
         Self {
@@ -98,12 +99,12 @@ impl<'a> Direction<'a> {
         self.passed
     }
 
-    /// Whether there are bytes that the other end has yet to take.
+    /// Whether the other end has yet to take bytes.
     pub(super) fn holds_bytes(&self) -> bool {
         !self.unsent.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
     }
 
-    /// Moves bytes until an end blocks; ready when `to` has been shut down after the end of `from`.
+    /// Moves bytes until an end blocks; ready once `to` is half-closed after end of file on `from`.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -138,7 +139,7 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// Learns from a piece of `count` bytes what they come as.
+    /// Updates the kind of traffic after a piece of `count` bytes.
     fn see(&mut self, count: usize, from: &Stream, to: &Stream) {
         let (is_other, enough) = match self.flow {
             Flow::Messages => (count == PIECE, FULL_PIECES),
@@ -159,7 +160,7 @@ impl<'a> Direction<'a> {
         };
     }
 
-    /// Copies one piece; false at the end.
+    /// Copies one piece; returns false at end of file.
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
@@ -196,7 +197,7 @@ impl<'a> Direction<'a> {
         Poll::Ready(Ok(count > 0))
     }
 
-    /// Copies one piece, and whatever comes after it.
+    /// Copies one piece, of either kind.
     fn poll_copy_instead(
         &mut self,
         cx: &mut Context<'_>,
@@ -207,7 +208,7 @@ impl<'a> Direction<'a> {
         self.poll_copy(cx, from, to)
     }
 
-    /// Moves one piece through a pipe; false at the end.
+    /// Moves one piece through a pipe; returns false at end of file.
     fn poll_splice(
         &mut self,
         cx: &mut Context<'_>,
@@ -215,21 +216,21 @@ impl<'a> Direction<'a> {
         to: &Stream,
     ) -> Poll<Result<bool, EndFault>> {
         let Ok(mut pipe) = self.pipe.take().map_or_else(Pipe::take, Ok) else {
-            // No pipe to be had is no fault: this stream is copied.
+            // Without a pipe, this stream is copied.
             return self.poll_copy_instead(cx, from, to);
         };
         if pipe.held() == 0 && from.is_urgent() {
-            // A splice would stop for good where the urgent data was.
+            // A splice would stop for ever at urgent data.
             pipe.give_back();
             return self.poll_copy_instead(cx, from, to);
         }
-        // What blocked before is the rest of a piece, and tells nothing of the flow.
+        // After a block, the rest of a piece says nothing about the kind of traffic.
         let mut whole = None;
         if pipe.held() == 0 {
             let again = || self.yielding.0.give_way();
             let filled = from.poll_splice_into(cx, pipe.entry(), pipe.room(), again);
             let Poll::Ready(filled) = filled else {
-                // While nothing comes, the pipe is for others.
+                // While no data arrives, other connections can use the pipe.
                 pipe.give_back();
                 return Poll::Pending;
             };
@@ -265,7 +266,7 @@ impl<'a> Direction<'a> {
         }
         pipe.give_back();
         match whole {
-            // The end, or urgent data that we are not told of yet: a receive knows.
+            // End of file, or urgent data that is not reported yet: a receive tells which.
             Some(0) => return self.poll_copy(cx, from, to),
             Some(count) => self.see(count, from, to),
             None => {}
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_taken_is_bounded_and_given_back() -> io::Result<()> {
+    async fn untaken_bytes_are_limited_and_freed() -> io::Result<()> {
         let ((from, client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
         let memory = MemoryLimit::new(1000);
         let mut direction = Direction::new(Engine::Copy, memory.clone(), None);
@@ -325,8 +326,8 @@ mod tests {
         Ok(())
     }
 
-    /// A peer whose socket is not the runtime's, and our end of the connection; `None` where this
-    /// machine lacks the family.
+    /// A peer whose socket is not registered with the runtime, and the other end of the connection;
+    /// `None` if this machine lacks the family.
     async fn connected_to(address: &str) -> io::Result<Option<(TcpStream, Stream)>> {
         let address: Address = address.parse().expect("it is an address");
         let Ok(listener) = Listener::bind(&address, &ListenOptions::default()) else {
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_splice_that_moves_nothing_at_urgent_data_is_not_the_end() -> io::Result<()> {
+    async fn a_splice_that_stops_at_urgent_data_is_not_end_of_file() -> io::Result<()> {
         for address in ["inet:127.0.0.1:0", "inet6:[::1]:0"] {
             let Some((mut client, from)) = connected_to(address).await? else {
                 continue;
@@ -345,8 +346,8 @@ mod tests {
             let (to, server) = Stream::pair()?;
             client.write_all(b"before")?;
             assert_eq!(from.arrived(6).await?, 6);
-            // From here on the runtime looks at no socket until the direction has been polled: it
-            // knows that something came, and does not know of the urgent data.
+            // From here on the runtime checks no socket until the direction has been polled: it
+            // knows that data arrived, but not about the urgent data.
             socket2::SockRef::from(&client).send_out_of_band(b"!")?;
             client.write_all(b"after")?;
             client.shutdown(Shutdown::Write)?;

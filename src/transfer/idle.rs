@@ -1,4 +1,4 @@
-//! The clock of whatever must not stand still for too long.
+//! The timer for work that must not stall.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Runs `work` to its end, or until `count` stays the same for `limit`; then it gives that limit,
-/// and drops the work. The limit may change while the work goes on.
+/// Runs `work` to its end, or until `count` stays the same for `limit`; then returns that limit and
+/// drops the work. The limit may change while the work runs.
 pub(crate) async fn unless_idle<T>(
     work: impl Future<Output = T>,
     limit: impl Fn() -> Option<Duration>,
@@ -19,7 +19,7 @@ pub(crate) async fn unless_idle<T>(
     let mut clock = pin!(sleep_until(Instant::now() + seen.1.unwrap_or_default()));
     let mut last_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     poll_fn(|cx| {
-        // Before the clock: where this process did not run for the limit, something may have come.
+        // Before the timer: if this process was stopped for the limit, data may have arrived.
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Ok(done));
         }
@@ -35,8 +35,8 @@ pub(crate) async fn unless_idle<T>(
         };
         let last_look = match &mut last_look {
             Some(last_look) => last_look,
-            // The clock may ring before the runtime has asked what has come: a `SIGCONT` interrupts
-            // that question, see `signal(7)`.
+            // The timer may expire before the runtime has polled for events: a `SIGCONT` interrupts
+            // the poll, see `signal(7)`.
             None => {
                 ready!(clock.as_mut().poll(cx));
                 last_look.insert(Box::pin(tokio::task::yield_now()))
@@ -54,10 +54,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_came_before_the_clock_was_asked_is_not_idle() {
+    async fn data_before_the_timer_is_read_is_not_idle() {
         let limit = || Some(Duration::from_millis(300));
         let polls = Cell::new(0);
-        // The second poll is when the clock rings, the third when the runtime has told what came.
+        // The second poll is when the timer expires, the third when the runtime has reported the
+        // data.
         for found_at in [2, 3] {
             polls.set(0);
             let work = poll_fn(|_| {

@@ -1,21 +1,21 @@
-//! What remains to be done when one end has closed its connection completely.
+//! The rest of a transfer after one end has closed completely.
 
 use std::io;
 
 use super::{Side, TransferFault};
 use crate::net::Stream;
 
-/// What is received at once to be discarded.
+/// The size of one receive of discarded bytes.
 const PIECE: usize = 4096;
 
-/// That `end` left, and did not take all that was for it.
+/// The error that `end` closed and did not take all its bytes.
 pub(super) fn without_bytes(end: Side) -> TransferFault {
     TransferFault::Broken(end, "send", nix::Error::EPIPE.into())
 }
 
-/// Waits until `other` has taken all that `end` sent before it left, or sends nothing more. What it
-/// sends until then is received and discarded: it is for nobody, and would make the end a reset if
-/// it were left unread.
+/// Waits until `other` has taken all the bytes that `end` sent before it closed, or closes itself.
+/// Bytes that `other` sends until then are received and discarded: nothing takes them, and unread
+/// bytes would turn end of file into a reset.
 pub(super) async fn until_taken(end: Side, other: &Stream) -> Result<(), TransferFault> {
     let mut discarded = 0;
     let broken = |operation, error| TransferFault::Broken(end.other(), operation, error);
@@ -32,7 +32,7 @@ pub(super) async fn until_taken(end: Side, other: &Stream) -> Result<(), Transfe
     }
 }
 
-/// Discards what comes from `stream` until its end, and counts it.
+/// Discards and counts the bytes of `stream` until end of file.
 async fn discard(stream: &Stream, discarded: &mut u64) -> io::Result<()> {
     let mut buffer = [0; PIECE];
     loop {
@@ -56,10 +56,10 @@ mod tests {
     use crate::net::{ConnectOptions, ListenOptions, Listener};
     use crate::transfer::{Passed, TransferOptions, transfer};
 
-    /// More than the peer's system takes while the peer does not read, less than ours holds.
+    /// More than the peer's kernel takes while the peer does not read, less than ours holds.
     const MUCH: usize = 100_000;
 
-    /// Our end of a TCP connection, and a peer whose system takes little; `None` where this machine
+    /// One end of a TCP connection, and a peer with a small receive buffer; `None` if this machine
     /// lacks the family.
     async fn to_a_narrow_peer(address: &str) -> io::Result<Option<(Stream, Stream)>> {
         let address: Address = address.parse().expect("it is an address");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     /// Runs a transfer between `own` and an AF_UNIX peer, which is at `end`, has sent [`MUCH`] and
-    /// has closed, as long as it goes on by itself, and then `peer`.
+    /// has closed, until it needs the peer; then runs `peer`.
     async fn after_one_left(
         end: Side,
         own: &Stream,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_lost_if_the_other_end_sends_after_one_has_closed() -> io::Result<()> {
+    async fn nothing_is_lost_if_one_end_sends_after_the_other_has_closed() -> io::Result<()> {
         for (address, end, reply) in [
             ("inet:127.0.0.1:0", Side::Near, &b""[..]),
             ("inet:127.0.0.1:0", Side::Near, b"!"),
@@ -119,7 +119,7 @@ mod tests {
             };
             let takes_all = async {
                 peer.send_all(reply).await?;
-                // From now on it is fast.
+                // From now on the peer reads fast.
                 socket2::SockRef::from(&peer).set_recv_buffer_size(4 * MUCH)?;
                 let (mut buffer, mut count) = (vec![0; MUCH], 0);
                 while count < MUCH {
@@ -132,7 +132,7 @@ mod tests {
                 Ok(())
             };
             let ended = after_one_left(end, &own, TransferOptions::default(), takes_all).await?;
-            // A reply that nobody took is a failure.
+            // A reply that was not taken is a failure.
             match (ended, reply.is_empty()) {
                 (Ok(()), true) => {}
                 (Err(TransferFault::Broken(which, "send", _)), false) => assert_eq!(which, end),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_takes_nothing_more_is_given_up_after_the_limit() -> io::Result<()> {
+    async fn an_end_that_takes_nothing_more_times_out() -> io::Result<()> {
         let Some((own, _peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
             return Ok(());
         };
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_resets_before_it_has_all_is_a_failure() -> io::Result<()> {
+    async fn an_end_that_resets_before_it_has_all_data_is_a_failure() -> io::Result<()> {
         let Some((own, peer)) = to_a_narrow_peer("inet:127.0.0.1:0").await? else {
             return Ok(());
         };

@@ -1,5 +1,5 @@
-//! Bytes both ways between two ends, whatever their families: half-close per direction, copy for
-//! messages and splice for streams, back-pressure, and no buffer while nothing passes.
+//! Transfers bytes both ways between two ends of any family: half-close for each direction, copy
+//! for messages, splice for streams, back-pressure, and no buffer while idle.
 //!
 //! ```
 //! use std::net::Shutdown;
@@ -47,7 +47,7 @@ pub(crate) use self::pipes::{PipeEvent, PipeTransfer};
 use crate::memory::MemoryLimit;
 use crate::net::Stream;
 
-/// The bytes that passed, each way.
+/// The bytes moved in each direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Passed {
     /// From the near end to the far end.
@@ -59,42 +59,43 @@ pub struct Passed {
 /// One of the two ends of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The first, mostly a client.
+    /// The first, usually a client.
     Near,
-    /// The second, mostly a server.
+    /// The second, usually a server.
     Far,
 }
 
-/// Why a transfer did not end well.
+/// The reason why a transfer failed.
 #[derive(Debug)]
 pub enum TransferFault {
-    /// An end failed while it was received from or sent to.
+    /// An end failed in a receive or a send.
     Broken(Side, &'static str, io::Error),
-    /// Nothing passed, either way, for the idle time.
+    /// No data passed in either direction for the idle time.
     Idle(Duration),
-    /// One end had ended, and nothing passed the other way for the time that this may last.
+    /// The transfer was half-closed, and no data passed in the open direction for its time limit.
     HalfClosed(Duration),
 }
 
-/// Sees what was received from an end, before the other end has it.
+/// Observes the bytes received from an end, before the other end gets them.
 pub type Tap<'a> = &'a (dyn Fn(Side, &[u8]) + Send + Sync);
 
-/// A future of which few connections have need, and which takes no room of the others.
+/// A future that few connections need; boxed, so that it takes no memory of the others.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How a transfer is made.
+/// The options of a transfer.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct TransferOptions<'a> {
     /// How bytes are moved.
     pub engine: Engine,
-    /// After how long without a byte, either way, it is given up.
+    /// The time without a byte in either direction after which it ends.
     pub idle: Option<Duration>,
-    /// After how long without a byte it is given up when one end has ended, and the other has not.
+    /// The time without a byte in a half-closed transfer after which it ends.
     pub half_close: Option<Duration>,
-    /// Where counts what the ends do not take at once; by default each transfer has a limit of its own.
+    /// The memory limit for bytes that the ends do not take at once; by default separate for each
+    /// transfer.
     pub memory: Option<&'a MemoryLimit>,
-    /// Who sees the bytes; then they are all copied.
+    /// The observer of the bytes, if any; it disables splicing.
     pub tap: Option<Tap<'a>>,
 }
 
@@ -112,14 +113,14 @@ impl std::fmt::Debug for TransferOptions<'_> {
 
 /// Moves bytes both ways between `near` and `far` until both have ended.
 ///
-/// The end of one side ends the sending half of the other, and the other direction goes on. A
-/// side that does not read is not read for: what is held is one buffer or pipe a direction. A side
-/// that has closed completely, where its family shows that, takes nothing more: then all ends once
-/// the other side has what it sent.
-/// `passed` is told what the other ends have taken so far, at each turn.
+/// End of file on one side half-closes the other, and the other direction stays open. While a side
+/// does not read, at most one buffer or pipe for each direction is held. If a side has closed
+/// completely, and its family reports that, it takes nothing more: the transfer ends once the other
+/// side has all its bytes.
+/// `passed` is called at each turn with the bytes that the other ends have taken so far.
 ///
 /// # Errors
-/// The end that broke; the caller resets both, so that neither sees a clean end.
+/// The end that failed; the caller resets both, so that neither gets end of file.
 pub async fn transfer(
     near: &Stream,
     far: &Stream,
@@ -138,10 +139,10 @@ pub async fn transfer(
     let mut there = Direction::new(engine, memory.clone(), tap.map(|tap| (Side::Near, tap)));
     let mut back = Direction::new(engine, memory, tap.map(|tap| (Side::Far, tap)));
     let (moved, is_half_closed) = (AtomicU64::new(0), AtomicBool::new(false));
-    // An end that has ended says nothing more when it is received from, but it may yet be reset, or
-    // be closed for what is sent to it too.
+    // After end of file, a receive reports nothing more, but the connection can still be reset, or
+    // be closed for sending too.
     let mut gone: Option<Boxed<'_, io::Result<()>>> = None;
-    // Then no direction is polled any more.
+    // From then on no direction is polled.
     let mut left: Option<Boxed<'_, Result<(), TransferFault>>> = None;
     let both = poll_fn(|cx| {
         if let Some(left) = &mut left {
@@ -184,7 +185,7 @@ pub async fn transfer(
         Some(half) => Some(idle.map_or(half, |idle| idle.min(half))),
         None => idle,
     };
-    // On the heap: a transfer without a limit would otherwise have the room of its clock.
+    // On the heap: otherwise a transfer without a limit would have the size of its timer.
     let ended = Box::pin(unless_idle(both, limit, || moved.load(Ordering::Relaxed))).await;
     ended.unwrap_or_else(|limit| {
         Err(match idle {

@@ -1,4 +1,4 @@
-//! The pipes that streams are spliced through, and the pool that they go back to when empty.
+//! The pipes for spliced streams, and the pool of empty ones.
 
 use std::cell::RefCell;
 use std::io::{self, PipeReader, Read};
@@ -10,24 +10,24 @@ use nix::unistd::pipe2;
 use crate::memory::KeptBytes;
 use crate::net::DescriptorBudget;
 
-/// What a pipe should hold: TCP gives much at a time.
+/// The preferred size of a pipe: TCP delivers large pieces.
 const ROOM: usize = 1024 * 1024;
-/// What it should hold where there are more than [`FEW`]: an ordinary user has 64 MiB for all his
-/// pipes (`pipe-user-pages-soft`, pipe(7)).
+/// The preferred size if there are more than [`FEW`]: an ordinary user has 64 MiB for all pipes
+/// (`pipe-user-pages-soft`, pipe(7)).
 const ROOM_OF_MANY: usize = 256 * 1024;
 const FEW: u64 = 32;
-/// What a pipe must hold: to splice less at a time is slower than to copy.
+/// The minimum size of a pipe: splicing smaller pieces is slower than copying.
 const ROOM_MIN: usize = 64 * 1024;
-/// What a pipe takes of them.
+/// The descriptors of a pipe.
 const DESCRIPTORS: u64 = 2;
-/// How many empty pipes a thread keeps: two for each of a few busy connections.
+/// The number of empty pipes that a thread keeps: two for each of a few busy connections.
 const POOL_MAX: usize = 16;
 
 thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A pipe, and what it holds.
+/// A pipe, and the number of bytes in it.
 #[derive(Debug)]
 pub(super) struct Pipe {
     exit: PipeReader,
@@ -38,11 +38,11 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// An empty one from the pool, or a new one.
+    /// An empty pipe from the pool, or a new one.
     ///
     /// # Errors
-    /// What `pipe2(2)` reports when descriptors or pipe pages run out; `EPERM` when there are
-    /// pages for a small pipe alone.
+    /// Errors of `pipe2(2)` when descriptors or pipe pages run out; `EPERM` if there are pages only
+    /// for a small pipe.
     pub(super) fn take() -> io::Result<Self> {
         if let Some(pipe) = POOL.with_borrow_mut(Vec::pop) {
             return Ok(pipe);
@@ -55,7 +55,7 @@ impl Pipe {
         } else {
             &[ROOM_OF_MANY]
         };
-        // EPERM leaves the pipe as large as it may be; the real size is read back.
+        // On EPERM, the pipe keeps the size it has; the real size is read back.
         let _ = rooms.iter().any(|room| {
             let wanted = i32::try_from(*room).unwrap_or(i32::MAX);
             fcntl(&entry, FcntlArg::F_SETPIPE_SZ(wanted)).is_ok()
@@ -74,7 +74,7 @@ impl Pipe {
         })
     }
 
-    /// Gives an empty pipe back to the pool; one that still holds bytes is closed.
+    /// Returns an empty pipe to the pool, or closes one that still holds bytes.
     pub(super) fn give_back(self) {
         if self.held == 0 {
             POOL.with_borrow_mut(|pool| {
@@ -105,10 +105,10 @@ impl Pipe {
         self.held += count;
     }
 
-    /// Moves what it holds to the end of `bytes`.
+    /// Appends its bytes to `bytes`.
     ///
     /// # Errors
-    /// What `read(2)` reports, and `UnexpectedEof` if it held less.
+    /// Errors of `read(2)`, and `UnexpectedEof` if it held less.
     pub(super) fn take_out(&mut self, bytes: &mut KeptBytes) -> io::Result<()> {
         let mut piece = [0; 4096];
         while self.held > 0 {

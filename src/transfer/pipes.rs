@@ -9,55 +9,54 @@ use super::Passed;
 use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Fed, PipeInput, PipeOutput, Stream, is_refused};
 
-/// What is copied at once.
+/// The maximum size of one copy.
 const PIECE: usize = 64 * 1024;
-/// What one splice moves at most, and one turn: then other connections have theirs.
+/// The maximum size of one splice, and of one turn, before other connections get theirs.
 const TURN: usize = 1 << 20;
-/// What passes one way before its pipe is made larger.
+/// The bytes in one direction after which its pipe is enlarged.
 const BULK: u64 = 256 * 1024;
 
 thread_local! {
-    /// Where bytes are received that are copied or discarded; empty between two polls.
+    /// The buffer for copied or discarded bytes; empty between two polls.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
 }
 
-/// What happens once in a [`PipeTransfer`].
+/// An event that happens once in a [`PipeTransfer`].
 #[derive(Debug)]
 pub(crate) enum PipeEvent {
-    /// The peer has ended, and so has our pipe's input.
+    /// The peer has half-closed, and so the pipe's input is closed.
     PeerEnded,
-    /// The pipe's output has ended, and the socket has taken all of it.
+    /// The pipe's output has reached end of file, and the socket has taken all of it.
     OutputEnded,
-    /// The connection broke, in what and why. Both pipes are closed.
+    /// The connection failed, with the operation and the error. Both pipes are closed.
     Broken(&'static str, io::Error),
 }
 
-/// Moves bytes between a connection and two pipes, and says when each side ends.
-///
-/// Where there is no input, or the program has closed it, the peer is not held up: what it sends is
-/// received and discarded, as bytes that are left unread make the end of a connection a reset.
+/// Moves bytes between a connection and two pipes, and reports when each side ends.
+/// || If there is no input, or the program has closed it, bytes of the peer are received and
+/// discarded: unread bytes would turn the end of the connection into a reset.
 #[derive(Debug)]
 pub(crate) struct PipeTransfer<'a> {
     stream: &'a Stream,
-    /// Until the program has closed it, or the peer has ended.
+    /// Until the program closes it, or the peer ends.
     input: Option<PipeInput>,
-    /// Until it has ended.
+    /// Until end of file.
     output: Option<PipeOutput>,
     peer_ended: bool,
     there: Way,
     back: Way,
 }
 
-/// One way of the bytes.
+/// One direction.
 #[derive(Debug)]
 struct Way {
     passed: u64,
     copies: bool,
-    /// Whether the event loop may not know of bytes that are there: a splice that moved nothing did
-    /// not tell which side waits.
+    /// Whether the event loop may not know of available bytes: a splice that moved nothing does not
+    /// report which side blocks.
     is_unsure: bool,
     is_wide: bool,
-    /// What was read and could not be written at once.
+    /// The bytes that were read and could not be written at once.
     unsent: KeptBytes,
 }
 
@@ -97,8 +96,8 @@ impl Way {
 }
 
 impl<'a> PipeTransfer<'a> {
-    /// From `stream` to `input`, if there is one, and from `output` to `stream`. What is copied and
-    /// not taken at once counts in `memory`.
+    /// From `stream` to `input`, if there is one, and from `output` to `stream`. Copied bytes that
+    /// are not taken at once count in `memory`.
     #[must_use]
     pub(crate) fn new(
         stream: &'a Stream,
@@ -128,8 +127,8 @@ impl<'a> PipeTransfer<'a> {
         self.output.is_none()
     }
 
-    /// Moves bytes until something happens; never ready when both sides have ended. `passed` is told
-    /// at each turn what came from the peer and what the socket has taken.
+    /// Moves bytes until an event happens; never ready when both sides have ended. `passed` is
+    /// called at each turn with the bytes from the peer and those that the socket has taken.
     pub(crate) async fn next(&mut self, mut passed: impl FnMut(Passed)) -> PipeEvent {
         poll_fn(|cx| {
             let event = match self.poll_back(cx) {
@@ -145,7 +144,7 @@ impl<'a> PipeTransfer<'a> {
         .await
     }
 
-    /// Gives up both ways: a program's next write fails, and it has nothing more to read.
+    /// Closes both pipes: a program's next write fails, and its input is at end of file.
     pub(crate) fn abandon(&mut self) {
         (self.input, self.output) = (None, None);
         self.peer_ended = true;
@@ -241,7 +240,7 @@ impl<'a> PipeTransfer<'a> {
     }
 }
 
-/// Sends what the program has written by way of a buffer; gives how much, 0 at the end.
+/// Sends the program's output through a buffer; returns the number of bytes, 0 at end of file.
 fn poll_copy_back(
     cx: &mut Context<'_>,
     way: &mut Way,
@@ -263,8 +262,8 @@ fn poll_copy_back(
     Poll::Ready(Ok(sent))
 }
 
-/// Gives the program what the peer has sent by way of a buffer; gives how much was received, 0 at
-/// the peer's end.
+/// Writes bytes of the peer to the program through a buffer; returns the number received, 0 at the
+/// peer's end of file.
 fn poll_copy_there(
     cx: &mut Context<'_>,
     way: &mut Way,

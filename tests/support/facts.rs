@@ -1,10 +1,10 @@
-//! What the kernel tells about a process, and data to send.
+//! What the kernel reports about a process, and data to send.
 
 use std::time::Duration;
 
 use nix::unistd::Pid;
 
-/// The memory that a process has resident, in KiB.
+/// The resident memory of a process, in KiB.
 pub(crate) fn resident_kib(pid: Pid) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
@@ -14,7 +14,7 @@ pub(crate) fn resident_kib(pid: Pid) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The processor time that a process has used.
+/// The processor time of a process.
 pub(crate) fn processor_time(pid: Pid) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // The fields after the name, which may have spaces; utime and stime are fields 14 and 15.
@@ -23,11 +23,11 @@ pub(crate) fn processor_time(pid: Pid) -> Duration {
         .iter()
         .map(|field| field.parse::<u64>().unwrap())
         .sum();
-    // USER_HZ is 100 on every architecture that Linux still has.
+    // USER_HZ is 100 on all architectures that Linux supports.
     Duration::from_millis(ticks * 10)
 }
 
-/// Bytes of every value in no order, the same on every run.
+/// Bytes of every value in random order, the same in every run.
 pub(crate) fn noise(count: usize) -> Vec<u8> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut bytes = Vec::with_capacity(count + 8);
@@ -41,17 +41,17 @@ pub(crate) fn noise(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether this process may do what a file's rights forbid.
+/// Whether this process can access files regardless of their mode.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Says where two long values differ, which `assert_eq!` would print whole.
+/// Reports where two long values differ; `assert_eq!` would print them completely.
 pub(crate) fn assert_same(got: &[u8], want: &[u8]) {
     if got == want {
         return;
     }
-    // Byte by byte only now: without optimisation that is most of the time of a test.
+    // Compare bytes only now: without optimisation that takes most of the time of a test.
     let differs = got.iter().zip(want).position(|(a, b)| a != b);
     panic!(
         "got {} bytes, want {}; they differ at {:?}",

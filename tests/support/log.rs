@@ -1,4 +1,4 @@
-//! What a process writes, collected while it runs.
+//! The output of a process, collected while it runs.
 
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex};
@@ -6,7 +6,7 @@ use std::thread;
 
 use super::LIMIT;
 
-/// The output of a process so far, which can be waited on.
+/// The output of a process so far, to wait on.
 #[derive(Debug, Clone)]
 pub(crate) struct Log(Arc<Shared>);
 
@@ -23,7 +23,7 @@ struct Written {
 }
 
 impl Log {
-    /// Reads `source` to its end on a thread.
+    /// Reads `source` on a thread until end of file.
     pub(crate) fn of(mut source: impl Read + Send + 'static) -> Self {
         let log = Self(Arc::new(Shared {
             written: Mutex::default(),
@@ -46,35 +46,35 @@ impl Log {
         log
     }
 
-    /// What has come so far.
+    /// The output so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.written.lock().unwrap().bytes.clone()
     }
 
-    /// What has come so far, as text.
+    /// The output so far, as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
-    /// Waits until `pattern` has come, and gives all that came until then.
+    /// Waits for `pattern`, and returns the output so far.
     pub(crate) fn wait_for(&self, pattern: &str) -> String {
         self.wait_for_count(pattern, 1)
     }
 
-    /// Waits until `pattern` has come `count` times.
+    /// Waits until `pattern` occurs `count` times.
     pub(crate) fn wait_for_count(&self, pattern: &str, count: usize) -> String {
         let wanted = format!("{count} times {pattern:?}");
         self.wait_until(&wanted, |text| text.matches(pattern).count() >= count)
     }
 
-    /// Waits until so many bytes have come.
+    /// Waits until there are `count` bytes.
     pub(crate) fn wait_for_bytes(&self, count: usize) -> Vec<u8> {
         self.wait(&format!("{count} bytes"), |written| {
             written.bytes.len() >= count
         })
     }
 
-    /// Waits until the text so far is as wanted.
+    /// Waits until the text satisfies a condition.
     pub(crate) fn wait_until(&self, wanted: &str, holds: impl Fn(&str) -> bool) -> String {
         let bytes = self.wait(wanted, |written| {
             holds(&String::from_utf8_lossy(&written.bytes))
@@ -82,7 +82,7 @@ impl Log {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits for the end, and gives all that came.
+    /// Waits for end of file, and returns the output.
     pub(crate) fn wait_closed(&self) -> Vec<u8> {
         self.wait("the end", |written| written.closed)
     }
@@ -96,7 +96,7 @@ impl Log {
             .wait_timeout_while(written, LIMIT, unmet)
             .unwrap();
         let (bytes, met, closed) = (written.bytes.clone(), holds(&written), written.closed);
-        // Not panicking with the lock held, which the reading thread takes too.
+        // Do not panic while holding the lock, which the reading thread needs.
         drop(written);
         assert!(
             met,

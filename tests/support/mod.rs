@@ -1,7 +1,7 @@
-//! What the tests share: places of every family, the program as a process, raw peers.
+//! Helpers of the tests: addresses of every family, the program as a process, raw peers.
 //!
-//! Nothing here sleeps. A wait is for a fact, and [`LIMIT`] guards it: a hang fails with what was
-//! seen until then.
+//! Nothing here sleeps. A wait is for an event, and [`LIMIT`] guards it: a hang fails with the
+//! output so far.
 
 #![allow(dead_code, unused_imports)]
 
@@ -27,7 +27,7 @@ pub(crate) use self::raw::{RawListener, RawStream};
 pub(crate) use self::server::Server;
 pub(crate) use self::terminal::{Terminal, uncoloured};
 
-/// After this a wait is a hang. No test's result depends on it otherwise.
+/// The time after which a wait is a hang. No test's result depends on it otherwise.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Makes a test of each family out of one body, in a module named for the fact:

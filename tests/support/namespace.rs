@@ -1,4 +1,4 @@
-//! Programs in namespaces of their own, where the machine lets us.
+//! Programs in separate namespaces, if the machine allows that.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::{Done, Process, require_peer, required};
 
-/// Runs a script with `file` in the place of `target`, and what else `unshare` is to give it.
+/// Runs a script with `file` mounted over `target`, and with further options of `unshare`.
 pub(crate) fn in_own_mounts(
     file: &str,
     target: &str,
@@ -19,7 +19,7 @@ pub(crate) fn in_own_mounts(
     unshared(&options, file, &mounted(target, script), arguments)
 }
 
-/// Starts a script with `file` in the place of `target`, where [`in_own_mounts`] can run one.
+/// Starts a script with `file` mounted over `target`, if [`in_own_mounts`] can run one.
 pub(crate) fn spawn_in_own_mounts(
     file: &str,
     target: &str,
@@ -33,28 +33,28 @@ fn mounted(target: &str, script: &str) -> String {
     format!("mount --bind \"$FILE\" {target} || exit 99; {script}")
 }
 
-/// Runs a script in a network of its own, whose loopback interface is down; it exits 99 if it
-/// lacks the rights that it needs.
+/// Runs a script in a new network namespace, whose loopback interface is down; exits with 99
+/// without the necessary privileges.
 pub(crate) fn in_own_network(script: &str) -> Option<Done> {
     unshared(&["--net"], "", script, &[])
 }
 
 /// The options of `unshare` that make its child the first process of a container.
 const CONTAINER: [&str; 4] = ["--user", "--map-root-user", "--pid", "--fork"];
-/// That which gives it a `/proc` of its own.
+/// The option that mounts a separate `/proc`.
 const OWN_PROC: &str = "--mount-proc";
 
-/// A program as PID 1 of a namespace of its own, as in a container.
+/// A program as PID 1 of a new namespace, as in a container.
 #[derive(Debug)]
 pub(crate) struct Init(Process);
 
 impl Init {
-    /// Starts the program, where this machine lets us.
+    /// Starts the program, if this machine allows that.
     pub(crate) fn sok(arguments: &[&str]) -> Option<Self> {
         Self::start(&[OWN_PROC], arguments)
     }
 
-    /// As [`Init::sok`], where `/proc` does not show the processes of the namespace.
+    /// As [`Init::sok`], with a `/proc` that does not show the processes of the namespace.
     pub(crate) fn sok_without_proc(arguments: &[&str]) -> Option<Self> {
         Self::start(&[], arguments)
     }
@@ -75,7 +75,7 @@ impl Init {
         Some(Self(Process::spawn(command)))
     }
 
-    /// Sends a signal to the program, which is running by now.
+    /// Sends a signal to the program, which must be running.
     pub(crate) fn signal(&self, signal: Signal) {
         let parent = self.0.pid();
         let children = format!("/proc/{parent}/task/{parent}/children");
@@ -91,7 +91,7 @@ impl Init {
 }
 
 impl Drop for Init {
-    /// The kernel ends a namespace with its first process, and not with the parent of that.
+    /// The kernel ends a namespace with its first process, not with the parent of that.
     fn drop(&mut self) {
         if !self.0.has_ended() {
             self.signal(Signal::SIGKILL);

@@ -1,4 +1,4 @@
-//! Where a test's sockets are, and what this machine has for them.
+//! The addresses of a test, and what this machine supports.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The kinds of address that every test body runs on.
+/// The kinds of address that every test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Inet,
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// Runs the body of a test on a fresh place of one kind, if this machine has that kind.
+/// Runs a test on a fresh place of one kind, if this machine has that kind.
 pub(crate) fn run(kind: Kind, body: impl FnOnce(&Place)) {
     if have(kind) {
         body(&Place::new(kind));
@@ -52,15 +52,15 @@ pub(crate) fn have(kind: Kind) -> bool {
     required(kind.name(), kind.is_there())
 }
 
-/// Whether an external program is there to talk to; its test is skipped if not.
+/// Whether an external program is installed; its test is skipped if not.
 pub(crate) fn require_peer(program: &str) -> bool {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&search).any(|folder| folder.join(program).is_file());
     required(program, there)
 }
 
-/// The one decision on what a machine lacks: skipped and said so, or a failure where
-/// `SOK_REQUIRE` (a list with commas) names it.
+/// The one place that decides what happens if the machine lacks something: the test is skipped with
+/// a message, or fails if `SOK_REQUIRE` (a list with commas) names it.
 pub(crate) fn required(name: &str, there: bool) -> bool {
     if !there {
         let wanted = std::env::var("SOK_REQUIRE").unwrap_or_default();
@@ -73,8 +73,7 @@ pub(crate) fn required(name: &str, there: bool) -> bool {
     there
 }
 
-/// Says what a test leaves out: to who reads its output, and in the file of which `scripts/test`
-/// makes a list.
+/// Reports a skipped test: in its output, and in the file that `scripts/test` lists.
 pub(crate) fn skipped(what: &str) {
     println!("skipped: {what}");
     if let Some(list) = std::env::var_os("SOK_SKIPPED") {
@@ -85,7 +84,7 @@ pub(crate) fn skipped(what: &str) {
     }
 }
 
-/// A kind of address, with a directory of its own that is removed at the end.
+/// A kind of address, with a temporary directory.
 #[derive(Debug)]
 pub(crate) struct Place {
     kind: Kind,
@@ -120,7 +119,7 @@ impl Place {
         matches!(self.kind, Kind::Inet | Kind::Inet6)
     }
 
-    /// The address word to listen on: port 0, or a name that was never used before.
+    /// The address to listen on: port 0, or a name that was never used before.
     pub(crate) fn word(&self) -> String {
         self.count.set(self.count.get() + 1);
         let count = self.count.get();
@@ -135,8 +134,8 @@ impl Place {
         }
     }
 
-    /// An address of this kind where nobody listens. As long as it lives its port is given to
-    /// nobody else, and a server that reuses addresses can listen there.
+    /// A free address of this kind. While the value lives, no other process gets its port, but a
+    /// server that reuses addresses can listen on it.
     pub(crate) fn nobody(&self) -> Nobody {
         let word = self.word();
         match self.kind {
@@ -183,14 +182,14 @@ impl Place {
     }
 }
 
-/// An address where nobody listens.
+/// An address without a server.
 #[derive(Debug)]
 pub(crate) struct Nobody {
     pub(crate) address: String,
     pub(super) keep: Option<socket2::Socket>,
 }
 
-/// The IP addresses that a host name stands for here, in the resolver's order.
+/// The IP addresses that a host name resolves to here, in the resolver's order.
 pub(crate) fn resolved(host: &str) -> Vec<std::net::IpAddr> {
     let mut found = Vec::new();
     for address in (host, 0).to_socket_addrs().unwrap() {

@@ -1,4 +1,4 @@
-//! A program under test as a process: started, fed, watched, ended.
+//! The program under test as a process.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use super::{LIMIT, Log, Place};
 
-/// A running process whose output is collected; it is killed when this value is dropped.
+/// A running process whose output is collected; it is killed on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
     shown: String,
@@ -36,7 +36,7 @@ struct Ended {
 /// A process that has ended.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// The exit code; 128 and the signal's number if a signal ended it.
+    /// The exit code; 128 and the signal's number if a signal killed it.
     pub(crate) code: i32,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
@@ -48,24 +48,24 @@ impl Done {
     }
 }
 
-/// Runs the program to its end, with nothing to read.
+/// Runs the program to its end, with empty input.
 pub(crate) fn sok(arguments: &[&str]) -> Done {
     sok_with(arguments, b"")
 }
 
-/// Runs the program to its end, with `input` to read.
+/// Runs the program to its end, with `input`.
 pub(crate) fn sok_with(arguments: &[&str], input: &[u8]) -> Done {
     Process::sok(arguments).feed(input)
 }
 
-/// A copy of the program in `place`, which anybody can reach wherever it was built.
+/// A copy of the program in `place`, which every user can execute.
 pub(crate) fn sok_for_anybody(place: &Place) -> PathBuf {
     let program = place.path("sok");
     if program.exists() {
         return program;
     }
-    // Not by this process: while it held the copy open to write, a test in another thread might
-    // start a program, which would hold it too, and what is open to be written cannot be run.
+    // Another process copies it: a file that is open for writing cannot be executed, and a test in
+    // another thread might start a program that inherits the open copy.
     let installed = Command::new("install")
         .args(["-m", "755", Process::PROGRAM])
         .arg(&program)
@@ -75,13 +75,13 @@ pub(crate) fn sok_for_anybody(place: &Place) -> PathBuf {
     program
 }
 
-/// Runs the program as somebody without rights.
+/// Runs the program as an unprivileged user.
 pub(crate) fn sok_without_rights(place: &Place, arguments: &[&str]) -> Done {
     let program = sok_for_anybody(place);
     let mut command = Command::new(&program);
     command.args(arguments);
     if nix::unistd::geteuid().is_root() {
-        // Numbers, as not every machine has a user named nobody.
+        // Numbers, since not every machine has a user named nobody.
         command.uid(65534).gid(65534);
     }
     let done = Process::spawn(command).done();
@@ -97,7 +97,7 @@ impl Process {
         Self::spawn(command)
     }
 
-    /// Starts `sh -c script`, in which `$SOK` is the program and `$1` on are the arguments.
+    /// Starts `sh -c script`, where `$SOK` is the program and `$1` and so on are the arguments.
     pub(crate) fn sh(script: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.arg("-c").arg(script).arg("sh").args(arguments);
@@ -135,17 +135,17 @@ impl Process {
         self.pid
     }
 
-    /// Its standard input, until it was closed.
+    /// Its standard input, until it is closed.
     pub(crate) fn stdin(&mut self) -> &mut ChildStdin {
         self.stdin.as_mut().expect("the input is open")
     }
 
-    /// Writes to its standard input and leaves it open.
+    /// Writes to its standard input and keeps it open.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stdin().write_all(bytes).unwrap();
     }
 
-    /// Ends its standard input.
+    /// Closes its standard input.
     pub(crate) fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -166,7 +166,7 @@ impl Process {
         }
     }
 
-    /// All that it said on its standard error, once it has ended.
+    /// Its standard error, once it has ended.
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&self.stderr.wait_closed()).into_owned()
     }
@@ -175,7 +175,7 @@ impl Process {
         self.ended.status.lock().unwrap().is_some()
     }
 
-    /// Waits for its end, and gives its exit code.
+    /// Waits for its end, and returns its exit code.
     pub(crate) fn wait(&self) -> i32 {
         let status = self.ended.status.lock().unwrap();
         let waited = self
@@ -183,7 +183,7 @@ impl Process {
             .changed
             .wait_timeout_while(status, LIMIT, |s| s.is_none());
         let (status, _) = waited.unwrap();
-        // Not panicking with the lock held, which `drop` takes too.
+        // Do not panic while holding the lock, which `drop` needs.
         let ended = *status;
         drop(status);
         let Some(status) = ended else {
@@ -198,16 +198,16 @@ impl Process {
             .unwrap_or_else(|| 128 + status.signal().unwrap())
     }
 
-    /// Ends its standard input, and waits for its end.
+    /// Closes its standard input, and waits for its end.
     pub(crate) fn done(self) -> Done {
         self.feed(b"")
     }
 
-    /// Gives it `input` to read, and waits for its end.
+    /// Writes `input` to it, and waits for its end.
     pub(crate) fn feed(mut self, input: &[u8]) -> Done {
         if let Some(mut stdin) = self.stdin.take() {
             let input = input.to_vec();
-            // A program may well end before it has read everything.
+            // A program may end before it has read everything.
             thread::spawn(move || stdin.write_all(&input));
         }
         let code = self.wait();

@@ -1,6 +1,6 @@
-//! Peers that do not trust the program: plain blocking sockets of any family.
+//! Raw peers: plain blocking sockets of any family, independent of the library.
 //!
-//! Every call of theirs has a time limit of [`LIMIT`], so that a hang is an error.
+//! Each of their calls has a time limit of [`LIMIT`], so that a hang is an error.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -29,7 +29,7 @@ impl RawListener {
         Self::with_backlog(place, 128)
     }
 
-    /// Listens on an address where nobody did.
+    /// Listens on a free address.
     pub(crate) fn of(nobody: Nobody) -> Self {
         let Nobody { address, keep } = nobody;
         let socket = keep.unwrap_or_else(|| bound(&address));
@@ -37,7 +37,7 @@ impl RawListener {
         Self { socket, address }
     }
 
-    /// The same with room for so many that wait.
+    /// The same with this backlog.
     pub(crate) fn with_backlog(place: &Place, backlog: i32) -> Self {
         let word = place.word();
         let socket = bound(&word);
@@ -50,7 +50,7 @@ impl RawListener {
         Self { socket, address }
     }
 
-    /// The address word to connect to.
+    /// The address to connect to.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -62,7 +62,7 @@ impl RawListener {
 }
 
 impl RawStream {
-    /// Connects to an address word in full form.
+    /// Connects to an address in full form.
     pub(crate) fn connect(address: &str) -> Self {
         Self::try_connect(address).unwrap_or_else(|error| panic!("connect {address}: {error}"))
     }
@@ -74,7 +74,7 @@ impl RawStream {
         Ok(Self(socket))
     }
 
-    /// The same from an end of its own, bound to `own`.
+    /// The same from a socket bound to `own`.
     pub(crate) fn connect_from(own: &str, address: &str) -> Self {
         let socket = bound(own);
         let connected = socket.connect(&encode(address));
@@ -82,12 +82,12 @@ impl RawStream {
         Self(socket)
     }
 
-    /// Connects to a socket file in the moment it appears; `checked` while it does not.
+    /// Connects to a socket file as soon as it appears; runs `checked` while it does not.
     pub(crate) fn connect_at_first_sight(address: &str, checked: impl Fn()) -> io::Result<Self> {
         let name = encode(address);
         let socket = limited(open(&name));
         loop {
-            // Many looks for one check, so that none comes late.
+            // Many attempts for one check, so that none comes late.
             for _ in 0..1000 {
                 match socket.connect(&name) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -98,7 +98,7 @@ impl RawStream {
         }
     }
 
-    /// The socket itself, for its options.
+    /// The socket, for its options.
     pub(crate) const fn socket(&self) -> &Socket {
         &self.0
     }
@@ -107,7 +107,7 @@ impl RawStream {
         self.0.write_all(bytes).expect("the peer takes the bytes");
     }
 
-    /// Ends the sending half.
+    /// Half-closes the connection.
     pub(crate) fn finish(&self) {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
@@ -119,7 +119,7 @@ impl RawStream {
         bytes
     }
 
-    /// One line with its newline; less at the end.
+    /// One line with its newline; less at end of file.
     pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
         let mut byte = [0];
@@ -129,18 +129,18 @@ impl RawStream {
         String::from_utf8(line).unwrap()
     }
 
-    /// All that comes until the end.
+    /// All bytes until end of file.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.try_rest().expect("the peer ends well")
     }
 
-    /// All that comes until the end, or the error that cut it.
+    /// All bytes until end of file, or the error.
     pub(crate) fn try_rest(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes).map(|_| bytes)
     }
 
-    /// Waits until the peer has broken off, by an end or by a reset, and gives what came before.
+    /// Waits until the peer has closed or reset the connection, and returns the bytes before that.
     pub(crate) fn cut(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
@@ -155,7 +155,7 @@ impl RawStream {
         Self(self.0.try_clone().unwrap())
     }
 
-    /// Sends `bytes` and ends the sending half while it reads to the end.
+    /// Sends `bytes` and half-closes while it reads to end of file.
     pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
         thread::scope(|scope| {
             let mut sending = self.twin();
@@ -167,12 +167,12 @@ impl RawStream {
         })
     }
 
-    /// Closes the connection with a reset, where the family has one.
+    /// Closes the connection with a reset, if the family has one.
     pub(crate) fn reset(self) {
         self.0.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Whether the error says that the peer broke the connection off.
+    /// Whether the error means that the peer broke the connection.
     pub(crate) fn is_broken(error: &io::Error) -> bool {
         use io::ErrorKind as E;
         matches!(
@@ -202,7 +202,7 @@ impl Write for RawStream {
 pub(super) fn bound(address: &str) -> Socket {
     let name = encode(address);
     let socket = limited(open(&name));
-    // Two sockets that both reuse their address may have one, as long as one alone listens.
+    // Two sockets that both reuse addresses can bind the same one, if only one listens.
     socket.set_reuse_address(true).unwrap();
     socket
         .bind(&name)
@@ -210,7 +210,7 @@ pub(super) fn bound(address: &str) -> Socket {
     socket
 }
 
-/// The address word of a bound network socket.
+/// The address of a bound network socket.
 pub(super) fn name_of(socket: &Socket) -> String {
     match socket
         .local_addr()
@@ -227,7 +227,7 @@ fn open(name: &SockAddr) -> Socket {
     Socket::new(Domain::from(i32::from(name.family())), Type::STREAM, None).unwrap()
 }
 
-/// What the kernel calls an address word; read here on our own, not by the library under test.
+/// The kernel's form of an address, parsed here independently of the library under test.
 fn encode(address: &str) -> SockAddr {
     let (family, rest) = address.split_once(':').unwrap();
     match (family, rest.strip_prefix('@')) {

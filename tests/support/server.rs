@@ -19,14 +19,14 @@ impl Server {
         Self::at(&place.word(), options)
     }
 
-    /// Serves the address that `word` means.
+    /// Serves the address of `word`.
     pub(crate) fn at(word: &str, options: &[&str]) -> Self {
         let mut arguments = vec!["serve", word];
         arguments.extend(options);
         Self::of(Process::sok(&arguments))
     }
 
-    /// A process that becomes a server; waits until it says that it listens.
+    /// A process that becomes a server; waits for the ready line.
     pub(crate) fn of(process: Process) -> Self {
         let address = Self::address_of(&process);
         Self { process, address }
@@ -40,7 +40,7 @@ impl Server {
         ready_line(&said).unwrap()
     }
 
-    /// Where it listens, in full form, with the real port.
+    /// Its address in full form, with the real port.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -55,7 +55,7 @@ impl Server {
         self.address.rsplit_once(':').unwrap().1
     }
 
-    /// Asks it to stop (SIGTERM).
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
@@ -69,7 +69,7 @@ impl Deref for Server {
     }
 }
 
-/// The address of the first whole ready line, which may be JSON.
+/// The address of the first complete ready line, which may be JSON.
 fn ready_line(text: &str) -> Option<String> {
     let whole = text
         .split_inclusive('\n')

@@ -10,14 +10,14 @@ use nix::sys::termios::{Termios, tcgetattr};
 
 use super::{Log, Process};
 
-/// The program on a terminal of its own.
+/// The program on a separate terminal.
 pub(crate) struct Terminal {
     program: Child,
     keyboard: File,
     pub(crate) screen: Log,
     // It closes with the program, however that ends.
     stderr: Log,
-    // Kept open, so that its modes can be read when the program has ended.
+    // Kept open, to read its modes after the program has ended.
     terminal: OwnedFd,
     modes: Termios,
 }
@@ -38,7 +38,7 @@ impl Terminal {
         let pair = openpty(None, None).unwrap();
         let modes = tcgetattr(&pair.slave).unwrap();
         let end = || Stdio::from(pair.slave.try_clone().unwrap());
-        // With a session of its own the terminal's keys send it signals.
+        // In a new session, the terminal's keys send it signals.
         let mut program = Command::new("setsid")
             .args(["--ctty", "--wait", Process::PROGRAM])
             .args(arguments)
@@ -64,8 +64,8 @@ impl Terminal {
         }
     }
 
-    /// Waits for the `count`th `reply` and the prompt: keys that come before it are not read as
-    /// keys. The prompt is in the line before a reply that comes late.
+    /// Waits for the `count`th `reply` and the prompt: earlier keys are not read as keys. If a
+    /// reply comes late, the prompt is in the line before it.
     pub(crate) fn wait_for_prompt_after(&self, reply: &str, count: usize) {
         let wanted = format!("a prompt after {count} times {reply:?}");
         self.screen.wait_until(&wanted, |text| {
@@ -77,12 +77,12 @@ impl Terminal {
         });
     }
 
-    /// Types.
+    /// Types the keys.
     pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Its exit code, once the terminal is as it was.
+    /// Its exit code, once the terminal has its modes back.
     pub(crate) fn ended(mut self) -> Option<i32> {
         self.stderr.wait_closed();
         let code = self.program.wait().unwrap().code();
@@ -92,7 +92,7 @@ impl Terminal {
     }
 }
 
-/// What the terminal shows.
+/// The output on the terminal.
 struct Screen(File);
 
 impl Read for Screen {
@@ -101,7 +101,7 @@ impl Read for Screen {
     }
 }
 
-/// The lines of a screen without what sets colours.
+/// The lines of a screen without the colour sequences.
 pub(crate) fn uncoloured(screen: &str) -> Vec<String> {
     let mut text = String::new();
     for (number, part) in screen.split("\u{1b}[").enumerate() {

@@ -1,4 +1,4 @@
-//! A sink and a source of many bytes, which tell whether the bytes are right.
+//! A sink and a source of many bytes, which check the bytes.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -52,7 +52,7 @@ impl Digest {
     }
 }
 
-/// A digest of what `input` has until its end, or until it fails.
+/// A digest of `input` until end of file, or until it fails.
 fn digest_of(mut input: impl Read) -> (Digest, io::Result<()>) {
     let mut digest = Digest::default();
     let mut buffer = vec![0; BUFFER];
@@ -146,7 +146,7 @@ pub fn push(text: &str, size: &str) -> Result<()> {
     let size = size.parse()?;
     let digest = Pieces::new(size).digest();
     let mut socket = address::connect_plain(text)?;
-    // The digest at the sink tells what an error here would.
+    // The digest at the sink would show an error here.
     if Pieces::new(size).send(&socket).is_ok() {
         let _ = socket.read(&mut [0]);
     }

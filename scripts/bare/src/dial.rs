@@ -1,4 +1,4 @@
-//! Connections a second: each client connects, sends a message, takes its echo, resets, and again.
+//! Connections a second: each client connects, sends a message, receives its echo, resets, repeats.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::{Result, address, say};
 
 const MESSAGE: usize = 64;
-/// A server that says nothing for so long says nothing any more.
+/// A server that is silent for this time is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn dial(text: &str, clients: &str, seconds: &str) -> Result<()> {
@@ -33,7 +33,7 @@ pub fn dial(text: &str, clients: &str, seconds: &str) -> Result<()> {
     ))?)
 }
 
-/// How many connections a client made until `end`.
+/// The number of connections that a client made until `end`.
 fn until(text: &str, client: u8, end: Instant) -> Result<u64> {
     let message = [client; MESSAGE];
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Many connections that have said one thing and then nothing.
+//! Many connections that send one message and are then idle.
 
 use std::io::{self, Read, Write};
 

@@ -1,4 +1,4 @@
-//! Load: each connection sends a message, waits for its echo, and again.
+//! Load: each connection sends a message, waits for its echo, repeats.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! The plain programs that `scripts/compare` measures `sok` against, and measures it with.
 //!
-//! None of them is clever: each does with the kernel's calls what the row of the comparison needs.
+//! Each is simple: it does what a row of the comparison needs with plain system calls.
 
 mod address;
 mod bulk;

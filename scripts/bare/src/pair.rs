@@ -28,7 +28,7 @@ pub fn mirror(text: &str) -> Result<()> {
     }
 }
 
-/// Takes all that each connection sends, on a thread of its own.
+/// Reads everything from each connection, on a separate thread.
 pub fn devour(text: &str) -> Result<()> {
     let listener = address::listen(text)?;
     loop {

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use crate::{Result, say};
 
-/// Runs the commands in turns, so that whatever else the machine does falls on all alike, and
+/// Runs the commands in turns, so that other load affects all of them, and
 /// prints the median of each in microseconds.
 pub fn race(runs: &str, stdin: &str, reply: &str, words: &[&str]) -> Result<()> {
     let commands: Vec<&[&str]> = words.split(|word| *word == "--").collect();
     let mut micros = vec![Vec::new(); commands.len()];
     for run in 0..runs.parse::<usize>()? {
         for turn in 0..commands.len() {
-            // Whoever goes first has another neighbour each time.
+            // The first one has a different predecessor each time.
             let index = (turn + run) % commands.len();
             micros[index].push(once(commands[index], stdin, reply)?);
         }

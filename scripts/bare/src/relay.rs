@@ -1,4 +1,4 @@
-//! The bare relay: what it costs to move bytes from one socket to another without a copy.
+//! The bare relay: moves bytes from one socket to another without a copy.
 
 use std::net::Shutdown;
 
@@ -16,7 +16,7 @@ pub fn relay(near: &str, far: &str) -> Result<()> {
     loop {
         let (client, _) = listener.accept()?;
         let target = address::connect_plain(far)?;
-        // Who breaks off is seen at the ends: the digests differ.
+        // A broken connection shows at the ends: the digests differ.
         let _ = pass(&client, &target).and_then(|()| pass(&target, &client));
     }
 }

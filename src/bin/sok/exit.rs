@@ -4,7 +4,7 @@ use std::fmt;
 
 use sok::error::{Error, ErrorKind};
 
-/// How the program ends.
+/// An exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
@@ -18,15 +18,15 @@ pub(crate) enum Exit {
     TimedOut,
     CannotRun,
     NoProgram,
-    /// Ended by a signal, as a shell reports it.
+    /// Killed by a signal, as a shell reports it.
     Signal(u8),
 }
 
 impl Exit {
-    /// By SIGINT, which Ctrl-C sends.
+    /// Killed by SIGINT, which Ctrl-C sends.
     pub(crate) const INTERRUPTED: Self = Self::Signal(2);
 
-    /// The codes that are documented, in the order of the table.
+    /// The documented codes, in the order of the table.
     pub(crate) const ALL: [Self; 11] = [
         Self::Done,
         Self::Failure,
@@ -60,24 +60,24 @@ impl Exit {
 
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "done, and nothing was lost",
+            Self::Done => "success, and no data was lost",
             Self::Failure => "any other failure",
-            Self::Usage => "usage",
-            Self::NoServer => "nobody there: refused, no such file, stale socket file",
+            Self::Usage => "usage error",
+            Self::NoServer => "no server: refused, no such file, stale socket file",
             Self::Denied => "permission denied",
-            Self::InUse => "the address is in use",
+            Self::InUse => "address in use",
             Self::Broken => {
-                "the connection broke: reset, closed with data unsent or a reply unfinished, or cut off"
+                "the connection broke: reset, closed with unsent data or an incomplete reply, or cut off"
             }
             Self::Unresolved => "the name did not resolve",
-            Self::TimedOut => "a time limit ran out",
+            Self::TimedOut => "timed out",
             Self::CannotRun => "the command to run cannot be executed",
             Self::NoProgram => "the command to run was not found",
-            Self::Signal(_) => "ended by signal n",
+            Self::Signal(_) => "killed by signal n",
         }
     }
 
-    /// Ends the process, also while a thread of it still reads the standard input.
+    /// Ends the process, even while one of its threads reads the standard input.
     #[allow(clippy::exit)]
     pub(crate) fn leave(self) -> ! {
         std::process::exit(self.code().into())
@@ -87,7 +87,7 @@ impl Exit {
 impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error.kind() {
-            // Whoever read our output has seen enough.
+            // The reader of our output has seen enough.
             ErrorKind::OutputClosed => Self::Done,
             ErrorKind::Usage => Self::Usage,
             ErrorKind::NoServer => Self::NoServer,

@@ -1,7 +1,7 @@
-//! What `scripts/fuzz` feeds of the program, as `sok::fuzzing` is what it feeds of the library. Each
-//! function takes any bytes, and panics where what it promises does not hold.
+//! The fuzz targets of the program; those of the library are in `sok::fuzzing`. Each function takes
+//! any bytes, and panics if an assertion fails.
 
-/// A command line, its words ended by NUL as in `/proc/pid/cmdline`.
+/// A command line whose words end with NUL, as in `/proc/pid/cmdline`.
 pub(crate) fn usage(line: &[u8]) {
     crate::args::fuzz_usage(line);
 }
@@ -13,7 +13,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_kept_inputs_break_no_promise() {
+    fn the_kept_inputs_break_no_assertion() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/usage");
         let mut count = 0;
         for input in fs::read_dir(corpus).unwrap() {

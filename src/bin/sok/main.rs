@@ -1,5 +1,5 @@
-//! The program `sok`: it reads the command line, runs one command, and ends with its exit code. What
-//! it does with sockets is in the library of the same name.
+//! The program `sok`: parses the command line, runs one command, and exits with its exit code. The
+//! library of the same name handles the sockets.
 
 mod args;
 mod bench;

@@ -132,7 +132,7 @@ async fn ended(
             event = ends.recv() => event,
             () = shared.idle(idle_timeout) => {
                 let limit = idle_timeout.unwrap_or_default();
-                let cause = format!("nothing passed for {}", format_duration(limit));
+                let cause = format!("no data passed for {}", format_duration(limit));
                 return Err(Error::because("exchange", address, ErrorKind::TimedOut, cause));
             }
         };

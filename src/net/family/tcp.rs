@@ -86,7 +86,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
 
     fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal {
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "stop who listens there, or take port 0 to get a free one",
+            io::ErrorKind::AddrInUse => "stop the other server, or use port 0 to get a free port",
             io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
             io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
             _ if self.0.lacks_scope(address) => {

@@ -118,12 +118,12 @@ impl SocketFamily for Unix {
             (Some(_), Some(E::ENOENT)) => because(ErrorKind::NoServer, "no such file")
                 .with_hint("start the server, or check the path"),
             (Some(_), Some(E::EACCES)) => Error::new("connect", address, source)
-                .with_hint("the socket file must be writable, and its directories searchable"),
+                .with_hint("connecting needs write permission on the file and search permission on its directories"),
             (Some(_), Some(E::ENOTDIR)) => {
                 Error::new("connect", address, source).with_hint("check the path")
             }
             (_, Some(E::EPROTOTYPE)) => {
-                because(ErrorKind::Other, "the socket there is no stream socket")
+                because(ErrorKind::Other, "this is not a stream socket")
                     .with_hint("give the path of a stream socket")
             }
             _ => Error::new("connect", address, source),

@@ -151,7 +151,7 @@ fn place(path: &Path) -> Result<(Directory, &OsStr), Refusal> {
         return Err(Refusal::told(
             ErrorKind::Other,
             cause,
-            "choose a file in it",
+            "give the path of a file in it",
         ));
     };
     let directory = Directory::open_by_path(directory).map_err(unsearchable)?;
@@ -188,7 +188,8 @@ fn set_rights(file: &File, private: &Directory, options: &ListenOptions) -> Resu
     };
     let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
     fchownat(file, "", user, group, AtFlags::AT_EMPTY_PATH).map_err(|errno| {
-        let hint = "only root may give a file to another user, and to a group only its members";
+        let hint =
+            "only root may change the owner, and only a member of the group may set the group";
         Refusal::hinted(errno.into(), hint)
     })
 }
@@ -268,7 +269,8 @@ const fn is_unknown(errno: nix::Error) -> bool {
 fn another_users(error: io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            let hint = "the dead socket file is another user's; remove it, or choose another path";
+            let hint =
+                "the stale socket file belongs to another user; remove it, or choose another path";
             Refusal::hinted(error, hint)
         }
         _ => error.into(),
@@ -284,10 +286,10 @@ fn taken_meanwhile(directory: &Directory, name: &OsStr, path: &Path) -> Refusal 
 }
 
 fn replaced() -> Refusal {
-    let cause = "somebody else has replaced the new socket file";
+    let cause = "another process replaced the new socket file";
     Refusal::told(
         ErrorKind::InUse,
         cause,
-        "choose a directory that nobody else may write to",
+        "choose a directory that only you may write to",
     )
 }

@@ -133,23 +133,21 @@ fn made_nowhere(error: io::Error) -> Refusal {
         io::ErrorKind::PermissionDenied => {
             Refusal::hinted(error, "choose a directory that you may write to")
         }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            Refusal::hinted(error, "choose a directory that can be written to")
-        }
+        io::ErrorKind::ReadOnlyFilesystem => Refusal::hinted(error, "choose a writable directory"),
         _ => error.into(),
     }
 }
 
 fn starting() -> Refusal {
-    let cause = "another process is about to listen here";
+    let cause = "another process is binding this address";
     Refusal::told(ErrorKind::InUse, cause, "try again, or choose another name")
 }
 
 fn in_the_way(name: &OsStr) -> Refusal {
     let cause = format!(
-        "{} beside it is in the way, no empty directory of ours with mode 700",
+        "{} exists and is not an empty directory of this user with mode 700",
         name.display()
     );
-    let hint = "remove it, or choose a directory that nobody else may write to";
+    let hint = "remove it, or choose a directory that only you may write to";
     Refusal::told(ErrorKind::Denied, cause, hint)
 }

@@ -29,7 +29,7 @@ impl Found {
             Self::Nothing | Self::Dead(_) => Ok(self),
             Self::Live(holders) => Err(in_use(&holders)),
             Self::Foreign(what) => {
-                let cause = format!("this is {what}, not a socket; it stays as it is");
+                let cause = format!("this is {what}, not a socket; it was not replaced");
                 Err(Refusal::told(
                     ErrorKind::Other,
                     cause,
@@ -65,7 +65,7 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
             io::ErrorKind::NotFound => Ok(Found::Nothing),
             io::ErrorKind::PermissionDenied => {
                 let hint =
-                    "the socket file there is another user's, who may serve; choose another path";
+                    "the socket file belongs to another user, and may be live; choose another path";
                 Err(Refusal::hinted(error, hint))
             }
             // EPROTOTYPE: a live socket of another type, as a stream socket is.
@@ -77,9 +77,10 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
 /// The failure to look into a directory, or to open it.
 pub(super) fn unsearchable(error: io::Error) -> Refusal {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Refusal::hinted(error, "the directories on the way must be searchable")
-        }
+        io::ErrorKind::PermissionDenied => Refusal::hinted(
+            error,
+            "this needs search permission on the directories of the path",
+        ),
         _ => error.into(),
     }
 }

@@ -1,13 +1,13 @@
-//! How a piece of traffic is written.
+//! The formats of a dump.
 
 use std::io::Write;
 
-/// How a piece of traffic is shown.
+/// The format of a piece of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DumpStyle {
     /// Sixteen bytes a line, in hexadecimal and as text.
     Hex,
-    /// Line by line, with what is not printable escaped.
+    /// Line by line, with escapes for characters that are not printable.
     Text,
 }
 
@@ -25,7 +25,7 @@ impl DumpStyle {
 fn hex(text: &mut Vec<u8>, arrow: char, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (line, bytes) in bytes.chunks(16).enumerate() {
-        // A Vec takes whatever is written to it.
+        // Writing to a Vec cannot fail.
         let _ = write!(text, "{arrow} {:08x}  ", line * 16);
         for byte in bytes {
             let (high, low) = (byte >> 4, byte & 15);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn text_shows_lines_with_what_is_not_printable_escaped() {
+    fn text_shows_lines_with_escapes_for_unprintable_characters() {
         let mut text = Vec::new();
         escaped(&mut text, '<', b"one\r\ntwo\x00");
         assert_eq!(String::from_utf8_lossy(&text), "< one\\r\\n\n< two\\x00\n");

@@ -1,4 +1,4 @@
-//! An address on the command line: a word, or its parts.
+//! An address on the command line: one word, or parts.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,19 +9,19 @@ use sok::error::{Error, ErrorKind, Result};
 
 use super::values::family;
 
-/// An address in its parts, in place of the word.
+/// An address in parts, instead of one word.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The address in its parts, in place of ADDRESS")]
+#[command(next_help_heading = "The address in parts, instead of ADDRESS")]
 pub(crate) struct AddressArgs {
     /// The address family: inet, inet6 or unix
     #[arg(long, value_parser = family)]
     family: Option<Family>,
 
-    /// The socket file, byte by byte; @NAME is an abstract name
+    /// The path of the socket file, without escapes; @NAME is an abstract name
     #[arg(long, conflicts_with_all = ["host", "port"])]
     path: Option<OsString>,
 
-    /// The host, by name or number, an IPv6 address without brackets
+    /// The host, by name or IP address; an IPv6 address without brackets
     #[arg(long)]
     host: Option<String>,
 
@@ -30,7 +30,7 @@ pub(crate) struct AddressArgs {
     port: Option<String>,
 }
 
-/// The address that was meant by `host` and `port` as two words, if that is what they are.
+/// A hint for `host` and `port` given as two words, if together they are an address.
 pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
     if Target::parse(host).is_ok() || host.as_bytes().starts_with(b"-") {
         return None;
@@ -39,7 +39,7 @@ pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
     parts.host = Some(host.to_str()?.to_owned());
     parts.port = Some(port.to_str()?.to_owned());
     let target = parts.target().ok()?;
-    Some(format!("HOST and PORT are one word: {target}"))
+    Some(format!("write HOST and PORT as one word: {target}"))
 }
 
 impl AddressArgs {
@@ -48,7 +48,7 @@ impl AddressArgs {
         self.parts() != AddressParts::default()
     }
 
-    /// The target that `word` or the parts mean.
+    /// The target given by `word` or by the parts.
     pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
         let parts = self.parts();
         match word {

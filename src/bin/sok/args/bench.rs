@@ -1,4 +1,4 @@
-//! What can be typed to measure.
+//! The arguments of `bench`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,47 +12,47 @@ use crate::bench::Role;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// What to measure, one of rtt, throughput and connect [default: all]; or ADDRESS at once
+    /// What to measure: rtt, throughput or connect [default: all]; can be left out before ADDRESS
     #[arg(value_name = "MEASURE")]
     pub(crate) measure: Option<OsString>,
 
-    /// The server to measure [default: one of each family, started for it]
+    /// The server to measure [default: one server for each family, started by sok]
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
-    /// The families to measure, with commas; the others are compared to the first [default: all
-    /// that this machine has, inet first]
+    /// The families to measure, separated by commas; the others are compared with the first
+    /// [default: all that this machine has, inet first]
     #[arg(long, value_name = "FAMILIES", value_delimiter = ',', value_parser = family)]
     pub(crate) families: Vec<Family>,
 
-    /// The size of a message, such as 4096 or 64KiB [default: 64, for throughput 64KiB]
+    /// The size of a message, such as 4096 or 64KiB [default: 64, or 64KiB for throughput]
     #[arg(long, value_name = "SIZE", value_parser = message_size)]
     pub(crate) size: Option<usize>,
 
-    /// How many connections to use at once, a thread each
+    /// The number of concurrent connections, one thread each
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
     pub(crate) connections: u64,
 
-    /// How long to measure each family for each measure
+    /// The time to measure each family, for each measure
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = some_duration)]
     pub(crate) duration: Duration,
 
-    /// Begin N messages (or connections) a second, whatever the server does, and count the time
-    /// of each from when it was to begin: a stall is not hidden [default: each when the one before
-    /// is done]
+    /// Start N messages (or connections) per second, however slow the server is, and time each from
+    /// its scheduled start, so that a stall is not hidden [default: start each when the previous one
+    /// is complete]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
-    /// Poll at both ends of rtt and never sleep: what the socket costs without the scheduler. The
-    /// ends are placed on two processors, if there are two
+    /// Poll at both ends of rtt and never sleep, to measure the socket without the scheduler. The
+    /// ends run on two processors, if there are two
     #[arg(long)]
     pub(crate) spin: bool,
 
-    /// Place the client on processor A, and our own server on B
+    /// Run the client on processor A, and sok's own server on B
     #[arg(long, value_name = "A[,B]", value_delimiter = ',')]
     pub(crate) cpus: Vec<usize>,
 
-    /// How long the server may take for a reply, or to end
+    /// The time limit for a reply, and for the server to end
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = some_duration)]
     pub(crate) timeout: Duration,
 
@@ -60,18 +60,18 @@ pub(crate) struct BenchArgs {
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
 
-    /// Draw the results into FILE: a curve of the percentiles and a bar for each family
+    /// Draw a chart to FILE, with a percentile curve and a bar for each family
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Write the times into FILE as an HdrHistogram log, an interval with a tag each
+    /// Write the times to FILE as an HdrHistogram log, with one tagged interval for each
     #[arg(long, value_name = "FILE")]
     pub(crate) hdr: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchServerArgs {
-    /// The family to serve, on this machine only
+    /// The family to serve on, on this machine only
     #[arg(long, value_parser = family)]
     pub(crate) family: Family,
 
@@ -90,5 +90,5 @@ pub(crate) struct BenchServerArgs {
 
 fn role(text: &str) -> Result<Role, String> {
     let found = Role::ALL.into_iter().find(|role| role.name() == text);
-    found.ok_or_else(|| "known are echo, sink and accept".to_owned())
+    found.ok_or_else(|| "known roles are echo, sink and accept".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What can be typed to the check.
+//! The arguments of `check`.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::args::values::{family, some_duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Say who serves there; without it, what this host's families do
+    /// The address to connect to [default: check the families of this host]
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
@@ -18,7 +18,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FAMILY", value_parser = family, conflicts_with = "address")]
     pub(crate) family: Vec<Family>,
 
-    /// Give up each try after this time
+    /// The time limit for each attempt
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = some_duration)]
     pub(crate) timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! What can be typed to a client.
+//! The arguments of the clients.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, MESSAGES, TcpArgs
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
 
-const CONVERSATION: &str = "A conversation";
+const CONVERSATION: &str = "The conversation";
 const WAIT: &str = "The wait";
-const REPLY: &str = "Where the reply ends";
+const REPLY: &str = "The end of the reply";
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
@@ -25,33 +25,33 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) dial: DialArgs,
 
-    /// Give up connecting after this time, such as 500ms, or 5 for 5 seconds
+    /// The time limit for connecting, such as 500ms, or 5 for 5 seconds
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Give up when nothing passes, either way, for this time
+    /// Close the connection when no data passes in either direction for this time
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Keep the sending half open when the input ends
+    /// Keep the sending half open at end of input
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) no_half_close: bool,
 
-    /// Go on sending when the server ends first, until the input ends
+    /// Keep sending until the end of input, even if the server ends first
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) keep_sending: bool,
 
-    /// Hold a conversation: TEXT, one line, the reply, again (default on a terminal, unless
-    /// --idle-timeout, --no-half-close or --keep-sending is given)
+    /// Hold a conversation: print TEXT, send a line, print the reply, repeat (default on a terminal,
+    /// unless --idle-timeout, --no-half-close or --keep-sending is given)
     #[arg(long, value_name = "TEXT", help_heading = CONVERSATION)]
     #[arg(conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
     pub(crate) prompt: Option<String>,
 
-    /// Refuse to send a line of the conversation that has WORD in it; repeatable
+    /// Refuse to send a line that contains WORD; repeatable
     #[arg(long, value_name = "WORD", help_heading = CONVERSATION)]
     pub(crate) forbid: Vec<String>,
 
-    /// Pass the server's control characters to the terminal, in place of showing them as \xNN
+    /// Pass the server's control characters to the terminal instead of printing them as \xNN
     #[arg(long, help_heading = CONVERSATION)]
     pub(crate) raw: bool,
 }
@@ -59,32 +59,32 @@ pub(crate) struct ConnectArgs {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)]
 pub(crate) struct WaitArgs {
-    /// What to wait for
+    /// The servers to wait for
     #[arg(value_name = "ADDRESS", required = true)]
     pub(crate) addresses: Vec<OsString>,
 
-    /// Wait until one of them accepts, not all
+    /// Wait until any of them accepts, instead of all
     #[arg(long, help_heading = WAIT)]
     pub(crate) any: bool,
 
-    /// Wait until nobody is there any more
+    /// Wait until the servers are gone
     #[arg(long, help_heading = WAIT)]
     pub(crate) gone: bool,
 
-    /// Take a name that does not resolve for an error
+    /// Fail if a name does not resolve
     #[arg(long, help_heading = WAIT)]
     pub(crate) strict_dns: bool,
 
-    /// The longest pause between two tries; a socket file that changes is tried at once
+    /// The maximum time between two attempts; a change of a socket file is noticed at once
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
     #[arg(help_heading = WAIT)]
     pub(crate) interval: Duration,
 
-    /// Give up after this time, such as 1m, or 5 for 5 seconds, and tell the last reason
+    /// Give up after this time, such as 1m, or 5 for 5 seconds, and report the last reason
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = WAIT)]
     pub(crate) timeout: Option<Duration>,
 
-    /// What to run then, in place of this process; its exit status becomes ours
+    /// The command to run then; it replaces this process, and its exit status becomes that of sok
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
@@ -93,12 +93,12 @@ pub(crate) struct WaitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = CONNECTION)]
 pub(crate) struct DialArgs {
-    /// The client's own end, an address of the same family
+    /// The local address to connect from, of the same family
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<OsString>,
 
-    /// Try again for this time, such as 30s, or 30, while nobody is there, the name does not resolve, or
-    /// there is no way to it
+    /// Retry for this time, such as 30s, or 30, while no server listens, the name does not resolve,
+    /// or there is no route
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) retry_for: Option<Duration>,
 
@@ -112,8 +112,8 @@ pub(crate) struct CallArgs {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
-    /// What to send, as a line unless --framing says otherwise; the standard input by default, sent
-    /// as it is
+    /// The message, sent as a line unless --framing says otherwise [default: the standard input, sent
+    /// unchanged]
     #[arg(value_name = "MESSAGE")]
     pub(crate) message: Option<OsString>,
 
@@ -123,17 +123,17 @@ pub(crate) struct CallArgs {
     #[command(flatten)]
     pub(crate) framing: FramingArgs<CallFramingArg>,
 
-    /// Send MESSAGE as it is: with 'line', 'chunk' and 'eof' a newline is added where it has none
+    /// Send MESSAGE unchanged; by default, 'line', 'chunk' and 'eof' add a missing newline
     #[arg(long, help_heading = MESSAGES)]
     pub(crate) no_newline: bool,
 
-    /// Take N messages for a greeting, as of SMTP, FTP or QMP: they are not printed, and the request is
-    /// sent after them (with 'eof' and --bytes: N lines)
+    /// Skip a greeting of N messages, as of SMTP, FTP or QMP, then send the request; the greeting is
+    /// not printed (N lines with 'eof' and --bytes)
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = MESSAGES)]
     pub(crate) skip: Option<u64>,
 
-    /// With --framing eof, keep the sending half open: some servers, nginx among them, break off a
-    /// reply when it ends
+    /// With --framing eof, keep the sending half open: some servers, such as nginx, cut off the reply
+    /// when it ends
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) no_half_close: bool,
 
@@ -142,19 +142,19 @@ pub(crate) struct CallArgs {
     #[arg(conflicts_with_all = ["bytes", "framing"])]
     pub(crate) lines: Option<u64>,
 
-    /// The reply ends with the line TEXT, such as END of memcached, or '' for an empty line; repeatable
+    /// The reply ends with the line TEXT, such as END for memcached, or '' for an empty line; repeatable
     #[arg(long, value_name = "TEXT", help_heading = REPLY)]
     #[arg(conflicts_with_all = ["lines", "bytes", "framing"])]
     pub(crate) until: Vec<OsString>,
 
-    /// The reply is so many bytes, such as 512 or 64KiB
+    /// The reply has this size, such as 512 or 64KiB
     #[arg(long, value_name = "SIZE", value_parser = count_of_bytes, help_heading = REPLY)]
     pub(crate) bytes: Option<u64>,
 
     #[command(flatten)]
     pub(crate) dial: DialArgs,
 
-    /// Give up after this time, such as 500ms, or 5 for 5 seconds; the whole call counts
+    /// The time limit for the whole call, such as 500ms, or 5 for 5 seconds
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 }

@@ -1,5 +1,4 @@
-//! The command line: what can be typed, its help, and what is wrong with it. Nothing here runs a
-//! command.
+//! The command line: arguments, help and usage errors. Nothing here runs a command.
 
 mod address;
 mod bench;
@@ -32,17 +31,17 @@ const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
 
-/// What holds for TCP.
+/// The options of TCP.
 #[derive(Debug, Args)]
 #[command(next_help_heading = CONNECTION)]
 pub(crate) struct TcpArgs {
-    /// Ask a TCP peer that was silent for this time whether it is still there; without an answer the
-    /// connection fails after about the same time again. A client does not ask a server on loopback
+    /// Probe a TCP peer that has been silent for this time; without an answer the connection fails
+    /// after about the same time again. A client does not probe a server on loopback
     /// [default: 60s]
     #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
     keepalive: Option<Keepalive>,
 
-    /// The congestion control of TCP, such as cubic; auto is the system's, but Reno on loopback where
+    /// The TCP congestion control, such as cubic; auto means the system's, but Reno on loopback if
     /// the system's paces, as bbr does [default: auto]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) congestion: Option<String>,
@@ -58,28 +57,29 @@ const ADDRESSES: &str = "\
 ADDRESS is the same word in every command:
   unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
   unix:@name, @name                         AF_UNIX, an abstract name (Linux)
-  @                                         to listen, or for --bind: a name that the kernel chooses
+  @                                         a name that the kernel chooses, to listen or for --bind
   inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
   inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
-  tcp:localhost:8082, localhost:8082        either, by what the name resolves to
-  :8082                                     to listen on every address, dual-stack
+  tcp:localhost:8082, localhost:8082        AF_INET or AF_INET6, as the name resolves
+  :8082                                     every address, dual-stack (to listen)
 
-DURATION is a number with its unit, such as 500ms, 2s or 1m; a bare number is seconds.";
+DURATION is a number with a unit, such as 500ms, 2s or 1m; a bare number is in seconds.";
 
 const SERVE_HELP: &str = "\
-The program of --exec has two pipes, its standard input and output, and shares our standard error.
-Its input ends when the client ends, and it may still answer. The client sees the end when the last
-process that has the output closes it, and may then take --grace to end too: what it still sends is
-discarded. A signal that ends the program resets the connection, where the family has a reset.
-The variables of the program, of which those that do not apply are not set:
+The --exec program reads standard input from a pipe, writes standard output to a pipe, and shares
+the standard error of sok. It gets end of file when the client ends its sending half, and can still
+answer. The client gets end of file when the last process that holds the output closes it. It then
+has --grace to close its end; what it sends meanwhile is discarded. If a signal ends the program,
+the connection is reset, on families that have a reset.
+The program gets these environment variables; those that do not apply are not set:
   SOK_FAMILY, SOK_LOCAL, SOK_PEER           inet, inet6 or unix; the address of each end
   PROTO                                     TCP or UNIX
-  TCPLOCALIP, TCPLOCALPORT                  our end, on TCP
+  TCPLOCALIP, TCPLOCALPORT                  the server's end, on TCP
   TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
   UNIXLOCALPATH, UNIXREMOTEPATH             the socket file of each end, on AF_UNIX
   UNIXREMOTEPID, UNIXREMOTEEUID,
   UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
-TCPLOCALHOST and TCPREMOTEHOST are never set: a name server would hold up each client.
+TCPLOCALHOST and TCPREMOTEHOST are never set: a name lookup would delay each client.
 
 Examples:
   sok serve --family unix --path /tmp/s.sock
@@ -87,9 +87,9 @@ Examples:
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
 
 const CHECK_HELP: &str = "\
-Exit code: 0 when all families that were asked for work, 1 when one does not. With ADDRESS: 0 when
-somebody serves there, otherwise that of the reason: 3 nobody there, 4 permission denied, 7 unresolved,
-124 no answer in time.
+Exit code: 0 if all the families checked work, 1 if one does not. With ADDRESS: 0 if a server
+accepts, otherwise 3 no server, 4 permission denied, 7 the name did not resolve, 124 no answer in
+time.
 
 Examples:
   sok check
@@ -97,7 +97,7 @@ Examples:
   sok check localhost:8082
   sok check /run/docker.sock";
 
-/// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX by the same two loops.
+/// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX use the same two loops.
 #[derive(Debug, Parser)]
 #[command(name = "sok", version, max_term_width = 100, help_expected = true)]
 #[command(after_help = format!("{ADDRESSES}\n\nExit codes:\n{}", crate::exit::Table))]
@@ -111,15 +111,15 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Accept connections and answer them, on every family alike
+    /// Accept connections and answer them, on any family
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
-    /// Connect: standard input to the socket, the socket to standard output
+    /// Connect standard input and output to a server
     #[command(after_help = "Examples:
   sok connect unix:/tmp/s.sock < request > reply
   sok connect localhost:8082 --prompt '> '")]
     Connect(ConnectArgs),
-    /// Make one call: send one message, print the one reply
+    /// Send one message and print the reply
     #[command(after_help = "Examples:
   sok call unix:/tmp/s.sock hello
   sok call /run/redis.sock PING
@@ -138,12 +138,12 @@ pub(crate) enum Command {
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
     Wait(WaitArgs),
-    /// Measure what a socket of each family costs: round trips, bulk rate, connections
+    /// Measure round trips, throughput and connections on each family
     ///
-    /// Without ADDRESS it measures servers of its own on this machine, in processes of their own,
-    /// one of each family. The families take turns in short slices, and the first slice of each
-    /// does not count. A round trip is there and back. 'rtt' and 'connect' talk to an echo server,
-    /// 'throughput' to one that reads to the end.
+    /// Without ADDRESS, it starts a server process for each family on this machine and measures
+    /// those. The families take turns in short slices; the first slice of each is a warm-up and
+    /// does not count. 'rtt' and 'connect' need an echo server, 'throughput' a server that reads to
+    /// end of file.
     #[command(after_help = "Examples:
   sok bench
   sok bench rtt --families unix,inet --spin --cpus 0,1
@@ -153,15 +153,15 @@ pub(crate) enum Command {
     /// The server that 'bench' measures
     #[command(hide = true)]
     BenchServer(BenchServerArgs),
-    /// Show what this host's families do, or who serves an address
+    /// Show which families work on this host, or which server listens on an address
     ///
-    /// Without ADDRESS: sockets of each family are made, bound and connected within this host, and
-    /// nothing is left behind. A family works if nothing that was tried on it fails; a '-' is what
-    /// it does not have, or what this host has nothing to try with. With ADDRESS: a connection is
-    /// made to each address that it stands for, and closed with nothing said.
+    /// Without ADDRESS, it creates, binds and connects sockets of each family within this host and
+    /// removes them. A family works if no test on it fails; '-' marks a test that does not apply to
+    /// the family, or that this host cannot run. With ADDRESS, it connects to each address that
+    /// ADDRESS resolves to, sends nothing, and closes the connection.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
-    /// See how a socket works: the lessons of a socket chapter, run live on each family
+    /// Show how sockets work, in short lessons run live on each family
     #[command(after_help = "Examples:
   sok tour
   sok tour --lesson 4 --family unix --family inet
@@ -170,14 +170,14 @@ pub(crate) enum Command {
     Tour(TourArgs),
 }
 
-/// How the program talks.
+/// What the program prints on standard error.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TalkArgs {
-    /// Say nothing on standard error but errors
+    /// Print only errors on standard error
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Report each connection as it begins and as it ends
+    /// Report when each connection begins and ends
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 
@@ -185,7 +185,7 @@ pub(crate) struct TalkArgs {
     #[arg(long, global = true)]
     pub(crate) trace: bool,
 
-    /// Talk in JSON, an object a line
+    /// Print JSON, one object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -194,11 +194,11 @@ pub(crate) struct TalkArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = MESSAGES)]
 pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
-    /// What a message is [default: chunk to answer, line to call]
+    /// Where a message ends [default: chunk for serve, line for call]
     #[arg(long, value_enum)]
     pub(crate) framing: Option<F>,
 
-    /// The largest message, such as 64KiB; a larger one is an error [default: 1MiB]
+    /// The maximum size of a message, such as 64KiB; a larger one is an error [default: 1MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_message: Option<usize>,
 }
@@ -210,7 +210,7 @@ impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
             .unwrap_or_else(|| MessageFormat::default().max_message)
     }
 
-    /// The option that is about messages, if there is one.
+    /// The framing option that was given, if any.
     pub(crate) const fn given(&self) -> Option<&'static str> {
         match (&self.framing, self.max_message) {
             (Some(_), _) => Some("--framing"),
@@ -219,7 +219,7 @@ impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
         }
     }
 
-    /// Whether there is a limit that was asked for.
+    /// Whether a limit was given.
     pub(crate) const fn is_limited(&self) -> bool {
         self.max_message.is_some()
     }
@@ -229,11 +229,11 @@ impl<F: ValueEnum + Send + Sync> FramingArgs<F> {
 pub(crate) enum FramingArg {
     /// What one receive returns
     Chunk,
-    /// Ended by a newline
+    /// Ends with a newline
     Line,
-    /// Ended by a NUL byte
+    /// Ends with a NUL byte
     Null,
-    /// After its length in 4 bytes, big-endian
+    /// Follows its length in 4 bytes, big-endian
     Length,
 }
 
@@ -249,7 +249,7 @@ impl FramingArg {
     }
 }
 
-/// What a message of a call is: as a server's, or all until the end.
+/// The framing of a call: as for a server, or everything until end of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallFramingArg {
     Messages(FramingArg),
@@ -270,15 +270,13 @@ impl ValueEnum for CallFramingArg {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
             Self::Messages(framing) => framing.to_possible_value(),
-            Self::Eof => {
-                Some(PossibleValue::new("eof").help("All until the end of the sending half"))
-            }
+            Self::Eof => Some(PossibleValue::new("eof").help("Everything until end of file")),
         }
     }
 }
 
 impl CallFramingArg {
-    /// The library's framing; `None` for all until the end.
+    /// The library's framing; `None` for everything until end of file.
     pub(crate) const fn framing(self) -> Option<Framing> {
         match self {
             Self::Messages(framing) => Some(framing.framing()),
@@ -293,29 +291,29 @@ mod tests {
 
     use super::Cli;
 
-    /// With `help_expected` it also finds an argument without help.
+    /// With `help_expected`, this also finds an argument without help.
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
         Cli::command().debug_assert();
     }
 
-    /// A heading holds for all that follows until there is another one.
+    /// A heading applies to all the options that follow it, until the next heading.
     #[test]
-    fn no_option_stands_under_a_heading_that_is_not_its_own() {
+    fn every_option_is_under_its_own_heading() {
         let headings = [
             (
-                "The address in its parts, in place of ADDRESS",
+                "The address in parts, instead of ADDRESS",
                 &["family", "path", "host", "port"][..],
             ),
             (
-                "What is answered, one of",
+                "The service, one of",
                 &["echo", "suffix", "discard", "send", "exec"],
             ),
             (
                 "The messages",
                 &["framing", "max_message", "max_memory", "no_newline", "skip"],
             ),
-            ("Where the reply ends", &["lines", "until", "bytes"]),
+            ("The end of the reply", &["lines", "until", "bytes"]),
             (
                 "The connection",
                 &[
@@ -344,7 +342,7 @@ mod tests {
                 "The wait",
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
-            ("A conversation", &["prompt", "forbid", "raw"]),
+            ("The conversation", &["prompt", "forbid", "raw"]),
             (
                 "Limits",
                 &[
@@ -378,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_is_offered_a_port_that_the_kernel_chooses() {
+    fn only_the_help_of_serve_offers_a_port_that_the_kernel_chooses() {
         for command in Cli::command().get_subcommands() {
             let port = command
                 .get_arguments()

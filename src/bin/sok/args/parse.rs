@@ -1,4 +1,4 @@
-//! The words of the command line, read.
+//! Parses the command line.
 
 use std::ffi::OsString;
 use std::{env, mem};
@@ -10,10 +10,10 @@ use super::{Cli, Command, TalkArgs};
 
 /// Reads the arguments of this process.
 ///
-/// To describe all commands is most of what it costs to read a command line, so only the one that
-/// is asked for is described. What cannot be read so, help and errors among it, is for the
-/// description of all. With clap's deferred subcommands a whole `sok call` takes 1/16 more time and 8
-/// more page faults: the nine commands and their global options are described all the same.
+/// Building clap's description of all commands takes most of the time of parsing, so this builds only
+/// the description of the command that is named. The full description handles the rest, such as help
+/// and errors. With clap's deferred subcommands, a whole `sok call` takes 1/16 more time and 8 more
+/// page faults, since clap still describes the nine commands and their global options.
 pub(crate) fn command_line() -> Result<Cli, Refusal> {
     let words: Vec<OsString> = env::args_os().skip(1).collect();
     named(&words).map_or_else(|| Cli::try_parse().map_err(Refusal::from), Ok)
@@ -38,7 +38,7 @@ pub(crate) fn named(words: &[OsString]) -> Option<Cli> {
 fn read_one<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cli> {
     let mut described = TalkArgs::augment_args(A::augment_args(clap::Command::new("sok")));
     let matches = described.try_get_matches_from_mut(words);
-    // To free its many parts is 1/25 of the time of a whole `sok call`, which reads one line.
+    // Freeing its many parts takes 1/25 of the time of a whole `sok call`.
     if cfg!(not(any(test, fuzzing))) {
         mem::forget(described);
     }
@@ -50,28 +50,28 @@ fn read_one<A: Args>(words: &[OsString], command: fn(A) -> Command) -> Option<Cl
     Some(line)
 }
 
-/// Reads a command line, its words ended by NUL as in `/proc/pid/cmdline`, and the error that it may
-/// be refused with: see `fuzzing.rs`.
+/// Parses a command line whose words end with NUL, as in `/proc/pid/cmdline`, and checks the error of
+/// a wrong one: see `fuzzing.rs`.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(line: &[u8]) {
     use std::os::unix::ffi::OsStrExt;
 
-    use super::usage::{asks_for_help, told};
+    use super::usage::{asks_for_help, usage_error};
 
     let words: Vec<OsString> = line
         .split(|byte| *byte == 0)
         .map(|word| std::ffi::OsStr::from_bytes(word).to_owned())
         .collect();
-    let alone = named(&words);
+    let own = named(&words);
     let read = Cli::try_parse_from(std::iter::once("sok".into()).chain(words.iter().cloned()));
-    match (alone, read) {
-        (Some(alone), Ok(read)) => assert_eq!(format!("{alone:?}"), format!("{read:?}")),
-        (Some(alone), Err(error)) => panic!("{alone:?} is refused among all: {error}"),
+    match (own, read) {
+        (Some(own), Ok(read)) => assert_eq!(format!("{own:?}"), format!("{read:?}")),
+        (Some(own), Err(error)) => panic!("the full parser refuses {own:?}: {error}"),
         (None, Ok(_)) => {}
         (None, Err(error)) if asks_for_help(&error) => {}
         (None, Err(error)) => {
-            let told = told(&error, &words);
-            let cause = told.cause();
+            let error = usage_error(&error, &words);
+            let cause = error.cause();
             assert!(!cause.is_empty() && !cause.contains('\n'), "{cause:?}");
         }
     }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_read_alone_as_it_is_among_all() {
+    fn the_parser_of_one_command_agrees_with_the_full_parser() {
         let lines = [
             "call ./s.sock hello",
             "call --family inet --host localhost --port 80 hello -q --timeout 2s",
@@ -98,15 +98,15 @@ mod tests {
         ];
         for line in lines {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            let alone = named(&words).expect(line);
+            let own = named(&words).expect(line);
             let program = std::iter::once("sok".into());
-            let among_all = Cli::try_parse_from(program.chain(words)).expect(line);
-            assert_eq!(format!("{alone:?}"), format!("{among_all:?}"));
+            let full = Cli::try_parse_from(program.chain(words)).expect(line);
+            assert_eq!(format!("{own:?}"), format!("{full:?}"));
         }
     }
 
     #[test]
-    fn what_no_command_reads_alone_is_left_to_the_description_of_all() {
+    fn the_parser_of_one_command_leaves_help_and_errors_to_the_full_parser() {
         for line in [
             "call --help",
             "call --nothing",

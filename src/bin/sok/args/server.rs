@@ -1,4 +1,4 @@
-//! What can be typed to a server, the relay among them.
+//! The arguments of `serve` and `relay`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,16 +28,16 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) framing: FramingArgs<FramingArg>,
 
-    /// Memory for the unfinished messages and unsent replies of all clients together; a client that
-    /// needs more is cut off [default: 256MiB, or two of the largest message; a quarter
-    /// of the memory at most]
+    /// The memory limit for incomplete messages and unsent replies, for all clients together; a
+    /// client that needs more is cut off [default: 256MiB, or twice --max-message; at most a quarter
+    /// of the memory]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = MESSAGES)]
     pub(crate) max_memory: Option<usize>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
-    /// Give up a client when nothing passes, either way, for this time
+    /// Disconnect a client when no data passes in either direction for this time
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
@@ -46,7 +46,7 @@ pub(crate) struct ServeArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What is answered, one of")]
+#[command(next_help_heading = "The service, one of")]
 pub(crate) struct ServiceArgs {
     /// Answer each message with itself (default)
     #[arg(long)]
@@ -56,7 +56,7 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) suffix: Option<OsString>,
 
-    /// Take everything and answer nothing
+    /// Read everything and answer nothing
     #[arg(long)]
     pub(crate) discard: bool,
 
@@ -64,8 +64,8 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) send: Option<PathBuf>,
 
-    /// Run CMD for each client, a pipe as its input and one as its output; takes the rest of the
-    /// line. See below
+    /// Run CMD for each client, with pipes as its standard input and output; takes the rest of the
+    /// command line. See below
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) exec: Option<Vec<OsString>>,
 }
@@ -73,13 +73,13 @@ pub(crate) struct ServiceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// How many clients are served at once, as far as `ulimit -n` allows; the others wait in the
-    /// backlog [default: 65536, more than one TCP peer has ports; one for each 64KiB of memory at
-    /// most]
+    /// The maximum number of clients served at once, within `ulimit -n`; the others wait in the
+    /// backlog [default: 65536, more than one TCP peer has ports; at most one for each 64KiB of
+    /// memory]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) max_connections: Option<u64>,
 
-    /// Serve one client after another: the next one waits in the backlog
+    /// Serve one client at a time; the next one waits in the backlog
     #[arg(long, conflicts_with = "max_connections")]
     pub(crate) one_at_a_time: bool,
 
@@ -87,15 +87,15 @@ pub(crate) struct LimitArgs {
     #[arg(long, conflicts_with = "exit_after")]
     pub(crate) once: bool,
 
-    /// Serve N connections, then exit with the result of the first that failed
+    /// Serve N connections, then exit with the result of the first that failed, if any
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) exit_after: Option<u64>,
 
-    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for the clients under way; a second one ends it
+    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for connected clients; a second one ends it
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
 
-    /// How many threads serve [default: 1 to answer, one a processor to relay]
+    /// The number of threads [default: 1 for serve, one per processor for relay]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 }
@@ -103,19 +103,19 @@ pub(crate) struct LimitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = LISTENING)]
 pub(crate) struct ListenArgs {
-    /// How many clients may wait to be accepted
+    /// The maximum number of connections that wait to be accepted
     #[arg(long, value_name = "N", default_value = "4096")]
     pub(crate) backlog: u32,
 
-    /// Take only IPv6 clients on `[::]`, not IPv4 too
+    /// Accept only IPv6 clients on `[::]`, no IPv4 clients
     #[arg(long)]
     pub(crate) v6only: bool,
 
-    /// The permission bits of the socket file; to connect takes the right to write [default: 600]
+    /// The permission bits of the socket file; connecting needs write permission [default: 600]
     #[arg(long, value_name = "OCTAL", value_parser = mode)]
     pub(crate) mode: Option<u32>,
 
-    /// The owner of the socket file, by name or number
+    /// The owner of the socket file, by name or ID
     #[arg(long, value_name = "USER[:GROUP]")]
     pub(crate) owner: Option<String>,
 
@@ -129,47 +129,47 @@ pub(crate) struct RelayArgs {
     #[arg(value_name = "LISTEN")]
     pub(crate) listen_on: OsString,
 
-    /// Where to connect to, for each client anew
+    /// Where to connect to for each client
     #[arg(value_name = "TARGET")]
     pub(crate) target: OsString,
 
-    /// Another address to listen on, in the same process; repeatable
+    /// Another address to listen on; repeatable
     #[arg(long, value_name = "ADDRESS", help_heading = LISTENING)]
     pub(crate) listen: Vec<OsString>,
 
-    /// Let a client wait for this time while nobody is at the target
+    /// Retry the target for this time while no server listens there; the client waits
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) retry_for: Option<Duration>,
 
-    /// Give up connecting to the target after this time
+    /// The time limit for connecting to the target
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = CONNECTION)]
     pub(crate) connect_timeout: Option<Duration>,
 
-    /// Give up a connection when nothing passes, either way, for this time
+    /// Close a connection when no data passes in either direction for this time
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Give up a connection when one side has ended and nothing passes the other way for this time
+    /// Close a half-closed connection when no data passes in the open direction for this time
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) half_close_timeout: Option<Duration>,
 
-    /// Our own end towards the target, an address of the same family; with a port or a name there is
-    /// one connection at a time
+    /// The local address to connect from, of the target's family; with a port or a name, only one
+    /// connection at a time
     #[arg(long, value_name = "ADDRESS", help_heading = CONNECTION)]
     pub(crate) source: Option<OsString>,
 
-    /// Memory for what all peers together do not take at once; a connection that needs more is cut off
-    /// [default: 256MiB; a quarter of the memory at most]
+    /// The memory limit for data that the peers have not taken yet; a connection that needs more is
+    /// cut off [default: 256MiB; at most a quarter of the memory]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = EXCHANGE)]
     pub(crate) max_memory: Option<usize>,
 
-    /// Show the traffic, as hex or text on standard error, or as hex at the end of FILE, which SIGHUP
-    /// opens anew; it is then copied. A reader that falls more than 16 MiB behind misses traffic,
-    /// and the dump says how much
+    /// Dump the traffic, as hex or text on standard error, or as hex appended to FILE, which SIGHUP
+    /// reopens; disables splicing. Traffic is left out while more than 16 MiB wait to be written, and
+    /// the dump says how much
     #[arg(long, value_name = "hex|text|FILE", help_heading = EXCHANGE)]
     pub(crate) dump: Option<OsString>,
 
-    /// Copy all bytes, splice none: to compare
+    /// Copy all data instead of splicing it, for comparison
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) copy: bool,
 

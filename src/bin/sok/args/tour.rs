@@ -1,4 +1,4 @@
-//! What can be typed to the tour.
+//! The arguments of `tour`.
 
 use clap::Args;
 use sok::address::Family;
@@ -16,7 +16,7 @@ pub(crate) struct TourArgs {
     #[arg(long = "family", value_name = "FAMILY", value_parser = family)]
     pub(crate) families: Vec<Family>,
 
-    /// Wait after each step, until Enter is pressed
+    /// Wait for Enter after each step
     #[arg(long)]
     pub(crate) pause: bool,
 }

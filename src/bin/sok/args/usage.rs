@@ -1,4 +1,4 @@
-//! A command line that cannot be read, and help: each a refusal to run a command.
+//! Usage errors and help: the reasons to run no command.
 
 use std::ffi::OsString;
 use std::{env, io};
@@ -14,23 +14,23 @@ use crate::exit::Exit;
 /// Why no command runs.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// Help or the version is asked for, or is the answer to no arguments at all.
+    /// `--help` or `--version` was given, or no argument at all.
     Help(Help),
-    /// The arguments are wrong; `json` if errors are asked for as objects.
+    /// The arguments are wrong; `json` prints the error as an object.
     Usage { error: Error, json: bool },
 }
 
-/// A text of help.
+/// A help text.
 #[derive(Debug)]
 pub(crate) struct Help(clap::Error);
 
 impl Help {
-    /// Prints it: to the standard output if it was asked for.
+    /// Prints it, to the standard output if it was requested.
     pub(crate) fn print(&self) -> io::Result<()> {
         self.0.print()
     }
 
-    /// How the program ends after it.
+    /// The exit code of the program after it.
     pub(crate) fn exit(&self) -> Exit {
         match self.0.exit_code() {
             0 => Exit::Done,
@@ -40,24 +40,24 @@ impl Help {
 }
 
 impl From<clap::Error> for Refusal {
-    /// The refusal of the arguments of this process.
+    /// The refusal for the arguments of this process.
     fn from(error: clap::Error) -> Self {
         if asks_for_help(&error) {
             return Self::Help(Help(error));
         }
-        // What comes after is the arguments of another program.
+        // The words after `--` are arguments of another program.
         let words: Vec<_> = env::args_os()
             .skip(1)
             .take_while(|word| word != "--")
             .collect();
         Self::Usage {
-            error: told(&error, &words),
+            error: usage_error(&error, &words),
             json: words.iter().any(|word| word == "--json"),
         }
     }
 }
 
-/// Whether it is no mistake but help that was asked for.
+/// Whether help was requested, as opposed to an error.
 pub(super) fn asks_for_help(error: &clap::Error) -> bool {
     matches!(
         error.kind(),
@@ -67,8 +67,8 @@ pub(super) fn asks_for_help(error: &clap::Error) -> bool {
     )
 }
 
-/// What is wrong with `words`, as an error of ours.
-pub(super) fn told(error: &clap::Error, words: &[OsString]) -> Error {
+/// What is wrong with `words`, as a `sok` error.
+pub(super) fn usage_error(error: &clap::Error, words: &[OsString]) -> Error {
     let command = words
         .iter()
         .filter_map(|word| word.to_str())
@@ -80,7 +80,7 @@ pub(super) fn told(error: &clap::Error, words: &[OsString]) -> Error {
     );
     let has_usage = error.get(ContextKind::Usage).is_some();
     let cause = match error.kind() {
-        ClapKind::MissingSubcommand => format!("a command is needed: {}", commands().join(", ")),
+        ClapKind::MissingSubcommand => format!("no command given: {}", commands().join(", ")),
         _ => cause(
             &error.render().to_string(),
             has_usage,
@@ -90,7 +90,7 @@ pub(super) fn told(error: &clap::Error, words: &[OsString]) -> Error {
     Error::because("usage", "", ErrorKind::Usage, cause).with_hint(help)
 }
 
-/// What may have been meant with a word that is taken for an option, and is none.
+/// A hint for a value that clap takes for an unknown option.
 fn as_value(error: &clap::Error, command: Option<&str>, words: &[OsString]) -> Option<String> {
     let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
         return None;
@@ -101,16 +101,16 @@ fn as_value(error: &clap::Error, command: Option<&str>, words: &[OsString]) -> O
     let is_it = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with(argument));
     let at = words.iter().position(is_it)?;
     let before = words.get(at.checked_sub(1)?)?;
-    // The port may be the word too many, or the one before it, as in 'call HOST PORT MESSAGE'.
+    // The port may be the extra word, or the word before it, as in 'call HOST PORT MESSAGE'.
     let mut pairs = words[..=at].windows(2).rev().take(2);
     if let Some(hint) = pairs.find_map(|pair| as_one_word(&pair[0], &pair[1])) {
         return Some(hint);
     }
     let hint = match command {
         _ if before.to_str()?.starts_with("--") => {
-            "a value that begins with - is written --OPTION=VALUE"
+            "write a value that begins with - as --OPTION=VALUE"
         }
-        Some("wait") => "if it is of a command to run, write -- before that",
+        Some("wait") => "if it belongs to the command to run, write -- before the command",
         Some("call") => "if it is the message, write -- before the address",
         _ => return None,
     };
@@ -125,13 +125,13 @@ fn commands() -> Vec<String> {
     shown.map(|command| command.get_name().to_owned()).collect()
 }
 
-/// What is wrong, and the tips, out of a message that may go on with the usage.
+/// The cause and the tips from a clap message, without the usage that may follow.
 ///
-/// It is cut out of clap's text: its `KindFormatter` names no argument, and a formatter of our own
-/// would have to word each kind of error again.
+/// They are cut out of clap's text: its `KindFormatter` names no argument, and a formatter of our
+/// own would have to word each kind of error again.
 fn cause(message: &str, has_usage: bool, as_value: Option<String>) -> String {
     let mut rest = message.strip_prefix("error: ").unwrap_or(message);
-    // From the last one on, as a part of the command line is quoted before.
+    // Cut at the last one: the message may quote the command line before it.
     let ends = ["\n\nFor more information", "\n\nUsage: "];
     for end in ends.into_iter().take(1 + usize::from(has_usage)) {
         rest = rest.rfind(end).map_or(rest, |at| &rest[..at]);
@@ -140,9 +140,9 @@ fn cause(message: &str, has_usage: bool, as_value: Option<String>) -> String {
         let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
         lines.join(" ").trim().to_owned()
     });
-    let mut told: Vec<String> = paragraphs
+    let mut texts: Vec<String> = paragraphs
         .filter(|text| !text.is_empty() && !text.starts_with("tip: to pass '"))
         .collect();
-    told.extend(as_value);
-    told.join("; ")
+    texts.extend(as_value);
+    texts.join("; ")
 }

@@ -1,4 +1,4 @@
-//! What the values of options mean: durations, sizes, numbers, permission bits.
+//! Parsers for option values: durations, sizes, numbers, permission bits.
 
 use std::time::Duration;
 
@@ -30,9 +30,9 @@ const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// A number with its unit, or a bare number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    // Who writes it means a minute, and would wait for a month.
+    // A user who writes 1M means a minute; humantime would read a month.
     if text.contains('M') {
-        return Err("M would be a month; write 1m for a minute".to_owned());
+        return Err("M means months; write 1m for a minute".to_owned());
     }
     let is_number = text
         .bytes()
@@ -42,21 +42,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         None => humantime::parse_duration(text)
             .map_err(|error| format!("{error}; write 500ms, 2s or 1m, or a number of seconds")),
     }?;
-    // What the clock cannot count would end in a panic.
+    // A duration beyond the range of the clock would panic.
     (duration <= DURATION_MAX)
         .then_some(duration)
         .ok_or_else(|| "more than 100 years".to_owned())
 }
 
-/// A time that must pass before something is given up.
+/// A time limit above zero.
 pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
     (!time.is_zero())
         .then_some(time)
-        .ok_or_else(|| "longer than 0 is needed".to_owned())
+        .ok_or_else(|| "must be more than 0".to_owned())
 }
 
-/// When a silent peer is asked whether it is still there.
+/// The idle time before the first keepalive probe.
 pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
     if text == "off" {
         return Ok(Keepalive::OFF);
@@ -65,7 +65,7 @@ pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
     (Keepalive::MIN..=Keepalive::MAX)
         .contains(&idle)
         .then(|| Keepalive::after(idle))
-        .ok_or_else(|| "from 1s to 9h, or off".to_owned())
+        .ok_or_else(|| "must be from 1s to 9h, or off".to_owned())
 }
 
 pub(crate) fn size(text: &str) -> Result<usize, String> {
@@ -75,42 +75,42 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(size.as_u64())
         .ok()
         .filter(|size| *size > 0)
-        .ok_or_else(|| "1 byte at least is needed".to_owned())
+        .ok_or_else(|| "must be at least 1 byte".to_owned())
 }
 
-/// As many bytes of a stream.
+/// A number of bytes of a stream.
 pub(crate) fn count_of_bytes(text: &str) -> Result<u64, String> {
     size(text).map(|size| size as u64)
 }
 
-/// A message that a measurement holds in memory, once for each connection.
+/// The size of a message that `bench` keeps in memory for each connection.
 pub(crate) fn message_size(text: &str) -> Result<usize, String> {
     const MOST: usize = 1 << 30;
     let size = size(text)?;
     (size <= MOST)
         .then_some(size)
-        .ok_or_else(|| "1GiB at most".to_owned())
+        .ok_or_else(|| "must be at most 1GiB".to_owned())
 }
 
 pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|number| *number > 0)
-        .ok_or_else(|| "a number from 1 up is needed".to_owned())
+        .ok_or_else(|| "must be a number of at least 1".to_owned())
 }
 
 pub(crate) fn threads(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|number| (1..=1024).contains(number))
-        .ok_or_else(|| "a number from 1 to 1024 is needed".to_owned())
+        .ok_or_else(|| "must be a number from 1 to 1024".to_owned())
 }
 
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| "permission bits are octal, from 0 to 777".to_owned())
+        .ok_or_else(|| "must be an octal number from 0 to 777".to_owned())
 }
 
 /// A number above 0, with or without a fraction.
@@ -118,13 +118,13 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate: &f64| rate.is_finite() && (0.001..=1e9).contains(rate))
-        .ok_or_else(|| "a number of messages a second is needed, from 0.001 to 1e9".to_owned())
+        .ok_or_else(|| "must be a number of messages per second, from 0.001 to 1e9".to_owned())
 }
 
-/// A duration in which something can be measured.
+/// A duration that is long enough to measure.
 pub(crate) fn some_duration(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     (duration >= Duration::from_millis(1))
         .then_some(duration)
-        .ok_or_else(|| "1ms at least is needed".to_owned())
+        .ok_or_else(|| "must be at least 1ms".to_owned())
 }

@@ -1,4 +1,4 @@
-//! The server that is measured where none is given, as a process of its own.
+//! The server measured by default, in a separate process.
 
 use std::process::{Child, Command, Stdio};
 
@@ -11,32 +11,33 @@ use tokio::process::ChildStderr;
 
 use super::plan::ServerEnd;
 
-/// A child process that serves; it is ended when this value is dropped.
+/// A child process that serves; it is stopped on drop.
 ///
-/// Its standard input is a pipe of ours, so that it sees its end also when this process is killed.
+/// Its standard input is a pipe from this process, so that it gets end of file even if this process
+/// is killed.
 #[derive(Debug)]
 pub(crate) struct OwnServer {
     child: Ending,
     address: Address,
 }
 
-/// A child that is ended when this value is dropped.
+/// A child that is killed on drop.
 #[derive(Debug)]
 struct Ending(Child);
 
 impl OwnServer {
-    /// Starts `command`, which says `listening on ADDRESS` on its standard error once clients can
-    /// connect, and ends when its standard input does.
+    /// Starts `command`, which prints `listening on ADDRESS` on its standard error once clients can
+    /// connect, and ends at the end of its standard input.
     ///
     /// # Errors
-    /// What kept it from listening.
+    /// The reason why it does not listen.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
     pub(crate) async fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(Stdio::piped());
-        let failed = |error| Error::new("start", "the server to be measured", error);
+        let failed = |error| Error::new("start", "the server to measure", error);
         let mut child = Ending(command.spawn().map_err(failed)?);
         let mut said = String::new();
         let read = match child.0.stderr.take().map(ChildStderr::from_std) {
@@ -50,7 +51,7 @@ impl OwnServer {
             (Err(error), _) => Err(failed(error)),
             (Ok(_), None) => {
                 let cause = line.strip_prefix("sok: ").unwrap_or(line);
-                let address = "the server to be measured";
+                let address = "the server to measure";
                 Err(Error::because("start", address, ErrorKind::Other, cause))
             }
         };
@@ -60,7 +61,7 @@ impl OwnServer {
         })
     }
 
-    /// Where and what it is.
+    /// Its address and process.
     #[must_use]
     pub(crate) fn end(&self) -> ServerEnd {
         ServerEnd {
@@ -71,12 +72,12 @@ impl OwnServer {
 }
 
 impl Drop for Ending {
-    /// Lets it end by itself, as it has a socket file to remove.
+    /// Lets it end by itself, since it has a socket file to remove.
     fn drop(&mut self) {
         let child = &mut self.0;
         drop(child.stdin.take());
         if let Ok(pid) = i32::try_from(child.id()) {
-            // It may have ended already; its pid is ours until it is waited for.
+            // It may have ended already; its pid stays reserved until it is waited for.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
         let _ = child.wait();
@@ -88,12 +89,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_is_waited_for_only_as_long_as_wanted() {
+    async fn a_silent_server_times_out() {
         let mut command = Command::new("sleep");
         command.arg("300");
         tokio::select! {
             biased;
-            _ = OwnServer::start(command) => panic!("it says nothing"),
+            _ = OwnServer::start(command) => panic!("it prints nothing"),
             () = std::future::ready(()) => {}
         }
     }

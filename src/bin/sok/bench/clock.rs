@@ -1,14 +1,14 @@
-//! Time, which the tests make up.
+//! A clock, which tests replace.
 
 use std::hint::spin_loop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A clock that counts nanoseconds from some moment on.
+/// A clock that counts nanoseconds from an arbitrary moment.
 pub(super) trait Clock {
     fn now(&self) -> u64;
 
-    /// Returns at `moment`, or at once if it is over.
+    /// Returns at `moment`, or at once if it has passed.
     fn sleep_until(&self, moment: u64);
 }
 
@@ -16,7 +16,7 @@ pub(super) trait Clock {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MachineClock(Instant);
 
-/// A sleeping thread is woken up so much too late: the rest of a wait is polled.
+/// A sleeping thread wakes up this much too late: the rest of a wait is polled.
 const OVERSLEEP: u64 = 200_000;
 
 impl MachineClock {
@@ -41,7 +41,7 @@ impl Clock for MachineClock {
     }
 }
 
-/// A clock that stands still until somebody moves it.
+/// A clock that stands still until a test moves it.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(super) struct FakeClock(std::cell::Cell<u64>);

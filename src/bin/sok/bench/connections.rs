@@ -1,4 +1,4 @@
-//! Connections: connect, have one message echoed, close, and again.
+//! Connections: connect, exchange one message and its echo, close, repeat.
 
 use sok::address::Address;
 use sok::error::Result;
@@ -8,8 +8,8 @@ use super::pace::{Driven, Pace, Window, drive};
 use super::plan::{BenchPlan, Measure};
 use super::rtt::Trip;
 
-/// Makes connections for the length of `window`. The echo shows that the server, and not its
-/// backlog alone, has taken each; it is [reset](Trip::connect) then.
+/// Makes connections during `window`. The echo shows that the server has accepted each, not only
+/// its backlog; then the connection is [reset](Trip::connect).
 pub(super) fn connect_on(
     clock: &impl Clock,
     (window, pace): (Window, Pace),

@@ -1,4 +1,4 @@
-//! Times as an HdrHistogram log, which other tools read and merge.
+//! Writes an HdrHistogram log, which other tools read and merge.
 
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
@@ -8,12 +8,12 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use super::report::BenchReport;
 
-/// Writes the times of `report` as an HdrHistogram log (version 2, compressed): an interval each
-/// for what has times, tagged `MEASURE-FAMILY`, in nanoseconds; the column of the greatest time
-/// is in milliseconds.
+/// Writes the times of `report` as an HdrHistogram log (version 2, compressed), with an interval
+/// for each result that has times, tagged `MEASURE-FAMILY`, in nanoseconds; the column of the
+/// maximum is in milliseconds.
 ///
 /// # Errors
-/// What writing gives.
+/// Errors of the write.
 pub(crate) fn write_hdr_log(report: &BenchReport, to: &mut impl Write) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let began = Duration::try_from_secs_f64(report.began).unwrap_or_default();

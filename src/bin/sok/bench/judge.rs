@@ -1,4 +1,4 @@
-//! What the results mean: how they compare, and what to bear in mind.
+//! Interprets the results: comparisons and warnings.
 
 use std::fs;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::plan::BenchPlan;
 use super::report::Measurement;
 use super::samples::Times;
 
-/// From this share of its processors on, an end has no time left.
+/// An end that used more than this share of its processors was fully busy.
 const BUSY: f64 = 0.95;
-/// Below it, it waits for the other one.
+/// An end that used less waited for the other one.
 const WAITING: f64 = 0.85;
 
-/// Compares each outcome to the first.
+/// Compares each outcome with the first.
 pub(super) fn compare(outcomes: &mut [Measurement]) {
     let Some(first) = outcomes.first().and_then(essence) else {
         return;
@@ -24,7 +24,7 @@ pub(super) fn compare(outcomes: &mut [Measurement]) {
     }
 }
 
-/// The one figure that outcomes are compared by.
+/// The figure by which outcomes are compared.
 fn essence(outcome: &Measurement) -> Option<f64> {
     #[allow(clippy::cast_precision_loss)]
     let median = |times: Times| times.p50_ns as f64;
@@ -33,8 +33,7 @@ fn essence(outcome: &Measurement) -> Option<f64> {
         .filter(|figure| *figure > 0.0)
 }
 
-/// What to bear in mind on a machine of `cpus` processors; `nagle` if this end delays small
-/// pieces.
+/// The warnings for a machine with `cpus` processors; `nagle` if the client delays small pieces.
 pub(super) fn warnings(
     plan: &BenchPlan,
     outcomes: &[Measurement],
@@ -45,20 +44,20 @@ pub(super) fn warnings(
     for outcome in outcomes {
         if bound_by_client(plan, outcome, cpus) {
             all.push(format!(
-                "{} over {} is bound by the client, which kept {:.2} of the processors it can use busy: the server may do more",
+                "{} over {} is limited by the client, which used {:.2} of its processors: the server may be faster",
                 outcome.measure, outcome.family, outcome.client_cpus
             ));
         }
         if plan.connections <= FEW && waits_for_acknowledgements(outcome) {
             all.push(format!(
-                "{} over {} has the times of delayed acknowledgements, 40 ms: it looks as if the server has Nagle on (no TCP_NODELAY) and sends a reply in pieces",
+                "{} over {} shows delayed acknowledgements (40 ms): the server probably uses Nagle (no TCP_NODELAY) and sends a reply in pieces",
                 outcome.measure, outcome.family
             ));
         }
     }
     if nagle {
         all.push(
-            "Nagle is on at this end (no TCP_NODELAY): small messages wait for acknowledgements"
+            "the client uses Nagle (no TCP_NODELAY): small messages wait for acknowledgements"
                 .to_owned(),
         );
     }
@@ -68,18 +67,18 @@ pub(super) fn warnings(
     let polled = outcomes.iter().any(|one| plan.polls(one.measure));
     if polled && ends > cpus {
         all.push(format!(
-            "{ends} threads poll on {cpus} processors: they take the time of each other; ask for fewer --connections"
+            "{ends} threads poll on {cpus} processors and slow each other down; use fewer --connections"
         ));
     }
     all
 }
 
-/// With more connections than this, it may be each other that they wait for.
+/// With more connections than this, they may delay each other.
 const FEW: usize = 16;
 
-/// Whether the client had no time left, while the server had.
+/// Whether the client was fully busy, while the server was not.
 fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool {
-    // Who polls is always busy.
+    // A polling end is always busy.
     if plan.polls(outcome.measure) {
         return false;
     }
@@ -90,10 +89,10 @@ fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool
     outcome.client_cpus >= BUSY * most && server_waits
 }
 
-/// Whether the times are those of Linux's delayed acknowledgement, which waits for 40 ms. An end
-/// with Nagle on sends the second piece of a reply only once the first is acknowledged. The
-/// option of the other end cannot be read, but this is how it shows: no far way there and back,
-/// which would be in the handshake too, but a round trip of 40 ms and a little.
+/// Whether the times show Linux's delayed acknowledgement of 40 ms. An end that uses Nagle sends
+/// the second piece of a reply only once the first is acknowledged. The option of the other end
+/// cannot be read, but shows in the times: the handshake is fast, while a round trip takes a little
+/// over 40 ms.
 fn waits_for_acknowledgements(outcome: &Measurement) -> bool {
     let delayed = |nanos: u64| (38_000_000..60_000_000).contains(&nanos);
     let near = |handshake: Duration| handshake < Duration::from_millis(10);
@@ -102,7 +101,7 @@ fn waits_for_acknowledgements(outcome: &Measurement) -> bool {
         && outcome.times.is_some_and(|times| delayed(times.p50_ns))
 }
 
-/// The most that any server's backlog can be; see `listen(2)`.
+/// The maximum backlog of any server; see `listen(2)`.
 fn largest_backlog() -> Option<u64> {
     let text = fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
     text.trim().parse().ok()
@@ -116,7 +115,7 @@ fn backlog_warning(connections: usize, own: bool, largest: Option<u64>) -> Optio
     };
     (connections as u64 > backlog).then(|| {
         format!(
-            "{connections} connections are more than a backlog of {backlog} holds (net.core.somaxconn): some wait, or are refused, before they are accepted"
+            "{connections} connections exceed the backlog of {backlog} (net.core.somaxconn): some wait or are refused"
         )
     })
 }
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_compared_by_their_median_and_bulk_by_its_rate() {
+    fn outcomes_are_compared_by_median_and_throughput_by_rate() {
         let mut trips = [outcome(Family::Inet, 40), outcome(Family::Unix, 10)];
         compare(&mut trips);
         assert_eq!(trips[0].relative, Some(1.0));
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_time_is_told_only_while_the_server_has_some() {
+    fn a_busy_client_is_reported_only_with_an_idle_server() {
         let mut busy = outcome(Family::Unix, 1);
         busy.client_cpus = 0.99;
         assert!(bound_by_client(&plan(), &busy, 2));
@@ -222,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn more_connections_than_the_backlog_holds_are_told() {
+    fn more_connections_than_the_backlog_get_a_warning() {
         assert_eq!(backlog_warning(4096, true, Some(4096)), None);
-        let told = backlog_warning(4097, true, Some(100_000)).unwrap();
-        assert!(told.contains("a backlog of 4096"), "{told}");
-        let told = backlog_warning(200, false, Some(128)).unwrap();
-        assert!(told.contains("a backlog of 128"), "{told}");
+        let warning = backlog_warning(4097, true, Some(100_000)).unwrap();
+        assert!(warning.contains("the backlog of 4096"), "{warning}");
+        let warning = backlog_warning(200, false, Some(128)).unwrap();
+        assert!(warning.contains("the backlog of 128"), "{warning}");
         assert_eq!(backlog_warning(200, false, None), None);
     }
 }

@@ -1,10 +1,9 @@
-//! What a socket of each family costs: round trips, bulk rate, connections. Plan, run and
-//! statistics; nothing here prints.
+//! Measures round trips, throughput and connections of each family: plan, run and statistics.
+//! Nothing here prints.
 //!
-//! The families take turns in short slices, so that whatever else the machine does falls on all
-//! alike, and the first slice of each is a warm-up that does not count. Each slice has its own
-//! connections: the server of a family that does not have its turn has nothing to do, also when
-//! it polls.
+//! The families take turns in short slices, so that other load affects all of them, and the first
+//! slice of each is a warm-up that does not count. Each slice has its own connections, so that the
+//! server of a family that is not measured is idle, even if it polls.
 
 mod child;
 mod clock;

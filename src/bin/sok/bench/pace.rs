@@ -1,11 +1,11 @@
-//! When each round trip begins, and what of it counts.
+//! The schedule of round trips, and which of them count.
 
 use sok::error::Result;
 
 use super::clock::Clock;
 use super::samples::Samples;
 
-/// The nanoseconds of the clock that a slice has: from `counted` on its round trips count.
+/// The time of a slice in nanoseconds: round trips count from `counted` on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) begin: u64,
@@ -13,34 +13,33 @@ pub(super) struct Window {
     pub(super) end: u64,
 }
 
-/// When a round trip begins.
+/// When a round trip starts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pace {
-    /// When the one before is done (closed loop).
+    /// When the previous one is complete (closed loop).
     AtOnce,
-    /// On a schedule, whatever the server does (open loop).
+    /// On a schedule, however slow the server is (open loop).
     Scheduled {
-        /// The first one, after the begin.
+        /// The first one, relative to the start.
         offset: u64,
         interval: u64,
     },
 }
 
-/// What a connection did in a slice.
+/// The results of a connection in a slice.
 #[derive(Debug, Default)]
 pub(super) struct Driven {
     pub(super) samples: Samples,
-    /// How long it took to do what counts.
+    /// The time of the round trips that count.
     pub(super) nanos: u64,
-    /// Round trips that were scheduled and never begun.
+    /// Round trips that were scheduled and never started.
     pub(super) unsent: u64,
 }
 
-/// Makes round trips for the length of `window`, one that counts at least. What `trip` gives is
-/// dropped out of the time that counts.
-///
-/// On a schedule the time of each counts from when it was to begin, however late it did: while a
-/// server stalls, all those wait that come due, not only the one that it keeps.
+/// Makes round trips during `window`, at least one that counts. The result of `trip` is dropped
+/// outside the measured time.
+/// On a schedule, each is timed from its scheduled start: while a server stalls, all the due ones
+/// wait, not only the current one.
 pub(super) fn drive<T>(
     clock: &impl Clock,
     window: Window,
@@ -65,7 +64,7 @@ fn one_after_another<T>(
 ) -> Result<()> {
     let mut began = clock.now();
     let mut counted_from = None;
-    // A slow server may need longer for one than the slice has.
+    // A slow server may need longer for one than the slice.
     while began < window.end || counted_from.is_none() {
         let kept = trip()?;
         let now = clock.now();
@@ -74,7 +73,7 @@ fn one_after_another<T>(
             driven.nanos = now - *counted_from.get_or_insert(began);
         }
         drop(kept);
-        // To drop something takes a while, which is no part of the next one.
+        // The drop takes time, which must not count for the next one.
         began = match std::mem::needs_drop::<T>() {
             true => clock.now(),
             false => now,
@@ -94,8 +93,8 @@ fn scheduled<T>(
     let mut intended = window.begin + offset;
     let mut give_up = None;
     let mut now = clock.now();
-    // What comes due while it is late at the end counts too: else the end of a slice would hide
-    // what a stall does to it.
+    // Those that become due while it is late at the end count too: otherwise the end of a slice
+    // would hide a stall.
     while intended < window.end || intended < now {
         if now >= window.end && now > *give_up.get_or_insert(now + (now - intended)) {
             driven.unsent += (now - intended) / interval + 1;
@@ -127,7 +126,7 @@ mod tests {
         end: 1100 * MS,
     };
 
-    /// Drives a server that answers after 50 us, but for one stall of 200 ms.
+    /// Drives a server that answers after 50 us, except for one stall of 200 ms.
     fn with_a_stall(pace: Pace) -> Driven {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
@@ -157,7 +156,7 @@ mod tests {
             interval: MS,
         };
         let open = with_a_stall(schedule);
-        // One each millisecond that counts, also those that came due in the stall.
+        // One for each millisecond that counts, including those due in the stall.
         assert_eq!(open.samples.count(), 1000);
         assert!(open.samples.at(0.999) >= 199 * MS);
         // A fifth of them waited, for 100 ms in the middle.
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_the_lead_in_was_over_does_not_count() {
+    fn round_trips_that_start_in_the_lead_in_do_not_count() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let mut trips = 0;
@@ -177,13 +176,13 @@ mod tests {
             Ok(())
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
-        // Begun at 0, 30, 60 and 90 ms; and the last at 1080 ms, which ends at 1110 ms.
+        // Started at 0, 30, 60 and 90 ms; and the last at 1080 ms, which ends at 1110 ms.
         assert_eq!((trips, driven.samples.count()), (37, 33));
         assert_eq!(driven.nanos, (1110 - 120) * MS);
     }
 
     #[test]
-    fn a_server_slower_than_the_slice_is_measured_all_the_same() {
+    fn a_server_slower_than_the_slice_is_still_measured() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let trip = || {
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_round_trip_leaves_behind_is_dropped_out_of_its_time() {
+    fn the_result_of_a_round_trip_is_dropped_outside_its_time() {
         struct Closed<'a>(&'a FakeClock);
         impl Drop for Closed<'_> {
             fn drop(&mut self) {
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_cannot_be_kept_is_given_up_and_what_is_left_is_told() {
+    fn a_schedule_that_cannot_be_kept_ends_and_the_rest_is_counted() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let pace = Pace::Scheduled {
@@ -245,15 +244,15 @@ mod tests {
             Ok(())
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
-        // At the end, after 11 of them, it is 1089 ms late: as long again is tried, and 11 more are
-        // done. One each millisecond was due until then.
-        // All but the first were begun when the lead-in was over.
+        // At the end, after 11 of them, it is 1089 ms late: it continues for the same time, and
+        // completes 11 more. Until then, one was due each millisecond. All but the first started
+        // after the lead-in.
         assert_eq!(driven.samples.count(), 21);
         assert_eq!(driven.unsent, 2201 - 22);
     }
 
     #[test]
-    fn what_comes_due_in_a_stall_at_the_end_counts_too() {
+    fn round_trips_due_in_a_stall_at_the_end_count() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let pace = Pace::Scheduled {
@@ -269,16 +268,16 @@ mod tests {
             Ok(())
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
-        // Those of 1050 ms to 1250 ms wait, and while they are made up some more come due.
+        // Those of 1050 ms to 1250 ms wait, and meanwhile some more become due.
         let late = driven.samples.count() - 950;
         assert!((200..240).contains(&late), "{late}");
         assert_eq!(driven.unsent, 0);
-        // The time goes on until the last of them is done.
+        // The time continues until the last of them is complete.
         assert_eq!(driven.nanos, clock.now() - WINDOW.counted);
     }
 
     #[test]
-    fn a_failure_ends_it_and_what_was_counted_stays() {
+    fn a_failure_ends_the_run_and_keeps_the_counts() {
         let clock = FakeClock::default();
         let mut driven = Driven::default();
         let mut left = 150;

@@ -1,4 +1,4 @@
-//! Which processor an end runs on.
+//! Binds an end to a processor.
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -6,7 +6,7 @@ use sok::error::{Error, ErrorKind, Result};
 
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// The processors that this thread may run on, by number.
+/// The processors that this thread may use, by number.
 #[must_use]
 pub(crate) fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(THIS_THREAD) else {
@@ -17,20 +17,17 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
         .collect()
 }
 
-/// Binds this thread, and those that it starts from now on, to one processor; see
+/// Binds this thread, and threads that it starts later, to one processor; see
 /// `sched_setaffinity(2)`.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for a processor that this thread may not run on.
+/// [`ErrorKind::Usage`] for a processor that this thread may not use.
 pub(crate) fn pin(cpu: usize) -> Result<()> {
     let allowed = allowed_cpus();
     let mut set = CpuSet::new();
     if !allowed.contains(&cpu) || set.set(cpu).is_err() {
         let known: Vec<String> = allowed.iter().map(usize::to_string).collect();
-        let cause = format!(
-            "there is no such processor to run on, but {}",
-            known.join(", ")
-        );
+        let cause = format!("no such processor; known are {}", known.join(", "));
         let shown = format!("processor {cpu}");
         return Err(Error::because("place", shown, ErrorKind::Usage, cause));
     }

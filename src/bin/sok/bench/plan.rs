@@ -1,4 +1,4 @@
-//! What is to be measured, and how.
+//! The plan: what to measure, and how.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use sok::address::Address;
 
 use super::server::Role;
 
-/// What is measured.
+/// A measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Measure {
-    /// How long a message and its echo take, there and back.
+    /// The time of a message and its echo.
     Rtt,
-    /// How many bytes arrive in a second.
+    /// The bytes that arrive in a second.
     Throughput,
-    /// How long a new connection takes until it is served: a connection, and a message with its
-    /// echo over it, as a kernel completes connections that no server has accepted.
+    /// The time until a new connection is served: a connect, a message and its echo, since a kernel
+    /// completes connections that no server has accepted.
     Connect,
 }
 
 impl Measure {
-    /// Everything that can be measured.
+    /// All measures.
     pub(crate) const ALL: [Self; 3] = [Self::Rtt, Self::Throughput, Self::Connect];
 
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Measure {
         }
     }
 
-    /// The size of a message in bytes, where none is asked for.
+    /// The default size of a message in bytes.
     #[must_use]
     pub(crate) const fn usual_size(self) -> usize {
         match self {
@@ -44,7 +44,7 @@ impl Measure {
         }
     }
 
-    /// What a server of ours must do for it.
+    /// The role of our own server for it.
     #[must_use]
     pub(crate) const fn role(self) -> Role {
         match self {
@@ -61,54 +61,53 @@ impl fmt::Display for Measure {
     }
 }
 
-/// How it is measured.
+/// The options of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct BenchPlan {
-    /// The bytes of a message, or the [usual](Measure::usual_size).
+    /// The message size, or the [usual](Measure::usual_size) one.
     pub(crate) size: Option<usize>,
-    /// How many connections are used at once, each by a thread of its own.
+    /// The number of concurrent connections, one thread each.
     pub(crate) connections: usize,
-    /// For how long each family is measured, warm-up and preparations not counted.
+    /// The time to measure each family, without warm-up and preparations.
     pub(crate) duration: Duration,
-    /// How many messages or connections are begun in a second, on all connections together: the
-    /// time of each counts from when it was to begin. Without it each begins when the one before
-    /// is done.
+    /// The messages or connections to start in a second, on all connections together; each is timed
+    /// from its scheduled start. Without it, each starts when the previous one is complete.
     pub(crate) rate: Option<f64>,
     /// Whether both ends of [`Measure::Rtt`] poll their sockets, and never sleep.
     pub(crate) spin: bool,
-    /// The processor of this end.
+    /// The processor of the client.
     pub(crate) cpu: Option<usize>,
-    /// How long the server may take for anything it has to do.
+    /// The time limit for each operation of the server.
     pub(crate) timeout: Duration,
 }
 
-/// A slice's share of the duration, at most. The scheduler takes some tens of milliseconds to
-/// settle where the two ends run, and a bare pair that runs for long is settled.
+/// The maximum length of a slice, as a share of the duration. The scheduler takes some tens of
+/// milliseconds to place the two ends, and a pair that runs long stays in place.
 const SLICE: Duration = Duration::from_millis(250);
-/// The same where there is nobody to take turns with.
+/// The same for a single server.
 const SLICE_ALONE: Duration = Duration::from_secs(1);
-/// What a connection adds to a slice: it takes about as long to make one.
+/// The time that a connection adds to a slice: about what it takes to make one.
 const SLICE_PER_CONNECTION: Duration = Duration::from_micros(100);
-/// Of a schedule each connection should have so much in a slice.
+/// The minimum of scheduled messages for each connection in a slice.
 const PER_SLICE: f64 = 10.0;
-/// Each of several servers has at least so many turns, where the time is enough for them.
+/// The minimum of turns for each of several servers, if there is enough time.
 const ROUNDS: u32 = 4;
 
 impl BenchPlan {
-    /// The bytes of a message of `measure`.
+    /// The message size of `measure`.
     #[must_use]
     pub(crate) fn size_of(&self, measure: Measure) -> usize {
         self.size.unwrap_or_else(|| measure.usual_size())
     }
 
-    /// Whether both ends poll in `measure`. To fill a connection, or to make one, leaves the
-    /// scheduler out of account anyway or needs it.
+    /// Whether both ends poll in `measure`. Throughput does not depend on the scheduler, and
+    /// connect needs it.
     #[must_use]
     pub(crate) fn polls(&self, measure: Measure) -> bool {
         self.spin && measure == Measure::Rtt
     }
 
-    /// How many slices of each of the servers count, and how long each is.
+    /// The number of counted slices for each server, and their length.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn slices(&self, servers: usize) -> (u32, Duration) {
         let (turns, slice) = match servers {
@@ -126,17 +125,17 @@ impl BenchPlan {
         let longest = slice.saturating_add(preparing).max(shortest);
         let slice = (self.duration / turns).clamp(shortest, longest);
         let rounds = (self.duration.as_secs_f64() / slice.as_secs_f64()).round();
-        // A float is cast to the nearest number that there is.
+        // A cast of a float saturates.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let rounds = (rounds as u32).max(1);
         (rounds, self.duration / rounds)
     }
 }
 
-/// A server that is measured.
+/// A measured server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerEnd {
-    /// Where it is.
+    /// Its address.
     pub(crate) address: Address,
     /// Its process, if it is [ours](super::OwnServer).
     pub(crate) own: Option<u32>,
@@ -147,7 +146,7 @@ pub(crate) struct ServerEnd {
 pub(crate) struct Job {
     /// What is measured.
     pub(crate) measure: Measure,
-    /// The servers, the first one being what the others are compared to.
+    /// The servers; the others are compared with the first.
     pub(crate) servers: Vec<ServerEnd>,
 }
 
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_alone_need_not_take_turns() {
+    fn a_single_server_takes_no_turns() {
         let plan = |millis| BenchPlan {
             size: None,
             connections: 1,
@@ -197,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_is_no_shorter_than_it_takes_to_connect_for_it() {
+    fn a_slice_is_long_enough_for_its_connections() {
         assert_eq!(slices(1000, 10_000), (1, Duration::from_secs(1)));
         assert_eq!(slices(12_500, 10_000).0, 10);
         assert_eq!(slices(1, 10_000).0, 1);
     }
 
     #[test]
-    fn a_slice_has_a_part_of_the_schedule() {
+    fn a_slice_is_long_enough_for_the_schedule() {
         assert_eq!(at_rate(1000, 1, Some(1000.0)).0, 4);
         assert_eq!(at_rate(10_000, 1, Some(10.0)), (10, Duration::from_secs(1)));
         assert_eq!(at_rate(10_000, 5, Some(10.0)).0, 2);

@@ -1,4 +1,4 @@
-//! What came out.
+//! The results of a run.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use sok::error::Error;
 use super::plan::Measure;
 use super::samples::{Samples, Times};
 
-/// Everything that a run has measured. Its JSON form is stable: [`BenchReport::VERSION`] changes when
-/// a key changes its meaning or goes, not when one is added.
+/// All results of a run. The JSON form is stable: [`BenchReport::VERSION`] changes when a key
+/// changes its meaning or is removed, not when one is added.
 #[derive(Debug, Serialize)]
 pub(crate) struct BenchReport {
     /// The version of this form.
     pub(crate) version: u32,
-    /// When it began, in seconds since 1970.
+    /// The start, in seconds since 1970.
     pub(crate) began: f64,
-    /// Where it ran.
+    /// The machine.
     pub(crate) machine: Machine,
-    /// What was asked for.
+    /// The plan.
     pub(crate) plan: PlanSummary,
-    /// What came out, in the order of the measures and in each of the servers.
+    /// The results, in the order of the measures and of the servers.
     pub(crate) results: Vec<Measurement>,
-    /// What to bear in mind when the results are read.
+    /// Warnings about the results.
     pub(crate) warnings: Vec<String>,
-    /// The first failure that some of the results lack something for.
+    /// The first failure, which leaves some results incomplete.
     #[serde(skip)]
     pub(crate) failure: Option<Error>,
 }
@@ -38,7 +38,7 @@ impl BenchReport {
 /// The machine of a run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Machine {
-    /// How many processors the run might use.
+    /// The number of processors that the run could use.
     pub(crate) cpus: usize,
     /// The release of the kernel.
     pub(crate) kernel: String,
@@ -46,24 +46,24 @@ pub(crate) struct Machine {
     pub(crate) architecture: &'static str,
 }
 
-/// What was asked for.
+/// The plan of a run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct PlanSummary {
     /// Connections at once.
     pub(crate) connections: usize,
-    /// The time that each family is measured for each measure, in seconds.
+    /// The time to measure each family, for each measure, in seconds.
     pub(crate) duration: f64,
-    /// Messages or connections begun in a second, if on a schedule.
+    /// Messages or connections started in a second, if on a schedule.
     pub(crate) rate: Option<f64>,
     /// Whether both ends polled in `rtt`.
     pub(crate) spin: bool,
-    /// How many slices the time was cut into.
+    /// The number of slices.
     pub(crate) slices: u32,
     /// The processor of the client, if it was bound to one.
     pub(crate) client_cpu: Option<usize>,
 }
 
-/// What came out of one measure on one server.
+/// The result of one measure on one server.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measurement {
     /// What was measured.
@@ -75,37 +75,36 @@ pub(crate) struct Measurement {
     pub(crate) address: String,
     /// Whether it was a child of this process.
     pub(crate) own_server: bool,
-    /// The bytes of a message.
+    /// The message size in bytes.
     pub(crate) size: usize,
     /// Round trips, connections, or sends.
     pub(crate) count: u64,
-    /// The time that they took, in seconds.
+    /// Their time, in seconds.
     pub(crate) seconds: f64,
-    /// How many there were in a second.
+    /// Their number in a second.
     pub(crate) per_second: f64,
-    /// Compared to the first server: the median time, or for `throughput` the rate, divided by
-    /// that of the first.
+    /// The median time, or for `throughput` the rate, divided by that of the first server.
     pub(crate) relative: Option<f64>,
-    /// The times of a round trip (there and back), or of a connection.
+    /// The times of a round trip, or of a connection.
     pub(crate) times: Option<Times>,
-    /// The bytes that the receiver has counted.
+    /// The bytes that the receiver counted.
     pub(crate) bytes: Option<u64>,
-    /// How many of them there were in a second.
+    /// The bytes in a second.
     pub(crate) bytes_per_second: Option<Rates>,
     /// Connections that failed after the warm-up.
     pub(crate) errors: u64,
-    /// Messages that were sent without an echo or came due and were never sent; for `throughput`
-    /// the bytes that were sent and not received.
+    /// Messages without an echo, or that were due and never sent; for `throughput` the bytes that
+    /// were sent and not received.
     pub(crate) dropped: u64,
-    /// How many processors the client kept busy.
+    /// The processors that the client used.
     pub(crate) client_cpus: f64,
-    /// How many processors the server kept busy, if it is ours.
+    /// The processors that the server used, if it is ours.
     pub(crate) server_cpus: Option<f64>,
-    /// The fastest handshake, where connections are made to be used: the way there and back
-    /// without the server.
+    /// The fastest handshake, for connections that are used: the network round trip, without the
+    /// server.
     #[serde(skip)]
     pub(crate) handshake: Option<Duration>,
-    /// Each time, where there are times.
+    /// All times, if there are any.
     #[serde(skip)]
     pub(crate) samples: Samples,
 }

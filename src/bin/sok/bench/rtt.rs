@@ -1,4 +1,4 @@
-//! Round trips: a message and its echo, over and over on one connection.
+//! Round trips: a message and its echo, repeated on one connection.
 
 use std::hint::spin_loop;
 use std::io::{self, Read, Write};
@@ -12,22 +12,22 @@ use sok::net::Socket;
 
 use super::plan::{BenchPlan, Measure};
 
-/// How an end waits for what is not there yet.
+/// How an end waits for data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
-    /// In the call that receives.
+    /// In the receive call.
     Block,
-    /// In `poll(2)`, to send and to receive at once.
+    /// In `poll(2)`, for sending and receiving at once.
     Both,
-    /// Not at all: it asks again.
+    /// Not at all: it retries.
     Spin,
 }
 
-/// Above this a server that echoes piece by piece could wait for us to receive while we wait for
-/// it to receive: no buffer need hold more.
+/// For a larger message, a server that echoes piece by piece and the client could each wait for the
+/// other to receive: buffers need not hold more.
 const BLOCKING_MAX: usize = 64 * 1024;
 
-/// How often is asked before the clock is.
+/// The number of attempts between two looks at the clock.
 const SPINS: u32 = 4096;
 
 /// One connection to an echo server.
@@ -45,11 +45,9 @@ pub(super) struct Trip<'a> {
 }
 
 impl<'a> Trip<'a> {
-    /// Connects; when it is dropped, the connection is reset.
-    ///
-    /// After a whole exchange nothing is under way that a reset could destroy, and it leaves no
-    /// `TIME_WAIT` behind, at neither end: a run of many connections neither runs out of ports nor
-    /// has to be slowed down for it.
+    /// Connects; on drop, the connection is reset.
+    /// || After a complete exchange, a reset destroys no data, and leaves no `TIME_WAIT` at either
+    /// end: a run of many connections does not run out of ports.
     pub(super) fn connect(
         address: &'a Address,
         plan: &BenchPlan,
@@ -86,20 +84,20 @@ impl<'a> Trip<'a> {
         self.socket.delays_small_sends().unwrap_or(false)
     }
 
-    /// How long the kernels took to connect: the way there and back, without the server.
+    /// The time of the handshake: the network round trip, without the server.
     pub(super) const fn handshake(&self) -> Duration {
         self.handshake
     }
 
-    /// Sends one message, unlike the one before, and receives its echo.
+    /// Sends one message, different from the previous one, and receives its echo.
     pub(super) fn exchange(&mut self) -> Result<()> {
         let size = self.message.len();
         self.number += 1;
         let number = self.number.to_le_bytes();
         let stamped = size.min(number.len());
         self.message[..stamped].copy_from_slice(&number[..stamped]);
-        // To ask for more than there is costs the kernel another look. Once it has, a reply is seen
-        // to be longer; later what is left over is no echo of the next message.
+        // Asking for more than the message makes the kernel look again. The first receive does so
+        // to detect a longer reply; later, extra bytes do not match the next message.
         let room = size + usize::from(self.number == 1);
         let (mut sent, mut received) = (0, 0);
         let mut idle = Idle::default();
@@ -110,7 +108,7 @@ impl<'a> Trip<'a> {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                         return Err(self.broken("send", error, received));
                     }
-                    // It waited for as long as it may.
+                    // It has waited for its time limit.
                     Err(_) if self.waiting == Waiting::Block => return Err(self.late(received)),
                     Err(_) => {}
                 }
@@ -138,7 +136,7 @@ impl<'a> Trip<'a> {
         Ok(())
     }
 
-    /// Waits for room or for bytes; `false` when the time is up.
+    /// Waits for buffer space or for data; returns `false` at the time limit.
     fn wait(&self, idle: &mut Idle, sending: bool) -> Result<bool> {
         match self.waiting {
             Waiting::Block => Ok(false),
@@ -160,15 +158,14 @@ impl<'a> Trip<'a> {
     fn broken(&self, operation: &'static str, error: io::Error, received: usize) -> Error {
         let error = Error::new(operation, self.address, error);
         match (error.kind(), received) {
-            (ErrorKind::Broken, 0) => error.with_hint("the server ended the connection by itself"),
+            (ErrorKind::Broken, 0) => error.with_hint("the server closed the connection"),
             _ => error,
         }
     }
 
     fn ended(&self, received: usize) -> Error {
         let size = self.message.len();
-        let cause =
-            format!("the server ended the connection when {received} of {size} bytes were back");
+        let cause = format!("the server closed the connection after {received} of {size} bytes");
         Error::because("receive", self.address, ErrorKind::Broken, cause)
     }
 
@@ -176,10 +173,10 @@ impl<'a> Trip<'a> {
         let size = self.message.len();
         let cause = if received > size && self.reply.starts_with(&self.message) {
             format!(
-                "the reply is longer than the {size} bytes of the message: this is no echo server"
+                "the reply is longer than the {size} bytes of the message: this is not an echo server"
             )
         } else {
-            "the reply differs from the message: this is no echo server".to_owned()
+            "the reply differs from the message: this is not an echo server".to_owned()
         };
         Error::because("receive", self.address, ErrorKind::Other, cause).with_hint(ECHO)
     }
@@ -191,9 +188,9 @@ impl<'a> Trip<'a> {
     }
 }
 
-const ECHO: &str = "measure a server that echoes, such as 'sok serve ADDRESS --echo'";
+const ECHO: &str = "measure an echo server, such as 'sok serve ADDRESS --echo'";
 
-/// How long nothing has come.
+/// The time without any data.
 #[derive(Default)]
 struct Idle {
     spins: u32,
@@ -201,7 +198,8 @@ struct Idle {
 }
 
 impl Idle {
-    /// Counts a try in vain; whether there is time for more. The clock is asked now and then.
+    /// Counts a failed attempt; returns whether there is time for more. It reads the clock only
+    /// sometimes.
     fn spins_on(&mut self, limit: Duration) -> bool {
         self.spins += 1;
         if !self.spins.is_multiple_of(SPINS) {

@@ -1,4 +1,4 @@
-//! A run: the servers in turns, slice by slice.
+//! A run: the servers take turns, slice by slice.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,27 +13,27 @@ use super::report::{BenchReport, Machine, Measurement, PlanSummary, Rates};
 use super::samples::Samples;
 use super::slice::{Part, one_slice};
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress<'a> {
-    /// What is measured now.
+    /// The current measure.
     pub(crate) measure: Measure,
-    /// On which server.
+    /// The current server.
     pub(crate) address: &'a Address,
-    /// The slices done, warm-ups among them.
+    /// The completed slices, including warm-ups.
     pub(crate) done: u64,
-    /// The slices there are.
+    /// The total of slices.
     pub(crate) all: u64,
 }
 
-/// What the warm-up takes at most.
+/// The maximum length of the warm-up.
 const WARM_UP: Duration = Duration::from_millis(250);
 
-/// Measures each job's servers in turns, and tells of each slice that begins.
+/// Measures the servers of each job in turns, and reports the start of each slice.
 ///
 /// # Errors
-/// What fails in the warm-up, and a server that does not do what is measured. A connection that
-/// breaks later is counted and told in the [report](BenchReport::failure).
+/// A failure in the warm-up, or a server that does not fit the measure. A connection that fails
+/// later is counted, and reported in the [report](BenchReport::failure).
 pub(crate) fn run(
     plan: &BenchPlan,
     jobs: &[Job],
@@ -67,7 +67,7 @@ pub(crate) fn run(
     };
     let mut done = 0;
     let mut nagle = false;
-    // What was measured before a server went or stalled stays.
+    // Earlier results stay if a server stops or stalls.
     let mut gone = false;
     for job in jobs {
         let mut totals: Vec<Total> = job.servers.iter().map(|_| Total::default()).collect();
@@ -78,7 +78,7 @@ pub(crate) fn run(
                 slice
             };
             for turn in 0..job.servers.len() {
-                // Whoever goes first has another neighbour each time.
+                // The first one has a different predecessor each time.
                 let index = (turn + round as usize) % job.servers.len();
                 let server = &job.servers[index];
                 tell(Progress {
@@ -123,7 +123,7 @@ pub(crate) fn run(
     Ok(report)
 }
 
-/// Whether an error is about a server that was well before, and has gone or stalls.
+/// Whether an error is about a server that worked before, and has stopped or stalls.
 fn ends_a_run(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -163,7 +163,7 @@ impl Total {
             self.lost += driven.unsent;
         }
         if measure != Measure::Throughput {
-            // Each message that broke off had no echo.
+            // Each incomplete message had no echo.
             self.lost += part.failures.len() as u64;
         }
         let mut arrived = 0;

@@ -3,33 +3,33 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// The longest time that is told from longer ones, in nanoseconds: an hour.
+/// The longest time that is recorded exactly, in nanoseconds: an hour.
 const LONGEST: u64 = 3_600_000_000_000;
-/// How many digits of a time are right.
+/// The number of exact digits of a time.
 const DIGITS: u8 = 3;
 
 /// Times in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Times {
-    /// The least.
+    /// The minimum.
     pub(crate) min_ns: u64,
     /// The mean.
     pub(crate) mean_ns: f64,
-    /// What half of all do not exceed.
+    /// The median.
     pub(crate) p50_ns: u64,
-    /// What 90 % do not exceed.
+    /// The 90th percentile.
     pub(crate) p90_ns: u64,
-    /// What 99 % do not exceed.
+    /// The 99th percentile.
     pub(crate) p99_ns: u64,
-    /// What 99.9 % do not exceed.
+    /// The 99.9th percentile.
     pub(crate) p999_ns: u64,
-    /// The greatest.
+    /// The maximum.
     pub(crate) max_ns: u64,
     /// The standard deviation.
     pub(crate) stdev_ns: f64,
 }
 
-/// Times in nanoseconds, right to three digits.
+/// Times in nanoseconds, exact to three digits.
 #[derive(Debug, Clone)]
 pub(crate) struct Samples {
     histogram: Histogram<u64>,
@@ -37,7 +37,7 @@ pub(crate) struct Samples {
 
 impl Default for Samples {
     fn default() -> Self {
-        // Sizes that are known to be right, or the nearest that are.
+        // Constants that are known to be valid.
         let histogram = Histogram::new_with_bounds(1, LONGEST, DIGITS)
             .or_else(|_| Histogram::new(DIGITS))
             .unwrap_or_else(|_| unreachable!("three digits are allowed"));
@@ -46,14 +46,14 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// Counts one time; what is longer than an hour counts as an hour.
+    /// Records one time; a longer one counts as an hour.
     pub(crate) fn record(&mut self, nanos: u64) {
         self.histogram.saturating_record(nanos.max(1));
     }
 
-    /// Counts what another one has counted.
+    /// Adds the times of another one.
     pub(crate) fn add(&mut self, other: &Self) {
-        // Both have the same bounds, so there is nothing that does not fit.
+        // Both have the same bounds, so every time fits.
         let _ = self.histogram.add(&other.histogram);
     }
 
@@ -75,7 +75,7 @@ impl Samples {
         &self.histogram
     }
 
-    /// The summary of all, if there is any.
+    /// The summary, if there are any times.
     #[must_use]
     pub(crate) fn times(&self) -> Option<Times> {
         (self.count() > 0).then(|| Times {
@@ -120,7 +120,7 @@ mod tests {
             assert!(near(value, wanted), "{value} is not {wanted}");
         }
         assert!(near(times.mean_ns, 500_500.0), "{}", times.mean_ns);
-        // Of the numbers 1 to n it is the root of (n² - 1) / 12.
+        // For the numbers 1 to n, it is the root of (n² - 1) / 12.
         assert!(near(times.stdev_ns, 288_675.0), "{}", times.stdev_ns);
     }
 

@@ -1,4 +1,4 @@
-//! The server that is measured where none is given: the least that a blocking server can do.
+//! The server measured by default: a minimal blocking server.
 
 use std::hint::spin_loop;
 use std::io::{self, Read, Write};
@@ -12,23 +12,23 @@ use sok::net::{Listener, Socket, Stream};
 use sok::service::{Converse, echo};
 use tokio::sync::oneshot;
 
-/// What the server does with a connection.
+/// The role of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A thread each, which sends back what it receives.
+    /// One thread for each connection, which sends back what it receives.
     Echo,
-    /// A thread each, which counts what it receives, and says at the end how much that was: 8
-    /// bytes, little-endian.
+    /// One thread for each connection, which counts the received bytes, and sends the count at the
+    /// end: 8 bytes, little-endian.
     Sink,
-    /// The echo of `sok serve`, for connections that end soon.
+    /// The echo of `sok serve`, for short connections.
     Accept,
 }
 
 impl Role {
-    /// Every role there is.
+    /// All roles.
     pub(crate) const ALL: [Self; 3] = [Self::Echo, Self::Sink, Self::Accept];
 
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -39,15 +39,15 @@ impl Role {
     }
 }
 
-/// What one receive takes at most.
+/// The maximum size of one receive.
 const BUFFER: usize = 64 * 1024;
-/// A thread of the server needs little: its buffer is not on the stack.
+/// A thread needs little stack: its buffer is on the heap.
 pub(super) const STACK: usize = 256 * 1024;
 
-/// Serves until `stop`; with `spin` a thread polls its socket and never sleeps.
+/// Serves until `stop`; with `spin`, a thread polls its socket and never sleeps.
 ///
 /// # Errors
-/// As [`connection_loop`].
+/// As for [`connection_loop`].
 pub(crate) async fn serve(listener: Listener, role: Role, spin: bool, stop: Stop) -> Result<()> {
     let mut limits = Limits::default();
     limits.max_connections = usize::MAX;
@@ -77,7 +77,7 @@ pub(crate) async fn serve(listener: Listener, role: Role, spin: bool, stop: Stop
     served.map(drop)
 }
 
-/// Gives each connection to a thread of its own, as a blocking socket or as one to be polled.
+/// Serves each connection on a separate thread, with a blocking or a polled socket.
 struct Thread {
     work: fn(&Socket) -> io::Result<()>,
     spin: bool,
@@ -91,14 +91,14 @@ impl Service for Thread {
             socket.set_polled().map_err(failed)?;
         }
         let work = self.work;
-        let (tell, told) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         let serving = move || {
-            // Nobody listens any more when the server has been stopped.
-            let _ = tell.send(work(&socket));
+            // Nothing receives it after the server has been stopped.
+            let _ = sender.send(work(&socket));
         };
         let named = thread::Builder::new().stack_size(STACK);
         named.spawn(serving).map_err(failed)?;
-        told.await.unwrap_or(Ok(())).map_err(failed)
+        result.await.unwrap_or(Ok(())).map_err(failed)
     }
 }
 
@@ -133,7 +133,7 @@ fn send_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks a polled socket until it does what a blocking one does at once.
+/// Retries a call on a polled socket until it succeeds or fails.
 fn until_done(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {

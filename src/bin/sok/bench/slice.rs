@@ -1,4 +1,4 @@
-//! One turn of a server: its connections, and what passes over them.
+//! One turn of a server: its connections, and their traffic.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,7 +17,7 @@ use super::rtt::Trip;
 use super::server::STACK;
 use super::throughput::{Pushed, push};
 
-/// What one slice brought.
+/// The results of one slice.
 #[derive(Default)]
 pub(super) struct Part {
     pub(super) driven: Vec<Driven>,
@@ -32,10 +32,10 @@ pub(super) struct Part {
     pub(super) handshake: Option<Duration>,
 }
 
-/// Gives `server` one turn of about the length of `slice`.
+/// Runs one turn of `server` of about the length of `slice`.
 ///
 /// # Errors
-/// What kept it from beginning; what failed later is in the [`Part`].
+/// A failure at the start; a later one is in the [`Part`].
 pub(super) fn one_slice(
     plan: &BenchPlan,
     measure: Measure,
@@ -72,15 +72,15 @@ pub(super) fn one_slice(
     }
 }
 
-/// This part of a slice comes before it, and does not count: caches and the scheduler's view of
-/// the two ends are still those of the family that had its turn before.
+/// This part of a slice comes first and does not count: caches and the scheduler still reflect the
+/// family of the previous turn.
 const LEAD_IN: u32 = 10;
-/// And so much of it at most.
+/// Its maximum length.
 const LEAD_IN_MAX: Duration = Duration::from_millis(25);
-/// What starting the thread of a connection takes.
+/// The time to start the thread of a connection.
 const START: Duration = Duration::from_micros(40);
 
-/// Runs `work` for each of `connections` on a thread of its own.
+/// Runs `work` for each of `connections` on a separate thread.
 fn timed_slice<T: Send>(
     plan: &BenchPlan,
     server: &ServerEnd,
@@ -192,14 +192,14 @@ fn push_slice(plan: &BenchPlan, server: &ServerEnd, slice: Duration) -> Result<P
 
 fn no_thread(count: u64, error: std::io::Error) -> Error {
     Error::new("start", format!("{count} threads"), error)
-        .with_hint("ask for fewer --connections, or raise the limit of processes (ulimit -u)")
+        .with_hint("use fewer --connections, or raise the process limit (ulimit -u)")
 }
 
 fn lost() -> std::io::Error {
-    std::io::Error::other("a thread ended by itself")
+    std::io::Error::other("a thread ended early")
 }
 
-/// The processor time that both ends had used at the begin of a slice.
+/// The processor time of both ends at the start of a slice.
 struct Used {
     client: Duration,
     server: Option<Duration>,

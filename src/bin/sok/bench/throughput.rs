@@ -1,4 +1,4 @@
-//! Bulk: as many bytes as a connection takes, counted where they arrive.
+//! Throughput: sends at full speed; the receiver counts the bytes.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -11,30 +11,30 @@ use sok::net::Socket;
 
 use super::server::STACK;
 
-/// What passed over one connection.
+/// The traffic of one connection.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Pushed {
-    /// How often was sent.
+    /// The number of sends.
     pub(super) sends: u64,
     pub(super) sent: u64,
     pub(super) received: u64,
 }
 
-/// What came back until the server ended.
+/// The reply until the server ended.
 struct Returned {
     total: u64,
     /// Whether the server ended while there was more to send.
     early: bool,
-    /// The first bytes of it: the count, if the server is ours.
+    /// The first bytes of the reply: the count, if the server is ours.
     first: [u8; 8],
 }
 
-/// Sends messages of `size` bytes until `stop`, then ends the sending half and waits for the
-/// server to end, which has then received everything.
+/// Sends messages of `size` bytes until `stop`, then half-closes and waits for the server to end,
+/// which has then received everything.
 ///
-/// A server of ours tells how much that was. Another one is believed when it ends well and after
-/// us, as a server that closes without having read all cannot. What it sends back, as an echo server does,
-/// is received and forgotten.
+/// Our own server reports the number of bytes. Another server counts as complete if it closes after
+/// us without an error, since a server that closes with unread data resets the connection. Its
+/// reply, as of an echo server, is received and discarded.
 pub(super) fn push(
     socket: &Socket,
     address: &Address,
@@ -49,9 +49,9 @@ pub(super) fn push(
             if !late {
                 return error;
             }
-            let cause = "the server took nothing, or did not end, within the time limit";
+            let cause = "the server did not read, or did not close, within the time limit";
             Error::because(operation, address, ErrorKind::TimedOut, cause).with_hint(
-                "measure a server that reads to the end, such as 'sok serve ADDRESS --discard'",
+                "measure a server that reads to end of file, such as 'sok serve ADDRESS --discard'",
             )
         }
     };
@@ -79,7 +79,7 @@ pub(super) fn push(
         finished.store(true, Ordering::Relaxed);
         let _ = socket.shutdown(match sending {
             Ok(()) => Shutdown::Write,
-            // What the other thread waits for will not come.
+            // The other thread would wait for ever.
             Err(_) => Shutdown::Both,
         });
         let returned = receiving.join();
@@ -89,13 +89,13 @@ pub(super) fn push(
             .map_err(failed("receive"))?;
         pushed.received = match (own, returned.total) {
             (false, _) if returned.early => {
-                let cause = "the server ended before us: how much it received cannot be told";
+                let cause = "the server closed first: the number of bytes it received is unknown";
                 return Err(Error::because("receive", address, ErrorKind::Broken, cause));
             }
             (false, _) => pushed.sent,
             (true, 8) => u64::from_le_bytes(returned.first),
             (true, _) => {
-                let cause = "the server did not say how much it received";
+                let cause = "the server did not report how much it received";
                 return Err(Error::because("receive", address, ErrorKind::Broken, cause));
             }
         };
@@ -103,7 +103,7 @@ pub(super) fn push(
     })
 }
 
-/// Receives to the end; while there is more to send, an answer may take any time.
+/// Receives to end of file; while there is more to send, a reply may take any time.
 fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
     let mut returned = Returned {
         total: 0,

@@ -1,4 +1,4 @@
-//! Check an address: who serves there.
+//! Check an address: which server listens on it.
 
 use std::io;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use tokio::time::Instant;
 
 use super::listener::{Process, Seen, by_connection, by_credentials};
 
-/// Who serves at a target: what each of its addresses answers.
+/// The result for a target: for each of its addresses.
 #[derive(Debug, Serialize)]
 pub(crate) struct TargetReport {
-    /// The target as it was asked for, in full form.
+    /// The given target, in full form.
     pub(crate) target: String,
-    /// Whether a connection was made to one of the addresses at least.
+    /// Whether a connection to at least one address was made.
     pub(crate) serves: bool,
-    /// Each address that the target stands for, in the resolver's order.
+    /// The addresses of the target, in the resolver's order.
     pub(crate) addresses: Vec<AddressReport>,
-    /// Why nobody serves.
+    /// The error if no server accepts.
     #[serde(skip)]
     pub(crate) failure: Option<Error>,
 }
 
-/// What one address answers.
+/// The result for one address.
 #[derive(Debug, Serialize)]
 pub(crate) struct AddressReport {
     /// The address in full form.
@@ -36,31 +36,31 @@ pub(crate) struct AddressReport {
     pub(crate) family: &'static str,
     /// Whether a connection was made.
     pub(crate) serves: bool,
-    /// How long the connection took, or its failure, in microseconds.
+    /// The time until the connection was made, or failed, in microseconds.
     pub(crate) micros: u64,
-    /// The server's process, user and group, where the family tells, as of its `listen(2)`.
+    /// The server's process, user and group at its `listen(2)`, if the family reports them.
     pub(crate) credentials: Option<Credentials>,
-    /// The processes that listen; none where they cannot be seen.
+    /// The listening processes; none if they are not visible.
     pub(crate) listeners: Vec<Process>,
-    /// Why the connection failed, or why no process can be seen.
+    /// Why the connection failed, or why no process is visible.
     pub(crate) reason: Option<String>,
-    /// What to do about a failure, if that is known.
+    /// The remedy for a failure, if known.
     pub(crate) hint: Option<String>,
 }
 
-/// Connects to each address that `target` stands for, and tells who is there. Each connection is
-/// closed with nothing said.
+/// Connects to each address of `target`, and reports the results. Each connection is closed without
+/// sending anything.
 ///
-/// Resolving, and each connection, ends within `limit`.
+/// The lookup, and each connection, end within `limit`.
 ///
 /// # Errors
-/// If the target does not resolve. That nobody serves is in [`TargetReport::failure`].
+/// If the target does not resolve. [`TargetReport::failure`] has the error if no server accepts.
 pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<TargetReport> {
     target.refuse_indefinite()?;
     let resolved = resolve(target, Some(Instant::now() + limit)).await?;
     let mut options = ConnectOptions::default();
     options.deadline = Some(Instant::now() + limit);
-    // Side by side: one that stays silent does not hold up the others.
+    // Side by side: a silent address does not delay the others.
     let mut tries = JoinSet::new();
     for (place, address) in resolved.into_iter().enumerate() {
         let options = options.clone();
@@ -113,20 +113,20 @@ fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
         return by_credentials(credentials);
     }
     let ip = |end: io::Result<Address>| end.ok().and_then(|end| end.as_ip());
-    // Whoever connects to every address of a machine is connected to one of them.
+    // A connection to every address of a machine reaches one of them.
     match (ip(stream.peer_addr()), ip(stream.local_addr())) {
         (Some((ip, port)), Some((own, own_port))) => {
             by_connection((ip.to_canonical(), port), (own.to_canonical(), own_port))
         }
-        _ => Err("the family does not tell".to_owned()),
+        _ => Err("the family does not report it".to_owned()),
     }
 }
 
-/// The failure that stands for all: that nobody is there must not be hidden by an address that
-/// cannot be reached.
+/// The failure for the whole target: that no server listens must not be hidden by an unreachable
+/// address.
 fn telling(mut failures: Vec<Error>) -> Option<Error> {
-    let nobody = |error: &Error| error.kind() == ErrorKind::NoServer;
-    match failures.iter().position(nobody) {
+    let no_server = |error: &Error| error.kind() == ErrorKind::NoServer;
+    match failures.iter().position(no_server) {
         Some(at) => Some(failures.swap_remove(at)),
         None => failures.into_iter().next(),
     }

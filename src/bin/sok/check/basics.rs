@@ -1,4 +1,4 @@
-//! What is tried on every form of address alike: the steps of a connection, and a restart.
+//! The tests for every kind of address: the steps of a connection, and a restart.
 
 use std::future::Future;
 use std::io;
@@ -14,11 +14,11 @@ use super::scene::{ConnectedPair, Scene, Tried, broken, unexpected};
 /// The first step of all.
 pub(super) const CREATE: &str = "create";
 
-/// What the two ends say to each other.
+/// The messages of the two ends.
 const QUESTION: &[u8] = b"ping";
 const ANSWER: &[u8] = b"pong";
 
-/// The life of a connection step by step. What comes after a failed step is not tried.
+/// The steps of a connection. After a failed step, the rest is not tried.
 pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
     let mut steps = Steps {
         scene,
@@ -54,14 +54,14 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Takes one step, if the one before it was taken.
+    /// Runs one step, if the previous one succeeded.
     async fn run<T>(
         &mut self,
         name: &'static str,
         step: Option<impl Future<Output = Result<T>>>,
     ) -> Option<T> {
         let Some(step) = step else {
-            let reason = format!("{} fails", self.failed.unwrap_or("the step before"));
+            let reason = format!("{} fails", self.failed.unwrap_or("the previous step"));
             self.cells.push(Cell::untried(name, reason));
             return None;
         };
@@ -80,7 +80,7 @@ impl Steps<'_> {
     }
 }
 
-/// A message each way.
+/// Sends a message in each direction.
 pub(super) async fn exchange(connection: &ConnectedPair) -> Result<()> {
     let ConnectedPair { client, server, .. } = connection;
     for (from, to, message) in [(client, server, QUESTION), (server, client, ANSWER)] {
@@ -103,12 +103,14 @@ async fn pass(from: &Stream, to: &Stream, message: &[u8]) -> io::Result<()> {
         received.extend_from_slice(&buffer[..count]);
     }
     if received != message {
-        return Err(io::Error::other("other bytes came than were sent"));
+        return Err(io::Error::other(
+            "the received bytes differ from the sent bytes",
+        ));
     }
     Ok(())
 }
 
-/// The client ends its half, the server sees that, and its answer still comes.
+/// The client half-closes; the server gets end of file, and its answer still arrives.
 async fn half_close(connection: ConnectedPair) -> Result<()> {
     let ConnectedPair {
         listener,
@@ -127,12 +129,12 @@ async fn half_close(connection: ConnectedPair) -> Result<()> {
 async fn ended(stream: &Stream) -> io::Result<()> {
     match stream.receive(&mut [0]).await? {
         0 => Ok(()),
-        _ => Err(io::Error::other("bytes came where the end was due")),
+        _ => Err(io::Error::other("received bytes instead of end of file")),
     }
 }
 
-/// A server that ends first, as a killed one does, comes again on the same address: what is left
-/// behind is a connection in TIME_WAIT, or a dead socket file.
+/// A server that closes first, as a killed one does, binds the same address again, despite a
+/// connection in TIME_WAIT or a stale socket file.
 pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
     let first = scene.connection(&scene.fresh()).await?;
     let address = first.listener.local_addr().clone();
@@ -145,7 +147,7 @@ pub(super) async fn restart(scene: &Scene) -> Result<Tried> {
     drop(first.client);
     let again = scene.connection(&address).await?;
     if *again.listener.local_addr() != address {
-        let what = format!("it came back as {}", again.listener.local_addr());
+        let what = format!("the address changed to {}", again.listener.local_addr());
         return Err(unexpected("restart", &address, what));
     }
     exchange(&again).await?;

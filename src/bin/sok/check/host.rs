@@ -1,4 +1,4 @@
-//! Check the host: each form of address, each thing that it may do.
+//! Check the host: every feature of each kind of address.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::{basics, local, network};
 
 const RESTART: &str = "restart";
 
-/// Tries what sockets of `families` do on this host, within it: nothing is sent to another one.
+/// Tests the sockets of `families` within this host: nothing is sent to another host.
 ///
-/// Each try ends within `limit`, and nothing is left behind.
+/// Each test ends within `limit`, and removes what it created.
 pub(crate) async fn check_host(families: &[Family], limit: Duration) -> HostReport {
     let mut columns = Vec::new();
     for kind in AddressKind::ALL {

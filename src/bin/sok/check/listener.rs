@@ -1,4 +1,4 @@
-//! Which process listens, as far as `/proc` lets us see: `proc_net_tcp.rst` of the kernel, `proc(5)`.
+//! Finds the listening process in `/proc`: `proc_net_tcp.rst` of the kernel, `proc(5)`.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use serde::Serialize;
 use sok::net::{Credentials, processes_with};
 
-/// A process, by its number and its name.
+/// A process: its id and its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Process {
     /// The process id.
@@ -17,7 +17,7 @@ pub(crate) struct Process {
     pub(crate) name: Option<String>,
 }
 
-/// Who listens, or why that cannot be told.
+/// The listening processes, or why they are unknown.
 pub(super) type Seen = Result<Vec<Process>, String>;
 
 /// One end of a network connection.
@@ -57,9 +57,9 @@ pub(super) fn by_credentials(server: Credentials) -> Seen {
     }
 }
 
-/// The processes that listen at `server`, which a connection from `client` is open to.
+/// The processes that listen on `server`; `client` is the local end of an open connection to it.
 pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
-    // A host may have no IPv6, and so no table of it.
+    // A host without IPv6 has no table for it.
     let tables = [tcp().unwrap_or_default(), tcp6().unwrap_or_default()];
     let rows: Vec<Row> = tables.into_iter().flatten().map(Row::from).collect();
     let listening = listening(&rows, server, client)?;
@@ -67,23 +67,24 @@ pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
     let found: Vec<Process> = processes_with(&inodes).into_iter().map(named).collect();
     match (found.is_empty(), listening.first()) {
         (true, Some(row)) => Err(format!(
-            "its process is hidden: ask as the owner, uid {}, or as root",
+            "its process is hidden: run as its owner, uid {}, or as root",
             row.uid
         )),
         _ => Ok(found),
     }
 }
 
-/// The rows of who listens at `server`: several share one port where they ask for it.
+/// The rows of the listeners on `server`: several sockets can share one port.
 fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Row>, String> {
-    // An address of ours may yet lead elsewhere: the connection's other end is in our tables only
-    // if it is here.
+    // A local address may still lead to another host: the other end of the connection is in our
+    // tables only if it is here.
     let here = |row: &Row| !row.listens && row.local == server && row.remote == client;
     if !rows.iter().any(here) {
         return Err("it is on another host, or in another network namespace".to_owned());
     }
     let fits = |row: &&Row| row.listens && row.local.1 == server.1;
-    // As the kernel chooses: the very address, then every address of the family, then of both.
+    // In the order of the kernel: the exact address, then every address of the family, then of
+    // both.
     let v4 = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let everywhere = IpAddr::from(Ipv6Addr::UNSPECIFIED);
     let wanted = [
@@ -101,7 +102,7 @@ fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Ro
             return Ok(found);
         }
     }
-    Err("nobody listens there any more".to_owned())
+    Err("it no longer listens".to_owned())
 }
 
 fn named(pid: i32) -> Process {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_listener_is_the_one() {
+    fn the_most_specific_listener_is_found() {
         let all = vec![
             connection("127.0.0.1"),
             listener("::", 1),
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(found(&all[..3]), [2]);
         assert_eq!(found(&all[..2]), [1]);
         assert!(listening(&all[..1], server, client).is_err());
-        // A listener of ours on the same port of another host's address is not asked.
+        // A listener on the same port of another address does not count.
         assert!(listening(&all[1..], server, client).is_err());
     }
 
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_a_name() {
+    fn the_name_of_this_process_is_found() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(named(own).name.is_some_and(|name| !name.is_empty()));
         assert_eq!(named(i32::MAX).name, None);

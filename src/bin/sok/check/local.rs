@@ -1,5 +1,5 @@
-//! What is tried on local names: who is there, how long a name may be, who may connect, and open
-//! files that pass.
+//! The tests for local names: peer credentials, the length of a name, permissions, and descriptor
+//! passing.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -52,33 +52,33 @@ pub(super) async fn long_name(scene: &Scene) -> Result<Tried> {
     if scene.has_files() {
         let (deep, name) = (directory.join("d".repeat(200)), scene.name());
         let longer = scene.kind.fresh(&deep, &name);
-        fs::create_dir(&deep).map_err(broken("make the directory of", &longer))?;
+        fs::create_dir(&deep).map_err(broken("create the directory of", &longer))?;
         let connection = scene.connection(&longer).await;
         let hint = format!("mount /proc, or keep paths to {SUN_PATH_MAX} bytes");
         exchange(&connection.map_err(|error| error.with_hint(hint))?).await?;
         let length = deep.join(name).as_os_str().len();
-        lengths.push(format!("{length} bytes by way of its directory"));
+        lengths.push(format!("{length} bytes, through its directory"));
     }
     Ok(Tried::found(lengths.join(", ")))
 }
 
-/// The user without rights, by number, as not every host has one of the name.
+/// The unprivileged user, by number, as its name differs between hosts.
 const NOBODY: u32 = 65534;
 
-/// Who may not write to a socket file may not connect.
+/// A user without write permission on a socket file cannot connect.
 pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
     let directory = scene.directory()?;
     let (open, closed) = (listen_with(scene, 0o666)?, listen_with(scene, 0o000)?);
     match scene.dial(closed.local_addr()).await {
         Err(error) if error.kind() == ErrorKind::Denied => {
             scene.dial(open.local_addr()).await?;
-            return Ok(Tried::found("for this process itself"));
+            return Ok(Tried::found("for this process"));
         }
         Err(error) => return Err(error),
         Ok(_) => {}
     }
-    // Modes do not bind this process, so it asks as somebody else.
-    let failed = broken("set the rights of", closed.local_addr());
+    // Modes do not apply to this process, so it tries as another user.
+    let failed = broken("set the mode of", closed.local_addr());
     fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(&failed)?;
     let secret = directory.join("secret");
     File::create(&secret).map_err(&failed)?;
@@ -91,16 +91,16 @@ pub(super) async fn mode(scene: &Scene) -> Result<Tried> {
     };
     match question.ask_as(NOBODY).await? {
         Asked::NotBound => Ok(Tried::Not(
-            "file modes do not bind this process, and it cannot give that up".to_owned(),
+            "file modes do not apply to this process, and it cannot drop that privilege".to_owned(),
         )),
         Asked::Shut(error) => Ok(Tried::Not(format!(
-            "uid {NOBODY} does not reach the files of {} ({})",
+            "uid {NOBODY} cannot reach the files of {} ({})",
             directory.display(),
             error.cause()
         ))),
         Asked::Refused => Ok(Tried::found(format!("for uid {NOBODY}"))),
         Asked::Taken => {
-            let what = format!("mode 000 does not keep uid {NOBODY} out");
+            let what = format!("uid {NOBODY} could connect despite mode 000");
             Err(unexpected("connect", closed.local_addr(), what))
         }
         Asked::Failed(error) => Err(error),
@@ -113,32 +113,32 @@ fn listen_with(scene: &Scene, mode: u32) -> Result<Listener> {
     Listener::bind(&scene.fresh(), &options)
 }
 
-/// What somebody without rights is asked to try.
+/// The test for an unprivileged user.
 struct Question {
-    /// A file that nobody may read.
+    /// A file that no other user may read.
     secret: PathBuf,
-    /// Where everybody may connect.
+    /// A socket that every user may connect to.
     open: Address,
-    /// Where nobody may.
+    /// A socket that no user may connect to.
     closed: Address,
     deadline: Instant,
 }
 
 enum Asked {
-    /// File modes do not bind even then.
+    /// File modes do not apply even then.
     NotBound,
-    /// The open one could not be connected to.
+    /// The open socket refused the connection.
     Shut(Error),
-    /// The closed one could not be connected to, for its mode.
+    /// The closed socket refused the connection, because of its mode.
     Refused,
-    /// The closed one could be connected to.
+    /// The closed socket accepted the connection.
     Taken,
     Failed(Error),
 }
 
 impl Question {
-    /// Tries it on a thread that acts on files as another user, see `setfsuid(2)`: that is a
-    /// property of the thread, which gives up root's rights over files with it.
+    /// Runs it on a thread that accesses files as another user, see `setfsuid(2)`: a property of
+    /// the thread, which also drops root's privileges for files.
     async fn ask_as(self, user: u32) -> Result<Asked> {
         let open = self.open.clone();
         let asking = move || {
@@ -172,7 +172,7 @@ impl Question {
     }
 }
 
-/// The writing end of a pipe is passed over the connection, and what goes in there comes out here.
+/// Passes the writing end of a pipe over the connection, and checks that its data arrives here.
 pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
     let connection = scene.connection(&scene.fresh()).await?;
     let failed = broken("pass a descriptor over", connection.listener.local_addr());
@@ -185,7 +185,7 @@ pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
         return Err(unexpected(
             "recvmsg",
             connection.listener.local_addr(),
-            "none came".to_owned(),
+            "no descriptor arrived".to_owned(),
         ));
     };
     File::from(received).write_all(b"passed").map_err(&failed)?;
@@ -196,7 +196,7 @@ pub(super) async fn descriptors(scene: &Scene) -> Result<Tried> {
         _ => Err(unexpected(
             "recvmsg",
             connection.listener.local_addr(),
-            "another file came".to_owned(),
+            "a different file arrived".to_owned(),
         )),
     }
 }

@@ -1,5 +1,5 @@
-//! What this host's families really do, and who serves an address: each answer is tried, not
-//! looked up. Nothing here prints.
+//! What the families of this host support, and which server listens on an address: everything is
+//! tried, not looked up. Nothing here prints.
 
 mod address;
 mod basics;

@@ -1,4 +1,4 @@
-//! What is tried on addresses of a network: names that the kernel chooses, and IPv6's own.
+//! The tests for network addresses: names that the kernel chooses, and the features of IPv6.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,10 +11,10 @@ use sok::net::{self, LinkLocal, ListenOptions, Listener};
 use super::basics::exchange;
 use super::scene::{Scene, Tried, broken, unexpected};
 
-/// The kernel chooses a free name, and says which.
+/// The kernel chooses a free name, and getsockname(2) returns it.
 pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
     let Some(address) = scene.kind.chosen() else {
-        return Ok(Tried::Not("no name to choose".to_owned()));
+        return Ok(Tried::Not("the kernel chooses no name here".to_owned()));
     };
     let connection = scene.connection(&address).await?;
     let local = connection.listener.local_addr();
@@ -22,14 +22,14 @@ pub(super) async fn chosen_name(scene: &Scene) -> Result<Tried> {
         return Err(unexpected(
             "bind",
             &address,
-            "the name stayed as it was".to_owned(),
+            "the kernel did not choose a name".to_owned(),
         ));
     }
     exchange(&connection).await?;
     Ok(Tried::found(local.to_string()))
 }
 
-/// A server on every address of this host is reached at its loopback address.
+/// A client reaches a server on every address of this host at its loopback address.
 pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
     let listener = listen_everywhere(scene.kind, true)?;
     let target = at_port_of(scene.fresh(), &listener);
@@ -37,7 +37,7 @@ pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
     Ok(Tried::WORKS)
 }
 
-/// `localhost` leads to this family: each address that it stands for is served.
+/// `localhost` resolves to this family: a server works on each of its addresses.
 pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     let target = Target::network(None, "localhost", 0)?;
     let all = resolve(&target, Some(scene.deadline())).await?;
@@ -53,24 +53,24 @@ pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
     let names = names.join(", ");
     match all.iter().any(|address| own(&address)) {
         true => Ok(Tried::found(names)),
-        false => Ok(Tried::Not(format!("localhost is {names} only"))),
+        false => Ok(Tried::Not(format!("localhost resolves only to {names}"))),
     }
 }
 
-/// A `[::]` that is told so does not take an IPv4 client.
+/// A `[::]` with IPV6_V6ONLY does not accept an IPv4 client.
 pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     if let Some(missing) = no_ipv4() {
         return Ok(missing);
     }
     let listener = listen_everywhere(scene.kind, true)?;
     let inet = at_port_of(loopback_v4(), &listener);
-    // Whoever else has this port of IPv4 may take the client. Had we, it would be the first.
+    // Another server may accept the client on this port of IPv4; ours would come first.
     let other = scene.dial(&inet).await;
     let target = at_port_of(scene.fresh(), &listener);
     let connection = scene.connected(listener, &target).await?;
     let own = connection.client.local_addr();
     if own.map_err(broken("getsockname", &target))? != connection.peer.address {
-        let what = format!("{} was taken too", connection.peer.address);
+        let what = format!("{} was accepted too", connection.peer.address);
         return Err(unexpected("accept", connection.listener.local_addr(), what));
     }
     drop(other);
@@ -78,7 +78,7 @@ pub(super) async fn v6only(scene: &Scene) -> Result<Tried> {
     Ok(Tried::WORKS)
 }
 
-/// A `[::]` takes an IPv4 client, which it sees at a mapped address.
+/// A `[::]` accepts an IPv4 client, whose address is a mapped one.
 pub(super) async fn dual_stack(scene: &Scene) -> Result<Tried> {
     if let Some(missing) = no_ipv4() {
         return Ok(missing);
@@ -115,7 +115,7 @@ pub(super) async fn mapped_v4(scene: &Scene) -> Result<Tried> {
     )))
 }
 
-/// A link-local address is served, with its interface as the scope.
+/// A server works on a link-local address, with its interface as the scope.
 pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
     let found = net::link_local_addresses();
     let found = found.map_err(|e| Error::new("list", "the interfaces", e))?;
@@ -138,7 +138,7 @@ pub(super) async fn link_local(scene: &Scene) -> Result<Tried> {
     match failure {
         Some(error) => Err(error),
         None => Ok(Tried::Not(
-            "no interface that is up has a link-local address".to_owned(),
+            "no active interface has a link-local address".to_owned(),
         )),
     }
 }
@@ -147,12 +147,7 @@ fn listen_everywhere(kind: AddressKind, v6only: bool) -> Result<Listener> {
     let mut options = ListenOptions::default();
     options.v6only = v6only;
     let address = kind.every_address().ok_or_else(|| {
-        Error::because(
-            "bind",
-            kind,
-            ErrorKind::Usage,
-            "it has no address of the whole host",
-        )
+        Error::because("bind", kind, ErrorKind::Usage, "it has no wildcard address")
     })?;
     Listener::bind(&address, &options)
 }
@@ -166,11 +161,8 @@ fn loopback_v4() -> Address {
     AddressKind::Inet.fresh(Path::new(""), "")
 }
 
-/// Why what both network families do together cannot be tried.
+/// Why the tests of both network families cannot run.
 fn no_ipv4() -> Option<Tried> {
     let error = net::bind(&loopback_v4()).err()?;
-    Some(Tried::Not(format!(
-        "there is no IPv4 to try it with ({})",
-        error.cause()
-    )))
+    Some(Tried::Not(format!("it needs IPv4 ({})", error.cause())))
 }

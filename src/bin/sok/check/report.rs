@@ -1,9 +1,9 @@
-//! What a check of the host found.
+//! The result of a check of the host.
 
 use serde::Serialize;
 use sok::address::AddressKind;
 
-/// What this host does, a column for each form of address that was asked for.
+/// The result for this host, with a column for each checked kind of address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct HostReport {
     /// Whether every column works.
@@ -12,45 +12,45 @@ pub(crate) struct HostReport {
     pub(crate) columns: Vec<Column>,
 }
 
-/// What one form of address does.
+/// The result for one kind of address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Column {
     /// The family: `inet`, `inet6`, `unix`.
     pub(crate) family: &'static str,
     /// The form: the family, or `unix path` and `unix abstract`.
     pub(crate) form: &'static str,
-    /// Whether nothing that was tried fails.
+    /// Whether no test fails.
     pub(crate) works: bool,
-    /// One cell for each thing that a socket may do, the same in every column.
+    /// A cell for each feature, the same in every column.
     pub(crate) cells: Vec<Cell>,
 }
 
-/// One thing that a socket of a form does, or does not.
+/// The test of one feature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Cell {
-    /// What it is: `create`, `bind`, `half-close`.
+    /// Its name: `create`, `bind`, `half-close`.
     pub(crate) name: &'static str,
-    /// How the try ended.
+    /// Its outcome.
     pub(crate) outcome: Verdict,
-    /// What was found that is worth knowing: a name that the kernel chose, an address.
+    /// Details worth knowing: a name that the kernel chose, an address.
     pub(crate) found: Option<String>,
-    /// Why it fails, or why it was not tried.
+    /// Why it failed, or was not tried.
     pub(crate) reason: Option<String>,
-    /// What to do about a failure, if that is known.
+    /// The remedy for a failure, if known.
     pub(crate) hint: Option<String>,
 }
 
-/// How a try ended.
+/// The outcome of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
-    /// It was tried, and works.
+    /// It works.
     Works,
-    /// It was tried, and does not work.
+    /// It fails.
     Fails,
-    /// This host has nothing to try it with.
+    /// This host cannot test it.
     Untried,
-    /// The form of address does not have it.
+    /// The kind of address lacks it.
     Absent,
 }
 

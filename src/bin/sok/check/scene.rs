@@ -1,4 +1,4 @@
-//! Where a form of address is tried: fresh names, a time limit, and what every try needs.
+//! The surroundings of a test: fresh names, a time limit, and helpers.
 
 use std::future::Future;
 use std::io;
@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout};
 
 use super::report::Cell;
 
-/// How a try ended that did not fail.
+/// The outcome of a test that did not fail.
 #[derive(Debug)]
 pub(super) enum Tried {
-    /// It works, and this is worth knowing.
+    /// It works, with a detail worth knowing.
     Works(Option<String>),
-    /// There is nothing to try it with.
+    /// This host cannot test it.
     Not(String),
 }
 
@@ -31,7 +31,7 @@ impl Tried {
     }
 }
 
-/// One form of address under trial.
+/// The kind of address under test.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) kind: AddressKind,
@@ -39,7 +39,7 @@ pub(super) struct Scene {
     directory: io::Result<TempDir>,
 }
 
-/// Both ends of a connection, and the listener that it was made with.
+/// Both ends of a connection, and its listener.
 #[derive(Debug)]
 pub(super) struct ConnectedPair {
     pub(super) listener: Listener,
@@ -49,12 +49,12 @@ pub(super) struct ConnectedPair {
     pub(super) peer: Peer,
 }
 
-/// No name is used twice, by however many checks of this process.
+/// No name is used twice by the checks of this process.
 static NAMES: AtomicU32 = AtomicU32::new(1);
 
 impl Scene {
-    /// A place of its own for a kind. Without a directory to be had a file is tried, and fails, in
-    /// the directory for temporary files itself.
+    /// A separate scene for a kind. If no directory can be created, a file in the directory for
+    /// temporary files is tried, and fails.
     pub(super) fn new(kind: AddressKind, limit: Duration) -> Self {
         let directory = tempfile::Builder::new().prefix("sok-check-").tempdir();
         Self {
@@ -64,15 +64,15 @@ impl Scene {
         }
     }
 
-    /// An address where nobody listens.
+    /// A fresh address.
     pub(super) fn fresh(&self) -> Address {
         let directory = self.directory.as_ref().map(TempDir::path);
         let directory = directory.map_or_else(|_| std::env::temp_dir(), Path::to_owned);
         self.kind.fresh(&directory, &self.name())
     }
 
-    /// A name that was never used before, nor by a process of the same number in another pid
-    /// namespace: abstract names go by the network namespace.
+    /// A name that was never used before, even by a process with the same number in another pid
+    /// namespace: abstract names belong to the network namespace.
     pub(super) fn name(&self) -> String {
         let number = NAMES.fetch_add(1, Ordering::Relaxed);
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -85,8 +85,8 @@ impl Scene {
         self.directory.as_ref().map(TempDir::path).map_err(|error| {
             let parent = std::env::temp_dir();
             let cause = format!("{}: {}", parent.display(), error.kind());
-            Error::because("make a directory", "", ErrorKind::Other, cause)
-                .with_hint("set TMPDIR to a directory where you may write")
+            Error::because("create a directory", "", ErrorKind::Other, cause)
+                .with_hint("set TMPDIR to a writable directory")
         })
     }
 
@@ -100,7 +100,7 @@ impl Scene {
         Instant::now() + self.limit
     }
 
-    /// Connects to `address`, a step of a try.
+    /// Connects to `address`, as a step of a test.
     pub(super) async fn dial(&self, address: &Address) -> Result<Stream> {
         let mut options = ConnectOptions::default();
         options.bind = None;
@@ -108,14 +108,14 @@ impl Scene {
         Stream::connect(address, &options).await
     }
 
-    /// Listens on `address`, and has a client connect to it.
+    /// Listens on `address`, and connects a client to it.
     pub(super) async fn connection(&self, address: &Address) -> Result<ConnectedPair> {
         let listener = Listener::bind(address, &ListenOptions::default())?;
         let target = listener.local_addr().clone();
         self.connected(listener, &target).await
     }
 
-    /// Has a client connect to `target`, which `listener` is to be reached at.
+    /// Connects a client to `target`, on which `listener` must be reachable.
     pub(super) async fn connected(
         &self,
         listener: Listener,
@@ -133,7 +133,7 @@ impl Scene {
         })
     }
 
-    /// The cell that `attempt` fills within the time limit.
+    /// The cell for the outcome of `attempt`, within the time limit.
     pub(super) async fn cell(
         &self,
         name: &'static str,
@@ -148,11 +148,11 @@ impl Scene {
     }
 
     pub(super) fn late(&self, name: &'static str) -> Error {
-        let cause = format!("not done within {:?}", self.limit);
+        let cause = format!("not complete within {:?}", self.limit);
         Error::because(name, "", ErrorKind::TimedOut, cause)
     }
 
-    /// A failure, with the setting of this host that explains it.
+    /// A failure, with the setting of this host that explains it, if any.
     pub(super) fn failed(&self, name: &'static str, error: &Error) -> Cell {
         let mut reason = format!("{}: {}", error.operation(), error.cause());
         let hint = if let Some(obstacle) = net::obstacle(self.kind.family()) {
@@ -161,7 +161,7 @@ impl Scene {
         } else if let (true, Err(missing)) = (self.has_files(), self.directory()) {
             missing.hint().map(str::to_owned)
         } else if error.hint().is_none() && error.kind() == ErrorKind::TimedOut {
-            Some("look for a firewall that drops it (nft list ruleset)".to_owned())
+            Some("check for a firewall that drops it (nft list ruleset)".to_owned())
         } else {
             error.hint().map(str::to_owned)
         };
@@ -174,7 +174,7 @@ pub(super) fn broken(operation: &'static str, address: &Address) -> impl Fn(io::
     move |source| Error::new(operation, address, source)
 }
 
-/// Something else happened than what was tried.
+/// The failure of a test with an unexpected result.
 pub(super) fn unexpected(operation: &'static str, address: &Address, what: String) -> Error {
     Error::because(operation, address, ErrorKind::Other, what)
 }
@@ -185,12 +185,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_try_that_does_not_end_fails_with_a_hint() {
+    async fn a_test_that_does_not_end_fails_with_a_hint() {
         for kind in AddressKind::ALL {
             let scene = Scene::new(kind, Duration::from_millis(1));
             let cell = scene.cell("connect", std::future::pending()).await;
             assert_eq!(cell.outcome, Verdict::Fails);
-            assert_eq!(cell.reason.as_deref(), Some("connect: not done within 1ms"));
+            assert_eq!(
+                cell.reason.as_deref(),
+                Some("connect: not complete within 1ms")
+            );
             assert!(cell.hint.is_some_and(|hint| hint.contains("firewall")));
         }
     }

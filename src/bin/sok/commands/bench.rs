@@ -1,4 +1,4 @@
-//! `sok bench`: what a socket of each family costs.
+//! `sok bench`: measures sockets of each family.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     check_descriptors(args.connections)?;
     check_rate(&args)?;
     check_use(&args, &measures)?;
-    // Said now, not when everything has been measured.
+    // Fail now, not after the measurement.
     let svg_file = args.svg.as_deref().map(ResultFile::open).transpose()?;
     let hdr_file = args.hdr.as_deref().map(ResultFile::open).transpose()?;
     let csv = args.csv;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
             written.map_err(|error| Error::new("write", "the HdrHistogram log", error))?;
             file.write(&log)?;
         }
-        // Last: a reader that has gone takes no file along.
+        // Last, so that the files are written even if the reader of the output has closed.
         print(&report, csv, ui)?;
         report.failure.take().map_or(Ok(Exit::Done), Err)
     }))
@@ -88,7 +88,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
 
 const MEASURES: &str = "choose rtt, throughput or connect";
 
-/// The measures and the server that the words ask for; the first word may be either.
+/// The measures and the server of the arguments; the first one may be either.
 fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
     let named = |word: &OsString| {
         let known = Measure::ALL.into_iter();
@@ -99,7 +99,7 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
             (Some(measure), address) => (vec![measure], address.as_ref()),
             (None, None) => (Measure::ALL.to_vec(), Some(word)),
             (None, Some(_)) => {
-                let cause = "this is nothing that can be measured";
+                let cause = "unknown measure";
                 let error = Error::because("bench", word.display(), ErrorKind::Usage, cause);
                 return Err(error.with_hint(MEASURES));
             }
@@ -116,7 +116,8 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
     }
     match target {
         Some(target) if !args.families.is_empty() => {
-            let cause = "an address has its family: --families is for servers of our own";
+            let cause =
+                "an address has its own family: --families applies only to sok's own servers";
             Err(Error::because("bench", target, ErrorKind::Usage, cause))
         }
         target => Ok((measures, target)),
@@ -134,45 +135,41 @@ fn placement(args: &BenchArgs, given: bool) -> Result<(Option<usize>, Option<usi
     if let Some(cpu) = args.cpus.iter().find(|cpu| !allowed.contains(cpu)) {
         let known: Vec<String> = allowed.iter().map(usize::to_string).collect();
         let known = known.join(", ");
-        return refused(format!(
-            "there is no processor {cpu} to run on, but {known}"
-        ));
+        return refused(format!("cannot run on processor {cpu}, only on {known}"));
     }
     match (args.cpus.as_slice(), allowed.as_slice()) {
-        ([_, _], _) if given => {
-            refused("the server at an address is placed by whoever started it".to_owned())
-        }
-        ([_, _, _, ..], _) => refused("there are two ends to place".to_owned()),
+        ([_, _], _) if given => refused("sok cannot place the server at an ADDRESS".to_owned()),
+        ([_, _, _, ..], _) => refused("give at most two processors".to_owned()),
         ([client, server], _) => Ok((Some(*client), Some(*server))),
         ([client], _) => Ok((Some(*client), None)),
-        // Two ends that poll on one processor would only take each other's time.
+        // Two polling ends on one processor would slow each other down.
         (_, [first, second, ..]) if args.spin && !given => Ok((Some(*first), Some(*second))),
         _ => Ok((None, None)),
     }
 }
 
-/// What this process has open beside its connections.
+/// The descriptors of this process besides its connections.
 const DESCRIPTORS: u64 = 64;
 
-/// Refuses more connections than this process may have open.
+/// Refuses more connections than the limit of open files allows.
 fn check_descriptors(connections: u64) -> Result<()> {
     let limit = raise_descriptor_limit();
     if connections.saturating_add(DESCRIPTORS) <= limit {
         return Ok(());
     }
     let shown = format!("--connections {connections}");
-    let cause = format!("a process may have {limit} descriptors open here");
+    let cause = format!("the limit of open files is {limit}");
     Err(Error::because("bench", shown, ErrorKind::Usage, cause)
-        .with_hint("ask for fewer, or raise the hard limit (ulimit -Hn)"))
+        .with_hint("use fewer, or raise the hard limit (ulimit -Hn)"))
 }
 
-/// Refuses a schedule that has nothing for some connection to do.
+/// Refuses a schedule that leaves some connection without work.
 fn check_rate(args: &BenchArgs) -> Result<()> {
     #[allow(clippy::cast_precision_loss)]
     let connections = args.connections as f64;
     match args.rate {
         Some(rate) if rate * args.duration.as_secs_f64() < connections => {
-            let cause = "this is less than one message a connection in the whole duration";
+            let cause = "less than one message per connection within the duration";
             let error = Error::because("bench", format!("--rate {rate}"), ErrorKind::Usage, cause);
             Err(error.with_hint("raise --rate or --duration"))
         }
@@ -180,7 +177,7 @@ fn check_rate(args: &BenchArgs) -> Result<()> {
     }
 }
 
-/// Refuses what would be without effect, or lose a result.
+/// Refuses options without effect, or that would lose a result.
 fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
     let usage =
         |shown: &str, cause: &str| Err(Error::because("bench", shown, ErrorKind::Usage, cause));
@@ -188,14 +185,14 @@ fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
         return usage("--svg and --hdr", "both name the same file");
     }
     if args.spin && !measures.contains(&Measure::Rtt) {
-        return usage("--spin", "it is for rtt, where the ends would else sleep");
+        return usage("--spin", "it applies only to rtt");
     }
     if measures == [Measure::Throughput] {
         if args.hdr.is_some() {
-            return usage("--hdr", "throughput has no times of single messages");
+            return usage("--hdr", "throughput does not time single messages");
         }
         if args.rate.is_some() {
-            return usage("--rate", "throughput sends as much as the connection takes");
+            return usage("--rate", "throughput always sends at full speed");
         }
     }
     Ok(())
@@ -221,8 +218,8 @@ async fn against(target: &Target, measures: &[Measure], plan: &BenchPlan) -> Res
     Ok(measures.iter().map(job).collect())
 }
 
-/// Starts a server of each family for each measure. Of the families that nobody asked for, those
-/// that this machine lacks are left out.
+/// Starts a server of each family for each measure. Unless the families are given, those that this
+/// machine lacks are skipped.
 async fn own_jobs(
     measures: &[Measure],
     (asked, plan): (&[Family], &BenchPlan),
@@ -261,9 +258,9 @@ async fn own_jobs(
             return Err(error);
         }
         for (family, error) in &missing {
-            ui.note(&format!("{measure} over {family} is left out: {error}"));
+            ui.note(&format!("skipped {measure} over {family}: {error}"));
         }
-        // What this machine has is found out once.
+        // Determine once which families this machine has.
         families.retain(|family| missing.iter().all(|(lacking, _)| lacking != family));
         jobs.push(Job {
             measure: *measure,
@@ -273,14 +270,15 @@ async fn own_jobs(
     Ok(jobs)
 }
 
-/// The server, once a connection to it was made: to bind is not enough, as there may be no way to
-/// the address.
+/// The server, after a test connection: a successful bind is not enough, since the address may be
+/// unreachable.
 async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServer> {
     let server = started?;
-    // It stays with this future, which a signal drops: a thread is left behind with what it holds.
+    // The server belongs to this future, which a signal drops; a thread would be left behind with
+    // it.
     let address = server.end().address;
     let connect = move || Socket::connect_blocking(&address, limit).map(drop);
-    offload("connect", "the server to be measured", connect).await??;
+    offload("connect", "the server to measure", connect).await??;
     Ok(server)
 }
 

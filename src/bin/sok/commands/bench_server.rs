@@ -1,4 +1,4 @@
-//! `sok bench-server`: what `sok bench` measures where no server is given.
+//! `sok bench-server`: the server that `sok bench` measures by default.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::standard;
 
-/// Serves until the standard input ends, which it does with whoever measures.
+/// Serves until the end of the standard input, which comes when `sok bench` ends.
 pub(crate) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     let address = args.family.nearby(directory, "s.sock");
     block_on(until_signal(async {
         let mut options = ListenOptions::default();
-        // What the family costs any program on this machine is asked for.
+        // Measures the cost of the family for any program on this machine.
         options.congestion = Congestion::System;
         options.take_descriptors = false;
         let listener = Listener::bind(&address, &options)?;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
         let ended = stop.clone();
         let mut stdin = standard::stdin()?;
         let wait_for_end = move || {
-            // However it ends, nobody is there any more.
+            // However it ends, no reader is left.
             let _ = io::copy(&mut stdin, &mut io::sink());
             ended.request();
         };
@@ -54,6 +54,6 @@ fn own_folder() -> Result<TempDir> {
     folder.map_err(|error| {
         Error::new("create", "a temporary directory", error)
             .with_kind(ErrorKind::Other)
-            .with_hint("let TMPDIR name a directory that you may write to")
+            .with_hint("set TMPDIR to a writable directory")
     })
 }

@@ -25,7 +25,7 @@ use crate::output::standard;
 
 pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     if args.parts.is_given() && args.message.is_none() {
-        // With the address in its parts the one word is the message.
+        // If the address is given in parts, the only word is the message.
         args.message = args.address.take();
     }
     let target = args.parts.target(args.address.as_ref()).map_err(|error| {
@@ -35,26 +35,26 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             None => error,
         }
     })?;
-    // A line that was received has none, so that it would never be this one.
+    // A received line has no newline, so it could never match.
     if args
         .until
         .iter()
         .any(|text| text.as_bytes().contains(&b'\n'))
     {
-        let cause = "--until TEXT is one line, without its newline";
+        let cause = "--until takes one line, without its newline";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     let plan = plan(&target, &args.dial, None)?;
     let is_default = args.framing.framing.is_none()
         && args.lines.or(args.bytes).is_none()
         && args.until.is_empty();
-    // Lines end a reply where they are counted or compared; without any word of it, one is a reply.
+    // The reply ends with a line if lines are counted or compared; by default, with one line.
     let framing = match args.framing.framing {
         Some(framing) => framing.framing(),
         None => Some(Framing::Line),
     };
     let mut kind = CallOptions::default();
-    // What is read to the end may have a greeting before it, in lines.
+    // A reply that ends at end of file may have a greeting before it, in lines.
     kind.format.framing = framing.unwrap_or(Framing::Line);
     kind.format.max_message = args.framing.max_message();
     kind.greeting = args.skip.unwrap_or(0);
@@ -69,11 +69,11 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     };
     let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
     if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
-        let cause = "--max-message is for a reply of messages, not of bytes or all until the end";
+        let cause = "--max-message needs a reply of messages, not --bytes or --framing eof";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     if args.no_half_close && framing.is_some() {
-        let cause = "--no-half-close is for --framing eof: otherwise the sending half stays open";
+        let cause = "--no-half-close needs --framing eof: otherwise the sending half stays open";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
     let sending = Sending {
@@ -82,7 +82,7 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         bare: framing.is_none() || args.no_newline && framing == Some(Framing::Line),
         finish: framing.is_none() && !args.no_half_close,
     };
-    // Each stays where it is: to move one into the next would touch as many pages of the stack again.
+    // Each stays in place: moving one into the next would touch as many pages of the stack again.
     let work = pin!(limited(&target, &plan, sending, kind, args.timeout));
     let work = pin!(async {
         let surplus = work.await?;
@@ -98,7 +98,7 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     block_on(until_killed(plan.bind.is_some(), work))
 }
 
-/// Reads all of the standard input beside the runtime: the time limit holds for it too.
+/// Reads all of the standard input on another thread, so that the time limit applies to it too.
 async fn read_stdin() -> Result<Vec<u8>> {
     let failed = |error| Error::new("read", "standard input", error);
     let mut stdin = standard::stdin()?;
@@ -109,11 +109,12 @@ async fn read_stdin() -> Result<Vec<u8>> {
     reading.await?.map_err(failed)
 }
 
-/// What is sent, as the options say.
+/// The request, as given by the options.
 struct Sending {
-    /// The standard input where it is not given.
+    /// The message; `None` for the standard input.
     message: Option<OsString>,
-    /// Whether a message that is given ends like a line. An empty one stays empty: nothing is sent.
+    /// Whether to add a missing newline to the given message. An empty one stays empty: nothing is
+    /// sent.
     adds_newline: bool,
     bare: bool,
     finish: bool,
@@ -146,12 +147,12 @@ async fn limited(
         },
     };
     if message.is_empty() && kind.format.framing == Framing::Chunk {
-        let cause = "an empty message has no chunk to send";
+        let cause = "the message is empty: no chunk to send";
         let error = Error::because("call", target, ErrorKind::Usage, cause);
         return Err(error.with_hint("use --framing line"));
     }
     let mut plan = plan.clone();
-    // It tells by itself why there was no connection in time.
+    // Its error already explains why there was no connection in time.
     if let Some(left) = deadline.map(|end| end.saturating_duration_since(Instant::now())) {
         plan.timeout = Some(left);
         plan.retry_for = plan.retry_for.map(|limit| limit.min(left));
@@ -170,7 +171,7 @@ async fn limited(
     replied
 }
 
-/// What `work` gives; `None` if it does not by the deadline.
+/// The result of `work`; `None` if it is not complete by the deadline.
 async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),

@@ -1,4 +1,4 @@
-//! `sok check`: what this host's families do, or who serves an address.
+//! `sok check`: which families work on this host, or which server listens on an address.
 
 use sok::address::{Family, Target};
 use sok::error::Result;
@@ -13,7 +13,7 @@ use crate::output::check::{host_text, served_text};
 
 pub(crate) fn run(args: &CheckArgs, ui: Ui) -> Result<Exit> {
     if args.address.is_none() {
-        // Without them a family would be said not to work.
+        // Without descriptors, a family would be reported as not working.
         need(descriptors::CHECK, "check", "this host")?;
     }
     block_on(until_signal(async {

@@ -1,4 +1,4 @@
-//! The congestion control that is asked for.
+//! The option `--congestion`.
 
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
@@ -6,10 +6,10 @@ use sok::net::{Congestion, check_congestion};
 
 use crate::args::TcpArgs;
 
-/// The congestion control of the sockets that `operation` has for `targets`.
+/// The congestion control of the sockets of `operation` for `targets`.
 ///
 /// # Errors
-/// If none of them has one, or this host has none of that name.
+/// If no target uses TCP, or this host has no such congestion control.
 pub(crate) fn congestion(
     args: &TcpArgs,
     operation: &'static str,
@@ -24,7 +24,7 @@ pub(crate) fn congestion(
     };
     if !targets.iter().any(|target| may_have_one(&target)) {
         let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
-        let cause = "--congestion is for TCP";
+        let cause = "--congestion applies only to TCP";
         return Err(Error::because(
             operation,
             words.join(" "),

@@ -1,4 +1,4 @@
-//! `sok connect`: standard input to the socket, the socket to standard output.
+//! `sok connect`: connects standard input and output to a server.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::output::prompt::{self, Editor, Terminal};
 use crate::output::standard::{self, Standard};
 
-/// The prompt of a terminal's conversation that was given none.
+/// The default prompt on a terminal.
 const PROMPT: &str = "> ";
 
 pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
@@ -31,18 +31,18 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
     options.no_half_close = args.no_half_close;
     options.keep_sending = args.keep_sending;
     options.idle_timeout = args.idle_timeout;
-    // What a conversation does not have asks for the plain exchange.
+    // These options disable the conversation.
     let converses = options == ExchangeOptions::default() && standard::is_terminal();
     let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
     if prompt.is_none() && !args.forbid.is_empty() {
-        let cause = "--forbid is for a conversation; add --prompt TEXT";
+        let cause = "--forbid needs a conversation; add --prompt TEXT";
         return Err(Error::because("connect", target, ErrorKind::Usage, cause));
     }
     if args.forbid.iter().any(String::is_empty) {
-        let cause = "--forbid needs a word; every line has the empty one in it";
+        let cause = "--forbid needs a word; every line contains the empty word";
         return Err(Error::because("connect", target, ErrorKind::Usage, cause));
     }
-    // Without anything to give back, the signal itself ends the program.
+    // Without state to restore, the signal itself ends the program.
     let gives_back = prompt.is_some() || plan.bind.is_some();
     let work = async {
         let (stream, address) = connect(&target, &plan).await?;
@@ -91,7 +91,7 @@ impl<'a> ConnectionLog<'a> {
         let Traffic { received, sent } = self.counter.traffic();
         let seconds = self.began.elapsed().as_secs_f64();
         match done {
-            // Whoever read our output has seen enough.
+            // The reader of our output has seen enough.
             Err(error) if error.kind() != ErrorKind::OutputClosed => {
                 info!(%address, received, sent, seconds, "failed");
             }
@@ -100,8 +100,8 @@ impl<'a> ConnectionLog<'a> {
     }
 }
 
-/// The standard output, which really is closed when the exchange drops it at the end of the peer:
-/// whoever reads it sees the end, also while we go on sending.
+/// The standard output, which is really closed when the exchange drops it at the peer's end: its
+/// reader gets end of file even while we continue to send.
 struct Output(Standard);
 
 impl Write for Output {
@@ -122,14 +122,14 @@ impl AsFd for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // Not only closed: a descriptor that is opened later must not become the standard output.
+        // Replace it, since a closed descriptor would be reused as the standard output.
         let nowhere = File::options().write(true).open("/dev/null");
-        // Without it the end comes with ours.
+        // Without a replacement, it is closed when the process ends.
         let _ = nowhere.map(dup2_stdout);
     }
 }
 
-/// How to connect, as the options of every client say.
+/// The connect options of every client.
 pub(crate) fn plan(
     target: &Target,
     args: &DialArgs,
@@ -144,14 +144,14 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
-/// The one address that `word` means, for a client's own end.
+/// The address of `word` to bind the client to; it must be a single one.
 pub(crate) fn own_address(word: &std::ffi::OsString) -> Result<Address> {
     let target = Target::parse(word)?;
     let mut addresses = target.resolve(Purpose::Listen)?;
     match addresses.len() {
         1 => Ok(addresses.remove(0)),
         count => {
-            let cause = format!("one address is needed to bind to, this stands for {count}");
+            let cause = format!("--bind needs one address, this resolves to {count}");
             Err(Error::because("bind", target, ErrorKind::Usage, cause))
         }
     }

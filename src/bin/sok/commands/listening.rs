@@ -1,4 +1,4 @@
-//! How to listen, as the options of every server say.
+//! The listen options of every server.
 
 use nix::unistd::{Group, User};
 use sok::address::{Address, Purpose, Target};
@@ -10,17 +10,17 @@ use tracing::info;
 use super::descriptors::{FIRST_CONNECTION, need};
 use crate::args::ListenArgs;
 
-/// How to listen on `targets`. What would protect none of them is refused, not passed over.
+/// The options to listen on `targets`. Options that apply to none of them are refused.
 pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<ListenOptions> {
     let refused = |cause: &str| {
         let words: Vec<String> = targets.iter().map(Target::to_string).collect();
         Error::because("listen", words.join(" "), ErrorKind::Usage, cause)
     };
     if (args.mode.is_some() || args.owner.is_some()) && !targets.iter().any(is_file) {
-        return Err(refused("--mode and --owner are for a socket file"));
+        return Err(refused("--mode and --owner apply only to a socket file"));
     }
     if args.v6only && !targets.iter().any(may_be_dual_stack) {
-        return Err(refused("--v6only is for IPv6"));
+        return Err(refused("--v6only applies only to IPv6"));
     }
     let mut options = ListenOptions::default();
     options.backlog = args.backlog;
@@ -31,8 +31,8 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
     Ok(options)
 }
 
-/// Listens on all of `targets`. A name is looked up on another thread: that may take long, and
-/// meanwhile this one hears signals.
+/// Listens on all `targets`. A name is looked up on another thread: that may take long, and this
+/// one must handle signals.
 pub(crate) async fn listen(targets: &[Target], options: &ListenOptions) -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for target in targets {
@@ -54,28 +54,28 @@ fn is_file(target: &Target) -> bool {
     target.as_address().and_then(Address::as_path).is_some()
 }
 
-/// Whether one socket may take clients of two families there, or a name may stand for such an
-/// address.
+/// Whether one socket of the target may accept clients of two families, or its name may resolve to
+/// such an address.
 fn may_be_dual_stack(target: &Target) -> bool {
     target
         .as_address()
         .is_none_or(|address| address.family().facts().may_be_dual_stack)
 }
 
-/// Looks up `USER[:GROUP]`, each a name or a number, as `chown(1)` takes them.
+/// Looks up `USER[:GROUP]`, each a name or a number, as for `chown(1)`.
 fn owner(text: &str) -> Result<Owner> {
     let refused = |cause: String| Error::because("owner", text, ErrorKind::Usage, cause);
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
     if user.is_empty() && group.is_empty() {
         return Err(refused(
-            "it names nobody; write USER, USER:GROUP or :GROUP".to_owned(),
+            "no user or group given; write USER, USER:GROUP or :GROUP".to_owned(),
         ));
     }
     let number = |what: &str, name: &str, look_up: fn(&str) -> Option<u32>| match name {
         "" => Ok(None),
         name => match name.parse().ok().or_else(|| look_up(name)) {
-            // chown(2) takes this one for no change.
-            Some(u32::MAX) | None => Err(refused(format!("there is no {what} {name:?}"))),
+            // chown(2) takes this value for "no change".
+            Some(u32::MAX) | None => Err(refused(format!("no such {what}: {name:?}"))),
             Some(number) => Ok(Some(number)),
         },
     };

@@ -1,4 +1,4 @@
-//! What a server may take of the machine's memory unless told otherwise.
+//! The default memory limits of a server.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -7,27 +7,26 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::sysinfo::sysinfo;
 use sok::loops::{Limits, MemoryLimit, MessageFormat};
 
-/// The part of the memory that each of the defaults stays below, one in so many: the rest of the
-/// process, and of the machine, needs some too.
+/// Each default stays below this fraction of the memory: the rest of the process, and of the
+/// machine, needs some too.
 const SHARE: u64 = 4;
-/// What an idle connection takes, in the process and in the kernel.
+/// The memory of an idle connection, in the process and in the kernel.
 const CONNECTION: u64 = 16 * 1024;
 
-/// What all connections may keep together: room for two of the largest messages at least, if there
-/// is as much.
+/// The default of `--max-memory`: at least two of the largest message, if there is enough memory.
 pub(crate) fn max_memory(format: MessageFormat) -> usize {
     let wanted = MemoryLimit::DEFAULT.max(format.max_message.saturating_mul(2));
     wanted.min(at_most(available() / SHARE))
 }
 
-/// How many connections are served at once.
+/// The default of `--max-connections`.
 pub(crate) fn max_connections() -> usize {
     let affordable = at_most(available() / SHARE / CONNECTION).max(1);
     Limits::default().max_connections.min(affordable)
 }
 
-/// The memory that this process may have: the machine's, or what its limits or its control groups
-/// leave of it.
+/// The memory that this process may use: that of the machine, or less by its limits or its control
+/// groups.
 fn available() -> u64 {
     let limits = [Resource::RLIMIT_AS, Resource::RLIMIT_DATA];
     let limits = limits.into_iter().filter_map(|limit| getrlimit(limit).ok());
@@ -41,7 +40,7 @@ fn available() -> u64 {
     least.min(machine).min(group)
 }
 
-/// The least limit of a control group and those around it, see `cgroups(7)`.
+/// The lowest limit of a control group and its ancestors, see `cgroups(7)`.
 fn group_limit(root: &Path, group: &str) -> u64 {
     let own = root.join(group.trim_start_matches('/'));
     let around = own
@@ -49,7 +48,7 @@ fn group_limit(root: &Path, group: &str) -> u64 {
         .take_while(|folder| folder.starts_with(root));
     let limits = around.filter_map(|folder| {
         let limit = read_to_string(folder.join("memory.max")).ok()?;
-        // The word is max where there is none.
+        // The value is max if there is no limit.
         limit.trim().parse().ok()
     });
     limits.min().unwrap_or(u64::MAX)
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_limit_of_the_groups_around_holds() -> std::io::Result<()> {
+    fn the_lowest_limit_of_the_groups_applies() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         let limit = |group: &str| group_limit(folder.path(), group);
         let own = folder.path().join("a/b");

@@ -1,4 +1,4 @@
-//! One file for each command: its arguments to the library, what comes of it to an exit code.
+//! One file for each command: passes its arguments to the library, and the result to an exit code.
 
 mod bench;
 mod bench_server;
@@ -22,7 +22,7 @@ use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::output::Ui;
 
-/// Runs the command that was typed, and prints the error that it ends with.
+/// Runs the given command, and prints its error.
 pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     let ui = Ui::new(
         &talk,
@@ -30,15 +30,15 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     );
     descriptors::explain_a_missing_event_loop(ui);
     let done = match command {
-        Command::Serve(args) => apart(|| serve::run(args, ui)),
-        Command::Relay(args) => apart(|| relay::run(&args, ui)),
-        Command::Wait(args) => apart(|| wait::run(&args)),
-        Command::Check(args) => apart(|| check::run(&args, ui)),
-        Command::Connect(args) => apart(|| connect::run(args)),
-        Command::Call(args) => apart(|| call::run(args, ui)),
-        Command::Bench(args) => apart(|| bench::run(args, ui)),
-        Command::BenchServer(args) => apart(|| bench_server::run(&args, ui)),
-        Command::Tour(args) => apart(|| tour::run(args, ui)),
+        Command::Serve(args) => on_own_frame(|| serve::run(args, ui)),
+        Command::Relay(args) => on_own_frame(|| relay::run(&args, ui)),
+        Command::Wait(args) => on_own_frame(|| wait::run(&args)),
+        Command::Check(args) => on_own_frame(|| check::run(&args, ui)),
+        Command::Connect(args) => on_own_frame(|| connect::run(args)),
+        Command::Call(args) => on_own_frame(|| call::run(args, ui)),
+        Command::Bench(args) => on_own_frame(|| bench::run(args, ui)),
+        Command::BenchServer(args) => on_own_frame(|| bench_server::run(&args, ui)),
+        Command::Tour(args) => on_own_frame(|| tour::run(args, ui)),
     };
     done.unwrap_or_else(|error| {
         ui.failed(&error);
@@ -46,11 +46,11 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     })
 }
 
-/// Runs one command on a stack frame of its own.
-///
-/// Inlined into one function, all commands have the frame of the largest, and each process touches
-/// its pages one by one: that took 1/25 of the time of a whole `sok call` (scripts/compare call).
+/// Runs one command on a separate stack frame.
+/// || Inlined into one function, all commands have the frame of the largest, and each process
+/// touches its pages one by one: that took 1/25 of the time of a whole `sok call` (scripts/compare
+/// call).
 #[inline(never)]
-fn apart(run: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
+fn on_own_frame(run: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
     run()
 }

@@ -1,4 +1,4 @@
-//! Whether a program that was named can be run.
+//! Checks that a program can be run.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use sok::error::{Error, ErrorKind, Result};
 
-/// Fails now, not when its time has come, if the program cannot be run.
+/// Fails now, not when the program is needed, if it cannot be run.
 ///
-/// The search is ours: the crate `which` finds what can be executed, and does not tell a file that
-/// cannot (exit code 126) from one that is not there (127).
+/// The crate `which` is not used: it finds executable files, and does not distinguish a file that
+/// is not executable (exit code 126) from a missing one (127).
 ///
 /// # Errors
 /// [`ErrorKind::NoProgram`] or [`ErrorKind::CannotRun`].
@@ -29,14 +29,14 @@ pub(crate) fn check_program(program: &OsStr) -> Result<()> {
         return Ok(());
     }
     let (kind, cause) = match places.iter().any(|path| path.exists()) {
-        true => (ErrorKind::CannotRun, "it is not an executable file"),
-        false => (ErrorKind::NoProgram, "there is no such program"),
+        true => (ErrorKind::CannotRun, "not an executable file"),
+        false => (ErrorKind::NoProgram, "no such program"),
     };
     Err(Error::because("exec", path.display(), kind, cause)
         .with_hint("give the path of an executable file, or a name in PATH"))
 }
 
-/// The failure to run a program that was there.
+/// The failure to run an existing program.
 pub(crate) fn not_run(program: &OsStr, error: io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => ErrorKind::NoProgram,

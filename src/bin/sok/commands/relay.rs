@@ -24,7 +24,7 @@ use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::dump::{dump, is_file};
 
-/// With fewer connections than these an operator may well have to wait, and is told so.
+/// Below this number of connections a warning is printed: clients may have to wait.
 const FEW: usize = 4096;
 
 pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let may_loop = target.is_name() || targets.iter().any(Target::is_name);
     let threads = args.limits.threads.unwrap_or_else(processors);
     let own = own_descriptors(threads, targets.len());
-    // Those that wait for their target share one watch on its socket file.
+    // The clients that wait for the target share one watch on its socket file.
     let own = own + usize::from(plan.retry_for.is_some());
     // The client and the target.
     let each = 2;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         && limits.max_connections > 1
     {
         ui.note(&format!(
-            "from --source {source} there is one connection at a time"
+            "--source {source} allows one connection at a time"
         ));
         limits.max_connections = 1;
     }
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .map(|word| dump(word, ui.is_json(), ui))
         .transpose()?
         .map(Arc::new);
-    // A file that logrotate(8) has renamed is opened anew.
+    // Reopen a file that logrotate(8) has renamed.
     let dumped = dump.clone();
     let reopened = dumped
         .clone()
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         options,
         limits,
         threads,
-        // The transfer has a clock of its own, which knows of both ends.
+        // The transfer has its own timer, for both ends.
         idle_timeout: None,
         on_hangup,
         ui,
@@ -119,13 +119,13 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     served
 }
 
-/// How many threads relay: two streams should not wait for each other while a processor is idle.
+/// The number of threads: two streams should not share a processor while another one is idle.
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// The addresses to listen on that are not names. Refuses one that another one of them, or our own
-/// end towards the target, takes already. What a name stands for `bind(2)` knows.
+/// The addresses to listen on, without names. Refuses duplicates, and the local address towards the
+/// target; bind(2) detects duplicates among resolved names.
 fn check_listens<'a>(
     listens: &'a [Target],
     source: Option<&Address>,
@@ -138,7 +138,7 @@ fn check_listens<'a>(
         for one in &own {
             let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
             if let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
-                return usage(format!("it is listened on twice, also as {other}"))
+                return usage(format!("the same address as {other}"))
                     .map_err(|error| error.with_hint("give each address once"));
             }
             if let Some(source) = source.filter(|source| reaches(one, source, v6only)) {
@@ -150,8 +150,8 @@ fn check_listens<'a>(
     Ok(all)
 }
 
-/// Refuses a target that no client could ever be served from. A name is not looked up: what it
-/// stands for is known only when a client comes, and a silent name server would delay the start.
+/// Refuses a target that can never be connected to. A name is not looked up: it is resolved for
+/// each client, and a silent name server would delay the start.
 fn check_target(
     target: &Target,
     listens: &[(Address, &Target)],
@@ -168,20 +168,19 @@ fn check_target(
     if let Some(source) = source
         && to.iter().all(|to| to.family() != source.family())
     {
-        return usage(format!(
-            "it has no address of the family of --source {source}"
-        ));
+        return usage(format!("no address of the family of --source {source}"));
     }
-    // Our own end would be the server's, or take its place.
+    // The local address would be the server's, or replace it.
     if let Some(source) = source.filter(|own| to.iter().any(|to| reaches(to, own, v6only))) {
         return usage(format!("--source {source} is the target's own address"));
     }
     // A relay to itself would connect until the descriptors run out.
     let looped = |own: &Address| to.iter().any(|to| reaches(own, to, v6only));
     if let Some((_, listen)) = listens.iter().find(|(own, _)| looped(own)) {
-        return usage(format!("it would connect to itself: LISTEN is {listen}")).map_err(|error| {
-            error.with_hint("give the address of the server behind it as TARGET")
-        });
+        return usage(format!(
+            "the relay would connect to itself: LISTEN is {listen}"
+        ))
+        .map_err(|error| error.with_hint("give the address of the server as TARGET"));
     }
     Ok(())
 }

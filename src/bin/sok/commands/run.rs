@@ -1,4 +1,4 @@
-//! How a command is run: on an event loop of this thread, until it is done or a signal ends it.
+//! Runs a command on an event loop of this thread, until it is done or a signal ends it.
 
 use std::future::Future;
 
@@ -11,11 +11,11 @@ use crate::exit::Exit;
 
 /// Runs `command` on this thread.
 ///
-/// A thread that still waits at the end, for a name server or the writer of a pipe, is left
-/// behind: it must not hold up the end of the program.
+/// A thread that is still blocked at the end, in a name lookup or on a pipe, is left behind: it
+/// must not delay the end of the program.
 pub(crate) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
-    // A runtime of several threads would bring in the library of mathematics for its statistics;
-    // a server spreads its connections by itself.
+    // A runtime with several threads would load the mathematics library for its statistics; a
+    // server distributes its connections itself.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,15 +29,15 @@ pub(crate) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T>
     done
 }
 
-/// Runs `work` until it is done or a signal ends the program; one that was ignored when the program
-/// started stays so. Then too it is dropped, and gives back what it holds: a socket file, the modes
-/// of a terminal.
+/// Runs `work` until it is done or a signal ends the program; signals that were ignored when the
+/// program started stay ignored. On a signal, `work` is dropped, and restores what it holds: a
+/// socket file, the modes of a terminal.
 pub(crate) async fn until_signal(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     until_killed(true, work).await
 }
 
-/// The same for work that may have nothing to give back: then the signal itself ends the process.
-/// The kernel spares PID 1, the first process of a container, unless it listens.
+/// The same for work without state to restore: the signal itself ends the process. The kernel does
+/// not deliver it to PID 1, the first process of a container, without a handler.
 pub(crate) async fn until_killed(
     gives_back: bool,
     work: impl Future<Output = Result<Exit>>,

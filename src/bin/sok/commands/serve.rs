@@ -33,9 +33,8 @@ use crate::output::Ui;
 pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref());
     let target = target.map_err(|error| match (&args.address, &args.services.exec) {
-        (None, Some(_)) if !args.parts.is_given() => {
-            error.with_hint("--exec takes the rest of the line: write the address before it")
-        }
+        (None, Some(_)) if !args.parts.is_given() => error
+            .with_hint("--exec takes the rest of the command line: write the address before it"),
         _ => error,
     })?;
     let about_messages = args.framing.given();
@@ -52,7 +51,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
     let mut options = listen_options(&args.listen, &targets)?;
     options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
-    // No answer to a message has a use for them.
+    // Answers to messages do not use them.
     options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
     let ServiceArgs {
         echo: _,
@@ -73,10 +72,10 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     match &exec {
         Some(command) => {
             check_program(&command[0])?;
-            // What this process inherited beyond the standard streams is not for the program.
+            // The program must not inherit descriptors besides the standard streams.
             set_fds_cloexec(FIRST_INHERITED, &[]);
-            // The limit of descriptors is not raised: the program would inherit it, which those that
-            // use select(2) do not bear.
+            // The limit of open files is not raised: the program would inherit it, which breaks
+            // programs that use select(2).
             let own = own_descriptors(server.threads, server.targets.len());
             let descriptors = descriptor_limit();
             let most = affordable(descriptors, own, SERVED_BY_PROGRAM);
@@ -127,7 +126,7 @@ fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) ->
 /// The first descriptor after the standard streams.
 const FIRST_INHERITED: i32 = 3;
 
-/// How long the end of the process waits for another thread that does not come to its turn.
+/// The time that the end of the process waits for another thread that does not get its turn.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// A server before it listens.
@@ -142,7 +141,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens, says so, and serves until a stop or a limit.
+    /// Listens, prints the ready line, and serves until a stop or a limit.
     pub(crate) async fn run<S: Service>(
         self,
         service: impl FnOnce(Stop) -> Result<S>,
@@ -170,7 +169,7 @@ impl Server {
         let counted = self.limits.exit_after.is_some();
         let service = Tracked::new(table, service);
         let served = connection_loop(listeners, service, self.limits, stop).await;
-        // What was cut off has its resets and signals to send before the process ends.
+        // Connections that were cut off send their resets and signals before the process ends.
         let _ = timeout(CUT_OFF, drained).await;
         let served = served?;
         match served.first_failure {
@@ -180,7 +179,7 @@ impl Server {
     }
 }
 
-/// Shows the table at each SIGUSR1.
+/// Prints the table at each SIGUSR1.
 fn on_request(table: ConnectionTable, ui: Ui) -> Result<()> {
     let mut requests = signal(SignalKind::user_defined1())
         .map_err(|error| Error::new("watch", "SIGUSR1", error))?;
@@ -192,7 +191,7 @@ fn on_request(table: ConnectionTable, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-/// At most one service, and what is about messages only where they are answered.
+/// Refuses two services, and options of messages for services without them.
 fn check_services(
     services: &ServiceArgs,
     about_messages: Option<&str>,
@@ -218,7 +217,7 @@ fn check_services(
     let usage = |cause: String| Err(Error::because("serve", target, ErrorKind::Usage, cause));
     if given.len() > 1 {
         return usage(format!(
-            "{} cannot be had together; choose one",
+            "{} cannot be used together; choose one",
             given.join(" and ")
         ));
     }
@@ -244,18 +243,18 @@ pub(crate) fn limits(args: &LimitArgs) -> Limits {
     limits
 }
 
-/// How many descriptors this process may have.
+/// The limit of open files of this process.
 fn descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
-/// Raises the limit of descriptors, of which each connection takes one, and gives the one in
-/// force: the soft limit is for programs that use `select(2)`.
+/// Raises the limit of open files, since each connection takes one, and returns the new one: the
+/// soft limit is for programs that use `select(2)`.
 pub(crate) fn raise_descriptor_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return u64::MAX;
     };
-    // With the old limit the server pauses earlier, and serves all the same.
+    // With the old limit, the server pauses earlier, but still serves.
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
         Ok(()) => hard,
         Err(_) => soft,

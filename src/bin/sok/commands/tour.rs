@@ -1,4 +1,4 @@
-//! `sok tour`: the lessons of a socket chapter, run live.
+//! `sok tour`: lessons on sockets, run live.
 
 use sok::error::Result;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(args: TourArgs, ui: Ui) -> Result<Exit> {
         },
     };
     let mut printer = Printer::new(ui.is_json(), pause)?;
-    // A signal too must leave no temporary directory behind.
+    // A signal must not leave a temporary directory behind.
     block_on(until_signal(async {
         let taken = take(&plan, &mut printer).await;
         printer.finish()?;

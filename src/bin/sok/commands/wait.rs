@@ -1,4 +1,4 @@
-//! `sok wait`: until servers accept, then run a command.
+//! `sok wait`: waits until servers accept, then runs a command.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &WaitArgs) -> Result<Exit> {
                 return error.with_hint(hint);
             }
             match place > 0 && args.command.is_empty() {
-                true => error.with_hint("if the command begins here, write -- before it"),
+                true => error.with_hint("if the command starts here, write -- before it"),
                 false => error,
             }
         })
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &WaitArgs) -> Result<Exit> {
         check_program(program)?;
     }
     let waited = async {
-        // Nobody else gives back what this process lacks from the start.
+        // No other process can free what this one lacks from the start.
         let shown: Vec<String> = targets.iter().map(Target::to_string).collect();
         need(WAIT, "wait", shown.join(" "))?;
         wait(&targets, &plan).await?;

@@ -1,4 +1,4 @@
-//! The results of a bench as tables and bars, and as comma-separated values.
+//! Prints the results of a bench as tables and bars, and as comma-separated values.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
         };
         let gap = if text.is_empty() { "" } else { "\n" };
         let title = fitted(&title(first, &report.plan), width, "", "  ");
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{gap}{0}{1}{0:#}\n", styles.title, title.trim_end());
         let (table, left_out) = match measure {
             Measure::Rtt | Measure::Connect => table_of_times(&outcomes, width),
@@ -28,7 +28,7 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
         text += &table;
         if !left_out.is_empty() {
             let note = format!(
-                "Not shown, for lack of room: {}; --csv has them",
+                "Columns that do not fit: {}; --csv has them",
                 left_out.join(", ")
             );
             text += &fitted(&note, width, "", "  ");
@@ -39,12 +39,12 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
     text
 }
 
-/// What was measured, in one line.
+/// A measure, described in one line.
 fn title(first: &Measurement, plan: &PlanSummary) -> String {
     let what = match first.measure {
-        Measure::Rtt => "rtt: a message and its echo, there and back",
-        Measure::Throughput => "throughput: bytes, counted where they arrive",
-        Measure::Connect => "connect: a connection, and the first message and its echo on it",
+        Measure::Rtt => "rtt: a message and its echo",
+        Measure::Throughput => "throughput: bytes, counted by the receiver",
+        Measure::Connect => "connect: a new connection, its first message and the echo",
     };
     let connections = match plan.connections {
         1 => "1 connection".to_owned(),
@@ -52,15 +52,14 @@ fn title(first: &Measurement, plan: &PlanSummary) -> String {
     };
     let pace = match (first.measure, plan.rate) {
         (Measure::Throughput, _) | (_, None) => String::new(),
-        (_, Some(rate)) => format!(", {rate} a second on a schedule"),
+        (_, Some(rate)) => format!(", {rate} per second on a schedule"),
     };
     let polls = plan.spin && first.measure == Measure::Rtt;
     let spin = if polls { ", polling" } else { "" };
     format!("{what} ({}, {connections}{pace}{spin})", bytes(first.size))
 }
 
-/// The columns that a narrow terminal can do without, the least needed first, after those that say
-/// nothing of these outcomes.
+/// The columns that a narrow terminal omits, the least important first, after those without values.
 fn least<'a>(outcomes: &[&Measurement], columns: &[&'a str]) -> Vec<&'a str> {
     let mut least = Vec::new();
     if outcomes
@@ -172,7 +171,7 @@ fn ratio(outcome: &Measurement) -> String {
     ratio.map_or_else(|| "-".to_owned(), |ratio| format!("x {ratio:.2}"))
 }
 
-/// The figure that the families are compared by, a rate or a median time, as a person reads it.
+/// The figure for comparison, a rate or a median time, formatted for reading.
 pub(crate) fn figure(outcome: &Measurement) -> (f64, String) {
     match (outcome.bytes_per_second, outcome.times) {
         (Some(rates), _) => (rates.mean, bytes_per_second(rates.mean)),
@@ -194,7 +193,7 @@ fn bars(outcomes: &[&Measurement]) -> String {
     text
 }
 
-/// A time as a person reads it, with three digits.
+/// A time with its unit and three digits.
 pub(crate) fn time(nanos: f64) -> String {
     let (value, unit) = match nanos {
         n if n < 1e3 => (n, "ns"),
@@ -223,7 +222,7 @@ fn three_digits(value: f64, unit: &str) -> String {
     }
 }
 
-/// A size as it can be typed.
+/// A size in the form of `--size`.
 pub(crate) fn bytes(size: usize) -> String {
     match size {
         size if size >= 1 << 20 && size % (1 << 20) == 0 => format!("{}MiB", size >> 20),
@@ -233,7 +232,7 @@ pub(crate) fn bytes(size: usize) -> String {
     }
 }
 
-/// The names of the columns of [`csv`], which are those of the JSON report.
+/// The columns of [`csv`], with the names of the JSON report.
 const COLUMNS: [&str; 28] = [
     "measure",
     "family",
@@ -265,7 +264,7 @@ const COLUMNS: [&str; 28] = [
     "server_cpus",
 ];
 
-/// A line for each result; what it does not have is empty.
+/// A line for each result; a missing value is empty.
 pub(crate) fn csv(report: &BenchReport) -> Result<String> {
     let failed = |error: csv::Error| Error::new("write", "the report", std::io::Error::from(error));
     let mut writer = csv::Writer::from_writer(Vec::new());

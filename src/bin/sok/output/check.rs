@@ -1,4 +1,4 @@
-//! What a check found, as tables and notes.
+//! Prints the results of a check as tables and notes.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ const fn mark(outcome: Verdict) -> &'static str {
     }
 }
 
-/// A row for each cell and a column for each form, then what is worth a word.
+/// A row for each cell and a column for each kind of address, then the notes.
 pub(crate) fn host_text(report: &HostReport) -> String {
     let mut header = vec![""];
     header.extend(report.columns.iter().map(|column| column.form));
@@ -36,7 +36,7 @@ pub(crate) fn host_text(report: &HostReport) -> String {
                 .map(str::to_owned)
                 .collect()
         })
-        // What no column has is no row.
+        // A row without values is omitted.
         .filter(|row: &Vec<String>| row[1..].iter().any(|mark| mark != "-"))
         .collect();
     let mut text = table(&header, &rows);
@@ -49,25 +49,25 @@ pub(crate) fn host_text(report: &HostReport) -> String {
     text
 }
 
-/// What the cells of one outcome tell; those that tell the same share a line.
+/// The notes on the cells of one outcome; equal notes share a line.
 fn notes(column: &Column, outcome: Verdict, text: &mut String) {
-    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
     for cell in column.cells.iter().filter(|cell| cell.outcome == outcome) {
         let Some(note) = note(cell) else {
             continue;
         };
-        match told.iter_mut().find(|(known, _)| *known == note) {
+        match notes.iter_mut().find(|(known, _)| *known == note) {
             Some((_, names)) => names.push(cell.name),
-            None => told.push((note, vec![cell.name])),
+            None => notes.push((note, vec![cell.name])),
         }
     }
-    for (note, names) in told {
-        // A String takes whatever is written to it.
+    for (note, names) in notes {
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{}, {}: {note}", column.form, names.join(", "));
     }
 }
 
-/// Why a cell fails and what to do about it, why it was not tried, or what was found.
+/// Why a cell fails and its remedy, why it was not tried, or what was found.
 fn note(cell: &Cell) -> Option<String> {
     let reason = cell.reason.as_deref().unwrap_or_default();
     match (cell.outcome, &cell.hint) {
@@ -79,7 +79,7 @@ fn note(cell: &Cell) -> Option<String> {
     }
 }
 
-/// A row for each address, then why an answer is not all that was asked for.
+/// A row for each address, then the reasons for missing answers.
 pub(crate) fn served_text(served: &TargetReport) -> String {
     let rows: Vec<Vec<String>> = served.addresses.iter().map(answer_row).collect();
     let header = ["address", "serves", "connect", "listener"];
@@ -92,7 +92,7 @@ pub(crate) fn served_text(served: &TargetReport) -> String {
             .hint
             .as_deref()
             .map_or_else(String::new, |hint| format!("; {hint}"));
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{}: {reason}{hint}", answer.address);
     }
     text
@@ -100,7 +100,7 @@ pub(crate) fn served_text(served: &TargetReport) -> String {
 
 fn answer_row(answer: &AddressReport) -> Vec<String> {
     let names = answer.listeners.iter().map(|process| {
-        // A program may call itself what it likes.
+        // A program can choose any name.
         let name = process.name.as_deref().map(word);
         let name = name.as_deref().unwrap_or("has ended");
         format!("pid {} ({name})", process.pid)

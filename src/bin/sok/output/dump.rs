@@ -1,4 +1,4 @@
-//! Where `relay --dump` shows the traffic.
+//! The output of `relay --dump`.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -16,7 +16,7 @@ use super::standard;
 use super::talk;
 use super::ui::Ui;
 
-/// Whether `word` is a file, and no style.
+/// Whether `word` is a file, not a style.
 pub(crate) fn is_file(word: &OsStr) -> bool {
     style(word).is_none()
 }
@@ -29,11 +29,11 @@ fn style(word: &OsStr) -> Option<DumpStyle> {
     }
 }
 
-/// The dump that `word` asks for.
+/// The dump for `word`.
 pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
     let dump = match style(word) {
         Some(_) if talks_json => {
-            let cause = "with --json each line on standard error is an object";
+            let cause = "with --json, each line on standard error must be an object";
             return Err(
                 Error::because("dump", word.display(), ErrorKind::Usage, cause)
                     .with_hint("give a FILE to --dump"),
@@ -53,23 +53,22 @@ pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
                 };
                 Error::new("open", &name, error)
                     .with_kind(kind)
-                    .with_hint("give --dump a file that may be written to, or hex, or text")
+                    .with_hint("give --dump a writable file, or hex, or text")
             })?;
             Dump::start(DumpStyle::Hex, name, DumpFile { path, file })
         }
     }?;
-    ui.note("the traffic is shown, so all of it is copied");
+    ui.note("--dump disables splicing: all data is copied");
     Ok(dump)
 }
 
-/// What an earlier relay has shown stays, and what passes is for nobody else, as the socket file is
-/// not.
+/// Keeps the earlier contents, and is readable only by the owner, like the socket file.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// A file, or a pipe that has a name.
+/// A file, or a named pipe.
 struct DumpFile {
     path: PathBuf,
     file: File,
@@ -92,11 +91,11 @@ impl DumpSink for DumpFile {
     }
 }
 
-/// Standard error, to which the program talks too. It is held only while a write does not wait: the
-/// threads that serve talk as well.
+/// Standard error, shared with reports. It is locked only while a write does not block, since the
+/// server threads report too.
 struct AmongTalk {
     output: File,
-    /// How much it takes at once, and without a wait once it has room.
+    /// How much it takes at once without blocking, once it has room.
     takes: usize,
 }
 
@@ -104,7 +103,7 @@ impl AmongTalk {
     fn new(output: File) -> Self {
         let unblocked = talk::unblocked(&output);
         let is_file = output.metadata().is_ok_and(|output| output.is_file());
-        // As a pipe does, see pipe(7).
+        // As for a pipe, see pipe(7).
         let takes = if is_file { usize::MAX } else { PIPE_BUF };
         Self {
             output: unblocked.unwrap_or(output),
@@ -122,7 +121,7 @@ impl Write for AmongTalk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut takes = bytes.len().min(self.takes);
         if takes < bytes.len() {
-            // Whole lines, as talk may come in between.
+            // Whole lines, since reports may come in between.
             let newline = bytes[..takes].iter().rposition(|byte| *byte == b'\n');
             takes = newline.map_or(takes, |at| at + 1);
         }

@@ -1,4 +1,4 @@
-//! Lines of JSON that are safe to show.
+//! Lines of JSON that are safe to print.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -14,14 +14,14 @@ pub(crate) fn object(mut event: Value) -> String {
     visible(&event.to_string())
 }
 
-/// The same JSON with everything in it visible: others than these stand only within its strings.
+/// The same JSON with invisible characters escaped: they occur only within its strings.
 pub(crate) fn visible(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
         match is_visible(c) {
             true => shown.push(c),
             false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                // A String takes whatever is written to it.
+                // Writing to a String cannot fail.
                 let _ = write!(shown, "\\u{unit:04x}");
             }),
         }

@@ -1,5 +1,5 @@
-//! The only prints: errors and notes to standard error, results as text, tables, JSON, CSV and
-//! pictures, the prompt of a conversation.
+//! The only module that prints: errors and notes to standard error, results as text, tables, JSON,
+//! CSV and pictures, the prompt of a conversation.
 
 pub(crate) mod bench;
 pub(crate) mod check;
@@ -22,7 +22,7 @@ pub(crate) use self::ui::Ui;
 use crate::args::{Help, Refusal, TalkArgs};
 use crate::exit::Exit;
 
-/// Prints why no command runs, and says how the program ends.
+/// Prints the refusal, and returns the exit code.
 pub(crate) fn refuse(refusal: &Refusal) -> Exit {
     match refusal {
         Refusal::Help(help) => help_text(help),
@@ -37,7 +37,7 @@ pub(crate) fn refuse(refusal: &Refusal) -> Exit {
     }
 }
 
-/// Prints help; where it cannot be written, that is how the program ends.
+/// Prints help; a failed write sets the exit code.
 fn help_text(help: &Help) -> Exit {
     let Err(error) = help.print().and_then(|()| standard::flush()) else {
         return help.exit();

@@ -16,7 +16,7 @@ use super::standard;
 use super::talk;
 use crate::exit::Exit;
 
-/// Where the lines come from.
+/// The source of the lines.
 pub(crate) struct Editor {
     prompt: String,
     source: Source,
@@ -64,7 +64,7 @@ impl LineSource for Editor {
         self.turn.end();
         match read {
             Ok(line) => {
-                // A history that takes no more entries is no reason not to send the line.
+                // A history that takes no more entries must not prevent sending the line.
                 let _ = editor.add_history_entry(&line);
                 Ok(Some(line))
             }
@@ -84,7 +84,7 @@ impl LineSource for Editor {
     }
 }
 
-/// Holds a conversation and gives the terminal back as it was, however it ends.
+/// Holds a conversation and restores the terminal, however it ends.
 pub(crate) async fn hold(
     terminal: Terminal,
     conversation: impl Future<Output = Result<()>>,
@@ -101,8 +101,8 @@ fn is_interrupt(error: &Error) -> bool {
     error.io_error().kind() == io::ErrorKind::Interrupted
 }
 
-/// The modes of the terminal, which are set again when this value is dropped: the thread that
-/// reads a line may be in the middle of it when the server ends.
+/// The modes of the terminal, restored on drop: the thread that reads a line may be in the middle
+/// of it when the server ends.
 pub(crate) struct Terminal {
     modes: Option<Termios>,
     turn: Turn,
@@ -119,11 +119,11 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        /// For how long a line that has begun may not have set its modes yet.
+        /// The time that a started line may take to set its modes.
         const SOON: Duration = Duration::from_millis(100);
         let Some(modes) = &self.modes else { return };
         self.turn.lock().is_over = true;
-        // The modes of a line would come after ours.
+        // The modes of a line would overwrite the restored ones.
         let began = Instant::now();
         while self.turn.lock().reads
             && tcgetattr(io::stdin()).is_ok_and(|now| now == *modes)
@@ -131,12 +131,12 @@ impl Drop for Terminal {
         {
             thread::sleep(Duration::from_millis(1));
         }
-        // A terminal that has gone needs no modes.
+        // A terminal that is gone needs no modes.
         let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, modes);
     }
 }
 
-/// Whether a line is read, which sets the modes of the terminal, and whether one still may be.
+/// Whether a line is being read, which sets the modes of the terminal, or may still be started.
 #[derive(Clone, Default)]
 struct Turn(Arc<Mutex<Reading>>);
 

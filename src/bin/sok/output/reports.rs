@@ -1,4 +1,4 @@
-//! What the library reports while it works, as lines of talk.
+//! Prints the events of the library.
 
 use std::fmt::{self, Write};
 
@@ -11,13 +11,13 @@ use tracing_subscriber::layer::Context;
 use super::json::object;
 use super::talk::talk;
 
-/// Prints what the library reports: connections, pauses, socket calls.
+/// Prints the events of the library: connections, pauses, socket calls.
 pub(crate) struct Reports {
     json: bool,
 }
 
 impl Reports {
-    /// As lines for a person, or as objects.
+    /// As lines of text, or as objects.
     pub(crate) const fn new(json: bool) -> Self {
         Self { json }
     }
@@ -68,7 +68,7 @@ impl Fields {
         if field.name() == "message" {
             self.message = text.to_string();
         } else {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(self.text, " {}={text}", field.name());
         }
         self.json.insert(field.name().to_owned(), value);

@@ -1,4 +1,4 @@
-//! The files that results are written into: opened before anything is measured.
+//! The result files, opened before the measurement.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sok::error::{Error, ErrorKind, Result};
 
-/// A file that is there to be written; one that was made for it goes if nothing was.
+/// A file to write; if it was created and nothing was written, it is removed on drop.
 #[derive(Debug)]
 pub(crate) struct ResultFile {
     path: PathBuf,
@@ -15,12 +15,12 @@ pub(crate) struct ResultFile {
 }
 
 impl ResultFile {
-    /// Opens `path` and leaves what is in it.
+    /// Opens `path` and keeps its contents.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let made = OpenOptions::new().write(true).create_new(true).open(path);
         let opened = match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // What a link leads to, which may not be there, is not ours to remove.
+                // The target of a link, which may not exist, is not ours to remove.
                 let there = OpenOptions::new()
                     .write(true)
                     .create(true)
@@ -37,16 +37,16 @@ impl ResultFile {
                 made,
             }),
             Err(error) => {
-                let hint = "give a file that can be written, in a directory that exists";
+                let hint = "give a writable file in a directory that exists";
                 Err(write_error(path, error).with_hint(hint))
             }
         }
     }
 
-    /// Replaces what is in it.
+    /// Replaces its contents.
     pub(crate) fn write(mut self, content: &[u8]) -> Result<()> {
         let replace = |file: &mut File| -> io::Result<()> {
-            // A device has no length and no place to go back to.
+            // A device has no length and cannot seek.
             if file.metadata()?.is_file() {
                 file.set_len(0)?;
                 file.rewind()?;
@@ -62,13 +62,13 @@ impl ResultFile {
 impl Drop for ResultFile {
     fn drop(&mut self) {
         if self.made {
-            // It holds nothing; that it stays would be no harm.
+            // It is empty; leaving it does no harm.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// A missing directory is no missing server.
+/// A missing directory is not a missing server.
 fn write_error(path: &Path, error: io::Error) -> Error {
     let error = Error::new("write", path.display(), error);
     match error.kind() {

@@ -1,4 +1,4 @@
-//! The standard streams: unbuffered, waited for where another program has made them non-blocking.
+//! The standard streams: unbuffered, and blocking even if another program made them non-blocking.
 
 use std::env;
 use std::fs::File;
@@ -9,17 +9,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::termios::tcgetwinsize;
 use sok::error::Error;
 
-/// The standard output, unbuffered: what is written to it is there.
+/// The standard output, unbuffered: each write is complete when it returns.
 pub(crate) fn stdout() -> sok::error::Result<Standard> {
     Standard::of("standard output", io::stdout())
 }
 
-/// Writes what another crate has printed and is not written yet.
+/// Flushes the output of other crates.
 pub(crate) fn flush() -> io::Result<()> {
     io::stdout().flush()
 }
 
-/// Standard error, for what comes in pieces.
+/// Standard error, for output in pieces.
 pub(crate) fn stderr() -> sok::error::Result<File> {
     Standard::of("standard error", io::stderr()).map(|standard| standard.0)
 }
@@ -29,8 +29,8 @@ pub(crate) fn stdin() -> sok::error::Result<Standard> {
     Standard::of("standard input", io::stdin())
 }
 
-/// A standard stream. Whoever shares it may have made it non-blocking, which holds for all who
-/// do: it is waited for, and left as it is.
+/// A standard stream. Another process that shares it may have made it non-blocking, for all: we
+/// wait for it, and leave the flag.
 #[derive(Debug)]
 pub(crate) struct Standard(File);
 
@@ -79,8 +79,8 @@ impl AsFd for Standard {
     }
 }
 
-/// An open descriptor, whatever it is of: the standard library opens the standard streams that a
-/// process was started without.
+/// An open descriptor of any kind: the standard library opens missing standard streams at the
+/// start.
 pub(crate) fn any_descriptor() -> impl AsFd {
     io::stderr()
 }
@@ -90,31 +90,30 @@ pub(crate) fn shows_output() -> bool {
     io::stdout().is_terminal()
 }
 
-/// How many columns the standard output has, if it is a terminal: `COLUMNS`, or what the terminal
-/// says.
+/// The columns of the standard output, if it is a terminal: `COLUMNS`, or the size of the terminal.
 pub(crate) fn width() -> Option<usize> {
     if !shows_output() {
         return None;
     }
     let given = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let told = || {
+    let reported = || {
         tcgetwinsize(io::stdout())
             .ok()
             .map(|size| size.ws_col.into())
     };
-    let known = given.or_else(told).filter(|columns| *columns > 0);
+    let known = given.or_else(reported).filter(|columns| *columns > 0);
     Some(known.unwrap_or(80))
 }
 
-/// Whether the standard output is a terminal that shows colours, and nobody has switched them off;
-/// see <https://no-color.org>.
+/// Whether the standard output is a terminal that shows colours, and they are not disabled; see
+/// <https://no-color.org>.
 pub(crate) fn shows_colours() -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
     shows_output() && !is_set("NO_COLOR") && !is_dumb
 }
 
-/// Whether a person sits at both ends.
+/// Whether both ends are terminals.
 pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }

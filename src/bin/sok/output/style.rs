@@ -1,10 +1,10 @@
-//! What text looks like on a terminal: colours, and lines that fit.
+//! Formats text for a terminal: colours, and lines that fit.
 
 use anstyle::{AnsiColor, Style};
 
 use super::standard;
 
-/// The styles of the parts of a text; all plain where colours are not shown.
+/// The styles of the parts of a text; all plain without colours.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Styles {
     pub(crate) title: Style,
@@ -28,8 +28,8 @@ impl Styles {
     }
 }
 
-/// The words of `text` in lines of at most `width` columns, if a word is not longer; the first line
-/// begins with `first`, and the others with `rest`.
+/// Wraps the words of `text` into lines of at most `width` columns, unless a word is longer; the
+/// first line starts with `first`, the others with `rest`.
 pub(crate) fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
     let columns = |text: &str| text.chars().count();
     let mut lines = String::new();
@@ -51,7 +51,7 @@ pub(crate) fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> Stri
     lines + &line + "\n"
 }
 
-/// `first` and `text` on one line, if it is not longer than `width`; else [`wrapped`].
+/// `first` and `text` on one line, if it fits into `width`; otherwise [`wrapped`].
 pub(crate) fn fitted(text: &str, width: Option<usize>, first: &str, rest: &str) -> String {
     let line = format!("{first}{text}\n");
     match width {

@@ -1,4 +1,4 @@
-//! The results of a bench as a drawing.
+//! Draws the results of a bench.
 
 use std::fmt::Display;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,13 +13,13 @@ use crate::bench::{BenchReport, Measure, Measurement};
 const WIDTH: u32 = 960;
 const HEAD: u32 = 76;
 const ROW: u32 = 340;
-/// The width of the curves, where a row has them; the bars have the rest.
+/// The width of the curves, in a row that has them; the bars have the rest.
 const CURVES: u32 = 600;
-/// What a row of bars alone needs for each bar, and around them.
+/// The width of each bar in a row without curves, and of the margins.
 const BAR: u32 = 44;
 const AROUND_BARS: u32 = 64;
 const FONT: &str = "sans-serif";
-/// Colours that can also be told apart by those who do not see all colours.
+/// Colours that colour-blind readers can distinguish.
 const COLOURS: [RGBColor; 3] = [
     RGBColor(0x00, 0x77, 0xbb),
     RGBColor(0xee, 0x77, 0x33),
@@ -68,13 +68,7 @@ fn draw_into(
     let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
     let (head, mut rest) = root.split_vertically(HEAD);
-    text(
-        &head,
-        "What a socket of each family costs",
-        (24, 14),
-        24,
-        INK,
-    )?;
+    text(&head, "The cost of a socket, by family", (24, 14), 24, INK)?;
     text(&head, &circumstances(report), (24, 46), 14, INK)?;
     for (measure, outcomes) in rows {
         let (row, below) = rest.split_vertically(row_height(outcomes));
@@ -92,7 +86,7 @@ fn draw_into(
     root.present().map_err(failed)
 }
 
-/// Where, when and how it was measured.
+/// The machine, the date and the plan.
 fn circumstances(report: &BenchReport) -> String {
     let began = UNIX_EPOCH + Duration::try_from_secs_f64(report.began).unwrap_or_default();
     let date = humantime::format_rfc3339_seconds(began).to_string();
@@ -121,8 +115,8 @@ fn circumstances(report: &BenchReport) -> String {
 fn title(measure: Measure, outcomes: &[&Measurement]) -> String {
     let size = bytes(outcomes[0].size);
     match measure {
-        Measure::Rtt => format!("Round trip of {size}, there and back"),
-        Measure::Connect => "Connect, first message and its echo".to_owned(),
+        Measure::Rtt => format!("Round trip of {size}"),
+        Measure::Connect => "Connect, first message and echo".to_owned(),
         Measure::Throughput => format!("Throughput, {size} a send"),
     }
 }
@@ -181,7 +175,7 @@ fn thousandths(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(0) * 1000
 }
 
-/// How many nines the percentiles need that so many samples can tell.
+/// The number of nines that this many samples can show.
 fn nines_of(count: u64) -> u32 {
     let whole = count.max(1).ilog10();
     (whole + u32::from(count > 10_u64.pow(whole))).clamp(1, 6)
@@ -205,11 +199,11 @@ fn power(exponent: i32) -> String {
     let exponent = u32::try_from(exponent).unwrap_or(0);
     #[allow(clippy::cast_precision_loss)]
     let nanos = 10_u64.saturating_pow(exponent) as f64;
-    // Without the digits that it does not have.
+    // Without trailing zeros.
     time(nanos).replace(".00", "").replace(".0", "")
 }
 
-/// The steps that a nine has, and by what each shortens the rest: 10 to the power of -1/40.
+/// The steps of a nine, and the factor of each: 10 to the power of -1/40.
 const STEPS: i32 = 40;
 const STEP: f64 = 0.944_060_876_285_923_4;
 
@@ -217,7 +211,7 @@ fn points(outcome: &Measurement) -> Vec<(i32, i32)> {
     let samples = &outcome.samples;
     let mut points = Vec::new();
     let mut rest = 1.0;
-    // As far as one of the samples is left.
+    // While at least one sample is left.
     #[allow(clippy::cast_precision_loss)]
     let last = 1.0 / samples.count().clamp(1, 1_000_000) as f64;
     for step in 0.. {
@@ -233,8 +227,8 @@ fn points(outcome: &Measurement) -> Vec<(i32, i32)> {
     points
 }
 
-/// The logarithm to the base of 10, in thousandths, digit by binary digit: see `ProgressLine`
-/// for what the library of mathematics would cost.
+/// The logarithm to the base of 10, in thousandths, digit by binary digit: see `ProgressLine` for
+/// the cost of the mathematics library.
 fn thousandths_of_log10(nanos: u64) -> i32 {
     let whole = nanos.max(1).ilog10();
     #[allow(clippy::cast_precision_loss)]
@@ -253,7 +247,7 @@ fn thousandths_of_log10(nanos: u64) -> i32 {
     thousandths(whole) + fraction
 }
 
-/// A bar for each outcome, with the figure that they are compared by.
+/// A bar for each outcome, with the figure for comparison.
 fn bars(area: &Area<'_>, measure: Measure, outcomes: &[&Measurement]) -> Result<()> {
     let (width, height) = area.dim_in_pixel();
     let (width, height) = (width.cast_signed(), height.cast_signed());

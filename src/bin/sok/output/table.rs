@@ -2,12 +2,12 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-/// Rows under a header, in columns that line up, without frames; each line ends in a newline.
+/// Rows under a header, in aligned columns, without frames; each line ends with a newline.
 pub(crate) fn table(header: &[impl ToString], rows: &[Vec<String>]) -> String {
     lines(&aligned(header, rows))
 }
 
-/// The same with cells of several lines where it would be wider than `width`.
+/// The same; cells are split over several lines if it would be wider than `width`.
 pub(crate) fn folded(
     header: &[impl ToString],
     rows: &[Vec<String>],
@@ -22,7 +22,7 @@ pub(crate) fn folded(
     lines(&table)
 }
 
-/// Figures in a table that is not wider than `width`, and the columns that were left out for that:
+/// A table of figures that is not wider than `width`, and the columns that were omitted for that:
 /// those of `least`, in that order.
 pub(crate) fn fitting<'a>(
     header: &[&'a str],
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(fitting(Some(26)), (4, 26, vec![]));
         assert_eq!(fitting(Some(25)), (3, 19, vec!["count"]));
         assert_eq!(fitting(Some(18)), (2, 11, vec!["count", "max"]));
-        // What is not to be left out stays.
+        // The other columns stay.
         assert_eq!(fitting(Some(5)), (2, 11, vec!["count", "max"]));
     }
 

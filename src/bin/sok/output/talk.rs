@@ -1,4 +1,4 @@
-//! Lines to standard error, of which a server leaves out what nobody reads.
+//! Lines on standard error; a server leaves out lines that are not read.
 #![allow(clippy::print_stderr)]
 
 use std::fs::File;
@@ -13,24 +13,24 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::json::object;
 
-/// How a server talks. It leaves out what nobody reads, in place of waiting until somebody does: it
-/// would stop serving meanwhile, and hear no signal.
+/// The output of a server. It leaves out lines that are not read instead of blocking: while
+/// blocked, it would neither serve nor handle signals.
 #[derive(Debug)]
 struct Server {
     json: bool,
-    /// Standard error, if a write to it need not wait. It is opened with the first line: a server
-    /// may first close what it has inherited.
+    /// Standard error, if it can be written without blocking. It is opened with the first line: a
+    /// server may first close inherited descriptors.
     unblocked: OnceLock<Option<File>>,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
-/// The lines that were left out, and of which no note says so yet.
+/// The lines that were left out since the last note.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
-/// Whether the last line was left out in its midst.
+/// Whether the last line was left out partially.
 static CUT: AtomicBool = AtomicBool::new(false);
 
-/// One line to standard error, in one write, as others may share what that is; a terminal that is
-/// gone is no reason to fail.
+/// Writes one line to standard error, in one write, since other processes may share it; a terminal
+/// that is gone is not an error.
 pub(crate) fn talk(line: String) {
     let mut stderr = io::stderr().lock();
     let Some(server) = SERVER.get() else {
@@ -43,7 +43,7 @@ pub(crate) fn talk(line: String) {
         text.push('\n');
     }
     if left_out > 0 {
-        let note = format!("lines left out, as nobody read them: {left_out}");
+        let note = format!("lines left out because nothing read them: {left_out}");
         text += &(noted(server.json, &note) + "\n");
     }
     text += &(line + "\n");
@@ -53,23 +53,24 @@ pub(crate) fn talk(line: String) {
 }
 
 impl Server {
-    /// Writes all of it, or says that somebody would have to read first.
+    /// Writes all of it, or fails if it would block.
     fn write(&self, stderr: &mut StderrLock<'_>, bytes: &[u8]) -> bool {
-        let anew = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
-        if let Some(mut output) = anew.as_ref() {
+        let reopened = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
+        if let Some(mut output) = reopened.as_ref() {
             let count = output.write(bytes).unwrap_or_default();
             CUT.store((1..bytes.len()).contains(&count), Ordering::Relaxed);
             return count == bytes.len();
         }
-        // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, but for a long list.
+        // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, except for a long
+        // list.
         let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
         let has_room = poll(&mut room, PollTimeout::ZERO) != Ok(0);
         has_room && stderr.write_all(bytes).is_ok()
     }
 }
 
-/// A terminal or a pipe, opened anew so that a write to it need not wait. A terminal that has room
-/// for a little would else wait for the rest; and the flag is not set for all who share it.
+/// A terminal or a pipe, opened again for writing without blocking. Otherwise a terminal with
+/// little room would block; and the flag must not be set for all processes that share it.
 pub(crate) fn unblocked(output: &impl AsFd) -> Option<File> {
     let path = format!("/proc/self/fd/{}", output.as_fd().as_raw_fd());
     let kind = std::fs::metadata(&path).ok()?.file_type();
@@ -81,15 +82,15 @@ pub(crate) fn unblocked(output: &impl AsFd) -> Option<File> {
     options.write(true).custom_flags(flags).open(path).ok()
 }
 
-/// Tells a person at the prompt something.
+/// Prints a message for a user at the prompt.
 pub(crate) fn tell(line: &str) {
     talk(format!("sok: {line}"));
 }
 
-/// From now on this process talks as a server.
+/// From now on, this process prints as a server.
 pub(crate) fn as_server(json: bool) {
     let unblocked = OnceLock::new();
-    // Only the first set-up in one process holds.
+    // Only the first call in a process has an effect.
     let _ = SERVER.set(Server { json, unblocked });
 }
 
@@ -101,13 +102,13 @@ pub(crate) fn noted(json: bool, text: &str) -> String {
     }
 }
 
-/// Writes the prompt of a conversation whose input is no terminal.
+/// Writes the prompt of a conversation whose input is not a terminal.
 pub(crate) fn prompt(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
-/// Writes to standard error with no line of talk in between.
+/// Writes to standard error, with no other line in between.
 pub(crate) fn undisturbed<T>(write: impl FnOnce() -> T) -> T {
     let _turn = io::stderr().lock();
     write()

@@ -1,4 +1,4 @@
-//! `sok tour`: the lessons as text for a person, or an object for each.
+//! `sok tour`: prints the lessons as text, or an object for each.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,13 +14,13 @@ use super::table::folded;
 use super::talk;
 use crate::tour::{Event, Figure, Lesson, LessonReport, Observer, Statement, Step};
 
-/// Writes the tour as it goes, with a pause after each step if one is wanted.
+/// Prints the tour as it runs, with a pause after each step if requested.
 pub(crate) struct Printer {
     output: Standard,
     json: bool,
     keys: Option<BufReader<Standard>>,
     page: Page,
-    /// The lessons that are over, for the closing table.
+    /// The ended lessons, for the closing table.
     ended: Vec<LessonReport>,
 }
 
@@ -49,11 +49,11 @@ impl Observer for Printer {
 }
 
 impl Printer {
-    /// A printer to the standard output; with `pause` it reads a line from the standard input after
-    /// each step.
+    /// A printer to the standard output; with `pause`, it reads a line from the standard input
+    /// after each step.
     ///
     /// # Errors
-    /// If a standard stream cannot be had.
+    /// If a standard stream is missing.
     pub(crate) fn new(json: bool, pause: bool) -> Result<Self> {
         Ok(Self {
             output: standard::stdout()?,
@@ -67,7 +67,7 @@ impl Printer {
         })
     }
 
-    /// Writes the verdict on all lessons that ended.
+    /// Prints the verdict on all ended lessons.
     ///
     /// # Errors
     /// If the standard output cannot be written.
@@ -83,8 +83,8 @@ impl Printer {
         self.output.write_all(text.as_bytes()).map_err(output_error)
     }
 
-    /// Waits for a line, beside the runtime, as signals must still be heard; none comes any more
-    /// after the end of the input.
+    /// Waits for a line on another thread, since signals must still be handled; after end of input
+    /// it no longer waits.
     async fn pause(&mut self) -> Result<()> {
         let Some(mut keys) = self.keys.take() else {
             return Ok(());
@@ -100,7 +100,7 @@ impl Printer {
     }
 }
 
-/// The one line of a lesson that is over; nothing before that.
+/// The line of an ended lesson; nothing before that.
 fn object(event: Event<'_>) -> Result<String> {
     let Event::Ended(report) = event else {
         return Ok(String::new());
@@ -110,10 +110,10 @@ fn object(event: Event<'_>) -> Result<String> {
     Ok(line + "\n")
 }
 
-/// The longest line of prose that is read with ease.
+/// The longest line of text that is easy to read.
 const PROSE: usize = 80;
 
-/// How the text is laid out.
+/// The layout of the text.
 struct Page {
     /// The columns of the terminal, if it is one.
     width: Option<usize>,
@@ -141,7 +141,7 @@ impl Page {
                 for made in calls {
                     let line = format!("{:<9} {}", made.who, made.call);
                     let line = self.line(&line, "      ", "                ");
-                    // A String takes whatever is written to it.
+                    // Writing to a String cannot fail.
                     let _ = writeln!(text, "{call}{}{call:#}", line.trim_end());
                 }
                 text
@@ -175,7 +175,7 @@ impl Page {
         fitted(text, self.width, first, rest)
     }
 
-    /// What came of it all, and how to go on.
+    /// The verdict, and the next command.
     fn verdict(&self, reports: &[LessonReport]) -> String {
         let statements = reports.iter().flat_map(|report| &report.statements);
         let (held, failed): (Vec<_>, Vec<_>) = statements.partition(|statement| statement.held);
@@ -188,15 +188,12 @@ impl Page {
         let (style, mut verdict) = match failed.len() {
             0 => (
                 self.styles.held,
-                format!(
-                    "Verdict: sockets did what was stated, {} times.",
-                    held.len()
-                ),
+                format!("Verdict: all {} statements held.", held.len()),
             ),
             count => (
                 self.styles.failed,
                 format!(
-                    "Verdict: sockets did not do what was stated, {count} of {} times; look for FAILED.",
+                    "Verdict: {count} of {} statements failed; look for FAILED.",
                     count + held.len()
                 ),
             ),
@@ -212,7 +209,7 @@ impl Page {
             let number = lesson.number();
             let what = match lessons.len() {
                 1 => "The next lesson",
-                _ => "One lesson at a time, step by step",
+                _ => "To run one lesson step by step",
             };
             self.prose(&format!("{what}: sok tour --lesson {number} --pause"), "")
         });
@@ -220,7 +217,7 @@ impl Page {
         format!("{style}{}{style:#}\n{next}", verdict.trim_end())
     }
 
-    /// The families side by side, in what was measured: first by the last lesson.
+    /// The families side by side, as measured: first by the last lesson.
     fn closing_table(&self, reports: &[LessonReport]) -> String {
         let mut families: Vec<Family> = Vec::new();
         let mut rows: Vec<(Lesson, &str)> = Vec::new();
@@ -253,7 +250,7 @@ impl Page {
             })
             .collect();
         format!(
-            "The families side by side, as this tour has found them:\n\n{}\n",
+            "The families side by side, from the results of this tour:\n\n{}\n",
             folded(&header, &rows, self.width)
         )
     }

@@ -1,4 +1,4 @@
-//! How the program talks, as its options say: lines for a person, or objects.
+//! The output of the program, as its options say: lines of text, or objects.
 #![allow(clippy::print_stderr)]
 
 use std::io::{self, IsTerminal, Write};
@@ -25,7 +25,7 @@ use crate::args::TalkArgs;
 use crate::bench::Progress;
 use crate::exit::Exit;
 
-/// How the program talks, as its options say.
+/// The output of the program, as its options say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ui {
     quiet: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// Sets up what is reported; `warnings` for a command that goes on after a failure.
+    /// Sets up the reports; `warnings` for a command that continues after a failure.
     pub(crate) fn new(talk: &TalkArgs, warnings: bool) -> Self {
         let ui = Self {
             quiet: talk.quiet,
@@ -64,18 +64,18 @@ impl Ui {
         ui
     }
 
-    /// Whether results are asked for as objects.
+    /// Whether results are printed as objects.
     pub(crate) const fn is_json(self) -> bool {
         self.json
     }
 
-    /// The progress of a measurement, shown where a person watches.
+    /// The progress of a measurement, shown on a terminal.
     pub(crate) fn progress(self) -> ProgressLine {
         let watched = !self.quiet && !self.json && io::stderr().is_terminal();
         ProgressLine(watched.then(Instant::now))
     }
 
-    /// Says that clients can connect now.
+    /// Prints the ready line: clients can connect now.
     pub(crate) fn listening(self, listener: &Listener) {
         if self.quiet {
             return;
@@ -90,12 +90,14 @@ impl Ui {
             return talk(object(event));
         }
         match listener.also_takes() {
-            Some(family) => talk(format!("listening on {address} (dual-stack: {family} too)")),
+            Some(family) => talk(format!(
+                "listening on {address} (dual-stack: also {family})"
+            )),
             None => talk(format!("listening on {address}")),
         }
     }
 
-    /// Tells something that is worth knowing, unless nothing is to be told.
+    /// Prints a note, unless with `--quiet`.
     pub(crate) fn note(self, text: &str) {
         if self.quiet {
             return;
@@ -103,7 +105,7 @@ impl Ui {
         talk(noted(self.json, text));
     }
 
-    /// Prints the totals and the open connections, which somebody asked for.
+    /// Prints the totals and the open connections, on request.
     pub(crate) fn connections(self, table: &ConnectionTable) {
         let (totals, open) = table.snapshot();
         let Totals {
@@ -163,7 +165,7 @@ impl Ui {
             .map_err(output_error)
     }
 
-    /// Prints an error, unless it says that nobody reads the output any more.
+    /// Prints an error, unless it is that the reader of the output has closed.
     pub(crate) fn failed(self, error: &Error) {
         if error.kind() == ErrorKind::OutputClosed {
             return;
@@ -179,10 +181,11 @@ impl Ui {
     }
 }
 
-/// How far a measurement is, on a line that goes when it is done; since when, if it is shown.
+/// The progress of a measurement, on a line that is removed at the end; with its start, if it is
+/// shown.
 ///
-/// It is ours, as the crates for it estimate with powers: to load the library of mathematics is a
-/// tenth of the time of a whole `sok call`.
+/// No crate is used: they estimate with powers, and loading the mathematics library takes a tenth
+/// of the time of a whole `sok call`.
 pub(crate) struct ProgressLine(Option<Instant>);
 
 impl ProgressLine {
@@ -209,7 +212,7 @@ impl ProgressLine {
     }
 }
 
-/// Puts `text` in place of what stands on the terminal's line.
+/// Replaces the terminal's current line with `text`.
 fn same_line(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());

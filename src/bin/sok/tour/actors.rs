@@ -1,4 +1,4 @@
-//! Who plays in the lessons: a server by the library's loops, and clients by its client.
+//! The actors of the lessons: a server that runs the library's loops, and the library's clients.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::recorder::{done_by, played_by};
 
-/// What everybody says.
+/// The message of every client.
 pub(super) const MESSAGE: &str = "你好";
 
-/// What a server adds to it.
+/// The suffix that the server appends.
 pub(super) const SUFFIX: &str = " (received)";
 
-/// What a server says to `message`.
+/// The server's reply to `message`.
 pub(super) fn answer_to(message: &str) -> String {
     format!("{message}{SUFFIX}")
 }
@@ -59,16 +59,16 @@ impl Answer for Heard {
     }
 }
 
-/// How far a server has come.
+/// The progress of a server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress {
-    /// Who was accepted.
+    /// The accepted clients.
     pub(super) accepted: Vec<Peer>,
-    /// How the conversations ended, in the order of their ends: the cause of a failure.
+    /// The ended conversations, in order: the cause if one failed.
     pub(super) ended: Vec<Option<String>>,
 }
 
-/// Serves as another service does: as the server, and with its progress to be seen.
+/// Wraps a service: records its calls as the server's, and its progress.
 struct Watched<S> {
     service: S,
     progress: watch::Sender<Progress>,
@@ -85,7 +85,7 @@ impl<S: Service> Service for Watched<S> {
     }
 }
 
-/// How a server is set up.
+/// The options of a server.
 #[derive(Debug, Default)]
 pub(super) struct Setup {
     pub(super) listen: ListenOptions,
@@ -93,7 +93,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// One client after another, with so many that may wait.
+    /// One client at a time, with this backlog.
     pub(super) fn one_at_a_time(backlog: u32) -> Self {
         let mut setup = Self::default();
         setup.listen.backlog = backlog;
@@ -102,7 +102,7 @@ impl Setup {
     }
 }
 
-/// A running server. It ends with this value.
+/// A running server, stopped on drop.
 #[derive(Debug)]
 pub(super) struct Server {
     address: Address,
@@ -112,7 +112,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Listens, and serves by the connection loop.
+    /// Listens, and runs the connection loop.
     pub(super) async fn start(
         address: &Address,
         setup: Setup,
@@ -140,22 +140,22 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub(super) const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// How far it has come.
+    /// Its progress.
     pub(super) fn progress(&self) -> Progress {
         self.progress.borrow().clone()
     }
 
-    /// Waits until so many clients were accepted.
+    /// Waits until `count` clients are accepted.
     pub(super) async fn has_accepted(&self, count: usize) -> Result<()> {
         self.until(|p| p.accepted.len() >= count).await
     }
 
-    /// Waits until so many conversations have ended, and tells how the last of them did.
+    /// Waits until `count` conversations have ended; returns the cause if the last of them failed.
     pub(super) async fn has_ended(&self, count: usize) -> Result<Option<String>> {
         self.until(|p| p.ended.len() >= count).await?;
         Ok(self.progress().ended.get(count - 1).cloned().flatten())
@@ -168,7 +168,7 @@ impl Server {
             .map_err(|_| Error::because("serve", &self.address, ErrorKind::Other, "it has ended"))
     }
 
-    /// Stops accepting and ends, when the conversations under way have ended.
+    /// Stops accepting, and waits for the open conversations.
     pub(super) async fn finish(self) -> Result<LoopTotals> {
         self.stop.request();
         let failed = |error| Error::new("serve", &self.address, error);
@@ -190,7 +190,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connects to `server` under the name of `name`.
+    /// Connects to `server` as `name`.
     pub(super) async fn connect(name: impl Into<String>, server: &Address) -> Result<Self> {
         Self::dial(name.into(), server, &ConnectPlan::default()).await
     }
@@ -216,7 +216,7 @@ impl Client {
         })
     }
 
-    /// The connection itself.
+    /// The connection.
     pub(super) const fn stream(&self) -> &Stream {
         &self.stream
     }
@@ -242,7 +242,7 @@ impl Client {
         Ok(String::from_utf8_lossy(reply).into_owned())
     }
 
-    /// Sends bytes, and waits for nothing.
+    /// Sends bytes, without waiting for a reply.
     pub(super) async fn send(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
         let sent = played_by(&self.name, self.stream.send_all(bytes.as_ref())).await;
         sent.map_err(|error| self.failed("send", error))
@@ -256,7 +256,7 @@ impl Client {
         Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
     }
 
-    /// Waits until `count` bytes lie there unread.
+    /// Waits until `count` bytes are unread.
     pub(super) async fn has_unread(&self, count: usize) -> Result<()> {
         let arrived = played_by(&self.name, self.stream.arrived(count)).await;
         arrived
@@ -274,7 +274,7 @@ impl Client {
         done_by(&self.name, || self.stream.reset());
     }
 
-    /// Does something else with the connection, as this client.
+    /// Runs `work` as this client.
     pub(super) async fn plays<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         played_by(&self.name, work).await
     }
@@ -284,7 +284,7 @@ impl Client {
     }
 }
 
-/// Some texts as one, with commas.
+/// Joins texts with commas.
 pub(super) fn listed<T: Display>(all: impl IntoIterator<Item = T>) -> String {
     let all: Vec<String> = all.into_iter().map(|one| one.to_string()).collect();
     all.join(", ")

@@ -1,17 +1,17 @@
-//! The lessons: their order, and what each teaches.
+//! The lessons: their order, titles and explanations.
 
 /// A lesson of the tour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lesson {
     /// One message, and its reply.
     OneMessage,
-    /// Many messages on one connection, and how it ends.
+    /// Many messages on one connection, and the ways it ends.
     CommunicationLoop,
     /// Many clients, one after another.
     ConnectionLoop,
-    /// Those who wait to be accepted.
+    /// Connections that wait to be accepted.
     Backlog,
-    /// A server that is started again.
+    /// A server that restarts on the same address.
     AddressAgain,
     /// Where a message begins and ends.
     NoMessages,
@@ -56,74 +56,75 @@ impl Lesson {
             Self::CommunicationLoop => "The communication loop",
             Self::ConnectionLoop => "The connection loop",
             Self::Backlog => "The backlog",
-            Self::AddressAgain => "The address again",
+            Self::AddressAgain => "Restarting on the same address",
             Self::NoMessages => "A stream has no messages",
-            Self::ManyAtOnce => "Many at once",
+            Self::ManyAtOnce => "Many clients at once",
             Self::WhatDiffers => "What differs",
         }
     }
 
-    /// What it teaches, in lines.
+    /// The explanation, wrapped into lines.
     #[must_use]
     pub(crate) const fn teaches(self) -> &'static str {
         match self {
             Self::OneMessage => {
                 "\
-A server makes a socket, binds it to an address and listens; of a port 0 the
-kernel makes a free one. A client makes a socket and connects to that address. The
-server accepts, which gives it a second socket, for this one client. From then on
-the two ends are alike: what one sends, the other receives. The calls are the same
-on every family; the address differs."
+A server creates a socket, binds it to an address and listens; for port 0 the
+kernel chooses a free port. A client creates a socket and connects to that address.
+The server accepts, which returns a second socket for this client. From then on
+both ends are equal: one sends and the other receives. The calls are the same on
+every family; only the address differs."
             }
             Self::CommunicationLoop => {
                 "\
-To talk more than once, a server receives and answers in a loop. The peer ends
-it: a receive of 0 bytes says that it has left. A program that is killed leaves in
-the same way, as the kernel closes its sockets, unless something lay there that it
-had not read: then its peer gets an error, a reset. The error ends that one
-conversation; a server must not die of it."
+To answer more than one message, a server receives and sends in a loop. The peer
+ends the loop: a receive of 0 bytes means end of file. If a program is killed, the
+kernel closes its sockets, and the peer gets end of file too. If the program had
+unread data, the peer gets an error instead, a reset. The error ends only this
+conversation; the server must go on."
             }
             Self::ConnectionLoop => {
                 "\
-To serve more than one client, a server accepts in a loop, and holds a
-conversation with each. However that ends, the next one is accepted. A server that
-serves one at a time lets the next one wait, which is already connected and may
-already send: the kernel keeps the connection until the server accepts it."
+To serve more than one client, a server accepts in a loop and holds a
+conversation with each client. However one ends, the server accepts the next. If
+it serves one client at a time, the next one waits. That client is already
+connected and can send: the kernel queues the connection until the server
+accepts it."
             }
             Self::Backlog => {
                 "\
-Those who wait to be accepted stand in a queue, and listen(2) says how long it
-may grow: the backlog. Linux admits one more than that. Here 7 clients come to a
-server with a backlog of 5 that serves one at a time, and then one more. That one
-has to wait until there is room: on AF_UNIX a connect that may not block says so
-at once (EAGAIN); of TCP the SYN is dropped, which the client's kernel sends again."
+Connections wait in a queue until they are accepted, and listen(2) limits its
+length: the backlog. Linux queues one more than that. Here 7 clients connect to a
+server with a backlog of 5 that serves one at a time, and then an eighth. It must
+wait for room in the queue: on AF_UNIX a non-blocking connect fails at once
+(EAGAIN); on TCP the kernel drops the SYN, and the client's kernel retransmits it."
             }
             Self::AddressAgain => {
                 "\
-A server that is started again may find its address held by its predecessor,
-which is dead: a client is told that nobody is there, and a bind that the address
-is in use. A port is held for a minute by a connection that the server closed
-first, unless both servers have set SO_REUSEADDR before they bind. A socket file
-is held for ever, unless somebody removes the dead one or takes its place."
+When a server restarts, its address may still be in use, although the old server
+is dead: connect reports that no server is listening, bind that the address is in
+use. A connection that the server closed first holds the port for a minute, unless
+both servers set SO_REUSEADDR before they bind. A stale socket file holds its path
+for ever, until it is removed or replaced."
             }
             Self::NoMessages => {
                 "\
-A stream is bytes in their order and nothing else: where one send ended and the
-next began, nobody keeps. A program that takes a receive for a message works until
-two of them arrive together, or one arrives in pieces. The cure is a frame around
-each message: a delimiter after it, or its length before it."
+A stream is a sequence of bytes and nothing more: it does not record where one
+send ended and the next began. A program that takes each receive for a message
+works until two messages arrive together, or one arrives in pieces. The solution
+is framing: a delimiter after each message, or its length before it."
             }
             Self::ManyAtOnce => {
                 "\
-The same two loops serve many clients at once when each conversation is a task
-of its own: while one waits for its client to speak, the others go on. The 7
-clients of the backlog's lesson come again, and nobody waits."
+The same two loops serve many clients at once if each conversation is a separate
+task: while one waits for its client, the others go on. The 7 clients of lesson 4
+connect again, and none of them waits."
             }
             Self::WhatDiffers => {
                 "\
-The calls and the loops were the same on every family. This is what was not: the
-address, who may connect to it, what the server learns of its client, what is left
-of the name when the socket is closed, what a round trip costs, how far it reaches."
+The calls and the loops are the same on every family. These things differ: the
+address, who may connect to it, what the server learns about its client, what is
+left of the name after the socket is closed, the round-trip time, and the reach."
             }
         }
     }
@@ -134,7 +135,7 @@ mod tests {
     use super::Lesson;
 
     #[test]
-    fn the_numbers_are_those_of_the_order() {
+    fn lessons_are_numbered_from_1_in_order() {
         let numbers: Vec<u8> = Lesson::ALL.iter().map(|lesson| lesson.number()).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
         for lesson in Lesson::ALL {

@@ -1,6 +1,6 @@
-//! The lessons of a socket chapter, run live on each family: both ends in one process, with real
-//! sockets and the library's own loops. Each lesson states what is to be seen, and sees whether it
-//! is. Nothing is printed here: an [`Observer`] hears of it as it goes.
+//! Lessons on sockets, run live on each family: both ends in one process, with real sockets and the
+//! library's loops. Each lesson states what it expects and compares it with what happens. Nothing is
+//! printed here: an [`Observer`] gets each event.
 
 mod actors;
 mod lesson;
@@ -23,20 +23,20 @@ use sok::client::{ConnectPlan, connect};
 use sok::error::{Error, ErrorKind, Result};
 use sok::net::{ListenOptions, Listener};
 
-/// How long a family may take to show that it is there.
+/// The time limit for the probe of a family.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
-/// What of the tour is taken.
+/// The parts of the tour to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TourPlan {
-    /// The lessons, which are taken in the order of [`Lesson::ALL`].
+    /// The lessons, run in the order of [`Lesson::ALL`].
     pub(crate) lessons: Vec<Lesson>,
     /// The families, each in every lesson, in the order of [`Family::ALL`].
     pub(crate) families: Vec<Family>,
 }
 
 impl Default for TourPlan {
-    /// All of it.
+    /// The whole tour.
     fn default() -> Self {
         Self {
             lessons: Lesson::ALL.into(),
@@ -45,14 +45,14 @@ impl Default for TourPlan {
     }
 }
 
-/// Takes the lessons of `plan`, each on every family, and tells the observer of it as it goes.
+/// Runs the lessons of `plan`, each on every family, and reports each event to the observer.
 ///
-/// Socket files are made in a temporary directory, which is removed when this future ends or is
-/// dropped. It is to be run on one thread: the socket calls are recorded there.
+/// Socket files are created in a temporary directory, which is removed when this future ends or is
+/// dropped. Run it on one thread: only the socket calls of that thread are recorded.
 ///
 /// # Errors
-/// [`ErrorKind::Other`] naming the lessons that did not go as stated, after all of them; the same if
-/// this machine has none of the families. What the observer reports ends the tour at once.
+/// [`ErrorKind::Other`] naming the lessons that failed, after all have run; the same if this machine
+/// has none of the families. An error of the observer ends the tour at once.
 ///
 /// # Panics
 /// Outside a tokio runtime with its I/O and time drivers enabled.
@@ -63,7 +63,7 @@ pub(crate) async fn run(plan: &TourPlan, observer: &mut impl Observer) -> Result
     .await
 }
 
-/// The same with lessons that `play` plays.
+/// The same, with lessons that `play` runs.
 async fn take<A: Observer>(
     plan: &TourPlan,
     observer: &mut A,
@@ -73,9 +73,9 @@ async fn take<A: Observer>(
         .prefix("sok-tour-")
         .tempdir()
         .map_err(|error| {
-            Error::new("make", "a temporary directory", error)
+            Error::new("create", "a temporary directory", error)
                 .with_kind(ErrorKind::Other)
-                .with_hint("let TMPDIR be a directory that can be written to")
+                .with_hint("set TMPDIR to a writable directory")
         })?;
     let recorder = Recorder::default();
     let _recording = recorder.start();
@@ -114,13 +114,13 @@ async fn take<A: Observer>(
     let failure = |cause: &str| Err(Error::because("tour", "", ErrorKind::Other, cause));
     match (ran, failed.is_empty()) {
         (true, true) => Ok(()),
-        (true, false) => failure(&format!("not as stated: {}", failed.join(", "))),
+        (true, false) => failure(&format!("failed: {}", failed.join(", "))),
         (false, _) => failure("this machine has no sockets of these families"),
     }
 }
 
-/// Why this machine has no sockets of a family, if it has none: to bind is not enough, as an
-/// address may be known and its interface down.
+/// The reason why this machine cannot use a family, if it cannot. A bind is not enough: the interface
+/// of the address may be down.
 async fn lacks(family: Family, directory: &Path) -> Option<Error> {
     let address = family.nearby(directory, "probe.sock");
     let listener = match Listener::bind(&address, &ListenOptions::default()) {
@@ -134,7 +134,7 @@ async fn lacks(family: Family, directory: &Path) -> Option<Error> {
         .err()
 }
 
-/// Whether a lesson went as stated; that it came to its end is stated too, if it did not.
+/// Whether all statements of a lesson held. A lesson that ended early gets a failed statement.
 async fn judge(
     played: std::result::Result<(), LessonFault>,
     report: &mut LessonReport,
@@ -145,7 +145,7 @@ async fn judge(
         Err(LessonFault::Observer(error)) => return Err(error),
         Err(LessonFault::Lesson(error)) => {
             let statement = Statement {
-                expected: "the lesson comes to its end".to_owned(),
+                expected: "the lesson runs to its end".to_owned(),
                 saw: error.to_string(),
                 held: false,
             };
@@ -164,11 +164,11 @@ mod tests {
 
     use super::*;
 
-    /// Hears some of a tour, and then no more.
+    /// An observer that records reports, or fails.
     #[derive(Default)]
     struct Recorded {
         reports: Vec<LessonReport>,
-        deaf: bool,
+        closed: bool,
     }
 
     impl Observer for Recorded {
@@ -176,8 +176,13 @@ mod tests {
             if let Event::Ended(report) = event {
                 self.reports.push(report.clone());
             }
-            match self.deaf {
-                true => Err(Error::because("hear", "", ErrorKind::OutputClosed, "deaf")),
+            match self.closed {
+                true => Err(Error::because(
+                    "observe",
+                    "",
+                    ErrorKind::OutputClosed,
+                    "closed",
+                )),
                 false => Ok(()),
             }
         }
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_statement_fails_the_tour_and_lets_it_go_on() {
+    fn a_false_statement_fails_the_tour_but_does_not_stop_it() {
         let mut recorded = Recorded::default();
         let taken = block_on(take(
             &two_lessons(),
@@ -207,7 +212,7 @@ mod tests {
             },
         ));
         let error = taken.unwrap_err();
-        assert_eq!(error.to_string(), "tour: not as stated: lesson 4 on unix");
+        assert_eq!(error.to_string(), "tour: failed: lesson 4 on unix");
         assert_eq!(error.kind(), ErrorKind::Other);
         let held: Vec<_> = recorded.reports.iter().map(|report| report.held).collect();
         assert_eq!(held, [Some(true), Some(false)]);
@@ -217,10 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_fails_the_tour_and_says_why() {
+    fn a_failed_step_fails_the_tour_with_its_reason() {
         let mut recorded = Recorded::default();
         let taken = block_on(take(&two_lessons(), &mut recorded, async |_, stage| {
-            let refused = Error::because("connect", "there", ErrorKind::NoServer, "nobody");
+            let refused = Error::because("connect", "there", ErrorKind::NoServer, "refused");
             stage.step("It connects", async { Err(refused) }).await
         }));
         let error = taken.unwrap_err().to_string();
@@ -232,14 +237,14 @@ mod tests {
             panic!("{:?}", recorded.reports)
         };
         assert_eq!(report.steps[0].what, "It connects");
-        assert_eq!(report.statements[0].saw, "connect there: nobody");
+        assert_eq!(report.statements[0].saw, "connect there: refused");
         assert_eq!(report.held, Some(false));
     }
 
     #[test]
-    fn a_tour_that_nobody_hears_ends_at_once() {
+    fn a_tour_whose_observer_fails_ends_at_once() {
         let mut recorded = Recorded {
-            deaf: true,
+            closed: true,
             ..Recorded::default()
         };
         let taken = block_on(run(&TourPlan::default(), &mut recorded));
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tour_of_nothing_is_an_error() {
+    fn a_tour_without_families_is_an_error() {
         let plan = TourPlan {
             families: Vec::new(),
             ..TourPlan::default()

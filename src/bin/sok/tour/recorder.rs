@@ -1,4 +1,4 @@
-//! What sockets were asked to do, and by whom.
+//! Records socket calls, and which actor made them.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-/// A socket call with who made it. Both ends live in one process: the call does not tell.
+/// A socket call and the actor that made it. Both ends are in one process: the call does not show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Made {
     /// `server`, `client`, `client 2`.
     pub(crate) who: String,
-    /// What was called.
+    /// The call.
     #[serde(flatten)]
     pub(crate) call: SocketCall,
 }
@@ -24,12 +24,12 @@ tokio::task_local! {
     static WHO: String;
 }
 
-/// Does `work` as `who`: its socket calls are recorded under that name.
+/// Runs `work` as `who`: its socket calls are recorded under that name.
 pub(super) fn played_by<F: Future>(who: &str, work: F) -> impl Future<Output = F::Output> {
     WHO.scope(who.to_owned(), work)
 }
 
-/// Does `work` as `who`, at once.
+/// The same for a function.
 pub(super) fn done_by<T>(who: &str, work: impl FnOnce() -> T) -> T {
     WHO.sync_scope(who.to_owned(), work)
 }
@@ -44,7 +44,7 @@ impl Recorder {
         set_default(tracing_subscriber::registry().with(self.clone()))
     }
 
-    /// Takes what was recorded so far.
+    /// Takes the calls recorded so far.
     pub(super) fn take(&self) -> Vec<Made> {
         self.with(std::mem::take)
     }
@@ -54,7 +54,7 @@ impl Recorder {
     }
 }
 
-/// Records nothing until the guard is dropped: to measure without the cost of it.
+/// Records nothing until the guard is dropped: to measure without the cost of recording.
 pub(super) fn unrecorded() -> DefaultGuard {
     set_default(NoSubscriber::default())
 }

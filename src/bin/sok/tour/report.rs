@@ -1,4 +1,4 @@
-//! What a lesson did on one family, and what came of it.
+//! The report of a lesson on one family.
 
 use std::fmt;
 use std::future::Future;
@@ -11,25 +11,25 @@ use sok::error::{Error, Result};
 use super::lesson::Lesson;
 use super::recorder::Made;
 
-/// Who follows a tour. It goes on when what was told has been heard.
+/// Follows a tour, which continues when `observe` returns.
 pub(crate) trait Observer {
-    /// Hears what comes next.
+    /// Gets the next event.
     ///
     /// # Errors
-    /// Ends the tour.
+    /// An error ends the tour.
     fn observe(&mut self, event: Event<'_>) -> impl Future<Output = Result<()>>;
 }
 
-/// What is told of a tour, in this order.
+/// The events of a tour, in this order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event<'a> {
     /// A lesson begins.
     Begun(Lesson),
     /// It begins on one family.
     On(Family),
-    /// It has done something.
+    /// It has done a step.
     Step(&'a Step),
-    /// It has been compared with what was stated.
+    /// It has compared a statement with what happened.
     Statement(&'a Statement),
     /// It is over on this family, or was skipped.
     Ended(&'a LessonReport),
@@ -37,7 +37,7 @@ pub(crate) enum Event<'a> {
     Over(Lesson),
 }
 
-/// One thing that was done.
+/// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Step {
     /// In words.
@@ -46,25 +46,25 @@ pub(crate) struct Step {
     pub(crate) calls: Vec<Made>,
 }
 
-/// What a lesson says about sockets, held against what they did.
+/// What a lesson expects of sockets, compared with what they did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Statement {
-    /// What was to be seen.
+    /// What was expected.
     pub(crate) expected: String,
-    /// What was seen.
+    /// What happened.
     pub(crate) saw: String,
-    /// Whether that is what was stated.
+    /// Whether both are equal.
     pub(crate) held: bool,
 }
 
-/// Something that was measured.
+/// A measured value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Figure {
     /// Its name in JSON.
     pub(crate) key: &'static str,
-    /// Its name in the closing table, if it is for that.
+    /// Its label in the closing table, if it is shown there.
     pub(crate) label: Option<&'static str>,
-    /// What came out.
+    /// The value.
     pub(crate) value: Value,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct LessonReport {
     /// What it measured, as an object.
     #[serde(serialize_with = "figures")]
     pub(crate) measured: Vec<Figure>,
-    /// Whether all went as stated; `None` for one that was skipped.
+    /// Whether all statements held; `None` if the lesson was skipped.
     pub(crate) held: Option<bool>,
 }
 
@@ -147,12 +147,12 @@ impl LessonReport {
     }
 }
 
-/// What ends a lesson before its end.
+/// The reason why a lesson ends early.
 #[derive(Debug)]
 pub(super) enum LessonFault {
     /// A step failed.
     Lesson(Error),
-    /// Nobody listens any more.
+    /// The observer failed.
     Observer(Error),
 }
 
@@ -162,7 +162,7 @@ impl From<Error> for LessonFault {
     }
 }
 
-// By reference, as serde hands it over.
+// By reference, as serde passes it.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn number<S: Serializer>(lesson: &Lesson, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_u8(lesson.number())

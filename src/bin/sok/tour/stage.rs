@@ -1,4 +1,4 @@
-//! Where a lesson is played: it does its steps here, and states what was to be seen.
+//! The stage of a lesson: it runs the steps and compares the statements.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::recorder::{Made, Recorder};
 use super::report::{Event, Figure, LessonFault, LessonReport, Observer, Statement, Step, Value};
 
-/// After this a step hangs, and its lesson has failed.
+/// The time limit of a step; beyond it the lesson fails.
 const STEP_LIMIT: Duration = Duration::from_secs(5);
 
-/// One lesson on one family, as it is played.
+/// One running lesson on one family.
 #[derive(Debug)]
 pub(super) struct Stage<'a, A> {
     directory: &'a Path,
@@ -45,14 +45,14 @@ impl<'a, A: Observer> Stage<'a, A> {
         self.report.family
     }
 
-    /// An address where nobody listens yet.
+    /// A fresh address.
     pub(super) fn address(&mut self) -> Address {
         self.names += 1;
         let name = format!("{}-{}.sock", self.report.lesson.number(), self.names);
         self.family().nearby(self.directory, &name)
     }
 
-    /// Does one thing, and tells of it with the socket calls that did it.
+    /// Runs one step, and reports it with its socket calls.
     pub(super) async fn step<T>(
         &mut self,
         what: impl Into<String>,
@@ -65,9 +65,9 @@ impl<'a, A: Observer> Stage<'a, A> {
         });
         let calls = self.recorder.take();
         let step = Step { what, calls };
-        let told = self.observer.observe(Event::Step(&step)).await;
+        let observed = self.observer.observe(Event::Step(&step)).await;
         self.report.steps.push(step);
-        told.map_err(LessonFault::Observer)?;
+        observed.map_err(LessonFault::Observer)?;
         done.map_err(LessonFault::Lesson)
     }
 
@@ -87,7 +87,7 @@ impl<'a, A: Observer> Stage<'a, A> {
             .collect()
     }
 
-    /// States what was to be seen, and that it was.
+    /// Compares what happened with what was expected, and reports both.
     pub(super) async fn expect(
         &mut self,
         expected: impl Display,
@@ -100,17 +100,17 @@ impl<'a, A: Observer> Stage<'a, A> {
             saw,
             held,
         };
-        let told = self.observer.observe(Event::Statement(&statement)).await;
+        let observed = self.observer.observe(Event::Statement(&statement)).await;
         self.report.statements.push(statement);
-        told.map_err(LessonFault::Observer)
+        observed.map_err(LessonFault::Observer)
     }
 
-    /// Keeps what was measured.
+    /// Records a measured value.
     pub(super) fn measured(&mut self, key: &'static str, value: impl Into<Value>) {
         self.keep(key, None, value.into());
     }
 
-    /// Keeps what was measured, and is to stand in the closing table as `label`.
+    /// Records a measured value that the closing table shows as `label`.
     pub(super) fn compared(
         &mut self,
         key: &'static str,

@@ -1,4 +1,4 @@
-//! Lesson 5: a server that is started again.
+//! Lesson 5: a server that restarts on the same address.
 
 use std::sync::Arc;
 
@@ -43,9 +43,8 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let server = stage.step("The first server listens", starting).await?;
     let address = server.address().clone();
 
-    // In one step with what follows, as what is left of a connection is left for a minute only.
-    let what =
-        "It answers a client, closes first, and dies; then a client comes, and a second server";
+    // One step, since a connection stays in TIME_WAIT only for a minute.
+    let what = "It answers a client, closes first, and dies; then a client connects, and a second server binds";
     let (late, held, again) = stage
         .step(what, async {
             let client = Client::connect("client", &address).await?;
@@ -67,13 +66,13 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
     stage
         .expect(
-            "the client is refused, as nobody is there",
+            "the client is refused: no server is listening",
             match &late {
                 Err(error) if error.kind() == ErrorKind::NoServer => {
-                    "the client is refused, as nobody is there".to_owned()
+                    "the client is refused: no server is listening".to_owned()
                 }
                 Err(error) => error.to_string(),
-                Ok(()) => "the client is let in".to_owned(),
+                Ok(()) => "the client is connected".to_owned(),
             },
         )
         .await?;
@@ -83,25 +82,25 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage.measured("bind_again", saw.clone());
     stage
         .expect(
-            "bind says: Address already in use",
-            format!("bind says: {saw}"),
+            "bind fails: Address already in use",
+            format!("bind fails: {saw}"),
         )
         .await?;
     let holder = match held {
         true => facts.left_behind,
         false => "nothing",
     };
-    stage.compared("left_behind", "a dead server leaves", holder);
+    stage.compared("left_behind", "a dead server leaves behind", holder);
     stage
         .expect(
-            format!("what holds it: {}", facts.left_behind),
-            format!("what holds it: {holder}"),
+            format!("the address is held by: {}", facts.left_behind),
+            format!("the address is held by: {holder}"),
         )
         .await?;
 
     let heard = Heard::default();
     let what = format!(
-        "The third server takes the address by {}",
+        "A third server takes the address with {}",
         facts.taken_again_by
     );
     let starting = Server::start(
@@ -111,7 +110,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     );
     let server = stage.step(what, starting).await?;
     let reply = stage
-        .step("A client is answered, and the server ends", async {
+        .step("A client is answered, and the server stops", async {
             let client = Client::connect("client", &address).await?;
             let reply = client.ask(MESSAGE, MessageFormat::default()).await?;
             client.leave();
@@ -120,7 +119,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             Ok(reply)
         })
         .await?;
-    stage.compared("taken_again_by", "the cure", facts.taken_again_by);
+    stage.compared("taken_again_by", "taken over with", facts.taken_again_by);
     stage
         .expect(
             format!("on the same address: {}", answer_to(MESSAGE)),

@@ -1,4 +1,4 @@
-//! Lesson 4: those who wait to be accepted.
+//! Lesson 4: connections that wait to be accepted.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::tour::stage::Stage;
 
 pub(super) const CLIENTS: usize = 7;
 pub(super) const BACKLOG: u32 = 5;
-/// How long a client waits to be let in.
+/// The connect timeout of a client.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// What became of the clients.
+/// The outcome of each client.
 #[derive(Debug, Default)]
 struct Crowd {
     served: usize,
@@ -31,14 +31,14 @@ impl fmt::Display for Crowd {
         let queued = self.queued.len();
         write!(
             f,
-            "{} served, {queued} queued, {} left waiting, {} refused",
+            "{} served, {queued} queued, {} timed out, {} refused",
             self.served, self.waited, self.refused
         )
     }
 }
 
 impl Crowd {
-    /// Lets a client try to come in, and to say its name.
+    /// Connects a client, and sends its name.
     async fn admit(&mut self, server: &Server, number: usize) -> Result<()> {
         let name = format!("client {number}");
         match Client::connect_within(PATIENCE, &*name, server.address()).await {
@@ -63,13 +63,13 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 
     let mut crowd = Crowd::default();
     let first = stage
-        .step("Client 1 comes, and is served", async {
+        .step("Client 1 connects and is served", async {
             let client = Client::connect("client 1", server.address()).await?;
             client.ask("client 1", MessageFormat::default()).await?;
             Ok(client)
         })
         .await?;
-    let what = format!("Clients 2 to {CLIENTS} come, and each says who it is");
+    let what = format!("Clients 2 to {CLIENTS} connect, and each sends its name");
     stage
         .step(what, async {
             for number in 2..=CLIENTS {
@@ -86,26 +86,33 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage.measured("refused", crowd.refused);
     stage
         .expect(
-            "of 7: 1 served, 6 queued, 0 left waiting, 0 refused",
+            "of 7: 1 served, 6 queued, 0 timed out, 0 refused",
             format!("of {CLIENTS}: {crowd}"),
         )
         .await?;
 
-    let what = format!("Client 8 comes, and waits for {PATIENCE:?} to be let in");
+    let what = format!("Client 8 tries to connect for {PATIENCE:?}");
     let mut late = Crowd::default();
     stage.step(what, late.admit(&server, 8)).await?;
-    let was_told = stage
+    let was_refused = stage
         .last_calls()
         .iter()
         .any(|made| made.call.call == "connect" && made.call.result.starts_with("-1 EAGAIN "));
-    let saw = format!("{late}; what it hears: {}", what_it_hears(was_told));
+    let saw = format!(
+        "{late}; the kernel's answer: {}",
+        kernel_answer(was_refused)
+    );
     stage.measured("eighth_waiting", late.waited);
-    stage.compared("full_backlog", "a full backlog", what_it_hears(was_told));
+    stage.compared(
+        "full_backlog",
+        "a full backlog returns",
+        kernel_answer(was_refused),
+    );
     stage
         .expect(
             format!(
-                "0 served, 0 queued, 1 left waiting, 0 refused; what it hears: {}",
-                what_it_hears(stage.family().facts().full_backlog_is_told)
+                "0 served, 0 queued, 1 timed out, 0 refused; the kernel's answer: {}",
+                kernel_answer(stage.family().facts().full_backlog_is_told)
             ),
             saw,
         )
@@ -113,7 +120,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 
     stage
         .step(
-            "Client 1 leaves: those who are queued are served in turn",
+            "Client 1 closes, and the server serves the queue in order",
             async {
                 first.leave();
                 let queued = crowd.queued.len();
@@ -129,15 +136,15 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let order = (1..=CLIENTS).map(|number| format!("client {number}"));
     stage
         .expect(
-            format!("in their order: {}", listed(order)),
-            format!("in their order: {}", listed(heard.all())),
+            format!("served in order: {}", listed(order)),
+            format!("served in order: {}", listed(heard.all())),
         )
         .await
 }
 
-const fn what_it_hears(told: bool) -> &'static str {
-    match told {
+const fn kernel_answer(refused: bool) -> &'static str {
+    match refused {
         true => "EAGAIN at once",
-        false => "silence",
+        false => "none",
     }
 }

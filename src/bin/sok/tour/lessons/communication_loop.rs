@@ -1,4 +1,4 @@
-//! Lesson 2: many messages on one connection, and how it ends.
+//! Lesson 2: many messages on one connection, and the ways it ends.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,9 +17,9 @@ const FORBIDDEN: &str = "secret";
 const LINES: [&str; 4] = [MESSAGE, "a secret", "how are you", "bye"];
 const RESET: &str = "Connection reset by peer";
 
-/// The end of a conversation, as its loop saw it.
+/// How the loop saw the end of the conversation.
 fn shown(ended: Option<String>) -> String {
-    ended.unwrap_or_else(|| "an empty receive".to_owned())
+    ended.unwrap_or_else(|| "end of file".to_owned())
 }
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
@@ -35,7 +35,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let refused = Arc::clone(&lines.refused);
     let talking = converse(&server, lines);
     let what = format!(
-        "A client says {}; it sends no line with {FORBIDDEN:?} in it, and asks for another",
+        "A client reads {}; it does not send a line that contains {FORBIDDEN:?}",
         listed(LINES)
     );
     let replies = stage.step(what, talking).await?;
@@ -56,18 +56,18 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage
         .expect(
             format!(
-                "refused by the client: 1, heard by the server: {}",
+                "lines refused by the client: 1, received by the server: {}",
                 listed(&allowed)
             ),
             format!(
-                "refused by the client: {refusals}, heard by the server: {}",
+                "lines refused by the client: {refusals}, received by the server: {}",
                 listed(heard.all())
             ),
         )
         .await?;
 
     let ended = stage
-        .step("Another client says one line and leaves", async {
+        .step("A second client sends one line and closes", async {
             let client = Client::connect("client", server.address()).await?;
             client.ask(MESSAGE, format).await?;
             client.leave();
@@ -81,7 +81,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .to_owned();
     stage
         .expect(
-            "the server receives 0 bytes, and its loop ends with an empty receive",
+            "the server receives 0 bytes, and its loop ends with end of file",
             format!(
                 "the server receives {last} bytes, and its loop ends with {}",
                 shown(ended)
@@ -90,16 +90,13 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
 
     let ended = stage
-        .step(
-            "The next one dies, with the reply lying there unread",
-            async {
-                let client = Client::connect("client", server.address()).await?;
-                client.send(format!("{MESSAGE}\n")).await?;
-                client.has_unread(answer_to(MESSAGE).len() + 1).await?;
-                client.leave();
-                server.has_ended(3).await
-            },
-        )
+        .step("The next client closes with the reply unread", async {
+            let client = Client::connect("client", server.address()).await?;
+            client.send(format!("{MESSAGE}\n")).await?;
+            client.has_unread(answer_to(MESSAGE).len() + 1).await?;
+            client.leave();
+            server.has_ended(3).await
+        })
         .await?;
     stage
         .expect(
@@ -110,7 +107,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 
     let ended = stage
         .step(
-            "The next one has read all, and asks for a reset (SO_LINGER of 0)",
+            "The next client reads the reply and resets the connection (SO_LINGER of 0)",
             async {
                 let client = Client::connect("client", server.address()).await?;
                 client.ask(MESSAGE, format).await?;
@@ -119,21 +116,21 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             },
         )
         .await?;
-    let told = match stage.family().facts().has_reset {
+    let expected = match stage.family().facts().has_reset {
         true => RESET,
-        false => "an empty receive",
+        false => "end of file",
     };
     let saw = shown(ended);
-    stage.compared("reset", "a reset is seen as", saw.clone());
+    stage.compared("reset", "the peer sees a reset as", saw.clone());
     stage
         .expect(
-            format!("the loop ends with: {told}"),
+            format!("the loop ends with: {expected}"),
             format!("the loop ends with: {saw}"),
         )
         .await?;
 
     let reply = stage
-        .step("The next one is served, and the server ends", async {
+        .step("The next client is served, and the server stops", async {
             let client = Client::connect("client", server.address()).await?;
             let reply = client.ask(MESSAGE, format).await?;
             client.leave();
@@ -144,13 +141,13 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
     stage
         .expect(
-            format!("the server has survived: {}", answer_to(MESSAGE)),
-            format!("the server has survived: {reply}"),
+            format!("the server still answers: {}", answer_to(MESSAGE)),
+            format!("the server still answers: {reply}"),
         )
         .await
 }
 
-/// Messages that are lines.
+/// The framing of lines.
 fn line() -> MessageFormat {
     MessageFormat {
         framing: Framing::Line,
@@ -158,7 +155,7 @@ fn line() -> MessageFormat {
     }
 }
 
-/// Holds a conversation by the lines of `script`; gives the replies.
+/// Sends the lines of `script` in a conversation; returns the replies.
 async fn converse(server: &Server, script: Script) -> sok::error::Result<String> {
     let client = Client::connect("client", server.address()).await?;
     let mut conversation = Conversation::default();
@@ -175,7 +172,7 @@ async fn converse(server: &Server, script: Script) -> sok::error::Result<String>
     Ok(String::from_utf8_lossy(&replies).into_owned())
 }
 
-/// A person who says certain lines.
+/// A user who types certain lines.
 struct Script {
     lines: VecDeque<String>,
     refused: Arc<Mutex<Vec<String>>>,

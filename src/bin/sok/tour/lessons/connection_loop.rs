@@ -19,7 +19,7 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
     let starting = Server::start(&address, Setup::default(), service);
     let server = stage.step("The server listens", starting).await?;
     let answered = stage
-        .step("Three clients come, one after another", async {
+        .step("Three clients connect, one after another", async {
             let mut answered = 0;
             for number in 1..=3 {
                 let client = Client::connect(format!("client {number}"), server.address()).await?;
@@ -40,7 +40,7 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage.measured("one_after_another", answered);
 
     stage
-        .step("Client 4 dies, with the reply lying there unread", async {
+        .step("Client 4 closes with the reply unread", async {
             let client = Client::connect("client 4", server.address()).await?;
             client.send(MESSAGE).await?;
             client.has_unread(answer_to(MESSAGE).len()).await?;
@@ -49,7 +49,7 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
         })
         .await?;
     let (reply, served) = stage
-        .step("Client 5 comes, and the server ends", async {
+        .step("Client 5 is served, and the server stops", async {
             let client = Client::connect("client 5", server.address()).await?;
             let reply = client.ask(MESSAGE, format).await?;
             client.leave();
@@ -60,11 +60,11 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage
         .expect(
             format!(
-                "client 5 hears {}: of 5 connections 1 failed",
+                "client 5 receives {}; of 5 connections, 1 failed",
                 answer_to(MESSAGE)
             ),
             format!(
-                "client 5 hears {reply}: of {} connections {} failed",
+                "client 5 receives {reply}; of {} connections, {} failed",
                 served.connections, served.failed
             ),
         )
@@ -77,31 +77,28 @@ async fn one_at_a_time(stage: &mut Stage<'_, impl Observer>) -> Played {
     let service = Converse::new(format, heard.clone());
     let starting = Server::start(&address, Setup::one_at_a_time(5), service);
     let server = stage
-        .step("Another server serves one at a time", starting)
+        .step("A second server serves one client at a time", starting)
         .await?;
     let (first, second) = stage
-        .step(
-            "Client 1 is served; client 2 connects, and sends too",
-            async {
-                let first = Client::connect("client 1", server.address()).await?;
-                first.ask("from client 1", format).await?;
-                let second = Client::connect("client 2", server.address()).await?;
-                second.send("from client 2").await?;
-                first.ask("again from client 1", format).await?;
-                Ok((first, second))
-            },
-        )
+        .step("Client 1 is served; client 2 connects and sends", async {
+            let first = Client::connect("client 1", server.address()).await?;
+            first.ask("from client 1", format).await?;
+            let second = Client::connect("client 2", server.address()).await?;
+            second.send("from client 2").await?;
+            first.ask("again from client 1", format).await?;
+            Ok((first, second))
+        })
         .await?;
     let accepted = server.progress().accepted.len();
     stage.measured("accepted_while_the_first_is_there", accepted);
     stage
         .expect(
-            "accepted: 1; heard: from client 1, again from client 1",
-            format!("accepted: {accepted}; heard: {}", listed(heard.all())),
+            "accepted: 1; received: from client 1, again from client 1",
+            format!("accepted: {accepted}; received: {}", listed(heard.all())),
         )
         .await?;
     let reply = stage
-        .step("Client 1 leaves, and client 2 gets its reply", async {
+        .step("Client 1 closes, and client 2 gets its reply", async {
             first.leave();
             let reply = second.receive().await?;
             second.leave();
@@ -112,8 +109,8 @@ async fn one_at_a_time(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
     stage
         .expect(
-            format!("client 2 hears {}", answer_to("from client 2")),
-            format!("client 2 hears {reply}"),
+            format!("client 2 receives {}", answer_to("from client 2")),
+            format!("client 2 receives {reply}"),
         )
         .await
 }

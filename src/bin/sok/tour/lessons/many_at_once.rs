@@ -14,20 +14,25 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let mut setup = Setup::default();
     setup.listen.backlog = BACKLOG;
     let starting = Server::start(&address, setup, Converse::new(format, Heard::default()));
-    let what = format!("The server listens with a backlog of {BACKLOG}, and serves all who come");
+    let what =
+        format!("The server listens with a backlog of {BACKLOG}, and serves all clients at once");
     let server = stage.step(what, starting).await?;
     let clients = stage
-        .step(format!("{CLIENTS} clients come, and say nothing"), async {
-            let mut clients = Vec::new();
-            for number in 1..=CLIENTS {
-                clients.push(Client::connect(format!("client {number}"), server.address()).await?);
-                server.has_accepted(number).await?;
-            }
-            Ok(clients)
-        })
+        .step(
+            format!("{CLIENTS} clients connect, and send nothing"),
+            async {
+                let mut clients = Vec::new();
+                for number in 1..=CLIENTS {
+                    clients
+                        .push(Client::connect(format!("client {number}"), server.address()).await?);
+                    server.has_accepted(number).await?;
+                }
+                Ok(clients)
+            },
+        )
         .await?;
     let answered = stage
-        .step("They speak, the last one first", async {
+        .step("They send, the last one first", async {
             let mut answered = 0;
             for (at, client) in clients.iter().enumerate().rev() {
                 let message = format!("from client {}", at + 1);
@@ -42,12 +47,12 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage.measured("answered", answered);
     stage
         .expect(
-            format!("{CLIENTS} answered, while {CLIENTS} are open"),
-            format!("{answered} answered, while {open} are open"),
+            format!("{CLIENTS} answered, {CLIENTS} connections open"),
+            format!("{answered} answered, {open} connections open"),
         )
         .await?;
     let served = stage
-        .step("They leave, and the server ends", async {
+        .step("They close, and the server stops", async {
             clients.into_iter().for_each(Client::leave);
             server.has_ended(CLIENTS).await?;
             server.finish().await

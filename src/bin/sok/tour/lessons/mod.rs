@@ -1,4 +1,4 @@
-//! What is done in each lesson.
+//! The steps of each lesson.
 
 mod address_again;
 mod backlog;
@@ -15,7 +15,7 @@ use super::stage::Stage;
 
 type Played = Result<(), LessonFault>;
 
-/// Plays a lesson on the family of `stage`.
+/// Runs a lesson on the family of `stage`.
 pub(super) async fn play(lesson: Lesson, stage: &mut Stage<'_, impl Observer>) -> Played {
     match lesson {
         Lesson::OneMessage => one_message::play(stage).await,

@@ -16,7 +16,7 @@ use crate::tour::report::Observer;
 use crate::tour::stage::Stage;
 
 const OTHER: &str = "再见";
-/// What a simple program takes in one receive.
+/// The receive buffer of a simple program.
 const BUFFER: usize = 1024;
 const LARGE: usize = 10_000;
 
@@ -25,7 +25,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     framed(stage).await
 }
 
-/// Waits until `count` bytes have come, and receives until it has as many; gives each receive.
+/// Waits until `count` bytes have arrived, and receives them; returns each receive.
 async fn receive(stream: &Stream, count: usize) -> Result<Vec<Vec<u8>>> {
     let failed = |error| Error::new("receive", "the client", error);
     played_by(SERVER, async {
@@ -59,7 +59,7 @@ async fn as_it_comes(stage: &mut Stage<'_, impl Observer>) -> Played {
         })
         .await?;
     let what = format!(
-        "The client sends {MESSAGE} and then {OTHER}; the server looks (MSG_PEEK) whether both are there, and receives"
+        "The client sends {MESSAGE} and then {OTHER}; the server waits for both (MSG_PEEK), and receives"
     );
     let received = stage
         .step(what, async {
@@ -71,13 +71,13 @@ async fn as_it_comes(stage: &mut Stage<'_, impl Observer>) -> Played {
     let texts = listed(received.iter().map(|bytes| String::from_utf8_lossy(bytes)));
     stage
         .expect(
-            format!("2 sends are 1 receive: {MESSAGE}{OTHER}"),
-            format!("2 sends are {} receive: {texts}", received.len()),
+            format!("2 sends, 1 receive: {MESSAGE}{OTHER}"),
+            format!("2 sends, {} receive: {texts}", received.len()),
         )
         .await?;
 
     let what =
-        format!("The client sends {LARGE} bytes at once; the server receives {BUFFER} at most");
+        format!("The client sends {LARGE} bytes at once; the server receives at most {BUFFER}");
     let receives = stage
         .step(what, async {
             client.send([b'x'; LARGE]).await?;
@@ -93,12 +93,12 @@ async fn as_it_comes(stage: &mut Stage<'_, impl Observer>) -> Played {
     stage.measured("receives", receives);
     stage
         .expect(
-            format!("1 send is {} receives", LARGE.div_ceil(BUFFER)),
-            format!("{sends} send is {receives} receives"),
+            format!("1 send, {} receives", LARGE.div_ceil(BUFFER)),
+            format!("{sends} send, {receives} receives"),
         )
         .await?;
     stage
-        .step("All is closed", async {
+        .step("Both close", async {
             client.leave();
             done_by(SERVER, || drop((served, listener)));
             Ok(())
@@ -118,7 +118,7 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
         Converse::new(lines, heard.clone()),
     );
     let server = stage
-        .step("Another server takes a line for a message", starting)
+        .step("A second server reads messages that are lines", starting)
         .await?;
     let what = "A client sends two lines at once, and a third in two pieces";
     stage
@@ -153,11 +153,14 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
         Converse::new(sized, heard.clone()),
     );
     let server = stage
-        .step("Another one takes the length first, in 4 bytes", starting)
+        .step(
+            "A third server reads messages after their length, in 4 bytes",
+            starting,
+        )
         .await?;
     let reply = stage
         .step(
-            format!("A client sends {LARGE} bytes, newlines among them"),
+            format!("A client sends {LARGE} bytes that include newlines"),
             async {
                 let client = Client::connect("client", server.address()).await?;
                 let reply = client.ask(&"x\n".repeat(LARGE / 2), sized).await?;
@@ -170,14 +173,14 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
     stage
         .expect(
-            format!("1 message of {LARGE} bytes, and its reply is whole"),
+            format!("1 message of {LARGE} bytes; its reply is complete"),
             format!(
-                "{} message of {} bytes, and its reply is {}",
+                "{} message of {} bytes; its reply is {}",
                 heard.all().len(),
                 heard.all().iter().map(String::len).sum::<usize>(),
                 match reply == answer_to(&"x\n".repeat(LARGE / 2)) {
-                    true => "whole",
-                    false => "cut",
+                    true => "complete",
+                    false => "cut off",
                 }
             ),
         )

@@ -1,4 +1,4 @@
-//! Lesson 1: each step once, by hand.
+//! Lesson 1: each call once, without the loops.
 
 use sok::error::{Error, Result};
 use sok::loops::MessageFormat;
@@ -13,7 +13,7 @@ use crate::tour::stage::Stage;
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let address = stage.address();
     let listener = stage
-        .step("The server makes a socket, binds it and listens", async {
+        .step("The server creates a socket, binds it and listens", async {
             listen(&address, &ListenOptions::default())
         })
         .await?;
@@ -26,8 +26,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             Ok((client, served))
         })
         .await?;
-    let what =
-        format!("The client sends {MESSAGE}, and the server sends it back with{SUFFIX} after it");
+    let what = format!("The client sends {MESSAGE}; the server sends it back and appends{SUFFIX}");
     let (reply, count) = stage
         .step(what, async {
             let answering = played_by(SERVER, answer_one(&served));
@@ -38,7 +37,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
     stage
         .step(
-            "Both close, and the server its listening socket too",
+            "Both close; the server also closes its listening socket",
             async {
                 done_by(SERVER, || drop(served));
                 client.leave();
@@ -55,8 +54,8 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await?;
     stage
         .expect(
-            "the message, two characters, is 6 bytes to a socket",
-            format!("the message, two characters, is {count} bytes to a socket"),
+            "the message has two characters and 6 bytes",
+            format!("the message has two characters and {count} bytes"),
         )
         .await?;
     let saw = listed(stage.calls_of(SERVER));
@@ -75,7 +74,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         .await
 }
 
-/// Receives one message and answers it; gives the bytes of the message.
+/// Receives one message and answers it; returns the length of the message.
 async fn answer_one(stream: &Stream) -> Result<usize> {
     let failed = |error| Error::new("answer", "the client", error);
     let mut message = [0; 1024];

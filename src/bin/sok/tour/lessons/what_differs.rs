@@ -1,4 +1,4 @@
-//! Lesson 8: the families side by side, as they were measured.
+//! Lesson 8: the families side by side, as measured.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use crate::tour::recorder::{done_by, unrecorded};
 use crate::tour::report::{Observer, Value};
 use crate::tour::stage::Stage;
 
-/// The round trips that are not counted, and those that are.
+/// The round trips before the measurement, and those that count.
 const WARM_UP: usize = 50;
 const ROUND_TRIPS: usize = 500;
 
@@ -39,14 +39,14 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         None => of_name.may_connect.to_owned(),
     };
     stage.compared("may_connect", "who may connect", may_connect);
-    // What has a name that outlives its socket has it in a file.
+    // Only a name in the file system outlives its socket.
     let wanted = of_name
         .outlives_socket
         .then_some(ListenOptions::default().mode);
     stage
         .expect(
-            format!("what guards the name: {}", guard(wanted)),
-            format!("what guards the name: {}", guard(mode)),
+            format!("the address is protected by: {}", guard(wanted)),
+            format!("the address is protected by: {}", guard(mode)),
         )
         .await?;
 
@@ -57,7 +57,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             Ok((client, server.progress().accepted.remove(0)))
         })
         .await?;
-    stage.compared("peer", "what a server learns", identity(&peer));
+    stage.compared("peer", "the server learns", identity(&peer));
     stage
         .expect(
             match facts.peer_is_process {
@@ -68,7 +68,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
         )
         .await?;
 
-    let what = format!("{ROUND_TRIPS} round trips, both ends on one thread (not shown)");
+    let what = format!("{ROUND_TRIPS} round trips, both ends on one thread (calls not shown)");
     let micros = stage.step(what, round_trips(&client)).await?;
     stage.compared(
         "round_trip_micros",
@@ -77,7 +77,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     );
 
     stage
-        .step("The client leaves, and the server ends", async {
+        .step("The client closes, and the server stops", async {
             client.leave();
             server.has_ended(1).await?;
             server.finish().await
@@ -90,7 +90,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     simple.remove_file = false;
     let again = stage
         .step(
-            "A server that nobody called is closed, and another one binds",
+            "A server without clients closes, and another one binds",
             async {
                 let first = listen(&address, &simple)?;
                 let address = first.local_addr().clone();
@@ -106,7 +106,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
             },
         )
         .await?;
-    stage.compared("lifetime", "its name afterwards", lifetime(again));
+    stage.compared("lifetime", "the name after close", lifetime(again));
     stage
         .expect(
             format!(
@@ -120,7 +120,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     Ok(())
 }
 
-/// The mode of the file that names the socket, if one does.
+/// The mode of the socket file, if there is one.
 fn mode(address: &Address) -> Option<u32> {
     let metadata = fs::metadata(address.as_path()?).ok()?;
     Some(metadata.permissions().mode() & 0o777)
@@ -128,8 +128,8 @@ fn mode(address: &Address) -> Option<u32> {
 
 fn guard(mode: Option<u32>) -> String {
     mode.map_or_else(
-        || "nothing on this machine".to_owned(),
-        |mode| format!("the mode of its file, {mode:o}"),
+        || "nothing on this host".to_owned(),
+        |mode| format!("the mode of the file, {mode:o}"),
     )
 }
 
