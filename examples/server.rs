@@ -9,7 +9,7 @@
 
 use sok::loops::{Framing, Limits, MessageFormat, Reply, Stop, connection_loop};
 use sok::net::{ListenOptions, Listener};
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         framing: Framing::Line,
         ..MessageFormat::default()
     };
-    let service = Converse::new(lines, |line: &[u8], reply: &mut Vec<u8>| {
+    let service = AnswerService::new(lines, |line: &[u8], reply: &mut Vec<u8>| {
         reply.extend(line.iter().rev());
         Reply::Send
     });

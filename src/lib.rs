@@ -7,7 +7,7 @@
 //! use sok::client::{ConnectPlan, connect};
 //! use sok::loops::{Limits, MessageFormat, Stop, connection_loop};
 //! use sok::net::{ListenOptions, Listener};
-//! use sok::service::{Converse, echo};
+//! use sok::service::{AnswerService, echo};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! # let directory = tempfile::tempdir()?;
@@ -17,7 +17,7 @@
 //!     let server = listener.local_addr().clone();
 //!     let mut limits = Limits::default();
 //!     limits.exit_after = Some(1);
-//!     let service = Converse::new(MessageFormat::default(), echo);
+//!     let service = AnswerService::new(MessageFormat::default(), echo);
 //!     let serving = tokio::spawn(connection_loop(vec![listener], service, limits, Stop::new()));
 //!
 //!     let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;

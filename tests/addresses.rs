@@ -216,7 +216,7 @@ fn a_bare_port_is_every_address_and_only_to_listen() {
 
 #[test]
 fn an_address_that_the_kernel_chooses_is_not_definite() {
-    for (word, is_definite) in [
+    for (word, is_specified) in [
         ("inet:127.0.0.1:80", true),
         ("inet:127.0.0.1:0", false),
         ("inet6:[::1]:80", true),
@@ -227,8 +227,8 @@ fn an_address_that_the_kernel_chooses_is_not_definite() {
         ("unix:", false),
     ] {
         assert_eq!(
-            word.parse::<Address>().unwrap().is_definite(),
-            is_definite,
+            word.parse::<Address>().unwrap().is_specified(),
+            is_specified,
             "{word}"
         );
     }

@@ -9,7 +9,7 @@ use sok::loops::{
     Answer, Framing, Limits, MemoryLimit, MessageFormat, Reply, Stop, connection_loop,
 };
 use sok::net::{ListenOptions, Listener, Stream};
-use sok::service::Converse;
+use sok::service::AnswerService;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,7 +51,7 @@ impl Asking {
             framing: Framing::Line,
             ..MessageFormat::default()
         };
-        let mut service = Converse::new(format, Asks(ask));
+        let mut service = AnswerService::new(format, Asks(ask));
         service.memory = MemoryLimit::new(memory);
         let memory = service.memory.clone();
         let limits = Limits::default();

@@ -337,7 +337,7 @@ fn imports_point_one_way() {
         ("Family", "address"),
         ("Target", "address"),
         ("Error", "error"),
-        ("Kind", "error"),
+        ("ErrorKind", "error"),
         ("Result", "error"),
         ("communication_loop", "loops"),
         ("connection_loop", "loops"),
@@ -384,5 +384,19 @@ fn every_file_is_short_enough_to_be_read() {
             source.path,
             source.lines
         );
+    }
+}
+
+#[test]
+fn every_file_of_tests_is_compiled() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let main = fs::read_to_string(tests.join("main.rs")).unwrap();
+    for entry in fs::read_dir(tests).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|end| end == "rs") && name != "main" {
+            let line = format!("mod {name};");
+            assert!(main.lines().any(|known| known == line), "{line}");
+        }
     }
 }

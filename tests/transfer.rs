@@ -108,8 +108,8 @@ async fn passes_whole(
     assert_same(&at_server, &there.concat());
     assert_same(&at_client, &back.concat());
     let counted = Passed {
-        there: at_server.len() as u64,
-        back: at_client.len() as u64,
+        near_to_far: at_server.len() as u64,
+        far_to_near: at_client.len() as u64,
     };
     assert_eq!(passed, counted);
 }

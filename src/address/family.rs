@@ -65,7 +65,7 @@ impl Family {
                 ("unix:@name, @name", "AF_UNIX, an abstract name (Linux)"),
                 (
                     "@",
-                    "to listen, or for --bind: a name that the kernel chooses",
+                    "a name that the kernel chooses, to listen or for --bind",
                 ),
             ],
         }
@@ -82,7 +82,7 @@ impl Family {
     /// A free address of this machine to listen on: a loopback address with port 0, or the file
     /// `name` in `directory`.
     #[must_use]
-    pub fn nearby(self, directory: &Path, name: &str) -> Address {
+    pub fn local_address(self, directory: &Path, name: &str) -> Address {
         match self {
             Self::Inet => Address::Inet(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)),
             Self::Inet6 => Address::Inet6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0)),

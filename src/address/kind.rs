@@ -79,7 +79,9 @@ impl AddressKind {
     #[must_use]
     pub fn fresh(self, directory: &Path, name: &str) -> Address {
         match self {
-            Self::Inet | Self::Inet6 | Self::UnixPath => self.family().nearby(directory, name),
+            Self::Inet | Self::Inet6 | Self::UnixPath => {
+                self.family().local_address(directory, name)
+            }
             Self::UnixAbstract => Address::Unix(UnixName::Abstract(name.into())),
         }
     }

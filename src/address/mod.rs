@@ -94,11 +94,11 @@ impl Address {
 
     /// Whether the address is complete: it has a name, or a port other than 0.
     #[must_use]
-    pub fn is_definite(&self) -> bool {
+    pub fn is_specified(&self) -> bool {
         match self {
             Self::Inet(v4) => v4.port() != 0,
             Self::Inet6(v6) => v6.port() != 0,
-            Self::Unix(name) => name.is_definite(),
+            Self::Unix(name) => name.is_specified(),
         }
     }
 

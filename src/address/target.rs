@@ -68,15 +68,15 @@ impl Target {
     ///
     /// # Errors
     /// [`ErrorKind::Usage`].
-    pub fn refuse_indefinite(&self) -> Result<()> {
-        let (is_definite, what) = match self {
+    pub fn require_specified(&self) -> Result<()> {
+        let (is_specified, what) = match self {
             Self::Address(address) => match address.as_ip() {
                 Some((_, port)) => (port != 0, "port"),
-                None => (address.is_definite(), "name"),
+                None => (address.is_specified(), "name"),
             },
             Self::Host { port, .. } | Self::AnyHost { port } => (*port != 0, "port"),
         };
-        if is_definite {
+        if is_specified {
             return Ok(());
         }
         let cause = match what {

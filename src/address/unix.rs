@@ -96,7 +96,7 @@ impl UnixName {
     /// Whether the name is complete: for an empty abstract name, and for no name, the kernel
     /// chooses a free one (autobind, see `unix(7)`).
     #[must_use]
-    pub fn is_definite(&self) -> bool {
+    pub fn is_specified(&self) -> bool {
         match self {
             Self::Path(_) => true,
             Self::Abstract(name) => !name.is_empty(),

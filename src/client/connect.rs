@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::failures::Failures;
+use super::failures::ConnectErrors;
 use super::race::race;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,10 +36,10 @@ pub(super) async fn try_once(
     target: &Target,
     plan: &ConnectPlan,
     end: Option<Instant>,
-) -> std::result::Result<(Stream, Address), Failures> {
+) -> std::result::Result<(Stream, Address), ConnectErrors> {
     let timeout = plan.timeout.map(|limit| Instant::now() + limit);
     let deadline = timeout.into_iter().chain(end).min();
-    target.refuse_indefinite()?;
+    target.require_specified()?;
     let mut addresses = resolve(target, deadline).await?;
     if let Some(own) = &plan.bind {
         addresses.retain(|address| address.family() == own.family());
@@ -64,7 +64,7 @@ pub(super) async fn try_once(
         congestion: plan.congestion.clone(),
     };
     let raced = race(addresses, &options).await;
-    raced.map_err(|each| Failures::of(target, each))
+    raced.map_err(|each| ConnectErrors::of(target, each))
 }
 
 /// The addresses of `target`; a name is looked up beside the runtime, as that may take long.

@@ -9,22 +9,22 @@ use crate::error::{Error, ErrorKind};
 
 /// One failure or several: a name may have several addresses, and each of them fails on its own.
 #[derive(Debug)]
-pub(super) struct Failures(Vec<Error>);
+pub(super) struct ConnectErrors(Vec<Error>);
 
-impl From<Error> for Failures {
+impl From<Error> for ConnectErrors {
     fn from(error: Error) -> Self {
         Self(vec![error])
     }
 }
 
-impl fmt::Display for Failures {
+impl fmt::Display for ConnectErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each: Vec<String> = self.0.iter().map(Error::to_string).collect();
         f.write_str(&each.join(", "))
     }
 }
 
-impl Failures {
+impl ConnectErrors {
     /// The failure of each address of `target`.
     pub(super) fn of(target: &Target, each: Vec<Error>) -> Self {
         if each.is_empty() {
@@ -140,15 +140,15 @@ mod tests {
             E::EADDRNOTAVAIL,
             E::EMFILE,
         ] {
-            assert!(Failures::from(failure(errno)).may_pass(), "{errno}");
-            let also_never = Failures::of(&target, vec![failure(E::EACCES), failure(errno)]);
+            assert!(ConnectErrors::from(failure(errno)).may_pass(), "{errno}");
+            let also_never = ConnectErrors::of(&target, vec![failure(E::EACCES), failure(errno)]);
             assert!(also_never.may_pass(), "{errno}");
         }
         for errno in [E::EACCES, E::EADDRINUSE, E::EPROTOTYPE, E::ENOTSOCK] {
-            assert!(!Failures::from(failure(errno)).may_pass(), "{errno}");
+            assert!(!ConnectErrors::from(failure(errno)).may_pass(), "{errno}");
         }
-        assert!(Failures::of(&target, Vec::new()).may_pass());
+        assert!(ConnectErrors::of(&target, Vec::new()).may_pass());
         let usage = Error::because("connect", &target, ErrorKind::Usage, "wrong");
-        assert!(!Failures::from(usage).may_pass());
+        assert!(!ConnectErrors::from(usage).may_pass());
     }
 }

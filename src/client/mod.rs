@@ -5,13 +5,13 @@
 //! use sok::client::{CallOptions, ConnectPlan, Counter, Request, call, connect};
 //! # use sok::loops::{Framing, Limits, MessageFormat, Stop, connection_loop};
 //! # use sok::net::{ListenOptions, Listener};
-//! # use sok::service::{Converse, suffix};
+//! # use sok::service::{AnswerService, suffix};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! # let listener = Listener::bind(&"unix:@".parse()?, &ListenOptions::default())?;
 //! # let server = listener.local_addr().clone().into();
 //! # let lines = MessageFormat { framing: Framing::Line, ..MessageFormat::default() };
-//! # let service = Converse::new(lines, suffix(b", world".to_vec()));
+//! # let service = AnswerService::new(lines, suffix(b", world".to_vec()));
 //! # tokio::spawn(connection_loop(vec![listener], service, Limits::default(), Stop::new()));
 //! // `server` is a target: what a person typed, such as `localhost:8082`.
 //! let (stream, address) = connect(&server, &ConnectPlan::default()).await?;

@@ -108,7 +108,6 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
                     return Ok(());
                 }
                 Ok((_, address)) => last = format!("{address} accepts"),
-                // A try that time cut short tells nothing of an address that it did not reach.
                 Err(failures) if failures.is_unresolved() && plan.strict_dns => {
                     return Err(failures.into_error(target));
                 }

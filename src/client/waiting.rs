@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
 use super::connect::{ConnectPlan, try_once};
-use super::failures::Failures;
+use super::failures::ConnectErrors;
 use super::retry::Retry;
 use crate::address::{Address, Target};
 use crate::error::Result;
@@ -87,8 +87,8 @@ impl WaitQueue {
         target: &Target,
         plan: &ConnectPlan,
         end: Instant,
-        mut last: Failures,
-    ) -> std::result::Result<(Stream, Address), Failures> {
+        mut last: ConnectErrors,
+    ) -> std::result::Result<(Stream, Address), ConnectErrors> {
         if last.may_pass() {
             info!(error = %last, "waiting");
         }

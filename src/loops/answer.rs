@@ -32,7 +32,7 @@ pub enum Reply {
 /// use sok::client::{ConnectPlan, connect};
 /// use sok::loops::{Answer, Framing, Limits, MessageFormat, Reply, Stop, connection_loop};
 /// use sok::net::{ListenOptions, Listener};
-/// use sok::service::Converse;
+/// use sok::service::AnswerService;
 /// use tokio::sync::{mpsc, oneshot};
 ///
 /// /// Asks a task that keeps the stock of a shop.
@@ -62,7 +62,7 @@ pub enum Reply {
 /// let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let server = listener.local_addr().clone();
 /// let lines = MessageFormat { framing: Framing::Line, ..MessageFormat::default() };
-/// let service = Converse::new(lines, Stock(stock));
+/// let service = AnswerService::new(lines, Stock(stock));
 /// tokio::spawn(connection_loop(vec![listener], service, Limits::default(), Stop::new()));
 ///
 /// let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;

@@ -18,28 +18,28 @@ const REPLIES: usize = 2 * SCRATCH + ANSWER_ROOM;
 
 thread_local! {
     /// The buffers of this thread, while no connection uses them.
-    static SHARED: Cell<Option<Box<Work>>> = const { Cell::new(None) };
+    static SHARED: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
 /// The bytes of one receive, and the replies to them.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct Buffers {
     pub(super) received: Received,
     pub(super) replies: Vec<u8>,
 }
 
-impl Work {
-    /// The buffers of this thread; [`leave`](Self::leave) returns them.
+impl Buffers {
+    /// The buffers of this thread; [`give_back`](Self::give_back) returns them.
     pub(super) fn shared() -> Box<Self> {
         SHARED.take().unwrap_or_else(|| {
-            let mut work = Box::<Self>::default();
-            work.received.bytes = vec![0; SCRATCH];
-            work
+            let mut buffers = Box::<Self>::default();
+            buffers.received.bytes = vec![0; SCRATCH];
+            buffers
         })
     }
 
     /// Returns the buffers to the thread; those of a connection are dropped.
-    pub(super) fn leave(mut self: Box<Self>) {
+    pub(super) fn give_back(mut self: Box<Self>) {
         if !self.received.bytes.is_empty() {
             self.clear_replies();
             SHARED.set(Some(self));
@@ -51,9 +51,9 @@ impl Work {
     ///
     /// # Errors
     /// If the memory cannot be allocated.
-    pub(super) fn part(self: &mut Box<Self>, decoder: &mut MessageDecoder) -> io::Result<()> {
+    pub(super) fn detach(self: &mut Box<Self>, decoder: &mut MessageDecoder) -> io::Result<()> {
         self.received.keep_in(decoder)?;
-        mem::take(self).leave();
+        mem::take(self).give_back();
         Ok(())
     }
 
@@ -70,10 +70,10 @@ impl Work {
         }
     }
 
-    /// Returns the error if a message was invalid; the work is done.
-    pub(super) fn done(mut self: Box<Self>) -> io::Result<()> {
+    /// Returns the error if a message was invalid; these buffers are free.
+    pub(super) fn into_result(mut self: Box<Self>) -> io::Result<()> {
         let broken = self.received.broken.take();
-        self.leave();
+        self.give_back();
         broken.map_or(Ok(()), Err)
     }
 }
@@ -98,7 +98,7 @@ impl Received {
     }
 
     /// The next complete message of the bytes in `decoder` and the received ones. If there is none,
-    /// `decoder` keeps the rest, or [`done`](Work::done) returns the error.
+    /// `decoder` keeps the rest, or [`into_result`](Buffers::into_result) returns the error.
     #[inline]
     pub(super) fn decode<'a>(&'a mut self, decoder: &'a mut MessageDecoder) -> Option<&'a [u8]> {
         let mut rest = &self.bytes[self.rest.clone()];

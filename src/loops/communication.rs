@@ -5,7 +5,7 @@ use std::io;
 use std::task::Poll;
 
 use super::answer::{Answer, Reply};
-use super::buffers::{ANSWER_ROOM, Work};
+use super::buffers::{ANSWER_ROOM, Buffers};
 use super::framing::{MessageDecoder, MessageFormat};
 use super::service::Connection;
 use crate::error::{Error, Result};
@@ -29,16 +29,16 @@ pub async fn communication_loop(
     memory: &MemoryLimit,
     answer: &impl Answer,
 ) -> Result<()> {
-    stream.reset_unless_done();
+    stream.reset_on_drop();
     let mut exchange = Exchange {
         stream: &stream,
         connection,
         decoder: MessageDecoder::new(format, memory.clone()),
         unsent: KeptBytes::new(memory.clone()),
     };
-    match converse(&mut exchange, format, answer).await {
+    match answer_messages(&mut exchange, format, answer).await {
         Ok(()) => {
-            stream.done();
+            stream.close_on_drop();
             Ok(())
         }
         Err((operation, source)) => Err(failure(operation, connection, source)),
@@ -46,26 +46,26 @@ pub async fn communication_loop(
 }
 
 /// The loop itself.
-async fn converse<A: Answer>(
+async fn answer_messages<A: Answer>(
     exchange: &mut Exchange<'_>,
     format: MessageFormat,
     answer: &A,
 ) -> std::result::Result<(), SocketFault> {
     // Receive: several messages, or a part of one.
-    while let Some(mut work) = exchange.receive(A::WAITS).await? {
+    while let Some(mut buffers) = exchange.receive(A::WAITS).await? {
         // Decode: one complete message after another.
-        while let Some(message) = work.received.decode(&mut exchange.decoder) {
+        while let Some(message) = buffers.received.decode(&mut exchange.decoder) {
             // Answer: in a frame like that of the message.
-            reply_to(message, answer, format, &mut work.replies).await?;
+            reply_to(message, answer, format, &mut buffers.replies).await?;
             // An answer that waits does not delay the replies before it.
-            if A::WAITS || work.is_full() {
-                exchange.send(&mut work).await?;
+            if A::WAITS || buffers.is_full() {
+                exchange.send(&mut buffers).await?;
             }
         }
         // Send: all replies at once.
-        exchange.send(&mut work).await?;
+        exchange.send(&mut buffers).await?;
         // Messages before an invalid one are answered, however they arrived.
-        work.done().map_err(receiving)?;
+        buffers.into_result().map_err(receiving)?;
     }
     exchange.decoder.finish().map_err(receiving)
 }
@@ -86,40 +86,40 @@ impl Exchange<'_> {
     fn receive(
         &mut self,
         answer_waits: bool,
-    ) -> impl Future<Output = std::result::Result<Option<Box<Work>>, SocketFault>> {
+    ) -> impl Future<Output = std::result::Result<Option<Box<Buffers>>, SocketFault>> {
         poll_fn(move |cx| {
-            let mut work = Work::shared();
-            let received = self.stream.poll_receive(cx, work.received.room());
+            let mut buffers = Buffers::shared();
+            let received = self.stream.poll_receive(cx, buffers.received.room());
             let Poll::Ready(Ok(count @ 1..)) = received else {
-                work.leave();
+                buffers.give_back();
                 return received.map_ok(|_| None).map_err(receiving);
             };
             self.connection.count_received(count);
-            work.received.filled(count);
+            buffers.received.filled(count);
             if answer_waits {
                 // The other connections need the buffers.
-                work.part(&mut self.decoder).map_err(receiving)?;
+                buffers.detach(&mut self.decoder).map_err(receiving)?;
             }
-            Poll::Ready(Ok(Some(work)))
+            Poll::Ready(Ok(Some(buffers)))
         })
     }
 
     /// Sends the replies. Bytes that the peer does not take at once are kept, and so is the rest of
     /// the input, so that the buffers are free while it waits.
-    async fn send(&mut self, work: &mut Box<Work>) -> std::result::Result<(), SocketFault> {
+    async fn send(&mut self, buffers: &mut Box<Buffers>) -> std::result::Result<(), SocketFault> {
         let mut sent = 0;
-        if !work.replies.is_empty() {
-            sent = self.stream.try_send(&work.replies).map_err(sending)?;
+        if !buffers.replies.is_empty() {
+            sent = self.stream.try_send(&buffers.replies).map_err(sending)?;
             self.connection.count_sent(sent);
         }
-        if sent == work.replies.len() {
-            work.clear_replies();
+        if sent == buffers.replies.len() {
+            buffers.clear_replies();
             return Ok(());
         }
         self.decoder.drop_taken();
-        let unsent = self.unsent.push(&work.replies[sent..], 0);
+        let unsent = self.unsent.push(&buffers.replies[sent..], 0);
         unsent.map_err(sending)?;
-        work.part(&mut self.decoder).map_err(receiving)?;
+        buffers.detach(&mut self.decoder).map_err(receiving)?;
         while !self.unsent.is_empty() {
             let sent = poll_fn(|cx| self.stream.poll_send(cx, &self.unsent)).await;
             let sent = sent.map_err(sending)?;

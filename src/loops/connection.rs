@@ -11,7 +11,7 @@ use tracing::field::display;
 use tracing::{Level, enabled, info, warn};
 
 use super::accepting::{Pauses, accept};
-use super::failures::Failures;
+use super::failures::FailureReports;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,7 +33,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // More than one TCP peer has ports, so that no peer can take every place.
+            // More than a peer can open from one address, so that no peer can take every place.
             max_connections: 65_536,
             exit_after: None,
             grace: Duration::from_secs(5),
@@ -78,7 +78,7 @@ pub async fn connection_loop(
     let mut stopping = pin!(stop.requested());
     while limits
         .exit_after
-        .is_none_or(|limit| connections.served.connections < limit)
+        .is_none_or(|limit| connections.totals.connections < limit)
     {
         let free = connections.under_way.len() < limits.max_connections;
         tokio::select! {
@@ -86,8 +86,8 @@ pub async fn connection_loop(
             () = &mut stopping => break,
             Some(ended) = connections.under_way.join_next() => connections.ended(ended),
             () = pauses.over(), if pauses.is_on() => {}
-            () = passed(connections.failures.due()) => connections.sum_up(),
-            (at, accepted) = accept(&listeners, connections.served.connections), if free && !pauses.is_on() => {
+            () = sleep_until_or_forever(connections.failures.due()) => connections.sum_up(),
+            (at, accepted) = accept(&listeners, connections.totals.connections), if free && !pauses.is_on() => {
                 match accepted {
                     Ok((stream, peer)) => {
                         pauses.accepted(at);
@@ -107,11 +107,11 @@ pub async fn connection_loop(
         .collect();
     drop(listeners);
     connections.drain(&at.join(" "), &stop, limits.grace).await;
-    broken.map_or(Ok(connections.served), Err)
+    broken.map_or(Ok(connections.totals), Err)
 }
 
 /// Waits until `due`, or for ever.
-async fn passed(due: Option<Instant>) {
+async fn sleep_until_or_forever(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => pending().await,
@@ -122,8 +122,8 @@ async fn passed(due: Option<Instant>) {
 #[derive(Default)]
 struct Connections {
     under_way: JoinSet<Ended>,
-    served: LoopTotals,
-    failures: Failures,
+    totals: LoopTotals,
+    failures: FailureReports,
 }
 
 struct Ended {
@@ -133,8 +133,8 @@ struct Ended {
 
 impl Connections {
     fn begin<S: Service>(&mut self, service: &Arc<S>, stream: Stream, peer: Peer) {
-        self.served.connections += 1;
-        let connection = Arc::new(Connection::new(self.served.connections, peer));
+        self.totals.connections += 1;
+        let connection = Arc::new(Connection::new(self.totals.connections, peer));
         let peer = &connection.peer().address;
         let (pid, uid, gid) = process(&connection);
         info!(connection = connection.id(), %peer, pid, uid, gid, "connected");
@@ -149,12 +149,12 @@ impl Connections {
         let Ended { connection, result } = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                self.served.failed += 1;
+                self.totals.failed += 1;
                 if self.reports_failure() {
                     warn!(%error, "the service of a connection failed");
                 }
                 let failure = || Error::new("serve", "a connection", error);
-                self.served.first_failure.get_or_insert_with(failure);
+                self.totals.first_failure.get_or_insert_with(failure);
                 return;
             }
         };
@@ -164,7 +164,7 @@ impl Connections {
         let (pid, uid, gid) = process(&connection);
         let forwarded_to = connection.forwarded_to().map(display);
         let seconds = connection.age().as_secs_f64();
-        self.served.traffic += traffic;
+        self.totals.traffic += traffic;
         match result {
             Ok(()) => {
                 info!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, "ended");
@@ -173,8 +173,8 @@ impl Connections {
                 if self.reports_failure() {
                     warn!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, %error, "failed");
                 }
-                self.served.failed += 1;
-                self.served.first_failure.get_or_insert(error);
+                self.totals.failed += 1;
+                self.totals.first_failure.get_or_insert(error);
             }
         }
     }
@@ -221,13 +221,13 @@ impl Connections {
                     None => return self.sum_up(),
                 },
                 when = &mut given_up => break when,
-                () = passed(self.failures.due()) => self.sum_up(),
+                () = sleep_until_or_forever(self.failures.due()) => self.sum_up(),
             }
         };
         self.sum_up();
         let cut = self.under_way.len();
-        self.served.cut = cut;
-        self.served.first_failure = Some(cut_off(at, cut, &when));
+        self.totals.cut = cut;
+        self.totals.first_failure = Some(cut_off(at, cut, &when));
         self.under_way.shutdown().await;
     }
 }

@@ -11,13 +11,13 @@ const IN_FULL: u64 = 10;
 /// The failures since the last full report. A period begins with a failure: without one there is
 /// nothing to wait for.
 #[derive(Debug, Default)]
-pub(super) struct Failures {
+pub(super) struct FailureReports {
     ends: Option<Instant>,
     in_full: u64,
     left_out: u64,
 }
 
-impl Failures {
+impl FailureReports {
     /// Counts a failure; returns whether to report it.
     pub(super) fn admit(&mut self, now: Instant) -> bool {
         if self.ends.is_none_or(|ends| now >= ends) {
@@ -51,9 +51,9 @@ mod tests {
     fn ten_failures_a_second_are_reported_and_the_others_summed_up_at_its_end() {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        let mut failures = Failures::default();
+        let mut failures = FailureReports::default();
         assert_eq!(failures.due(), None);
-        let reported = |failures: &mut Failures, millis, count| {
+        let reported = |failures: &mut FailureReports, millis, count| {
             let admitted = (0..count).filter(|_| failures.admit(at(millis)));
             admitted.count()
         };

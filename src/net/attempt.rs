@@ -51,7 +51,7 @@ impl Attempt {
             ended.retain_ready();
             // Without a mark of an error there is none to ask for.
             if ended.ready().is_error()
-                && let Some(error) = io.get_ref().options().take_error()?
+                && let Some(error) = io.get_ref().inner().take_error()?
             {
                 return Err(error);
             }

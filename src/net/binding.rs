@@ -1,6 +1,6 @@
 //! A socket gets its name: a listener's, or a client's own.
 
-use super::family::{self, Place};
+use super::family::{self, BindTarget};
 use super::faults::Refusal;
 use super::options::ListenOptions;
 use super::socket::Socket;
@@ -15,9 +15,9 @@ pub(super) fn listen(
 ) -> Result<Option<SocketFile>, Refusal> {
     let family = family::of(address.family());
     match family.place(address)? {
-        Place::File(path) => SocketFile::publish(socket, path, options).map(Some),
-        Place::Name(name) => {
-            family.prepare_listener(socket.options(), address, options)?;
+        BindTarget::File(path) => SocketFile::publish(socket, path, options).map(Some),
+        BindTarget::Name(name) => {
+            family.prepare_listener(socket.inner(), address, options)?;
             let bound = socket.bind(&name.name, address);
             bound.map_err(|error| family.bind_fault(error, address))?;
             socket.listen(options.backlog)?;
@@ -33,9 +33,9 @@ pub(super) fn bind_client(
 ) -> Result<Option<SocketFile>, Refusal> {
     let family = family::of(address.family());
     match family.place(address)? {
-        Place::File(path) => SocketFile::bind(socket, path).map(Some),
-        Place::Name(name) => {
-            family.prepare_own_name(socket.options())?;
+        BindTarget::File(path) => SocketFile::bind(socket, path).map(Some),
+        BindTarget::Name(name) => {
+            family.prepare_own_name(socket.inner())?;
             let bound = socket.bind(&name.name, address);
             bound.map_err(|error| family.bind_fault(error, address))?;
             Ok(None)

@@ -23,7 +23,7 @@ impl Socket {
         let socket = Self::open(address.family()).map_err(failed)?;
         let name = encode(address).map_err(failed)?;
         socket.set_blocking().map_err(failed)?;
-        let options = socket.options();
+        let options = socket.inner();
         options.set_read_timeout(Some(limit)).map_err(failed)?;
         options.set_write_timeout(Some(limit)).map_err(failed)?;
         let watch = CallTrace::start(address.family(), "connect");
@@ -36,7 +36,7 @@ impl Socket {
         );
         match connected {
             Ok(()) => family::of(address.family())
-                .connected(socket.options(), address)
+                .connected(socket.inner(), address)
                 .map_err(failed)?,
             // A blocking connect that ran out of time says so with the errors of one that would
             // not wait at all.
@@ -57,7 +57,7 @@ impl Socket {
     /// # Errors
     /// What the kernel reports.
     pub fn set_polled(&self) -> io::Result<()> {
-        self.options().set_nonblocking(true)
+        self.inner().set_nonblocking(true)
     }
 
     /// Makes closing it a reset, which leaves no `TIME_WAIT` behind; see `SO_LINGER` in
@@ -71,6 +71,6 @@ impl Socket {
     /// # Errors
     /// What `getsockopt(2)` reports.
     pub fn delays_small_sends(&self) -> io::Result<bool> {
-        family::of(self.family()).delays_small_sends(self.options())
+        family::of(self.family()).delays_small_sends(self.inner())
     }
 }

@@ -53,13 +53,13 @@ impl Stream {
     /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
     #[must_use]
     pub(crate) fn splices_well(&self, to: &Self) -> bool {
-        family::splices_well(self.family(), to.family(), to.io().get_ref().options())
+        family::splices_well(self.family(), to.family(), to.io().get_ref().inner())
     }
 
     /// Makes room for large pieces, where the family's sockets have little of it by default.
     pub(crate) fn expect_bulk(&self) {
         // With less room the transfer is slower, but right.
-        let _ = family::of(self.family()).expect_bulk(self.io().get_ref().options());
+        let _ = family::of(self.family()).expect_bulk(self.io().get_ref().inner());
     }
 }
 

@@ -31,9 +31,9 @@ impl Stream {
     ///
     /// # Errors
     /// That the connection broke before.
-    pub async fn taken(&self) -> io::Result<()> {
+    pub async fn delivered(&self) -> io::Result<()> {
         self.write_with(|socket| {
-            let may_lose = family::of(socket.family()).may_lose_sent(socket.options())?;
+            let may_lose = family::of(socket.family()).may_lose_sent(socket.inner())?;
             // After the state: a connection that was reset in between has no state any more.
             match socket.take_error()? {
                 Some(error) => Err(error),
@@ -67,7 +67,7 @@ impl Stream {
     ///
     /// # Errors
     /// That it was a reset, see [`reset_by_peer`](Self::reset_by_peer).
-    pub async fn gone(&self) -> io::Result<()> {
+    pub async fn peer_closed(&self) -> io::Result<()> {
         tokio::select! {
             biased;
             reset = self.reset_by_peer() => Err(reset),
@@ -87,17 +87,17 @@ impl Stream {
     /// Closes the connection so that the peer sees an error, not a clean end, where the family
     /// can tell it so (`SO_LINGER` of 0, see `socket(7)`).
     pub fn reset(self) {
-        self.reset_unless_done();
+        self.reset_on_drop();
     }
 
     /// From now on the connection is reset when it is dropped, as by an error or when its service
-    /// is cut off, until [`done`](Self::done) says that it ended well.
-    pub fn reset_unless_done(&self) {
+    /// is cut off, until [`close_on_drop`](Self::close_on_drop) says that it ended well.
+    pub fn reset_on_drop(&self) {
         self.io().get_ref().set_resets(true);
     }
 
     /// The connection ended well: dropping it is a clean end.
-    pub fn done(&self) {
+    pub fn close_on_drop(&self) {
         self.io().get_ref().set_resets(false);
     }
 

@@ -55,7 +55,7 @@ pub fn bind(address: &Address) -> Result<()> {
 pub fn check_congestion(name: &str) -> Result<()> {
     let with = |family| {
         Socket::open(family)?
-            .options()
+            .inner()
             .set_tcp_congestion(name.as_bytes())
     };
     let Some(error) = with(Family::Inet).or_else(|_| with(Family::Inet6)).err() else {

@@ -18,7 +18,7 @@ use super::registration::registered;
 use super::sockaddr::{decode, decode_accepted};
 use super::socket::Socket;
 use super::socket_file::SocketFile;
-use super::stream::{Stream, ready_to_wait};
+use super::stream::{Stream, reserve_waiter};
 use crate::address::{Address, Family, Purpose, Target};
 use crate::error::Result;
 
@@ -51,10 +51,10 @@ impl Listener {
         }
         let file = binding::listen(&socket, address, options).map_err(failed)?;
         let local = family::of(address.family())
-            .bound_name(socket.options(), address)
+            .bound_name(socket.inner(), address)
             .map_err(|e| failed(e.into()))?;
         let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;
-        ready_to_wait(address.family()).map_err(|e| failed(e.into()))?;
+        reserve_waiter(address.family()).map_err(|e| failed(e.into()))?;
         Ok(Self {
             file,
             io,
@@ -123,7 +123,7 @@ impl Listener {
     /// The other family whose clients this listener takes too: a dual-stack `[::]` takes IPv4's.
     #[must_use]
     pub fn also_takes(&self) -> Option<Family> {
-        family::of(self.local.family()).also_takes(self.io.get_ref().options(), &self.local)
+        family::of(self.local.family()).also_takes(self.io.get_ref().inner(), &self.local)
     }
 
     /// The next connection, and who made it. Several tasks may wait for connections of one listener:
@@ -155,10 +155,10 @@ impl Listener {
     fn accepted(&self, socket: Socket, name: Option<SocketAddrAny>) -> io::Result<(Stream, Peer)> {
         // A connection that is gone by now is one that never was.
         let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-        let address = decode_accepted(socket.options(), name).map_err(gone)?;
+        let address = decode_accepted(socket.inner(), name).map_err(gone)?;
         // Where a sandbox refuses them the client is served like one without.
         let family = family::of(self.local.family());
-        let credentials = family.credentials(socket.options()).unwrap_or(None);
+        let credentials = family.credentials(socket.inner()).unwrap_or(None);
         let stream = Stream::accepted(socket, family.accepted_name(&self.local));
         let peer = Peer {
             address,
@@ -182,13 +182,13 @@ impl TryFrom<OwnedFd> for Listener {
     /// Outside a tokio runtime with its I/O driver enabled.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let socket = Socket::try_from(descriptor)?;
-        if !socket.options().is_listener()? {
+        if !socket.inner().is_listener()? {
             let cause = "the socket does not listen";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, cause));
         }
         socket.set_polled()?;
-        ready_to_wait(socket.family())?;
-        let local = Arc::new(decode(&socket.options().local_addr()?)?);
+        reserve_waiter(socket.family())?;
+        let local = Arc::new(decode(&socket.inner().local_addr()?)?);
         Ok(Self {
             file: None,
             io: registered(socket, Interest::READABLE)?,

@@ -64,7 +64,7 @@ pub use self::host::{
 pub use self::listener::Listener;
 pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
 pub use self::peer::{Credentials, Peer};
-pub(crate) use self::pipe_ends::{Fed, PipeInput, PipeOutput};
+pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};
 pub use self::socket::{SOCKET_CALLS, Socket};
 pub use self::socket_call::SocketCall;

@@ -22,11 +22,11 @@ const BULK_ROOM: i32 = 256 * 1024;
 
 /// The writing end of a pipe, such as a program's standard input.
 #[derive(Debug)]
-pub(crate) struct PipeInput(AsyncFd<OwnedFd>);
+pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
 
 /// The reading end of a pipe, such as a program's standard output, or a FIFO.
 #[derive(Debug)]
-pub(crate) struct PipeOutput(AsyncFd<OwnedFd>);
+pub(crate) struct PipeReader(AsyncFd<OwnedFd>);
 
 /// What became of bytes for a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) enum Fed {
     Stopped,
 }
 
-impl PipeInput {
+impl PipeWriter {
     /// A pipe: the end that is kept, and the program's end.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl PipeInput {
     }
 }
 
-impl PipeOutput {
+impl PipeReader {
     /// A FIFO that is open with `O_NONBLOCK`, whether or not it has a writer. It has not ended
     /// before one came.
     ///
@@ -156,7 +156,7 @@ impl PipeOutput {
     /// A pipe: the end that is kept, and the program's end.
     ///
     /// # Errors
-    /// As [`PipeInput::open`].
+    /// As [`PipeWriter::open`].
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.

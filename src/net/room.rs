@@ -291,7 +291,7 @@ mod tests {
         assert!(taken > 0);
         let (one, other) = {
             let _entered = new.enter();
-            (one.moved()?, other.moved()?)
+            (one.into_current_runtime()?, other.into_current_runtime()?)
         };
         drop(old);
         new.block_on(async {

@@ -84,7 +84,7 @@ impl Socket {
     }
 
     /// The socket itself, to read and set its options.
-    pub(super) const fn options(&self) -> &socket2::Socket {
+    pub(super) const fn inner(&self) -> &socket2::Socket {
         &self.inner
     }
 

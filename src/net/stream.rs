@@ -52,7 +52,7 @@ impl Stream {
         let failed = |source: io::Error| family::connect_error(address, source);
         let socket = Socket::open(address.family()).map_err(failed)?;
         let family = family::of(address.family());
-        let prepared = family.prepare_client(socket.options(), address, options);
+        let prepared = family.prepare_client(socket.inner(), address, options);
         prepared.map_err(failed)?;
         let file = match &options.bind {
             Some(own) => bind_client(&socket, own).map_err(|r| bind_error(own, r))?,
@@ -80,7 +80,7 @@ impl Stream {
         match connected {
             Ok(()) => {
                 let io = attempt.registered().map_err(failed)?;
-                let ready = family.connected(io.get_ref().options(), address);
+                let ready = family.connected(io.get_ref().inner(), address);
                 ready.map_err(failed)?;
                 Ok(Self {
                     file: file.map(Box::new),
@@ -114,8 +114,8 @@ impl Stream {
     }
 
     /// The same connection, to be served by the runtime that is entered now.
-    pub(crate) fn moved(self) -> io::Result<Self> {
-        ready_to_wait(self.family())?;
+    pub(crate) fn into_current_runtime(self) -> io::Result<Self> {
+        reserve_waiter(self.family())?;
         Ok(Self {
             file: self.file,
             room: Room::default(),
@@ -124,9 +124,9 @@ impl Stream {
         })
     }
 
-    /// Makes what this connection waits with that finds no room to send, see [`ready_to_wait`].
-    pub(crate) fn ready_to_wait(&self) -> io::Result<()> {
-        ready_to_wait(self.family())
+    /// Makes what this connection waits with that finds no room to send, see [`reserve_waiter`].
+    pub(crate) fn reserve_waiter(&self) -> io::Result<()> {
+        reserve_waiter(self.family())
     }
 
     /// The family of this connection.
@@ -142,7 +142,7 @@ impl Stream {
     pub fn local_addr(&self) -> io::Result<Address> {
         match &self.local {
             Some(local) => Ok(Address::clone(local)),
-            None => decode(&self.io.get_ref().options().local_addr()?),
+            None => decode(&self.io.get_ref().inner().local_addr()?),
         }
     }
 
@@ -151,7 +151,7 @@ impl Stream {
     /// # Errors
     /// What `getsockopt(2)` reports.
     pub fn peer_cred(&self) -> io::Result<Option<Credentials>> {
-        family::of(self.family()).credentials(self.io.get_ref().options())
+        family::of(self.family()).credentials(self.io.get_ref().inner())
     }
 
     pub(super) const fn io(&self) -> &WaitingSocket {
@@ -163,7 +163,7 @@ impl Stream {
     /// # Errors
     /// What the kernel reports.
     pub fn peer_addr(&self) -> io::Result<Address> {
-        decode(&self.io.get_ref().options().peer_addr()?)
+        decode(&self.io.get_ref().inner().peer_addr()?)
     }
 
     /// Receives what is there, 0 bytes at the end. Several tasks may wait: what comes goes to one of
@@ -179,7 +179,7 @@ impl Stream {
             match self.receive_now(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Err(error),
-                Ok(Came { count, is_all }) => {
+                Ok(ReceiveOutcome { count, is_all }) => {
                     if is_all {
                         ready.clear_ready();
                     }
@@ -206,7 +206,7 @@ impl Stream {
             match self.receive_now(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(Came { count, is_all }) => {
+                Ok(ReceiveOutcome { count, is_all }) => {
                     if is_all {
                         ready.clear_ready();
                     }
@@ -217,14 +217,14 @@ impl Stream {
     }
 
     /// Receives what is there; 0 bytes are the end if nothing is pending on the socket.
-    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<Came> {
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<ReceiveOutcome> {
         let Received { count, is_cut } = self.io.get_ref().receive(buffer)?;
         if count == 0 {
             let reset = match family::of(self.family()).end_hides_error() {
                 true => self.io.get_ref().take_error()?,
                 false => None,
             };
-            let end = Came {
+            let end = ReceiveOutcome {
                 count,
                 is_all: false,
             };
@@ -233,7 +233,7 @@ impl Stream {
         // A short read emptied the socket: the next one would only say EAGAIN. But the kernel also
         // stops at what is no part of the stream.
         let is_all = count < buffer.len() && !is_cut && !self.is_urgent();
-        Ok(Came { count, is_all })
+        Ok(ReceiveOutcome { count, is_all })
     }
 
     /// Receives what is there, also where the event loop was told that nothing is.
@@ -350,7 +350,7 @@ impl TryFrom<OwnedFd> for Stream {
     /// As `Socket::try_from`, and `NotConnected` for a socket that is no end of a connection.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let socket = Socket::try_from(descriptor)?;
-        socket.options().peer_addr()?;
+        socket.inner().peer_addr()?;
         socket.set_polled()?;
         Ok(Self::accepted(socket, None))
     }
@@ -364,7 +364,7 @@ impl AsFd for Stream {
 
 /// Makes what the connections of a family wait with that find no room to send, while there are
 /// descriptors: one for all of a runtime.
-pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
+pub(super) fn reserve_waiter(family: Family) -> io::Result<()> {
     match family::of(family).interest().is_writable() {
         true => Ok(()),
         false => Waiters::here().map(drop),
@@ -372,7 +372,7 @@ pub(super) fn ready_to_wait(family: Family) -> io::Result<()> {
 }
 
 /// What a receive brought.
-struct Came {
+struct ReceiveOutcome {
     count: usize,
     /// Whether the socket was emptied.
     is_all: bool,

@@ -21,7 +21,7 @@ use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Limits, Service, Stop};
 use crate::memory::MemoryLimit;
-use crate::net::{EXEC_NAMES, PipeInput, PipeOutput, Stream, exec_environment};
+use crate::net::{EXEC_NAMES, PipeReader, PipeWriter, Stream, exec_environment};
 use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 
 /// Runs a program for each connection. The program gets end of file when the client ends its
@@ -74,7 +74,7 @@ const QUIET: Duration = Duration::from_millis(500);
 impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let local = stream.local_addr().map_err(|source| self.failed(source))?;
-        stream.reset_unless_done();
+        stream.reset_on_drop();
         let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
         let mut group = Group::of(pid);
@@ -88,7 +88,7 @@ impl Service for Exec {
                     PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
                     PipeEvent::Broken(operation, error) => fault = Some(broken(operation, error)),
                 },
-                gone = stream.gone(), if transfer.peer_ended() && !transfer.output_ended() => {
+                gone = stream.peer_closed(), if transfer.peer_ended() && !transfer.output_ended() => {
                     transfer.abandon();
                     fault = gone.err().map(|error| broken("receive", error));
                 }
@@ -131,7 +131,7 @@ impl Service for Exec {
             return Err(fault);
         }
         if !status.is_some_and(was_killed) {
-            stream.done();
+            stream.close_on_drop();
         }
         match status.and_then(failure) {
             None => Ok(()),
@@ -151,10 +151,10 @@ impl Exec {
         &self,
         local: &Address,
         connection: &Connection,
-    ) -> Result<(Child, Option<Awaited>, PipeInput, PipeOutput)> {
+    ) -> Result<(Child, Option<Awaited>, PipeWriter, PipeReader)> {
         let failed = |source| self.failed(source);
-        let (input, its_input) = PipeInput::open().map_err(failed)?;
-        let (output, its_output) = PipeOutput::open().map_err(failed)?;
+        let (input, its_input) = PipeWriter::open().map_err(failed)?;
+        let (output, its_output) = PipeReader::open().map_err(failed)?;
         let mut command = Command::new(&self.program);
         for name in EXEC_NAMES {
             command.env_remove(name);

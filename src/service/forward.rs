@@ -65,7 +65,7 @@ impl Forward {
 
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
-        near.reset_unless_done();
+        near.reset_on_drop();
         // On the heap, as is a refusal: otherwise an idle connection would keep the memory of both.
         let (far, address) = match Box::pin(self.connect_for(&near, connection)).await {
             Ok(connected) => connected,
@@ -74,7 +74,7 @@ impl Service for Forward {
                 return Err(error);
             }
         };
-        far.reset_unless_done();
+        far.reset_on_drop();
         connection.set_forwarded_to(address.clone());
         let count = counting(connection);
         let id = connection.id();
@@ -91,8 +91,8 @@ impl Service for Forward {
         };
         let moved = transfer(&near, &far, options, count).await;
         moved.map_err(|fault| as_error(fault, connection.peer(), &address))?;
-        near.done();
-        far.done();
+        near.close_on_drop();
+        far.close_on_drop();
         Ok(())
     }
 }
@@ -120,7 +120,7 @@ impl Forward {
         };
         // If no descriptor is left for the target, refuse the client now instead of cutting it off
         // later.
-        let ready = far.ready_to_wait();
+        let ready = far.reserve_waiter();
         ready.map_err(|error| Error::new("connect", &address, error))?;
         Ok((far, address))
     }

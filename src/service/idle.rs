@@ -53,7 +53,7 @@ impl<S: Service> IdleLimit<S> {
             traffic.received + traffic.sent
         };
         // A connection is reset on drop, unless its service finished it.
-        stream.reset_unless_done();
+        stream.reset_on_drop();
         let serving = self.service.serve(stream, connection);
         let served = unless_idle(serving, || Some(limit), passed).await;
         served.unwrap_or_else(|limit| {

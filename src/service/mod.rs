@@ -34,8 +34,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answer_service;
 mod connection_table;
-mod converse;
 mod dump;
 mod exec;
 mod forward;
@@ -44,8 +44,8 @@ mod orphans;
 mod send;
 mod threads;
 
+pub use self::answer_service::{AnswerService, discard, echo, suffix};
 pub use self::connection_table::{ConnectionTable, Totals, Tracked};
-pub use self::converse::{Converse, discard, echo, suffix};
 pub use self::dump::{DUMP_QUEUE, Dump, DumpSink, DumpStyle};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
@@ -61,10 +61,13 @@ use crate::transfer::Passed;
 /// Adds the bytes of a transfer to the counts of `connection`: those from the peer, and those to
 /// it.
 fn counting(connection: &Connection) -> impl Fn(Passed) + Copy + '_ {
-    |Passed { there, back }| {
+    |Passed {
+         near_to_far,
+         far_to_near,
+     }| {
         connection.set_traffic(Traffic {
-            received: there,
-            sent: back,
+            received: near_to_far,
+            sent: far_to_near,
         });
     }
 }

@@ -16,7 +16,7 @@ use super::counting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Service, Stop};
 use crate::memory::MemoryLimit;
-use crate::net::{PipeOutput, Stream, is_refused};
+use crate::net::{PipeReader, Stream, is_refused};
 use crate::offload::offload;
 use crate::transfer::{PipeEvent, PipeTransfer};
 
@@ -96,7 +96,7 @@ impl SendFile {
 impl Service for SendFile {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let broken = |operation, source| Error::new(operation, connection.peer(), source);
-        stream.reset_unless_done();
+        stream.reset_on_drop();
         match self.open()? {
             Opened::Fifo(fifo) => self.send_fifo(fifo, &stream, connection).await?,
             Opened::File(file) => self.send_file(file, &stream, connection).await?,
@@ -115,7 +115,7 @@ impl Service for SendFile {
                 count => connection.count_received(count),
             }
         }
-        stream.done();
+        stream.close_on_drop();
         Ok(())
     }
 }
@@ -146,7 +146,7 @@ impl SendFile {
             let error = Error::because(operation, connection.peer(), ErrorKind::Broken, cause);
             Err(error)
         };
-        let fifo = PipeOutput::of_fifo(fifo).map_err(|error| self.failed("open", error))?;
+        let fifo = PipeReader::of_fifo(fifo).map_err(|error| self.failed("open", error))?;
         let mut transfer = PipeTransfer::new(stream, None, fifo, &self.memory);
         let passed = counting(connection);
         let mut is_draining = false;
@@ -158,7 +158,7 @@ impl SendFile {
                         return Err(Error::new(operation, connection.peer(), error));
                     }
                 },
-                gone = stream.gone(), if transfer.peer_ended() => {
+                gone = stream.peer_closed(), if transfer.peer_ended() => {
                     gone.map_err(|error| Error::new("receive", connection.peer(), error))?;
                     return failed("send", "the client has closed the connection");
                 }

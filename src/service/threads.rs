@@ -64,16 +64,16 @@ impl Thread {
 }
 
 /// A connection counted for a thread, until this value is dropped.
-struct Place<'a>(&'a AtomicUsize);
+struct ThreadLoad<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
+impl<'a> ThreadLoad<'a> {
     fn take(open: &'a AtomicUsize) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self(open)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for ThreadLoad<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -113,14 +113,14 @@ impl<S: Service> Service for Threads<S> {
             .threads
             .iter()
             .min_by_key(|t| t.open.load(Ordering::Relaxed));
-        let _place = fewest.map(|thread| Place::take(&thread.open));
+        let _place = fewest.map(|thread| ThreadLoad::take(&thread.open));
         let Some(other) = fewest.and_then(|thread| thread.runtime.as_ref()) else {
             // For a connection served on another thread, only the wait for it is kept here.
             return Box::pin(self.service.serve(stream, connection)).await;
         };
         let moved = {
             let _entered = other.enter();
-            stream.moved()
+            stream.into_current_runtime()
         };
         let stream =
             moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;

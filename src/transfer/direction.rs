@@ -140,7 +140,7 @@ impl<'a> Direction<'a> {
     }
 
     /// Updates the kind of traffic after a piece of `count` bytes.
-    fn see(&mut self, count: usize, from: &Stream, to: &Stream) {
+    fn classify(&mut self, count: usize, from: &Stream, to: &Stream) {
         let (is_other, enough) = match self.flow {
             Flow::Messages => (count == PIECE, FULL_PIECES),
             Flow::CopiedStream | Flow::SplicedStream => (count < SMALL_PIECE, SMALL_PIECES),
@@ -193,7 +193,7 @@ impl<'a> Direction<'a> {
             Poll::Ready(Ok(count))
         });
         let count = ready!(count)?;
-        self.see(count, from, to);
+        self.classify(count, from, to);
         Poll::Ready(Ok(count > 0))
     }
 
@@ -268,7 +268,7 @@ impl<'a> Direction<'a> {
         match whole {
             // End of file, or urgent data that is not reported yet: a receive tells which.
             Some(0) => return self.poll_copy(cx, from, to),
-            Some(count) => self.see(count, from, to),
+            Some(count) => self.classify(count, from, to),
             None => {}
         }
         Poll::Ready(Ok(true))
@@ -293,7 +293,7 @@ mod tests {
         let ((from, _client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
         let mut direction = Direction::new(Engine::Adaptive, MemoryLimit::default(), None);
         let mut flow_after = |count, pieces| {
-            (0..pieces).for_each(|_| direction.see(count, &from, &to));
+            (0..pieces).for_each(|_| direction.classify(count, &from, &to));
             direction.flow
         };
         for _ in 0..2 {

@@ -16,7 +16,7 @@
 //! server.shutdown(Shutdown::Write)?;
 //!
 //! let mut moved = (0, 0);
-//! let counted = |passed: sok::transfer::Passed| moved = (passed.there, passed.back);
+//! let counted = |passed: sok::transfer::Passed| moved = (passed.near_to_far, passed.far_to_near);
 //! transfer(&near, &far, TransferOptions::default(), counted).await.map_err(|fault| format!("{fault:?}"))?;
 //! assert_eq!(moved, (8, 6));
 //! let mut buffer = [0; 64];
@@ -28,7 +28,7 @@
 
 mod direction;
 mod idle;
-mod left;
+mod peer_closed;
 mod pipe;
 mod pipes;
 mod yielding;
@@ -51,9 +51,9 @@ use crate::net::Stream;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Passed {
     /// From the near end to the far end.
-    pub there: u64,
+    pub near_to_far: u64,
     /// From the far end to the near end.
-    pub back: u64,
+    pub far_to_near: u64,
 }
 
 /// One of the two ends of a transfer.
@@ -155,10 +155,10 @@ pub async fn transfer(
         let there_done = there.poll(cx, near, far).map_err(broken_there);
         let back_done = back.poll(cx, far, near).map_err(broken_back);
         let now = Passed {
-            there: there.passed(),
-            back: back.passed(),
+            near_to_far: there.passed(),
+            far_to_near: back.passed(),
         };
-        moved.store(now.there + now.back, Ordering::Relaxed);
+        moved.store(now.near_to_far + now.far_to_near, Ordering::Relaxed);
         passed(now);
         let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
@@ -167,12 +167,12 @@ pub async fn transfer(
             (Poll::Pending, Poll::Ready(())) => (Side::Far, far, near, there.holds_bytes()),
         };
         is_half_closed.store(true, Ordering::Relaxed);
-        let gone = gone.get_or_insert_with(|| Box::pin(ended.gone()));
+        let gone = gone.get_or_insert_with(|| Box::pin(ended.peer_closed()));
         match ready!(gone.as_mut().poll(cx)) {
             Err(error) => Poll::Ready(Err(TransferFault::Broken(end, "receive", error))),
-            Ok(()) if holds_bytes => Poll::Ready(Err(left::without_bytes(end))),
+            Ok(()) if holds_bytes => Poll::Ready(Err(peer_closed::undelivered(end))),
             Ok(()) => {
-                let left = left.insert(Box::pin(left::until_taken(end, other)));
+                let left = left.insert(Box::pin(peer_closed::until_taken(end, other)));
                 left.as_mut().poll(cx)
             }
         }

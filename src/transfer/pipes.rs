@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Passed;
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Fed, PipeInput, PipeOutput, Stream, is_refused};
+use crate::net::{Fed, PipeReader, PipeWriter, Stream, is_refused};
 
 /// The maximum size of one copy.
 const PIECE: usize = 64 * 1024;
@@ -39,9 +39,9 @@ pub(crate) enum PipeEvent {
 pub(crate) struct PipeTransfer<'a> {
     stream: &'a Stream,
     /// Until the program closes it, or the peer ends.
-    input: Option<PipeInput>,
+    input: Option<PipeWriter>,
     /// Until end of file.
-    output: Option<PipeOutput>,
+    output: Option<PipeReader>,
     peer_ended: bool,
     there: Way,
     back: Way,
@@ -101,8 +101,8 @@ impl<'a> PipeTransfer<'a> {
     #[must_use]
     pub(crate) fn new(
         stream: &'a Stream,
-        input: Option<PipeInput>,
-        output: PipeOutput,
+        input: Option<PipeWriter>,
+        output: PipeReader,
         memory: &MemoryLimit,
     ) -> Self {
         Self {
@@ -136,8 +136,8 @@ impl<'a> PipeTransfer<'a> {
                 event @ Poll::Ready(_) => event,
             };
             passed(Passed {
-                there: self.there.passed,
-                back: self.back.passed,
+                near_to_far: self.there.passed,
+                far_to_near: self.back.passed,
             });
             event
         })
@@ -244,7 +244,7 @@ impl<'a> PipeTransfer<'a> {
 fn poll_copy_back(
     cx: &mut Context<'_>,
     way: &mut Way,
-    output: &PipeOutput,
+    output: &PipeReader,
     stream: &Stream,
 ) -> Poll<io::Result<usize>> {
     if way.unsent.is_empty() {
@@ -267,7 +267,7 @@ fn poll_copy_back(
 fn poll_copy_there(
     cx: &mut Context<'_>,
     way: &mut Way,
-    input: &PipeInput,
+    input: &PipeWriter,
     stream: &Stream,
 ) -> Poll<io::Result<Fed>> {
     if input.poll_closed(cx)?.is_ready() {

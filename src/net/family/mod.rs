@@ -33,8 +33,8 @@ pub(super) trait SocketFamily: Debug + Sync {
     // ---- An address to bind to ----
 
     /// What is bound for `address`.
-    fn place<'a>(&self, address: &'a Address) -> io::Result<Place<'a>> {
-        encode(address).map(Place::Name)
+    fn place<'a>(&self, address: &'a Address) -> io::Result<BindTarget<'a>> {
+        encode(address).map(BindTarget::Name)
     }
 
     /// Sets up a socket that is to listen on `address`. Its connections inherit what is set on it,
@@ -181,7 +181,7 @@ pub(super) const fn of(family: Family) -> &'static dyn SocketFamily {
 
 /// What is bound for an address.
 #[derive(Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum BindTarget<'a> {
     /// A name that the kernel keeps.
     Name(Encoded),
     /// A file, which has a life of its own: [`SocketFile`](super::SocketFile).

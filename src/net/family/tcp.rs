@@ -9,7 +9,7 @@ use nix::sys::socket::getsockopt;
 use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
-use super::tcp_options::{control, keep_alive, paces};
+use super::tcp_options::{keep_alive, paces, set_congestion_control};
 use super::{ConnectFault, Received, SocketFamily};
 use crate::address::{Address, Family, Purpose};
 use crate::error::{Error, ErrorKind};
@@ -77,7 +77,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
         socket.set_tcp_nodelay(true)?;
-        control(socket, address, Purpose::Listen, &options.congestion)
+        set_congestion_control(socket, address, Purpose::Listen, &options.congestion)
     }
 
     fn prepare_own_name(&self, socket: &Socket) -> io::Result<()> {
@@ -116,7 +116,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         address: &Address,
         options: &ConnectOptions,
     ) -> io::Result<()> {
-        control(socket, address, Purpose::Connect, &options.congestion)?;
+        set_congestion_control(socket, address, Purpose::Connect, &options.congestion)?;
         keep_alive(socket, address, Purpose::Connect, options.keepalive)
     }
 

@@ -37,14 +37,14 @@ pub(super) fn paces(socket: &Socket) -> bool {
 }
 
 /// Gives a socket for `address` its congestion control; the connections of a listener inherit it.
-pub(super) fn control(
+pub(super) fn set_congestion_control(
     socket: &Socket,
     address: &Address,
     purpose: Purpose,
     congestion: &Congestion,
 ) -> io::Result<()> {
     match congestion {
-        Congestion::Auto => unpace(socket, address, purpose),
+        Congestion::Auto => use_reno_on_loopback(socket, address, purpose),
         Congestion::System => {}
         Congestion::Named(name) => socket.set_tcp_congestion(name.as_bytes())?,
     }
@@ -57,7 +57,7 @@ pub(super) fn control(
 ///
 /// It is for a socket that no connection was made with: one that began with pacing goes on pacing.
 /// So a listener on all addresses keeps what it has, as it does not know where its clients will be.
-fn unpace(socket: &Socket, address: &Address, purpose: Purpose) {
+fn use_reno_on_loopback(socket: &Socket, address: &Address, purpose: Purpose) {
     /// What the system gives to each new socket, as the first one had it.
     static SYSTEM_PACES: OnceLock<bool> = OnceLock::new();
     if is_loopback(address, purpose) && *SYSTEM_PACES.get_or_init(|| paces(socket)) {

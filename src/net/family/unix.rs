@@ -12,7 +12,7 @@ use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket};
 use tokio::io::Interest;
 
-use super::{ConnectFault, Place, Received, SocketFamily};
+use super::{BindTarget, ConnectFault, Received, SocketFamily};
 use crate::address::{Address, UnixName};
 use crate::error::{Error, ErrorKind};
 use crate::net::directory::foreign;
@@ -54,12 +54,12 @@ impl SocketFamily for Unix {
         Domain::UNIX
     }
 
-    fn place<'a>(&self, address: &'a Address) -> io::Result<Place<'a>> {
+    fn place<'a>(&self, address: &'a Address) -> io::Result<BindTarget<'a>> {
         match name(address) {
-            UnixName::Path(path) => Ok(Place::File(path)),
+            UnixName::Path(path) => Ok(BindTarget::File(path)),
             // Autobind: the kernel chooses an abstract name.
-            name if !name.is_definite() => Ok(Place::Name(SockAddr::unix("")?.into())),
-            _ => encode(address).map(Place::Name),
+            name if !name.is_specified() => Ok(BindTarget::Name(SockAddr::unix("")?.into())),
+            _ => encode(address).map(BindTarget::Name),
         }
     }
 
@@ -71,7 +71,7 @@ impl SocketFamily for Unix {
     }
 
     fn bound_name(&self, socket: &Socket, wanted: &Address) -> io::Result<Address> {
-        match name(wanted).is_definite() {
+        match name(wanted).is_specified() {
             true => Ok(wanted.clone()),
             false => decode(&socket.local_addr()?),
         }

@@ -238,7 +238,7 @@ fn take_name(
                 Err(errno) => Err(BindFault::Refused(another_users(errno.into()))),
             }
         }
-        Found::Nothing | Found::Live(_) | Found::Foreign(_) => {
+        Found::Nothing | Found::Live(_) | Found::NotASocket(_) => {
             let flags = RenameFlags::RENAME_NOREPLACE;
             let done = match renameat2(from, own, directory, name, flags) {
                 Err(errno) if is_unknown(errno) => {

@@ -80,7 +80,7 @@ impl<'a> Private<'a> {
         match probe(&self.directory, Self::socket(), Path::new(&self.name))? {
             Found::Nothing => {}
             Found::Dead(_) => self.directory.remove(Self::socket())?,
-            Found::Live(_) | Found::Foreign(_) => return Err(in_the_way(&self.name)),
+            Found::Live(_) | Found::NotASocket(_) => return Err(in_the_way(&self.name)),
         }
         self.stays = false;
         Ok(self)

@@ -19,7 +19,7 @@ pub(super) enum Found {
     /// A socket in use, and by whom where the kernel tells.
     Live(Vec<i32>),
     /// Something else, in words.
-    Foreign(&'static str),
+    NotASocket(&'static str),
 }
 
 impl Found {
@@ -28,7 +28,7 @@ impl Found {
         match self {
             Self::Nothing | Self::Dead(_) => Ok(self),
             Self::Live(holders) => Err(in_use(&holders)),
-            Self::Foreign(what) => {
+            Self::NotASocket(what) => {
                 let cause = format!("this is {what}, not a socket; it was not replaced");
                 Err(Refusal::told(
                     ErrorKind::Other,
@@ -41,7 +41,7 @@ impl Found {
 }
 
 /// A socket of another type, whose `connect(2)` says whether a name is held, and disturbs nobody.
-fn question() -> io::Result<socket2::Socket> {
+fn probe_socket() -> io::Result<socket2::Socket> {
     socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None)
 }
 
@@ -55,10 +55,10 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
         Err(error) => return Err(unsearchable(error)),
     };
     if let Some(what) = foreign(status.st_mode) {
-        return Ok(Found::Foreign(what));
+        return Ok(Found::NotASocket(what));
     }
     let address = directory.socket_name(name)?;
-    match question()?.connect(&address) {
+    match probe_socket()?.connect(&address) {
         Ok(()) => Ok(Found::Live(Vec::new())),
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Ok(Found::Dead(Identity::of(&status))),

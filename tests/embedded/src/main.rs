@@ -3,7 +3,7 @@
 use sok::client::{ConnectPlan, connect};
 use sok::loops::{Limits, MessageFormat, Stop, connection_loop};
 use sok::net::{ListenOptions, Listener};
-use sok::service::{Converse, echo};
+use sok::service::{AnswerService, echo};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = listener.local_addr().clone();
     let mut limits = Limits::default();
     limits.exit_after = Some(1);
-    let service = Converse::new(MessageFormat::default(), echo);
+    let service = AnswerService::new(MessageFormat::default(), echo);
     let serving = tokio::spawn(connection_loop(vec![listener], service, limits, Stop::new()));
 
     let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;

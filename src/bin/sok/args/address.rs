@@ -13,7 +13,7 @@ use super::values::family;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The address in parts, instead of ADDRESS")]
 pub(crate) struct AddressArgs {
-    /// The address family: inet, inet6 or unix
+    /// The address family, such as inet6 or unix
     #[arg(long, value_parser = family)]
     family: Option<Family>,
 

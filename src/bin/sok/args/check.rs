@@ -14,7 +14,7 @@ pub(crate) struct CheckArgs {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
-    /// Check only this family: inet, inet6 or unix; repeatable
+    /// Check only this family, such as inet6; repeatable
     #[arg(long, value_name = "FAMILY", value_parser = family, conflicts_with = "address")]
     pub(crate) family: Vec<Family>,
 

@@ -10,8 +10,11 @@ mod tour;
 mod usage;
 mod values;
 
+use std::fmt;
+
 use clap::builder::{NonEmptyStringValueParser, PossibleValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sok::address::Family;
 use sok::loops::{Framing, MessageFormat};
 use sok::net::Keepalive;
 
@@ -53,17 +56,29 @@ impl TcpArgs {
     }
 }
 
-const ADDRESSES: &str = "\
-ADDRESS is the same word in every command:
-  unix:/tmp/s.sock, /tmp/s.sock, ./s.sock   AF_UNIX, a socket file
-  unix:@name, @name                         AF_UNIX, an abstract name (Linux)
-  @                                         a name that the kernel chooses, to listen or for --bind
-  inet:127.0.0.1:8082                       AF_INET (alias tcp4:)
-  inet6:[::1]:8082, inet6:[fe80::1%eth0]:80 AF_INET6 (alias tcp6:)
-  tcp:localhost:8082, localhost:8082        AF_INET or AF_INET6, as the name resolves
-  :8082                                     every address, dual-stack (to listen)
+/// The forms of an address, those of each family as the library has them.
+struct Addresses;
 
-DURATION is a number with a unit, such as 500ms, 2s or 1m; a bare number is in seconds.";
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const OF_TCP: [(&str, &str); 2] = [
+            (
+                "tcp:localhost:8082, localhost:8082",
+                "AF_INET or AF_INET6, as the name resolves",
+            ),
+            (":8082", "every address, dual-stack (to listen)"),
+        ];
+        writeln!(f, "ADDRESS is the same word in every command:")?;
+        let of_families = Family::ALL.iter().flat_map(|family| family.words());
+        for (words, meaning) in of_families.chain(&OF_TCP) {
+            writeln!(f, "  {words:<41} {meaning}")?;
+        }
+        write!(
+            f,
+            "\nDURATION is a number with a unit, such as 500ms, 2s or 1m; a bare number is in seconds."
+        )
+    }
+}
 
 const SERVE_HELP: &str = "\
 The --exec program reads standard input from a pipe, writes standard output to a pipe, and shares
@@ -72,7 +87,7 @@ answer. The client gets end of file when the last process that holds the output 
 has --grace to close its end; what it sends meanwhile is discarded. If a signal ends the program,
 the connection is reset, on families that have a reset.
 The program gets these environment variables; those that do not apply are not set:
-  SOK_FAMILY, SOK_LOCAL, SOK_PEER           inet, inet6 or unix; the address of each end
+  SOK_FAMILY, SOK_LOCAL, SOK_PEER           the family, such as inet6; the address of each end
   PROTO                                     TCP or UNIX
   TCPLOCALIP, TCPLOCALPORT                  the server's end, on TCP
   TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
@@ -100,7 +115,7 @@ Examples:
 /// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX use the same two loops.
 #[derive(Debug, Parser)]
 #[command(name = "sok", version, max_term_width = 100, help_expected = true)]
-#[command(after_help = format!("{ADDRESSES}\n\nExit codes:\n{}", crate::exit::Table))]
+#[command(after_help = format!("{Addresses}\n\nExit codes:\n{}", crate::exit::Table))]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) talk: TalkArgs,

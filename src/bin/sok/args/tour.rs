@@ -12,7 +12,7 @@ pub(crate) struct TourArgs {
     #[arg(long = "lesson", value_name = "N", value_parser = lesson)]
     pub(crate) lessons: Vec<Lesson>,
 
-    /// Run the lessons on this family only: inet, inet6 or unix; repeatable
+    /// Run the lessons on this family only, such as inet6; repeatable
     #[arg(long = "family", value_name = "FAMILY", value_parser = family)]
     pub(crate) families: Vec<Family>,
 

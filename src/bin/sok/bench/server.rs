@@ -9,7 +9,7 @@ use std::time::Duration;
 use sok::error::{Error, Result};
 use sok::loops::{Connection, Limits, MessageFormat, Service, Stop, connection_loop};
 use sok::net::{Listener, Socket, Stream};
-use sok::service::{Converse, echo};
+use sok::service::{AnswerService, echo};
 use tokio::sync::oneshot;
 
 /// The role of the server.
@@ -70,7 +70,7 @@ pub(crate) async fn serve(listener: Listener, role: Role, spin: bool, stop: Stop
             connection_loop(listeners, service, limits, stop).await
         }
         Role::Accept => {
-            let service = Converse::new(MessageFormat::default(), echo);
+            let service = AnswerService::new(MessageFormat::default(), echo);
             connection_loop(listeners, service, limits, stop).await
         }
     };

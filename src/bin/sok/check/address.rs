@@ -56,7 +56,7 @@ pub(crate) struct AddressReport {
 /// # Errors
 /// If the target does not resolve. [`TargetReport::failure`] has the error if no server accepts.
 pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<TargetReport> {
-    target.refuse_indefinite()?;
+    target.require_specified()?;
     let resolved = resolve(target, Some(Instant::now() + limit)).await?;
     let mut options = ConnectOptions::default();
     options.deadline = Some(Instant::now() + limit);

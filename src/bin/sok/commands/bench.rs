@@ -112,7 +112,7 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
         None => error.with_hint(format!("or {MEASURES}")),
     })?;
     if let Some(target) = &target {
-        target.refuse_indefinite()?;
+        target.require_specified()?;
     }
     match target {
         Some(target) if !args.families.is_empty() => {

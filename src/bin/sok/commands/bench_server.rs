@@ -22,10 +22,10 @@ pub(crate) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
     }
-    let nowhere = args.family.nearby(Path::new(""), "s.sock");
+    let nowhere = args.family.local_address(Path::new(""), "s.sock");
     let folder = nowhere.as_path().map(|_| own_folder()).transpose()?;
     let directory = folder.as_ref().map_or_else(|| Path::new(""), TempDir::path);
-    let address = args.family.nearby(directory, "s.sock");
+    let address = args.family.local_address(directory, "s.sock");
     block_on(until_signal(async {
         let mut options = ListenOptions::default();
         // Measures the cost of the family for any program on this machine.

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         }
         limits.max_connections = most;
     }
-    if let Some(source) = source.filter(|own| own.is_definite())
+    if let Some(source) = source.filter(|own| own.is_specified())
         && limits.max_connections > 1
     {
         ui.note(&format!(
@@ -158,7 +158,7 @@ fn check_target(
     source: Option<&Address>,
     v6only: bool,
 ) -> Result<()> {
-    target.refuse_indefinite()?;
+    target.require_specified()?;
     if target.is_name() {
         return Ok(());
     }

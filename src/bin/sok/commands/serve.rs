@@ -13,8 +13,8 @@ use sok::loops::{
 };
 use sok::net::ListenOptions;
 use sok::service::{
-    ConnectionTable, Converse, Exec, IdleLimit, SendFile, Service, Threads, Tracked, discard, echo,
-    reap_orphans, suffix,
+    AnswerService, ConnectionTable, Exec, IdleLimit, SendFile, Service, Threads, Tracked, discard,
+    echo, reap_orphans, suffix,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -117,8 +117,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     })
 }
 
-fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) -> Converse<A> {
-    let mut service = Converse::new(format, answer);
+fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) -> AnswerService<A> {
+    let mut service = AnswerService::new(format, answer);
     service.memory = memory;
     service
 }

@@ -122,7 +122,7 @@ async fn take<A: Observer>(
 /// The reason why this machine cannot use a family, if it cannot. A bind is not enough: the interface
 /// of the address may be down.
 async fn lacks(family: Family, directory: &Path) -> Option<Error> {
-    let address = family.nearby(directory, "probe.sock");
+    let address = family.local_address(directory, "probe.sock");
     let listener = match Listener::bind(&address, &ListenOptions::default()) {
         Ok(listener) => listener,
         Err(error) => return Some(error),

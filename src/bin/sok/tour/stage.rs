@@ -49,7 +49,7 @@ impl<'a, A: Observer> Stage<'a, A> {
     pub(super) fn address(&mut self) -> Address {
         self.names += 1;
         let name = format!("{}-{}.sock", self.report.lesson.number(), self.names);
-        self.family().nearby(self.directory, &name)
+        self.family().local_address(self.directory, &name)
     }
 
     /// Runs one step, and reports it with its socket calls.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Connection, MessageFormat, Service};
 use sok::net::{ListenOptions, Stream, is_left_behind};
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 use super::Played;
 use crate::tour::actors::{
@@ -106,7 +106,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let starting = Server::start(
         &address,
         Setup::default(),
-        Converse::new(MessageFormat::default(), heard),
+        AnswerService::new(MessageFormat::default(), heard),
     );
     let server = stage.step(what, starting).await?;
     let reply = stage

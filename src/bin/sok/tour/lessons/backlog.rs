@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sok::error::{ErrorKind, Result};
 use sok::loops::MessageFormat;
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 use super::Played;
 use crate::tour::actors::{Client, Heard, Server, Setup, listed};
@@ -56,7 +56,7 @@ impl Crowd {
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (address, heard) = (stage.address(), Heard::default());
-    let service = Converse::new(MessageFormat::default(), heard.clone());
+    let service = AnswerService::new(MessageFormat::default(), heard.clone());
     let starting = Server::start(&address, Setup::one_at_a_time(BACKLOG), service);
     let what = format!("The server listens with a backlog of {BACKLOG}, and serves one at a time");
     let server = stage.step(what, starting).await?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sok::client::{Conversation, Counter, LineSource};
 use sok::loops::{Framing, MessageFormat};
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 use super::Played;
 use crate::tour::actors::{Client, Heard, MESSAGE, SERVER, Server, Setup, answer_to, listed};
@@ -25,7 +25,7 @@ fn shown(ended: Option<String>) -> String {
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let address = stage.address();
     let (heard, format) = (Heard::default(), line());
-    let service = Converse::new(format, heard.clone());
+    let service = AnswerService::new(format, heard.clone());
     let starting = Server::start(&address, Setup::default(), service);
     let server = stage
         .step("The server listens; a message is a line", starting)

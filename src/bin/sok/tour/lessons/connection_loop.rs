@@ -1,7 +1,7 @@
 //! Lesson 3: many clients, one after another.
 
 use sok::loops::MessageFormat;
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 use super::Played;
 use crate::tour::actors::{Client, Heard, MESSAGE, Server, Setup, answer_to, listed};
@@ -15,7 +15,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 
 async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (address, format) = (stage.address(), MessageFormat::default());
-    let service = Converse::new(format, Heard::default());
+    let service = AnswerService::new(format, Heard::default());
     let starting = Server::start(&address, Setup::default(), service);
     let server = stage.step("The server listens", starting).await?;
     let answered = stage
@@ -74,7 +74,7 @@ async fn one_after_another(stage: &mut Stage<'_, impl Observer>) -> Played {
 async fn one_at_a_time(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (address, format) = (stage.address(), MessageFormat::default());
     let heard = Heard::default();
-    let service = Converse::new(format, heard.clone());
+    let service = AnswerService::new(format, heard.clone());
     let starting = Server::start(&address, Setup::one_at_a_time(5), service);
     let server = stage
         .step("A second server serves one client at a time", starting)

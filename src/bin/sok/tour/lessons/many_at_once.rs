@@ -1,7 +1,7 @@
 //! Lesson 7: many clients at the same time.
 
 use sok::loops::MessageFormat;
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 use super::Played;
 use super::backlog::{BACKLOG, CLIENTS};
@@ -13,7 +13,11 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let (address, format) = (stage.address(), MessageFormat::default());
     let mut setup = Setup::default();
     setup.listen.backlog = BACKLOG;
-    let starting = Server::start(&address, setup, Converse::new(format, Heard::default()));
+    let starting = Server::start(
+        &address,
+        setup,
+        AnswerService::new(format, Heard::default()),
+    );
     let what =
         format!("The server listens with a backlog of {BACKLOG}, and serves all clients at once");
     let server = stage.step(what, starting).await?;

@@ -5,7 +5,7 @@ use std::io;
 use sok::error::{Error, Result};
 use sok::loops::{Framing, MessageFormat};
 use sok::net::{ListenOptions, Stream};
-use sok::service::Converse;
+use sok::service::AnswerService;
 
 use super::Played;
 use crate::tour::actors::{
@@ -115,7 +115,7 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
     let starting = Server::start(
         &address,
         Setup::default(),
-        Converse::new(lines, heard.clone()),
+        AnswerService::new(lines, heard.clone()),
     );
     let server = stage
         .step("A second server reads messages that are lines", starting)
@@ -150,7 +150,7 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
     let starting = Server::start(
         &address,
         Setup::default(),
-        Converse::new(sized, heard.clone()),
+        AnswerService::new(sized, heard.clone()),
     );
     let server = stage
         .step(

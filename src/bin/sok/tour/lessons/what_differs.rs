@@ -8,7 +8,7 @@ use sok::address::Address;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::MessageFormat;
 use sok::net::{ListenOptions, Peer};
-use sok::service::{Converse, echo};
+use sok::service::{AnswerService, echo};
 
 use super::Played;
 use crate::tour::actors::{Client, SERVER, Server, Setup, listen};
@@ -27,7 +27,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     let starting = Server::start(
         &address,
         Setup::default(),
-        Converse::new(MessageFormat::default(), echo),
+        AnswerService::new(MessageFormat::default(), echo),
     );
     let server = stage.step("The server listens", starting).await?;
     let address = server.address().clone();

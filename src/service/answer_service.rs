@@ -11,7 +11,7 @@ use crate::net::Stream;
 /// Runs the communication loop on each connection.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Converse<A> {
+pub struct AnswerService<A> {
     /// The framing.
     pub format: MessageFormat,
     /// The answer.
@@ -20,7 +20,7 @@ pub struct Converse<A> {
     pub memory: MemoryLimit,
 }
 
-impl<A: Answer> Converse<A> {
+impl<A: Answer> AnswerService<A> {
     /// Answers each message of `format` with `answer`.
     #[must_use]
     pub fn new(format: MessageFormat, answer: A) -> Self {
@@ -33,7 +33,7 @@ impl<A: Answer> Converse<A> {
     }
 }
 
-impl<A: Answer> Service for Converse<A> {
+impl<A: Answer> Service for AnswerService<A> {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         communication_loop(stream, connection, self.format, &self.memory, &self.answer).await
     }

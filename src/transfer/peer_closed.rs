@@ -9,7 +9,7 @@ use crate::net::Stream;
 const PIECE: usize = 4096;
 
 /// The error that `end` closed and did not take all its bytes.
-pub(super) fn without_bytes(end: Side) -> TransferFault {
+pub(super) fn undelivered(end: Side) -> TransferFault {
     TransferFault::Broken(end, "send", nix::Error::EPIPE.into())
 }
 
@@ -24,11 +24,11 @@ pub(super) async fn until_taken(end: Side, other: &Stream) -> Result<(), Transfe
         ended = discard(other, &mut discarded) => {
             ended.map_err(|error| broken("receive", error))?;
         }
-        taken = other.taken() => taken.map_err(|error| broken("send", error))?,
+        taken = other.delivered() => taken.map_err(|error| broken("send", error))?,
     }
     match discarded {
         0 => Ok(()),
-        _ => Err(without_bytes(end)),
+        _ => Err(undelivered(end)),
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
             Side::Far => (own, &unix),
         };
         let moved = Cell::new(0);
-        let count = |passed: Passed| moved.set(passed.there + passed.back);
+        let count = |passed: Passed| moved.set(passed.near_to_far + passed.far_to_near);
         let mut moving = pin!(transfer(near, far, options, count));
         let early = poll_fn(|cx| match moving.as_mut().poll(cx) {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
