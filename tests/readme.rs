@@ -57,7 +57,7 @@ fn each_example_prints_what_the_readme_says() {
             continue;
         }
         let folder = tempfile::tempdir().unwrap();
-        let binary = Path::new(env!("CARGO_BIN_EXE_sok"))
+        let binary = Path::new(support::Process::PROGRAM)
             .parent()
             .unwrap()
             .to_owned();
@@ -91,7 +91,7 @@ fn each_example_prints_what_the_readme_says() {
 fn the_exit_codes_are_those_of_the_help() {
     let readme =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let help = Command::new(env!("CARGO_BIN_EXE_sok"))
+    let help = Command::new(support::Process::PROGRAM)
         .arg("--help")
         .output()
         .unwrap();

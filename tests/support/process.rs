@@ -105,8 +105,12 @@ impl Process {
         Self::spawn(command)
     }
 
-    /// The program under test.
-    pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sok");
+    /// The program under test: the release build where there is one, as in scripts/test, so that the
+    /// tests run what is shipped.
+    pub(crate) const PROGRAM: &str = match option_env!("SOK_RELEASE") {
+        Some(program) => program,
+        None => env!("CARGO_BIN_EXE_sok"),
+    };
 
     /// Starts `command` with its three streams as pipes.
     pub(crate) fn spawn(mut command: Command) -> Self {
