@@ -69,13 +69,6 @@ impl Buffers {
             self.replies.shrink_to(REPLIES);
         }
     }
-
-    /// Returns the error if a message was invalid; these buffers are free.
-    pub(super) fn into_result(mut self: Box<Self>) -> io::Result<()> {
-        let broken = self.received.broken.take();
-        self.give_back();
-        broken.map_or(Ok(()), Err)
-    }
 }
 
 /// The bytes of one receive that are not decoded yet.
@@ -83,8 +76,6 @@ impl Buffers {
 pub(super) struct Received {
     bytes: Vec<u8>,
     rest: Range<usize>,
-    /// The error, if a message was invalid.
-    broken: Option<io::Error>,
 }
 
 impl Received {
@@ -98,9 +89,13 @@ impl Received {
     }
 
     /// The next complete message of the bytes in `decoder` and the received ones. If there is none,
-    /// `decoder` keeps the rest, or [`into_result`](Buffers::into_result) returns the error.
+    /// `decoder` keeps the rest, or the next message is `invalid` and the rest is dropped.
     #[inline]
-    pub(super) fn decode<'a>(&'a mut self, decoder: &'a mut MessageDecoder) -> Option<&'a [u8]> {
+    pub(super) fn decode<'a>(
+        &'a mut self,
+        decoder: &'a mut MessageDecoder,
+        invalid: &mut Option<io::Error>,
+    ) -> Option<&'a [u8]> {
         let mut rest = &self.bytes[self.rest.clone()];
         match decoder.next_message(&mut rest) {
             Ok(message) => {
@@ -108,7 +103,8 @@ impl Received {
                 message
             }
             Err(error) => {
-                self.broken = Some(error);
+                *invalid = Some(error);
+                self.rest = 0..0;
                 None
             }
         }

@@ -53,8 +53,9 @@ async fn answer_messages<A: Answer>(
 ) -> std::result::Result<(), SocketFault> {
     // Receive: several messages, or a part of one.
     while let Some(mut buffers) = exchange.receive(A::WAITS).await? {
+        let mut invalid = None;
         // Decode: one complete message after another.
-        while let Some(message) = buffers.received.decode(&mut exchange.decoder) {
+        while let Some(message) = buffers.received.decode(&mut exchange.decoder, &mut invalid) {
             // Answer: in a frame like that of the message.
             reply_to(message, answer, format, &mut buffers.replies).await?;
             // An answer that waits does not delay the replies before it.
@@ -64,8 +65,9 @@ async fn answer_messages<A: Answer>(
         }
         // Send: all replies at once.
         exchange.send(&mut buffers).await?;
+        buffers.give_back();
         // Messages before an invalid one are answered, however they arrived.
-        buffers.into_result().map_err(receiving)?;
+        invalid.map_or(Ok(()), Err).map_err(receiving)?;
     }
     exchange.decoder.finish().map_err(receiving)
 }
@@ -173,11 +175,14 @@ fn sending(error: io::Error) -> SocketFault {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use nix::Error as E;
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::address::AddressKind;
+    use crate::loops::Framing;
     use crate::net::Peer;
 
     #[test]
@@ -196,5 +201,72 @@ mod tests {
         for errno in [E::EHOSTUNREACH, E::ENETDOWN, E::ENOBUFS, E::ECONNRESET] {
             assert_eq!(hint(errno.into()), None);
         }
+    }
+
+    /// An echo of messages with their length, in a task, and the client's end of its connection.
+    fn served() -> (Stream, Arc<Connection>, JoinHandle<Result<()>>) {
+        let (client, server) = Stream::pair().unwrap();
+        let peer = Peer::new("unix:@peer".parse().unwrap());
+        let connection = Arc::new(Connection::new(1, peer));
+        let known = Arc::clone(&connection);
+        let format = MessageFormat {
+            framing: Framing::Length,
+            ..MessageFormat::default()
+        };
+        let serving = async move {
+            communication_loop(server, &known, format, &MemoryLimit::default(), &echo).await
+        };
+        (client, connection, tokio::spawn(serving))
+    }
+
+    fn echo(message: &[u8], reply: &mut Vec<u8>) -> Reply {
+        reply.extend_from_slice(message);
+        Reply::Send
+    }
+
+    /// Sends `bytes` and waits until they were received; whether all replies could be sent.
+    async fn sent(client: &Stream, connection: &Connection, bytes: &[u8]) -> bool {
+        let before = connection.traffic().received;
+        client.send_all(bytes).await.unwrap();
+        while connection.traffic().received < before + bytes.len() as u64 {
+            tokio::task::yield_now().await;
+        }
+        // The reply is tried at once.
+        tokio::task::yield_now().await;
+        connection.traffic().sent >= connection.traffic().received
+    }
+
+    #[tokio::test]
+    async fn an_invalid_message_behind_unsent_replies_ends_only_its_connection() {
+        let message = [&60_000_u32.to_be_bytes()[..], &[b'x'; 60_000]].concat();
+        // How many find room is the same each time.
+        let (client, connection, _serving) = served();
+        let mut fit = 0;
+        while sent(&client, &connection, &message).await {
+            fit += 1;
+        }
+
+        let (client, connection, serving) = served();
+        for _ in 0..fit {
+            assert!(sent(&client, &connection, &message).await);
+        }
+        let invalid = [&message[..], &u32::MAX.to_be_bytes()].concat();
+        assert!(!sent(&client, &connection, &invalid).await);
+
+        let (other, _, other_serving) = served();
+        let hello = [&5_u32.to_be_bytes()[..], b"hello"].concat();
+        other.send_all(&hello).await.unwrap();
+        let mut reply = [0; 16];
+        assert_eq!(other.receive(&mut reply).await.unwrap(), hello.len());
+        drop(other);
+        other_serving.await.unwrap().unwrap();
+
+        let mut replies = vec![0; (fit + 1) * message.len()];
+        let mut received = 0;
+        while received < replies.len() {
+            received += client.receive(&mut replies[received..]).await.unwrap();
+        }
+        let failure = serving.await.unwrap().unwrap_err();
+        assert_eq!(failure.io_error().kind(), io::ErrorKind::InvalidData);
     }
 }

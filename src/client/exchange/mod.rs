@@ -86,6 +86,8 @@ pub async fn exchange(
         }
         Event::Received(received)
     })?;
+    // A thread that panics sends no event: then both senders are gone.
+    drop(events);
     ended(shared, &mut ends, address, options.idle_timeout).await
 }
 
@@ -150,7 +152,10 @@ async fn ended(
             Some(Event::Received(Err(ExchangeFault::Socket(error)))) => {
                 return Err(failed("receive", error));
             }
-            None => break,
+            None => {
+                let cause = "a thread panicked";
+                return Err(Error::because("exchange", address, ErrorKind::Other, cause));
+            }
         }
     }
     if let Some(Err(error)) = sent {

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
+use procfs::{ProcError, ProcResult};
 use serde::Serialize;
 use sok::net::{Credentials, processes_with};
 
@@ -59,8 +60,7 @@ pub(super) fn by_credentials(server: Credentials) -> Seen {
 
 /// The processes that listen on `server`; `client` is the local end of an open connection to it.
 pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
-    // A host without IPv6 has no table for it.
-    let tables = [tcp().unwrap_or_default(), tcp6().unwrap_or_default()];
+    let tables = [table(tcp())?, table(tcp6())?];
     let rows: Vec<Row> = tables.into_iter().flatten().map(Row::from).collect();
     let listening = listening(&rows, server, client)?;
     let inodes: Vec<u64> = listening.iter().map(|row| row.inode).collect();
@@ -71,6 +71,16 @@ pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
             row.uid
         )),
         _ => Ok(found),
+    }
+}
+
+/// The rows of a table, which a host without IPv6 has only one of.
+fn table(read: ProcResult<Vec<TcpNetEntry>>) -> Result<Vec<TcpNetEntry>, String> {
+    match read {
+        Err(ProcError::NotFound(_)) => Ok(Vec::new()),
+        read => {
+            read.map_err(|error| format!("the connections of this host cannot be read: {error}"))
+        }
     }
 }
 
