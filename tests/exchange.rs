@@ -272,6 +272,37 @@ families!(
     }
 );
 
+/// An output that panics.
+struct Panics(File);
+
+impl Write for Panics {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        panic!("the output panics, as it should");
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Panics {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+families!(an_output_that_panics_ends_its_exchange, |place| {
+    run(async {
+        let ((input, _held), output) = (silent(), Panics(nowhere()));
+        let mut begun = Begun::new(place, input, output, ExchangeOptions::default()).await;
+        begun.server.send_all(b"!").await.unwrap();
+        let ended = begun.exchanging.await.map_err(|error| error.kind());
+        assert_eq!(ended, Err(ErrorKind::Other));
+        begun.exchanging = Box::pin(async { Ok(()) });
+        begun.assert_nothing_left().await;
+    });
+});
+
 families!(a_blocked_send_ends_with_its_exchange, |place| {
     run(async {
         let input = File::open("/dev/zero").unwrap();

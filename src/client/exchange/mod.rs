@@ -5,6 +5,7 @@ mod shared;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -86,8 +87,6 @@ pub async fn exchange(
         }
         Event::Received(received)
     })?;
-    // A thread that panics sends no event: then both senders are gone.
-    drop(events);
     ended(shared, &mut ends, address, options.idle_timeout).await
 }
 
@@ -96,6 +95,8 @@ enum Event {
     Sent(std::result::Result<(), ExchangeFault>),
     /// The peer has ended and all of it is written, or why not.
     Received(std::result::Result<(), ExchangeFault>),
+    /// The input or the output of the caller panicked.
+    Panicked,
 }
 
 /// Which side of a copy failed.
@@ -113,7 +114,8 @@ fn spawn(
     let (shared, events) = (Arc::clone(shared), events.clone());
     let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
         // Nobody listens any more once the exchange has ended.
-        let _ = events.send(run(&shared));
+        let event = catch_unwind(AssertUnwindSafe(|| run(&shared)));
+        let _ = events.send(event.unwrap_or(Event::Panicked));
     });
     started
         .map(drop)
@@ -152,7 +154,7 @@ async fn ended(
             Some(Event::Received(Err(ExchangeFault::Socket(error)))) => {
                 return Err(failed("receive", error));
             }
-            None => {
+            Some(Event::Panicked) | None => {
                 let cause = "a thread panicked";
                 return Err(Error::because("exchange", address, ErrorKind::Other, cause));
             }
