@@ -4,6 +4,7 @@ use super::{AddressKind, Family};
 
 /// The differences of a family's sockets from those of other families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Facts {
     /// Whether a client learns that the backlog of its server is full: `connect(2)` fails with
     /// `EAGAIN` on a non-blocking socket. Otherwise it waits without an answer.
@@ -26,6 +27,7 @@ pub struct Facts {
 
 /// The differences of one kind of name from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NameFacts {
     /// Whether a name is still in use after its socket is closed.
     pub outlives_socket: bool,

@@ -19,6 +19,7 @@ const RECEIVE_MAX: usize = 64 * 1024;
 
 /// Where a reply ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Until {
     /// After so many messages.
     Messages(u64),

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// What the kernel reports: it may lack the family, or forbid it.
-pub fn create(family: Family) -> Result<()> {
+pub fn try_create(family: Family) -> Result<()> {
     let made = Socket::open(family);
     made.map(drop).map_err(|source| {
         let forbidden = matches!(
@@ -42,7 +42,7 @@ pub fn create(family: Family) -> Result<()> {
 ///
 /// # Errors
 /// As [`Listener::bind`](super::Listener::bind).
-pub fn bind(address: &Address) -> Result<()> {
+pub fn try_bind(address: &Address) -> Result<()> {
     let socket = Socket::open(address.family()).map_err(|e| bind_error(address, e.into()))?;
     let bound = bind_client(&socket, address);
     bound.map(drop).map_err(|r| bind_error(address, r))

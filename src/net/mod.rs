@@ -59,7 +59,7 @@ pub use self::family::{exec_environment, is_left_behind};
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
 pub use self::holder::processes_with;
 pub use self::host::{
-    LinkLocal, Obstacle, bind, check_congestion, create, link_local_addresses, obstacle,
+    LinkLocal, Obstacle, check_congestion, link_local_addresses, obstacle, try_bind, try_create,
 };
 pub use self::listener::Listener;
 pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};

@@ -113,6 +113,7 @@ impl Default for Keepalive {
 
 /// Which congestion control TCP has: what decides how fast it sends, see `tcp(7)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Congestion {
     /// The system's; but on a loopback address Reno where the system's paces what it sends, as BBR
     /// does. Loopback has no network to spare, and a timer for each segment makes bulk several times

@@ -10,6 +10,7 @@ use tracing::field::{Field, Visit};
 /// It is printed as `AF_UNIX  connect(7, unix:/tmp/s.sock) = 0  12us`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct SocketCall {
     /// The kernel's name of the family: `AF_UNIX`.
     pub family: String,

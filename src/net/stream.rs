@@ -295,7 +295,7 @@ impl Stream {
     ///
     /// # Errors
     /// What `send(2)` reports.
-    pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.io.get_ref().send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             sent => sent,

@@ -32,6 +32,7 @@ thread_local! {
 
 /// How bytes are moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Engine {
     /// Copy messages, and splice streams if that is faster.
     #[default]

@@ -67,6 +67,7 @@ pub enum Side {
 
 /// The reason why a transfer failed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TransferFault {
     /// An end failed in a receive or a send.
     Broken(Side, &'static str, io::Error),

@@ -4,6 +4,7 @@ use std::io::Write;
 
 /// The format of a piece of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DumpStyle {
     /// Sixteen bytes a line, in hexadecimal and as text.
     Hex,

@@ -25,9 +25,9 @@ pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
         cells: Vec::new(),
         failed: None,
     };
-    let created = async { net::create(scene.kind.family()) };
+    let created = async { net::try_create(scene.kind.family()) };
     let created = steps.run(CREATE, Some(created)).await;
-    let bound = created.map(|()| async { net::bind(&scene.fresh()) });
+    let bound = created.map(|()| async { net::try_bind(&scene.fresh()) });
     let bound = steps.run("bind", bound).await;
     let listening =
         bound.map(|()| async { Listener::bind(&scene.fresh(), &ListenOptions::default()) });
