@@ -22,42 +22,47 @@ use crate::net::Stream;
 /// [`Broken`](crate::ErrorKind::Broken) if the peer resets the connection, or ends in the middle of a message;
 /// [`Other`](crate::ErrorKind::Other) for a message above the limit, and if there is no memory to
 /// keep one. The peer then gets a reset, if its family has one.
-pub async fn communication_loop(
+// An `async fn` would hold its arguments twice for each connection.
+pub fn communication_loop<'c, 'a, A: Answer>(
     stream: Stream,
-    connection: &Connection,
+    connection: &'c Connection,
     format: MessageFormat,
     memory: &MemoryLimit,
-    answer: &impl Answer,
-) -> Result<()> {
+    answer: &'a A,
+) -> impl Future<Output = Result<()>> + Send + use<'c, 'a, A> {
     stream.reset_on_drop();
     let mut exchange = Exchange {
-        stream: &stream,
+        stream,
         connection,
+        format,
+        answer,
         decoder: MessageDecoder::new(format, memory.clone()),
         unsent: KeptBytes::new(memory.clone()),
     };
-    match answer_messages(&mut exchange, format, answer).await {
-        Ok(()) => {
-            stream.close_on_drop();
-            Ok(())
+    async move {
+        match answer_messages(&mut exchange).await {
+            Ok(()) => {
+                exchange.stream.close_on_drop();
+                Ok(())
+            }
+            Err((operation, source)) => Err(failure(operation, connection, source)),
         }
-        Err((operation, source)) => Err(failure(operation, connection, source)),
     }
 }
 
 /// The loop itself.
 async fn answer_messages<A: Answer>(
-    exchange: &mut Exchange<'_>,
-    format: MessageFormat,
-    answer: &A,
+    exchange: &mut Exchange<'_, '_, A>,
 ) -> std::result::Result<(), SocketFault> {
     // Receive: several messages, or a part of one.
-    while let Some(mut buffers) = exchange.receive(A::WAITS).await? {
+    while let Some(mut buffers) = exchange.receive().await? {
         let mut invalid = None;
         // Decode: one complete message after another.
         while let Some(message) = buffers.received.decode(&mut exchange.decoder, &mut invalid) {
             // Answer: in a frame like that of the message.
-            reply_to(message, answer, format, &mut buffers.replies).await?;
+            let frame = open_frame(message, exchange.format, &mut buffers.replies)?;
+            let reply = exchange.answer.answer(message, &mut buffers.replies).await;
+            close_frame(reply, frame, exchange.format, &mut buffers.replies)?;
             // An answer that waits does not delay the replies before it.
             if A::WAITS || buffers.is_full() {
                 exchange.send(&mut buffers).await?;
@@ -76,18 +81,19 @@ async fn answer_messages<A: Answer>(
 type SocketFault = (&'static str, io::Error);
 
 /// A connection and its state between two receives.
-struct Exchange<'a> {
-    stream: &'a Stream,
-    connection: &'a Connection,
+struct Exchange<'c, 'a, A> {
+    stream: Stream,
+    connection: &'c Connection,
+    format: MessageFormat,
+    answer: &'a A,
     decoder: MessageDecoder,
     unsent: KeptBytes,
 }
 
-impl Exchange<'_> {
+impl<A: Answer> Exchange<'_, '_, A> {
     /// Waits, without a buffer, for bytes; returns `None` at end of file.
     fn receive(
         &mut self,
-        answer_waits: bool,
     ) -> impl Future<Output = std::result::Result<Option<Box<Buffers>>, SocketFault>> {
         poll_fn(move |cx| {
             let mut buffers = Buffers::shared();
@@ -98,7 +104,7 @@ impl Exchange<'_> {
             };
             self.connection.count_received(count);
             buffers.received.filled(count);
-            if answer_waits {
+            if A::WAITS {
                 // The other connections need the buffers.
                 buffers.detach(&mut self.decoder).map_err(receiving)?;
             }
@@ -132,17 +138,25 @@ impl Exchange<'_> {
     }
 }
 
-/// Frames the answer to a message and appends it to the replies.
-async fn reply_to(
+/// Begins the frame of the reply to a message, after the replies before it.
+fn open_frame(
     message: &[u8],
-    answer: &impl Answer,
+    format: MessageFormat,
+    replies: &mut Vec<u8>,
+) -> std::result::Result<usize, SocketFault> {
+    let room = message.len() + ANSWER_ROOM;
+    replies.try_reserve(room).map_err(|e| sending(e.into()))?;
+    Ok(format.open(replies))
+}
+
+/// Ends the frame that begins at `frame`, or removes it if there is no reply.
+fn close_frame(
+    reply: Reply,
+    frame: usize,
     format: MessageFormat,
     replies: &mut Vec<u8>,
 ) -> std::result::Result<(), SocketFault> {
-    let room = message.len() + ANSWER_ROOM;
-    replies.try_reserve(room).map_err(|e| sending(e.into()))?;
-    let frame = format.open(replies);
-    match answer.answer(message, replies).await {
+    match reply {
         Reply::Send => format.close(replies, frame).map_err(sending),
         Reply::Nothing => {
             replies.truncate(frame);

@@ -34,8 +34,12 @@ impl<A: Answer> AnswerService<A> {
 }
 
 impl<A: Answer> Service for AnswerService<A> {
-    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        communication_loop(stream, connection, self.format, &self.memory, &self.answer).await
+    fn serve(
+        &self,
+        stream: Stream,
+        connection: &Arc<Connection>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        communication_loop(stream, connection, self.format, &self.memory, &self.answer)
     }
 }
 

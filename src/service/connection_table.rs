@@ -65,19 +65,27 @@ impl<S: Service> Tracked<S> {
 }
 
 impl<S: Service> Service for Tracked<S> {
-    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let mut entry = Entry {
-            table: &self.table,
-            connection,
-            failed: true,
-        };
-        self.table.with(|entries| {
-            entries.totals.connections += 1;
-            entries.open.insert(connection.id(), Arc::clone(connection));
-        });
-        let served = self.service.serve(stream, connection).await;
-        entry.failed = served.is_err();
-        served
+    // An `async fn` would hold its arguments twice for each connection.
+    #[allow(clippy::manual_async_fn)]
+    fn serve(
+        &self,
+        stream: Stream,
+        connection: &Arc<Connection>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            let mut entry = Entry {
+                table: &self.table,
+                connection,
+                failed: true,
+            };
+            self.table.with(|entries| {
+                entries.totals.connections += 1;
+                entries.open.insert(connection.id(), Arc::clone(connection));
+            });
+            let served = self.service.serve(stream, connection).await;
+            entry.failed = served.is_err();
+            served
+        }
     }
 }
 

@@ -107,29 +107,37 @@ impl<S: Service> Threads<S> {
 }
 
 impl<S: Service> Service for Threads<S> {
-    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        // The first of those with the fewest: the accepting thread, if it is one of them.
-        let fewest = self
-            .threads
-            .iter()
-            .min_by_key(|t| t.open.load(Ordering::Relaxed));
-        let _place = fewest.map(|thread| ThreadLoad::take(&thread.open));
-        let Some(other) = fewest.and_then(|thread| thread.runtime.as_ref()) else {
-            // For a connection served on another thread, only the wait for it is kept here.
-            return Box::pin(self.service.serve(stream, connection)).await;
-        };
-        let moved = {
-            let _entered = other.enter();
-            stream.into_current_runtime()
-        };
-        let stream =
-            moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
-        let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
-        let serving = async move { service.serve(stream, &connection).await };
-        let serving = self.elsewhere.spawn_on(serving, other);
-        match AbortOnDropHandle::new(serving).await {
-            Ok(served) => served,
-            Err(error) => resume_unwind(error.into_panic()),
+    // An `async fn` would hold its arguments twice for each connection.
+    #[allow(clippy::manual_async_fn)]
+    fn serve(
+        &self,
+        stream: Stream,
+        connection: &Arc<Connection>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            // The first of those with the fewest: the accepting thread, if it is one of them.
+            let fewest = self
+                .threads
+                .iter()
+                .min_by_key(|t| t.open.load(Ordering::Relaxed));
+            let _place = fewest.map(|thread| ThreadLoad::take(&thread.open));
+            let Some(other) = fewest.and_then(|thread| thread.runtime.as_ref()) else {
+                // For a connection served on another thread, only the wait for it is kept here.
+                return Box::pin(self.service.serve(stream, connection)).await;
+            };
+            let moved = {
+                let _entered = other.enter();
+                stream.into_current_runtime()
+            };
+            let stream =
+                moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
+            let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
+            let serving = async move { service.serve(stream, &connection).await };
+            let serving = self.elsewhere.spawn_on(serving, other);
+            match AbortOnDropHandle::new(serving).await {
+                Ok(served) => served,
+                Err(error) => resume_unwind(error.into_panic()),
+            }
         }
     }
 }
