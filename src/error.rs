@@ -175,7 +175,7 @@ fn limit_hint(source: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// The same error for one more who is told of it: by its number or, without one, by its kind.
+/// A copy of the error: by number, otherwise by kind.
 pub(crate) fn copied(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
@@ -215,7 +215,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The line says what the cause says: the chain goes on after it.
+        // Display already contains the cause, so the chain continues after it.
         self.0.source.source()
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn try_once(
     if let Some(own) = &plan.bind {
         addresses.retain(|address| address.family() == own.family());
         if addresses.is_empty() {
-            let cause = format!("it has no address of the family of {own}");
+            let cause = format!("no address in the same family as {own}");
             return Err(Error::because("connect", target, ErrorKind::Usage, cause).into());
         }
     }

@@ -50,8 +50,7 @@ pub use self::wait::{WaitPlan, wait};
 pub use self::waiting::{WaitQueue, connect};
 use crate::error::{Error, ErrorKind};
 
-/// For how long an input says nothing that is not about to say more. When the peer has ended, what
-/// comes without such a pause is still sent, and it alone.
+/// After the peer ends, input that pauses this long is not sent.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// The failure to write to our own output: one that was closed wants no more.

@@ -111,7 +111,7 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
                 Err(failures) if failures.is_unresolved() && plan.strict_dns => {
                     return Err(failures.into_error(target));
                 }
-                // A try that time cut short tells nothing of an address that it did not reach.
+                // An attempt cut short by the deadline says nothing about that address.
                 Err(failures)
                     if plan.gone
                         && failures.nobody_is_left()

@@ -269,7 +269,7 @@ impl TryFrom<OwnedFd> for Socket {
             Some(family) if kind == Type::STREAM => Ok(Self::of(inner, family)),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("it is no stream socket of a known family: {domain:?} {kind:?}"),
+                format!("not a stream socket of a supported family: {domain:?} {kind:?}"),
             )),
         }
     }

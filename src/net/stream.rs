@@ -38,9 +38,8 @@ pub struct Stream {
 impl Stream {
     /// Connects to `address`, see `connect(2)`.
     ///
-    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there. TCP to a
-    /// loopback address is not paced, see
-    /// [`Congestion`](super::Congestion).
+    /// While an AF_UNIX backlog is full, retries until the deadline. TCP to a loopback address is
+    /// not paced, see [`Congestion`](super::Congestion).
     ///
     /// # Errors
     /// [`NoServer`](crate::ErrorKind::NoServer), [`Denied`](crate::ErrorKind::Denied),
@@ -64,7 +63,7 @@ impl Stream {
         let mut attempt = Attempt::Fresh(socket);
         let arguments = || format!("{descriptor}, {address}");
         let mut full = false;
-        // Of the tries that find the backlog full, the first one tells.
+        // Trace only the first attempt that finds the backlog full.
         let connecting = attempt.finish(&name, |error| {
             if !std::mem::replace(&mut full, true) {
                 watch.refused(&error, arguments);
@@ -146,7 +145,7 @@ impl Stream {
         }
     }
 
-    /// The process at the other end, where the family tells: a server's as of its `listen(2)`.
+    /// The peer's credentials, if the family reports them: for a server, those of its `listen(2)`.
     ///
     /// # Errors
     /// What `getsockopt(2)` reports.
@@ -166,8 +165,8 @@ impl Stream {
         decode(&self.io.get_ref().inner().peer_addr()?)
     }
 
-    /// Receives what is there, 0 bytes at the end. Several tasks may wait: what comes goes to one of
-    /// them, the end to all.
+    /// Receives available bytes; 0 means end of file. Several tasks may wait: bytes go to one of
+    /// them, end of file to all.
     ///
     /// # Errors
     /// What `recv(2)` reports, and at the end what is pending on the socket.
@@ -236,7 +235,7 @@ impl Stream {
         Ok(ReceiveOutcome { count, is_all })
     }
 
-    /// Receives what is there, also where the event loop was told that nothing is.
+    /// Receives without checking readiness.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there, or as [`receive`](Self::receive).
@@ -262,7 +261,7 @@ impl Stream {
         loop {
             let mut ready = self.io.ready(Interest::READABLE).await?;
             match self.io.get_ref().peek(count) {
-                // More will be told of as it comes.
+                // New data sets readiness again.
                 Ok(there) if there < count && !ready.ready().is_read_closed() => {
                     ready.clear_ready();
                 }
@@ -362,8 +361,7 @@ impl AsFd for Stream {
     }
 }
 
-/// Makes what the connections of a family wait with that find no room to send, while there are
-/// descriptors: one for all of a runtime.
+/// Opens the runtime's epoll instance for send room, while descriptors are left.
 pub(super) fn reserve_waiter(family: Family) -> io::Result<()> {
     match family::of(family).interest().is_writable() {
         true => Ok(()),

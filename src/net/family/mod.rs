@@ -234,8 +234,7 @@ pub fn is_left_behind(address: &Address) -> bool {
     of(address.family()).is_left_behind(address)
 }
 
-/// All names that may tell a program who talks: none may be passed on from whoever started us.
-/// A few of UCSPI's are never set here.
+/// All variables about the peer; inherited ones are removed. A few of UCSPI's are never set here.
 pub(crate) const EXEC_NAMES: [&str; 19] = [
     "SOK_FAMILY",
     "SOK_LOCAL",
