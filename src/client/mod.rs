@@ -53,7 +53,7 @@ use crate::error::{Error, ErrorKind};
 /// After the peer ends, input that pauses this long is not sent.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// The failure to write to our own output: one that was closed wants no more.
+/// The error of a write to our output, which may be closed.
 pub fn output_error(source: std::io::Error) -> Error {
     let closed = source.kind() == std::io::ErrorKind::BrokenPipe;
     let error = Error::new("write", "standard output", source);
