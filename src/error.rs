@@ -1,4 +1,4 @@
-//! What went wrong: operation, address, cause, and what to do.
+//! Errors: operation, address, cause, and hint.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -8,36 +8,36 @@ use crate::escape::{escape, is_visible};
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What kind of failure it is; the program's exit codes follow it.
+/// The kind of an error, which determines the program's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller asked for something that can never work (a port of 99999).
+    /// The request can never work (a port of 99999).
     Usage,
-    /// Nobody is there: refused, no such file, a stale socket file.
+    /// No server: refused, no such file, a stale socket file.
     NoServer,
     /// Permission denied.
     Denied,
     /// The address is in use by a live socket.
     InUse,
-    /// The connection broke: reset, or closed with data unsent or a reply unfinished.
+    /// The connection broke: reset, or closed with data unsent or a reply incomplete.
     Broken,
     /// The name did not resolve.
     Unresolved,
-    /// A time limit ran out.
+    /// A time limit expired.
     TimedOut,
     /// A program to run cannot be executed.
     CannotRun,
     /// A program to run was not found.
     NoProgram,
-    /// The reader of our own output has gone: nothing more is wanted.
+    /// The reader of our output has closed it.
     OutputClosed,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
-    /// What an operating system's error means when no family knows better.
+    /// The kind of an operating system error, unless the family overrides it.
     fn of(source: &io::Error) -> Self {
         use io::ErrorKind as E;
         match source.kind() {
@@ -54,8 +54,8 @@ impl ErrorKind {
     }
 }
 
-/// A failure, printed on one line as `operation address: cause; hint`, with control characters
-/// and invisible ones written as `\xNN`.
+/// An error, displayed on one line as `operation address: cause; hint`, with control and invisible
+/// characters written as `\xNN`.
 ///
 /// ```
 /// use sok::{Address, Error};
@@ -79,7 +79,7 @@ struct Inner {
 }
 
 impl Error {
-    /// `operation` on `address` failed because of `source`, whose [`ErrorKind`] follows from it.
+    /// `operation` on `address` failed with `source`, which determines the [`ErrorKind`].
     pub fn new(
         operation: &'static str,
         address: impl fmt::Display,
@@ -95,7 +95,7 @@ impl Error {
         }))
     }
 
-    /// A failure that this crate found itself, told in `cause`.
+    /// An error found by this crate, described by `cause`.
     pub fn because(
         operation: &'static str,
         address: impl fmt::Display,
@@ -105,51 +105,51 @@ impl Error {
         Self::new(operation, address, io::Error::other(cause.into())).with_kind(kind)
     }
 
-    /// The same failure as another kind.
+    /// The same error with another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// The same failure with what to do about it.
+    /// The same error with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The cause as the standard library has it.
+    /// The cause as an error of the standard library.
     #[must_use]
     pub fn io_error(&self) -> &io::Error {
         &self.0.source
     }
 
-    /// The operating system's number of the cause, see `errno(3)`, if it is one of its own.
+    /// The operating system's error number, see `errno(3)`, if the cause has one.
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
         self.0.source.raw_os_error()
     }
 
-    /// What was being done: `connect`, `bind`, `receive`.
+    /// The operation that failed: `connect`, `bind`, `receive`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
-    /// The address as it was typed or resolved, in full form.
+    /// The address as typed or resolved, in full form.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.0.address
     }
 
-    /// What to do about it, if that is known.
+    /// The hint, if any.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
@@ -166,7 +166,7 @@ impl Error {
     }
 }
 
-/// The limit to raise, where `source` says that one was reached, whatever was being done.
+/// The limit to raise, if `source` means that one was reached, in any operation.
 fn limit_hint(source: &io::Error) -> Option<&'static str> {
     match source.raw_os_error().map(nix::Error::from_raw) {
         Some(nix::Error::EMFILE) => Some("raise the open file limit (ulimit -n)"),
@@ -175,7 +175,7 @@ fn limit_hint(source: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// The same error for one more who is told of it: by its number or, without one, by its kind.
+/// A copy of the error: by number, otherwise by kind.
 pub(crate) fn copied(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
@@ -198,7 +198,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Writes on as one line of text in which everything is visible.
+/// A writer that escapes to one line of visible text.
 struct OneLine<'a, W>(&'a mut W);
 
 impl<W: Write> Write for OneLine<'_, W> {
@@ -215,13 +215,13 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The line says what the cause says: the chain goes on after it.
+        // Display already contains the cause, so the chain continues after it.
         self.0.source.source()
     }
 }
 
 impl From<Error> for io::Error {
-    /// The whole failure as one of the standard library's, of the same kind as the cause.
+    /// The whole error as one of the standard library, of the kind of the cause.
     fn from(error: Error) -> Self {
         Self::new(error.0.source.kind(), error)
     }
@@ -245,7 +245,7 @@ mod tests {
             (E::ECONNABORTED, ErrorKind::Broken),
             (E::EPIPE, ErrorKind::Broken),
             (E::ETIMEDOUT, ErrorKind::TimedOut),
-            // The kernel's word for an argument is no word for what the user typed.
+            // EINVAL concerns an argument of a system call, not what the user typed.
             (E::EINVAL, ErrorKind::Other),
             (E::EMFILE, ErrorKind::Other),
             (E::ENOMEM, ErrorKind::Other),

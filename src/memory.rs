@@ -43,7 +43,7 @@ impl MemoryLimit {
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 format!(
-                    "the memory for all clients together has reached its limit of {} bytes",
+                    "the memory limit of {} bytes for all clients is reached",
                     self.0.limit
                 ),
             )),

@@ -375,7 +375,7 @@ fn without_ipv4_dual_stack_is_not_tested() {
     let inet6 = column(&report, Kind::Inet6);
     assert_eq!(inet6["works"], true, "{inet6}");
     for name in ["v6only on", "v6only off", "IPv4-mapped"] {
-        assert_untried(&cell(&inet6, name), "it needs IPv4");
+        assert_untried(&cell(&inet6, name), "this test needs IPv4");
     }
 }
 

@@ -143,7 +143,7 @@ families!(discard_reads_everything_and_sends_nothing, |place| {
 });
 
 /// Serves with options, breaks the rules on one connection, and sees that only that one ends.
-fn assert_ends_alone(
+fn assert_ends_only_its_connection(
     place: &Place,
     options: &[&str],
     framing: &str,
@@ -191,7 +191,7 @@ families!(an_oversized_message_ends_only_its_connection, |place| {
     for framing in FRAMINGS {
         let broken = framed(framing, &long);
         let expected = "larger than the limit of 1024 bytes";
-        assert_ends_alone(
+        assert_ends_only_its_connection(
             place,
             &["--max-message", "1KiB"],
             framing,
@@ -204,7 +204,7 @@ families!(an_oversized_message_ends_only_its_connection, |place| {
 families!(a_message_without_end_ends_only_its_connection, |place| {
     for framing in ["line", "null"] {
         let expected = "larger than the limit of 1024 bytes";
-        assert_ends_alone(
+        assert_ends_only_its_connection(
             place,
             &["--max-message", "1KiB"],
             framing,
@@ -230,7 +230,7 @@ families!(a_message_of_the_size_of_the_limit_passes, |place| {
 families!(a_length_of_2_gib_ends_only_its_connection, |place| {
     for length in [2_u32 << 30, u32::MAX, (1 << 20) + 1] {
         let expected = "larger than the limit of 1048576 bytes";
-        assert_ends_alone(place, &[], "length", &length.to_be_bytes(), expected);
+        assert_ends_only_its_connection(place, &[], "length", &length.to_be_bytes(), expected);
     }
 });
 

@@ -194,7 +194,7 @@ families!(a_dump_that_cannot_be_opened_gets_a_hint, |place| {
     }
 });
 
-families!(a_dump_without_write_permission_is_4, |place| {
+families!(a_dump_without_write_permission_exits_with_4, |place| {
     let file = place.file("dump", "");
     let rights = |mode| Permissions::from_mode(mode);
     fs::set_permissions(&file, rights(0o400)).unwrap();

@@ -320,7 +320,7 @@ families!(a_reset_after_a_part_of_the_data_is_6, |place| {
     assert_fails(&done, 6, listener.address(), &["sok: receive ", "reset"]);
 });
 
-families!(a_peer_that_closes_while_we_send_is_6, |place| {
+families!(a_peer_that_closes_while_we_send_exits_with_6, |place| {
     let listener = RawListener::bind(place);
     let client = Process::sok(&["connect", listener.address()]);
     let serving = std::thread::spawn(move || {
@@ -363,7 +363,7 @@ fn a_wrong_address_or_option_is_2() {
         (&["call", "--path", "a", "b", "c"], "given twice"),
         (
             &["connect", "--bind", "@own", "127.0.0.1:1"],
-            "no address of the family",
+            "no address in the same family",
         ),
         (
             &["connect", "--bind", ":80", "127.0.0.1:1"],

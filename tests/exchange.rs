@@ -247,7 +247,7 @@ families!(a_timed_out_exchange_frees_everything, |place| {
     run(async {
         let (input, _held) = silent();
         let mut options = ExchangeOptions::default();
-        options.idle_timeout = Some(Duration::from_secs(1));
+        options.idle_timeout = Some(Duration::from_millis(50));
         let mut begun = Begun::new(place, input, nowhere(), options).await;
         let ended = begun.exchanging.await.map_err(|error| error.kind());
         assert_eq!(ended, Err(ErrorKind::TimedOut));

@@ -9,6 +9,8 @@ use sok::client::{ConnectPlan, connect};
 use sok::net::{ListenOptions, Listener, Stream};
 use tokio::runtime::Builder;
 
+use crate::support::{Kind, have};
+
 fn copy(socket: &impl AsFd) -> OwnedFd {
     socket.as_fd().try_clone_to_owned().unwrap()
 }
@@ -53,6 +55,9 @@ families!(a_listener_is_no_stream_and_a_stream_no_listener, |place| {
 
 #[test]
 fn what_is_no_stream_socket_is_refused() {
+    if !have(Kind::Inet) {
+        return;
+    }
     run(async {
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
         let refused = Stream::try_from(OwnedFd::from(datagrams)).unwrap_err();

@@ -162,7 +162,7 @@ impl TryFrom<Address> for SocketAddr {
                 "address",
                 address,
                 ErrorKind::Usage,
-                "it has no IP address",
+                "not an IP address",
             )),
         }
     }

@@ -44,8 +44,10 @@ impl AddressParts {
             port.as_deref().unwrap_or("?")
         );
         match (family, host, port) {
-            (None, None, None) => Err(usage(
-                &"none",
+            (None, None, None) => Err(Error::because(
+                "usage",
+                "",
+                ErrorKind::Usage,
                 "no address given; see 'sok --help' for its forms",
             )),
             (Some(family), None, None) if !family.is_network() => {

@@ -11,35 +11,35 @@ use crate::error::{Error, Result};
 use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 use crate::net::Stream;
 
-/// What one receive takes at first: most replies are short, and to touch new memory is most of
-/// what a short call costs.
+/// The first receive buffer: most replies are short, and touching new memory is most of the cost of
+/// a short call.
 const RECEIVE: usize = 4 * 1024;
-/// What one receive takes of a long reply.
+/// The receive buffer for a long reply.
 const RECEIVE_MAX: usize = 64 * 1024;
 
 /// Where a reply ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Until {
-    /// After so many messages.
+    /// After this many messages.
     Messages(u64),
-    /// After a message that is one of these; a carriage return at the end of either is not compared.
+    /// After one of these messages; a final carriage return is ignored on both sides.
     OneOf(Vec<Vec<u8>>),
-    /// After so many bytes, whatever they are.
+    /// After this many bytes.
     Bytes(u64),
-    /// Where the peer ends.
+    /// At end of file.
     End,
 }
 
-/// What is sent, and how.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
     /// The message without its frame.
     pub message: Vec<u8>,
-    /// Whether it is sent as it is, without a frame.
+    /// Whether it is sent unchanged, without a frame.
     pub bare: bool,
-    /// Whether our sending half ends after it, so that the peer sees the end.
+    /// Whether to half-close after it, so that the peer gets end of file.
     pub finish: bool,
 }
 
@@ -49,7 +49,8 @@ pub struct Request {
 pub struct CallOptions {
     /// How messages are framed, both ways.
     pub format: MessageFormat,
-    /// How many messages the peer sends before it takes a request: they are no part of the reply.
+    /// The number of messages that the peer sends before the request; they are not part of the
+    /// reply.
     pub greeting: u64,
     /// Where the reply ends.
     pub until: Until,
@@ -81,17 +82,17 @@ impl Default for CallOptions {
     }
 }
 
-/// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete,
-/// even when the peer keeps the connection open. After a greeting the request is sent only once the
-/// greeting has come, as some servers break off with a client that does not wait for it.
+/// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete, even
+/// if the peer keeps the connection open. The request is sent only after the greeting, as some
+/// servers disconnect a client that does not wait.
 ///
-/// A line and a NUL-ended message are written with their delimiter, a length-framed one without
-/// its length. Returned is how many bytes came with the end of the reply and are no part of it: they
-/// are not written. The `counter` counts all that pass, frames and greeting too.
+/// A line and a NUL-ended message are written with their delimiter, a length-framed one without its
+/// length. Returns the number of bytes received beyond the reply, which are not written. The
+/// `counter` counts all bytes, including frames and greeting.
 ///
 /// # Errors
-/// [`ErrorKind::Broken`](crate::ErrorKind::Broken) if the peer ends or resets before the reply is complete: what has come of it
-/// is written all the same.
+/// [`ErrorKind::Broken`](crate::ErrorKind::Broken) if the peer ends or resets before the reply is
+/// complete: the partial reply is still written.
 pub async fn call(
     stream: &Stream,
     address: &Address,
@@ -125,7 +126,7 @@ pub async fn call(
         tokio::select! {
             biased;
             result = &mut sending, if sent.is_none() && reply.greeting == 0 => sent = Some(result),
-            // As only this task receives, the way that touches the fewest pages.
+            // Only this task receives: `poll_receive` touches the fewest pages.
             received = poll_fn(|cx| stream.poll_receive(cx, &mut buffer)) => match received {
                 Ok(0) => break reply.finish(output)?,
                 Ok(count) => {
@@ -154,8 +155,8 @@ pub async fn call(
     })?;
     match sent {
         Some(result) => result,
-        // A reply may be complete before the request is all sent: none of it may be lost, and the
-        // peer may take no more of it before it is rid of what else it says.
+        // A reply may complete before the request is sent: send the rest, and drain what the peer
+        // sends, as it may otherwise receive no more.
         None => {
             tokio::select! {
                 result = sending => result,
@@ -167,11 +168,11 @@ pub async fn call(
     Ok(reply.surplus)
 }
 
-/// Takes what the peer says beyond its reply, until that fails.
+/// Discards what the peer sends beyond its reply, until an error.
 async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Error {
     loop {
         match poll_fn(|cx| stream.poll_receive(cx, buffer)).await {
-            // The peer may still receive: sending tells.
+            // The peer may still receive: a send will tell.
             Ok(0) => std::future::pending().await,
             Ok(count) => counter.count_received(count),
             Err(error) => return error,
@@ -179,7 +180,7 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
     }
 }
 
-/// The message in its frame; a line that has its newline gets no second one.
+/// The message in its frame; a line that has a newline gets no second.
 fn frame(message: &[u8], format: MessageFormat) -> io::Result<Vec<u8>> {
     let delimiter = format.framing.delimiter();
     let bare = message.strip_suffix(delimiter).unwrap_or(message);
@@ -196,14 +197,14 @@ enum TakeError {
     Reply(io::Error),
 }
 
-/// Writes what belongs to the reply, and knows when it is complete.
+/// Writes the reply, and detects its end.
 struct ReplyReader {
     format: MessageFormat,
-    /// The messages that are still to come before the reply.
+    /// The remaining messages before the reply.
     greeting: u64,
     until: Until,
     decoder: MessageDecoder,
-    /// What came after its end.
+    /// The bytes after its end.
     surplus: usize,
 }
 
@@ -218,7 +219,7 @@ impl ReplyReader {
         }
     }
 
-    /// Takes what was received; whether the reply is complete.
+    /// Handles received bytes; returns whether the reply is complete.
     fn take(
         &mut self,
         bytes: &[u8],
@@ -264,7 +265,7 @@ impl ReplyReader {
             }
             until @ (Until::Messages(_) | Until::OneOf(_)) => {
                 let mut received = bytes;
-                // Written at once: whoever reads a line gets it whole.
+                // One write: a reader of a line gets it whole.
                 let mut whole = Vec::new();
                 let taken = loop {
                     match self.decoder.next_message(&mut received) {
@@ -286,7 +287,7 @@ impl ReplyReader {
         }
     }
 
-    /// The peer ended: writes what has come of an unfinished reply, and says whether it is one.
+    /// At end of file, writes the partial reply, if any, and returns whether the reply is complete.
     fn finish(&mut self, output: &mut impl Write) -> Result<io::Result<()>> {
         let missing = match self.until {
             _ if self.greeting > 0 => "before its greeting was complete".to_owned(),
@@ -313,7 +314,7 @@ fn text_of(line: &[u8]) -> &[u8] {
 }
 
 impl Until {
-    /// Counts a message; whether it is the last one of the reply.
+    /// Counts a message; returns whether it is the last of the reply.
     fn ends_with(&mut self, message: &[u8]) -> bool {
         match self {
             Self::Messages(left) => {

@@ -1,4 +1,4 @@
-//! Connect to whatever a target stands for.
+//! Connect to a target.
 
 use std::time::Duration;
 
@@ -11,27 +11,26 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, reaches};
 use crate::offload::offload;
 
-/// How a target is connected to.
+/// Options for connecting to a target.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ConnectPlan {
-    /// The client's own end; it also chooses the family.
+    /// The local address; it also determines the family.
     pub bind: Option<Address>,
-    /// An address that the target must not stand for: that of a server, which would connect to
-    /// itself for ever.
+    /// An address that the target must not include: that of a server, which would connect to itself
+    /// endlessly.
     pub avoid: Option<Address>,
-    /// When a server that has vanished is noticed.
+    /// When a vanished server is detected.
     pub keepalive: Keepalive,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
-    /// How long one round may take: to resolve the name, and to try all its addresses.
+    /// The time limit of one round: resolve the name, and try all its addresses.
     pub timeout: Option<Duration>,
-    /// For how long to try again what may pass.
+    /// How long to retry temporary errors.
     pub retry_for: Option<Duration>,
 }
 
-/// One round: resolves the name and tries all its addresses, no longer than until `end` or the
-/// time-out of `plan`.
+/// One round: resolves the name and tries all its addresses, until `end` or the timeout of `plan`.
 pub(super) async fn try_once(
     target: &Target,
     plan: &ConnectPlan,
@@ -44,11 +43,11 @@ pub(super) async fn try_once(
     if let Some(own) = &plan.bind {
         addresses.retain(|address| address.family() == own.family());
         if addresses.is_empty() {
-            let cause = format!("it has no address of the family of {own}");
+            let cause = format!("no address in the same family as {own}");
             return Err(Error::because("connect", target, ErrorKind::Usage, cause).into());
         }
     }
-    // One of several is enough: the next round could take another one of them, and loop.
+    // Any match is refused: a later round could choose it, and loop.
     if let Some(own) = &plan.avoid
         && addresses.iter().any(|address| reaches(own, address, false))
     {
@@ -67,7 +66,7 @@ pub(super) async fn try_once(
     raced.map_err(|each| ConnectErrors::of(target, each))
 }
 
-/// The addresses of `target`; a name is looked up beside the runtime, as that may take long.
+/// The addresses of `target`; a name is resolved outside the runtime, as that may take long.
 pub async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
     if !target.is_name() {
         return target.resolve(Purpose::Connect);

@@ -1,4 +1,4 @@
-//! A person talks to a server: a line, the reply, again.
+//! A conversation with a server: a line, the reply, and so on.
 
 use std::future::poll_fn;
 use std::io::{self, Write};
@@ -20,23 +20,23 @@ use crate::offload::no_thread;
 
 const RECEIVE: usize = 64 * 1024;
 
-/// After this a line is taken to have no reply, as with a server that answers only after several
-/// lines. Most replies come sooner and stand before the next prompt, and a person hardly notices
-/// the pause.
+/// After this time a line counts as having no reply, as some servers answer only after several
+/// lines. Most replies come sooner and precede the next prompt, and a person hardly notices the
+/// pause.
 const REPLY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Where the lines of a conversation come from.
+/// The source of the lines of a conversation.
 pub trait LineSource: Send + 'static {
-    /// The next line without its newline, or `None` at the end.
+    /// The next line without its newline, or `None` at end of file.
     ///
     /// # Errors
-    /// `Interrupted` when the person gave up.
+    /// `Interrupted` if the person cancels.
     fn next_line(&mut self) -> io::Result<Option<String>>;
 
     /// Tells the person why a line was not sent.
     fn refuse(&mut self, reason: &str);
 
-    /// Whether a person types the lines: none is there that was not asked for.
+    /// Whether a person types the lines: none exists before it is requested.
     fn is_typed(&self) -> bool;
 }
 
@@ -46,32 +46,32 @@ fn unread(error: io::Error) -> Error {
     Error::new("read", "standard input", error).with_kind(ErrorKind::Other)
 }
 
-/// What a conversation does not let pass.
+/// Options of a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conversation {
-    /// A line with one of these in it is not sent.
+    /// A line that contains one of these is not sent.
     pub forbidden: Vec<String>,
-    /// Before the next line a newline is added where the reply has none, for a person to read; the
-    /// output is otherwise what the peer says, byte by byte.
+    /// Whether to add a newline before the next line if the reply has none; otherwise the output is
+    /// exactly what the peer sends.
     pub adds_newlines: bool,
-    /// Control characters of the peer but tabs and newlines are written as `\xNN`, for a terminal.
+    /// Whether to write control characters, except tabs and newlines, as `\xNN`, for a terminal.
     pub escapes: bool,
 }
 
 impl Conversation {
-    /// Sends line after line and writes what comes back, until the lines or the peer end.
+    /// Sends each line and writes what comes back, until the lines or the peer end.
     ///
-    /// A reply is what one receive returns; a line that has none for a short time is followed by
-    /// the next all the same. What comes later is written when it comes. The end of the lines ends
-    /// our sending half, and what the peer still says is written.
+    /// A reply is what one receive returns; if none comes for a short time, the next line follows.
+    /// Late replies are written when they come. After the last line this half-closes, and writes
+    /// what the peer still sends.
     ///
-    /// The end of the peer is the end for a person; lines that nobody types are read on for a
-    /// moment, to know whether one is left.
+    /// When the peer ends, a typed conversation ends; other lines are read on for a moment, to
+    /// detect one left unsent.
     ///
     /// # Errors
-    /// [`ErrorKind::Broken`] if the peer resets or leaves with a line unsent, [`ErrorKind::OutputClosed`],
-    /// and what `lines` reports.
+    /// [`ErrorKind::Broken`] if the peer resets, or ends with a line unsent,
+    /// [`ErrorKind::OutputClosed`], and what `lines` reports.
     pub async fn hold(
         self,
         stream: &Stream,
@@ -94,8 +94,8 @@ impl Conversation {
         };
         let mut unsent = Bytes::new();
         let mut finished = false;
-        // Nobody reads the next line before the last one is sent and the reply to it is written,
-        // or does not come.
+        // The next line is read only after the last one is sent and its reply is written, or does
+        // not come.
         let (mut asked, mut unanswered) = (false, false);
         let mut sent_at = Instant::now();
         loop {
@@ -135,7 +135,7 @@ impl Conversation {
                 }
                 line = typed.recv(), if asked => match line {
                     Some(Ok(line)) => {
-                        // A late reply may have come since this line was asked for.
+                        // A late reply may have come since this line was requested.
                         reply.end_line().map_err(output_error)?;
                         unsent = line.into();
                         (asked, unanswered) = (false, true);
@@ -149,10 +149,10 @@ impl Conversation {
                 () = sleep_until(sent_at + REPLY_PAUSE), if unanswered && unsent.is_empty() => {
                     unanswered = false;
                 }
-                // The last choice: what has come already is written before the next line is read.
+                // Last: bytes already received are written before the next line is read.
                 () = std::future::ready(()), if may_ask => {
                     reply.end_line().map_err(output_error)?;
-                    // A thread that has ended answers by the end of its lines.
+                    // If the thread has ended, its channel is closed.
                     let _ = next.send(());
                     asked = true;
                 }
@@ -160,7 +160,7 @@ impl Conversation {
         }
     }
 
-    /// Reads lines on a thread of its own, one for each request; the last channel end is the end.
+    /// Reads lines on a separate thread, one for each request; a closed channel is the end.
     fn read_lines(
         self,
         mut lines: impl LineSource,
@@ -207,12 +207,12 @@ impl Conversation {
     }
 }
 
-/// The replies on their way to the output.
+/// Writes replies to the output.
 struct Reply<'a, W> {
     output: &'a mut W,
     adds_newlines: bool,
     ends_line: bool,
-    /// What escapes them, if they are escaped.
+    /// Escapes them, if enabled.
     shown: Option<Shown>,
 }
 
@@ -227,7 +227,7 @@ impl<W: Write> Reply<'_, W> {
         }
     }
 
-    /// Writes what was held back of the last reply, and ends its line.
+    /// Writes the held-back part of the last reply, and ends its line.
     fn finish(&mut self) -> io::Result<()> {
         if let Some(shown) = &mut self.shown {
             let text = shown.finish();

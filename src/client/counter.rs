@@ -1,11 +1,10 @@
-//! What passes on a client's connection.
+//! The traffic of a client's connection.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::loops::Traffic;
 
-/// Counts the bytes that pass on a client's connection. Whoever holds it knows them also after a
-/// failure, and when a time limit ends the work in the middle.
+/// Counts the bytes on a client's connection. It keeps the count after an error or a timeout.
 #[derive(Debug, Default)]
 pub struct Counter {
     received: AtomicU64,
@@ -13,7 +12,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// What has passed so far.
+    /// The traffic so far.
     pub fn traffic(&self) -> Traffic {
         Traffic {
             received: self.received.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! Why a target could not be connected to, and whether that may pass.
+//! Why a connect to a target failed, and whether that is temporary.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use nix::Error as E;
 use crate::address::Target;
 use crate::error::{Error, ErrorKind};
 
-/// One failure or several: a name may have several addresses, and each of them fails on its own.
+/// One error or several: each address of a name fails separately.
 #[derive(Debug)]
 pub(super) struct ConnectErrors(Vec<Error>);
 
@@ -25,7 +25,7 @@ impl fmt::Display for ConnectErrors {
 }
 
 impl ConnectErrors {
-    /// The failure of each address of `target`.
+    /// The errors of the addresses of `target`.
     pub(super) fn of(target: &Target, each: Vec<Error>) -> Self {
         if each.is_empty() {
             let cause = "the name has no address";
@@ -34,13 +34,13 @@ impl ConnectErrors {
         Self(each)
     }
 
-    /// Whether a later try may succeed, at one of the addresses at least.
+    /// Whether a later attempt may succeed at one of the addresses.
     pub(super) fn may_pass(&self) -> bool {
         self.0.iter().any(may_pass)
     }
 
-    /// Whether no server is left at any address, as far as this machine can tell: an address that it
-    /// cannot reach says nothing of the others.
+    /// Whether no address has a server, as far as this machine can tell: an unreachable address
+    /// says nothing about the others.
     pub(super) fn nobody_is_left(&self) -> bool {
         let is_gone =
             |error: &Error| matches!(error.kind(), ErrorKind::NoServer | ErrorKind::Unresolved);
@@ -57,7 +57,7 @@ impl ConnectErrors {
             .all(|error| error.kind() == ErrorKind::Unresolved)
     }
 
-    /// One failure as it is, several as one that names each.
+    /// One error unchanged, several as one error that names each.
     pub(super) fn into_error(mut self, target: &Target) -> Error {
         if self.0.len() == 1 {
             return self.0.remove(0);
@@ -67,7 +67,7 @@ impl ConnectErrors {
             .iter()
             .map(|error| format!("{}: {}", error.address(), error.cause()))
             .collect();
-        // An address that this machine cannot reach must not hide that nobody listens on the other.
+        // An unreachable address must not hide that no server listens on the other.
         let nobody_there = |error: &&Error| error.kind() == ErrorKind::NoServer;
         let told = self.0.iter().find(nobody_there).unwrap_or(&self.0[0]);
         let combined = Error::because("connect", target, told.kind(), each.join(", "));
@@ -78,17 +78,17 @@ impl ConnectErrors {
     }
 }
 
-/// Whether a failure to connect may pass, for `--retry-for` and for `wait` alike. What a person has
-/// to mend first (a wrong address, a missing permission, a file that is no socket) does not.
+/// Whether a connect error is temporary, for `--retry-for` and `wait`. What a person must fix first
+/// (a wrong address, a missing permission, a file that is not a socket) is not.
 fn may_pass(error: &Error) -> bool {
     match error.kind() {
         // No such file, a stale one, or refused: the server may start.
         ErrorKind::NoServer
         // No answer, or a full backlog: the host may be starting, or the server busy.
         | ErrorKind::TimedOut
-        // Reset while connecting: a server that ends, or a proxy whose server is not there yet.
+        // Reset while connecting: a server that ends, or a proxy whose server has not started.
         | ErrorKind::Broken
-        // The host may be known to the name server later, as containers are.
+        // The name may exist later, as those of containers do.
         | ErrorKind::Unresolved => true,
         ErrorKind::Other => matches!(
             error.os_error().map(E::from_raw),
@@ -100,7 +100,7 @@ fn may_pass(error: &Error) -> bool {
                 | E::EHOSTDOWN
                 // Our own address is not assigned yet, or no port of it is free.
                 | E::EADDRNOTAVAIL
-                // Others may give descriptors or memory back.
+                // Others may release descriptors or memory.
                 | E::EMFILE
                 | E::ENFILE
                 | E::ENOBUFS

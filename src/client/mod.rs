@@ -50,11 +50,10 @@ pub use self::wait::{WaitPlan, wait};
 pub use self::waiting::{WaitQueue, connect};
 use crate::error::{Error, ErrorKind};
 
-/// For how long an input says nothing that is not about to say more. When the peer has ended, what
-/// comes without such a pause is still sent, and it alone.
+/// After the peer ends, input that pauses this long is not sent.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// The failure to write to our own output: one that was closed wants no more.
+/// The error of a write to our output, which may be closed.
 pub fn output_error(source: std::io::Error) -> Error {
     let closed = source.kind() == std::io::ErrorKind::BrokenPipe;
     let error = Error::new("write", "standard output", source);

@@ -1,4 +1,4 @@
-//! The addresses of one name, tried side by side (RFC 8305): the first that accepts wins.
+//! Races the addresses of one name (RFC 8305): the first that accepts wins.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,18 +12,18 @@ use crate::address::Address;
 use crate::error::Error;
 use crate::net::{ConnectOptions, Stream};
 
-/// How long an address may stay silent before the next one is tried too: the Connection Attempt
-/// Delay of RFC 8305, section 5.
+/// The time before the next address is tried too: the Connection Attempt Delay of RFC 8305, section
+/// 5.
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// Connects to the first of `addresses` that accepts. The next address is tried when one fails, or
-/// stays silent for a moment; the attempts that are left at the end are closed.
+/// Connects to the first of `addresses` that accepts. The next address is tried when one fails or
+/// does not answer soon; the remaining attempts are then closed.
 ///
-/// An own address with a fixed port holds for all attempts: connections to several addresses may
-/// have the same one. Only a socket file belongs to one socket, and a path leads to one address.
+/// All attempts may use the same local address with a fixed port, as their targets differ. A socket
+/// file belongs to one socket, but a path is only one address.
 ///
 /// # Errors
-/// Why each address failed, in the order in which they were tried.
+/// The error of each address, in the order of attempts.
 pub(super) async fn race(
     addresses: Vec<Address>,
     options: &ConnectOptions,
@@ -61,14 +61,13 @@ pub(super) async fn race(
     }
 }
 
-/// How long an address may stay silent while others wait, so that each of them has its turn in the
-/// time that is left.
+/// The time for one address while others wait, so that each gets a turn before the deadline.
 fn turn(left: Option<Duration>, waiting: usize) -> Duration {
     let turns = u32::try_from(waiting.saturating_add(1)).unwrap_or(u32::MAX);
     left.map_or(NEXT_AFTER, |left| NEXT_AFTER.min(left / turns))
 }
 
-/// Takes the first that ends out of `futures`; never ends while there is none.
+/// Removes and returns the first of `futures` to complete; pending while there is none.
 async fn first_to_end<F: Future>(futures: &mut Vec<Pin<Box<F>>>) -> F::Output {
     poll_fn(|cx| {
         for at in 0..futures.len() {
@@ -82,8 +81,8 @@ async fn first_to_end<F: Future>(futures: &mut Vec<Pin<Box<F>>>) -> F::Output {
     .await
 }
 
-/// The resolver's order with the families in turns, so that one family that leads nowhere does not
-/// hold up the other; the first address stays the first (RFC 8305, section 4).
+/// Alternates the families in the resolver's order, so that an unreachable family does not delay
+/// the other; the first address stays first (RFC 8305, section 4).
 fn alternate_families(addresses: Vec<Address>) -> Vec<Address> {
     let Some(first) = addresses.first().map(Address::family) else {
         return addresses;

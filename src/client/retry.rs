@@ -1,4 +1,4 @@
-//! When to try again: after a pause that grows, or at once when a socket file comes or goes.
+//! When to retry: after a growing pause, or at once when a socket file appears or disappears.
 
 use std::ffi::OsString;
 use std::future::pending;
@@ -12,10 +12,10 @@ use tokio::time::sleep;
 
 use crate::address::Target;
 
-/// The first pause after a change: a file may be there a moment before its server listens.
+/// The first pause after a change: a file may appear a moment before its server listens.
 const FIRST: Duration = Duration::from_millis(1);
 
-/// The pauses between the tries of one target.
+/// The pauses between attempts on one target.
 #[derive(Debug)]
 pub(super) struct Retry {
     pause: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Pauses from a millisecond up to `longest`, cut short by changes of `target`'s socket file.
-    /// Made before the next try, so that no change is missed.
+    /// Create it before the next attempt, so that no change is missed.
     pub(super) fn of(target: &Target, longest: Duration) -> Self {
         Self {
             pause: FIRST,
@@ -34,7 +34,7 @@ impl Retry {
         }
     }
 
-    /// Waits until the next try is due.
+    /// Waits until the next attempt is due.
     pub(super) async fn next(&mut self) {
         let changed = async {
             match &mut self.changes {
@@ -49,20 +49,20 @@ impl Retry {
     }
 }
 
-/// The comings and goings of one file, by `inotify(7)` on its directory, and on those above it,
-/// as its directory may yet be made, or made anew.
+/// Watches one file by `inotify(7)` on its directory and the ancestors, as its directory may yet be
+/// created, or recreated.
 #[derive(Debug)]
 struct Changes {
     path: PathBuf,
     inotify: AsyncFd<FileWatch>,
-    /// Each directory that there is, and the name in it that leads to the file.
+    /// Each existing directory, and the name in it on the path to the file.
     watched: Vec<(WatchDescriptor, OsString)>,
     /// Whether the file's own directory is among them.
     reaches: bool,
 }
 
 impl Changes {
-    /// `None` where there is no file or no watch to be had: the pauses remain.
+    /// `None` without a file or a watch: only the pauses remain.
     fn of(target: &Target) -> Option<Self> {
         let path = target.as_address()?.as_path()?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
@@ -76,7 +76,7 @@ impl Changes {
         Some(changes)
     }
 
-    /// Watches the directories that there are now; one that is watched already stays so.
+    /// Watches the existing directories; a watched one stays watched.
     fn watch(&mut self) {
         let events = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
@@ -87,7 +87,7 @@ impl Changes {
         self.watched.clear();
         self.reaches = false;
         let steps: Vec<&Path> = self.path.ancestors().collect();
-        // From the top down: a directory that is made meanwhile is an event of the one above it.
+        // Top down: creating a directory meanwhile is an event in its parent.
         for step in steps.into_iter().rev() {
             let (Some(directory), Some(name)) = (step.parent(), step.file_name()) else {
                 continue;
@@ -96,7 +96,7 @@ impl Changes {
                 true => Path::new("."),
                 false => directory,
             };
-            // One that is missing, or may not be read, leaves the others.
+            // A missing or unreadable one does not affect the others.
             let watch = self.inotify.get_ref().0.add_watch(directory, events);
             self.reaches = watch.is_ok();
             if let Ok(watch) = watch {
@@ -105,9 +105,9 @@ impl Changes {
         }
     }
 
-    /// Waits for the next change of the file, or of the way to it.
+    /// Waits for the next change of the file, or of its path.
     async fn next(&mut self) {
-        // It may have come with no event: behind a link, or below a directory that may not be read.
+        // It may have appeared without an event: behind a link, or below an unreadable directory.
         if !self.reaches {
             self.watch();
         }
@@ -115,13 +115,13 @@ impl Changes {
             let Ok(mut ready) = self.inotify.readable().await else {
                 return pending().await;
             };
-            // One read may leave some.
+            // One read may not return all.
             let Ok(events) = ready.get_inner().0.read_events() else {
                 ready.clear_ready();
                 continue;
             };
             if events.iter().any(|event| self.concerns(event)) {
-                // Before the next try, so that no change after it is missed.
+                // Before the next attempt, so that no change after it is missed.
                 self.watch();
                 return;
             }
@@ -130,7 +130,7 @@ impl Changes {
 
     fn concerns(&self, event: &InotifyEvent) -> bool {
         let itself = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
-        // After an overflow nobody knows what changed.
+        // After an overflow the changes are unknown.
         event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
             || self.watched.iter().any(|(watch, name)| {
                 *watch == event.wd
@@ -139,7 +139,7 @@ impl Changes {
     }
 }
 
-/// An inotify descriptor as the runtime takes it.
+/// An inotify descriptor for the runtime.
 #[derive(Debug)]
 struct FileWatch(Inotify);
 
@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// Waits for a change, with no pause that would find it too, and for all that came with it.
+    /// Waits for a change, without a pause that would find it too, and drains its events.
     async fn seen(changes: &mut Changes) {
         let limit = Duration::from_secs(60);
         let next = timeout(limit, changes.next()).await;
@@ -206,7 +206,7 @@ mod tests {
         let mut changes = Changes::of(&target).unwrap();
         fs::remove_dir(&real).unwrap();
         seen(&mut changes).await;
-        // Of this no event tells, and a pause ends.
+        // This causes no event, and the pause ends.
         fs::create_dir(&real).unwrap();
         tokio::join!(seen(&mut changes), async {
             fs::write(real.join("s.sock"), "").unwrap();

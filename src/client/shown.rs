@@ -1,18 +1,18 @@
-//! What a peer says, as a terminal may show it.
+//! Escapes the output of a peer for a terminal.
 
 use std::fmt::Write;
 
 use crate::escape::escape;
 
-/// Escapes what would give the terminal an order: all control characters but tab and newline, with
-/// the carriage return before it. A character, or such an end of a line, may come in parts.
+/// Escapes what could control the terminal: all control characters except tab, newline and CR LF. A
+/// character, or CR LF, may come in parts.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     part: Vec<u8>,
 }
 
 impl Shown {
-    /// What can be shown of all that has come with these bytes.
+    /// The text that is complete with these bytes.
     pub(super) fn take(&mut self, bytes: &[u8]) -> String {
         self.part.extend_from_slice(bytes);
         let rest = self.part.split_off(whole(&self.part));
@@ -20,19 +20,19 @@ impl Shown {
         shown(&taken)
     }
 
-    /// The part that has come of what is not whole, as nothing more comes.
+    /// The incomplete rest, at end of file.
     pub(super) fn finish(&mut self) -> String {
         shown(&std::mem::take(&mut self.part))
     }
 }
 
-/// How many of the bytes come before a character, or an end of a line, that may go on.
+/// The number of bytes before an incomplete character or line end.
 fn whole(bytes: &[u8]) -> usize {
     if let Some(line) = bytes.strip_suffix(b"\r") {
         return line.len();
     }
     let last = bytes.utf8_chunks().last();
-    // Of an invalid sequence only one that is cut may become valid.
+    // Only a truncated invalid sequence may become valid.
     let cut = last.map_or(&[][..], |chunk| chunk.invalid());
     match std::str::from_utf8(cut) {
         Err(error) if error.error_len().is_none() => bytes.len() - cut.len(),
@@ -48,13 +48,13 @@ fn shown(bytes: &[u8]) -> String {
             Some(line) => (line, "\r\n"),
             None => (line, ""),
         };
-        // A String takes whatever is written to it.
+        // Writing to a String never fails.
         let _ = escape(line, keeps, &mut text).and_then(|()| text.write_str(end));
     }
     text
 }
 
-/// What is shown of what comes in pieces: see [`crate::fuzzing`].
+/// Escapes input in pieces: see [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(pieces: &[&[u8]]) -> String {
     let mut shown = Shown::default();
@@ -84,7 +84,7 @@ mod tests {
     fn control_characters_are_escaped_however_they_are_cut() {
         assert_shown(b"\x1b[2J\x07\x08\x7f\0", r"\x1b[2J\x07\x08\x7f\x00");
         assert_shown(b"\x1b]0;title\x1b\\", r"\x1b]0;title\x1b\");
-        // C1, as UTF-8 and as bytes of their own.
+        // C1, as UTF-8 and as single bytes.
         assert_shown("\u{9b}2J".as_bytes(), r"\xc2\x9b2J");
         assert_shown(b"\x9b2J\xff\xe4\xbd!", r"\x9b2J\xff\xe4\xbd!");
         assert_shown(b"over\rwritten\r\r\n\r", "over\\x0dwritten\\x0d\r\n\\x0d");

@@ -1,4 +1,4 @@
-//! Wait until servers accept, or until they are gone.
+//! Wait until servers accept, or until they have gone.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use super::retry::Retry;
 use crate::address::Target;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The least that one try may take, whatever the interval.
+/// The minimum time limit of one attempt, whatever the interval.
 const TRY_MIN: Duration = Duration::from_secs(1);
 
-/// What is waited for, and how.
+/// Options of a wait.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WaitPlan {
-    /// Wait until nobody is there any more, in place of until somebody accepts.
+    /// Wait until no server is left, instead of until one accepts.
     pub gone: bool,
     /// One of the targets is enough.
     pub any: bool,
-    /// A name that does not resolve is an error, not a server that is yet to come.
+    /// A name that does not resolve is an error, instead of a server that has not started.
     pub strict_dns: bool,
-    /// The longest pause between two tries; a socket file that changes is tried at once.
+    /// The longest pause between two attempts; a change of a socket file causes one at once.
     pub interval: Duration,
     /// When to give up, with the last reason.
     pub timeout: Option<Duration>,
@@ -45,13 +45,13 @@ impl Default for WaitPlan {
 
 /// Waits until all `targets` accept a connection, each of which is closed at once.
 ///
-/// "Not there yet" is what may pass for [`connect`](super::connect()) too: no file, a stale one, a
-/// refusal, a full backlog, no answer, an unreachable network, a name that does not resolve; all else
-/// ends the wait unless another target is enough. "Gone" is no file, a stale one, a refusal, of each
-/// address that a name stands for, and a name that does not resolve.
+/// It retries the temporary errors of [`connect`](super::connect()): no file, a stale one, a
+/// refusal, a full backlog, no answer, an unreachable network, a name that does not resolve; others
+/// end the wait unless another target is enough. "Gone" means no file, a stale one, or a refusal at
+/// each address of a name, or a name that does not resolve.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`] with the last reason of each target that is late, or what will never be.
+/// [`ErrorKind::TimedOut`] with the last reason of each late target, or a permanent error.
 pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
     let deadline = plan.timeout.map(|limit| Instant::now() + limit);
     let mut all = JoinSet::new();
@@ -69,7 +69,7 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    // While one is only late, time ran out: the others are told with it.
+    // If one is only late, the time ran out: report the others with it.
     if late.is_empty() {
         never.truncate(1);
     }
@@ -91,7 +91,7 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
     }
 }
 
-/// Waits for one target, and tells the last reason if it is late.
+/// Waits for one target; returns the last reason if it is late.
 async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -> Result<()> {
     let mut retry = Retry::of(target, plan.interval);
     let mut last = "no attempt has ended".to_owned();
@@ -101,7 +101,7 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
     };
     let tries = async {
         loop {
-            // No longer than there is time: so the last one tells why it failed.
+            // Within the remaining time, so that the last attempt reports its reason.
             match try_once(target, &connecting, deadline).await {
                 Ok((_, address)) if !plan.gone => {
                     info!(%address, "connected");
@@ -111,7 +111,7 @@ async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -
                 Err(failures) if failures.is_unresolved() && plan.strict_dns => {
                     return Err(failures.into_error(target));
                 }
-                // A try that time cut short tells nothing of an address that it did not reach.
+                // An attempt cut short by the deadline says nothing about that address.
                 Err(failures)
                     if plan.gone
                         && failures.nobody_is_left()

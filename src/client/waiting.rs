@@ -1,5 +1,5 @@
-//! Connect, and wait for the target where it is not there yet: of the connections that wait for one
-//! target one tries again, and the others wait for it.
+//! Connect, and wait for a target that has not started: of the connections that wait for one target
+//! one retries, and the others wait for it.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::address::{Address, Target};
 use crate::error::Result;
 use crate::net::Stream;
 
-/// The longest pause before a connection is tried again.
+/// The longest pause before a retry.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// Connects to the first address of `target` that accepts, and says which it was. Several addresses
-/// are tried side by side (RFC 8305): one that stays silent does not hold up the others.
+/// Connects to the first address of `target` that accepts, and returns it. Several addresses are
+/// raced (RFC 8305): a silent one does not delay the others.
 ///
 /// # Errors
-/// Why each address failed. What may pass (nobody is there yet, no answer, a full backlog, a name that
-/// does not resolve yet, no route, no descriptor left) is told only after `retry_for`.
+/// The error of each address. Temporary errors (no server, no answer, a full backlog, a name that
+/// does not resolve, no route, no descriptor left) are returned only after `retry_for`.
 pub async fn connect(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
     WaitQueue::default().connect(target, plan).await
 }
 
-/// Whether a try was cut short by the `end`: it says less than the one before.
+/// Whether `end` cut an attempt short: its error says less than the one before.
 fn is_cut(began: Instant, end: Instant) -> bool {
     Instant::now() >= end && began + RETRY_PAUSE_MAX > end
 }
 
-/// Connections to one target that may have to wait for it. However many wait, one of them at a time
-/// tries again, by one clock and one watch on the target's socket file; when the target has come,
-/// all connect. Clones share the waiting.
+/// Connections that may wait for one target. However many wait, one at a time retries, with one
+/// clock and one watch on the target's socket file; when the target accepts, all connect. Clones
+/// share the queue.
 ///
 /// ```
 /// use sok::client::{ConnectPlan, WaitQueue};
@@ -54,21 +54,21 @@ fn is_cut(began: Instant, end: Instant) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct WaitQueue(Arc<Mutex<Weak<Queue>>>);
 
-/// Those who wait now; it goes with the last of them.
+/// The current waiters; dropped with the last of them.
 #[derive(Debug, Default)]
 struct Queue {
-    /// Whoever holds it tries. Made for the first of them: most connections never wait.
+    /// Its holder retries. Created for the first waiter: most connections never wait.
     turn: tokio::sync::Mutex<Option<Retry>>,
-    /// Set when the target has come, or failed in a way that does not pass: all try for themselves.
+    /// Set when the target accepts or fails permanently: then all attempt for themselves.
     over: SetOnce<()>,
 }
 
 impl WaitQueue {
-    /// Connects as [`connect`](super::connect()) does, and waits with the others where `plan` allows
-    /// it. All of them have the same `target`.
+    /// Connects as [`connect`](super::connect()) does, and waits with the others if `plan` allows
+    /// it. All must have the same `target`.
     ///
     /// # Errors
-    /// As those of [`connect`](super::connect()).
+    /// As [`connect`](super::connect()).
     pub async fn connect(&self, target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
         let retry_for = plan.retry_for.filter(|limit| !limit.is_zero());
         let give_up = retry_for.map(|limit| Instant::now() + limit);
@@ -106,7 +106,7 @@ impl WaitQueue {
                             Err(_) if is_cut(began, end) => {}
                             Err(failures) if failures.may_pass() => last = failures,
                             done => {
-                                // Nobody else sets it while we have the turn.
+                                // Only the holder of the turn sets it.
                                 let _ = queue.over.set(());
                                 return done;
                             }

@@ -1,4 +1,4 @@
-//! A connection that is being made.
+//! A connect in progress.
 
 use std::io;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use super::registration::WaitingSocket;
 use super::sockaddr::Encoded;
 use super::socket::Socket;
 
-/// The first wait before a full backlog is tried again; it doubles up to [`BACKLOG_PAUSE_MAX`].
+/// The first pause before a retry on a full backlog; it doubles up to [`BACKLOG_PAUSE_MAX`].
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// A connection to be made. It outlives what is done for it, so that its end is reported before
-/// the socket is closed.
+/// A connect attempt. It outlives its future, so that the result is reported before the socket is
+/// closed.
 pub(super) enum Attempt {
     Fresh(Socket),
     Begun(WaitingSocket),
-    /// While one becomes the other.
+    /// Between the two states.
     Nothing,
 }
 
 impl Attempt {
-    /// Connects, and tells `on_full` each time that a full backlog makes it wait.
+    /// Connects; calls `on_full` each time the backlog is full.
     pub(super) async fn finish(
         &mut self,
         name: &Encoded,
@@ -49,7 +49,7 @@ impl Attempt {
         if let Self::Begun(io) = self {
             let mut ended = io.ready(Interest::WRITABLE | Interest::ERROR).await?;
             ended.retain_ready();
-            // Without a mark of an error there is none to ask for.
+            // Without EPOLLERR there is no pending error.
             if ended.ready().is_error()
                 && let Some(error) = io.get_ref().inner().take_error()?
             {

@@ -1,4 +1,4 @@
-//! A socket gets its name: a listener's, or a client's own.
+//! Binds sockets: of listeners, and of clients with a local address.
 
 use super::family::{self, BindTarget};
 use super::faults::Refusal;
@@ -26,7 +26,7 @@ pub(super) fn listen(
     }
 }
 
-/// Binds a client's own end.
+/// Binds a client's socket.
 pub(super) fn bind_client(
     socket: &Socket,
     address: &Address,

@@ -1,4 +1,4 @@
-//! Blocking connections, for those who measure: a system call each, and no event loop between.
+//! Blocking connections for measurements: one system call per operation, no event loop.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -12,14 +12,14 @@ use crate::address::Address;
 use crate::error::{ErrorKind, Result};
 
 impl Socket {
-    /// Connects to `address` in blocking mode, see `connect(2)`. From then on too a call fails
-    /// with `WouldBlock` when it has waited for `limit`.
+    /// Connects to `address` in blocking mode, see `connect(2)`. Later calls fail with `WouldBlock`
+    /// after `limit`.
     ///
     /// # Errors
     /// As [`Stream::connect`](super::Stream::connect); [`ErrorKind::TimedOut`] after `limit`.
     pub fn connect_blocking(address: &Address, limit: Duration) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
-        // It keeps the system's congestion control on loopback too: what that costs is measured.
+        // Keeps the system's congestion control on loopback too, to measure its cost.
         let socket = Self::open(address.family()).map_err(failed)?;
         let name = encode(address).map_err(failed)?;
         socket.set_blocking().map_err(failed)?;
@@ -38,8 +38,7 @@ impl Socket {
             Ok(()) => family::of(address.family())
                 .connected(socket.inner(), address)
                 .map_err(failed)?,
-            // A blocking connect that ran out of time says so with the errors of one that would
-            // not wait at all.
+            // A blocking connect that times out fails with the errors of a non-blocking one.
             Err(error) => match family::connect_fault(address.family(), &error) {
                 ConnectFault::InProgress => return Err(no_answer(address, false)),
                 ConnectFault::BacklogFull => return Err(no_answer(address, true)),
@@ -52,7 +51,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Makes no call wait: what would fails with `WouldBlock`.
+    /// Sets non-blocking mode: calls fail with `WouldBlock` instead of waiting.
     ///
     /// # Errors
     /// What the kernel reports.
@@ -60,13 +59,13 @@ impl Socket {
         self.inner().set_nonblocking(true)
     }
 
-    /// Makes closing it a reset, which leaves no `TIME_WAIT` behind; see `SO_LINGER` in
-    /// `socket(7)`. Where the family has none it is an end like any other.
+    /// Makes close send a reset, which leaves no `TIME_WAIT`; see `SO_LINGER` in `socket(7)`. On
+    /// families without a reset, a normal close.
     pub fn reset_when_closed(&self) {
         self.set_resets(true);
     }
 
-    /// Whether small pieces wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
+    /// Whether small sends wait for an acknowledgement of earlier ones (Nagle), see `tcp(7)`.
     ///
     /// # Errors
     /// What `getsockopt(2)` reports.

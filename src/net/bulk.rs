@@ -1,4 +1,4 @@
-//! Bytes that the kernel moves by itself: from a file, and through a pipe.
+//! Bytes moved inside the kernel: from a file, or through a pipe.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -19,8 +19,8 @@ impl Stream {
         self.write_with(send).await
     }
 
-    /// Polls to move what is there into an empty pipe, at most `count` bytes, 0 at the end; see
-    /// `splice(2)`. `again` says, where it would block, whether to try once more before it waits.
+    /// Polls to move up to `count` available bytes into an empty pipe; 0 at end of file; see
+    /// `splice(2)`. If it would block, `again` decides whether to retry once before waiting.
     pub(crate) fn poll_splice_into(
         &self,
         cx: &mut Context<'_>,
@@ -37,8 +37,8 @@ impl Stream {
         }
     }
 
-    /// Polls to move some of the `count` bytes that a pipe holds to the peer; see `splice(2)`. `again`
-    /// as for [`poll_splice_into`](Self::poll_splice_into).
+    /// Polls to send some of the `count` bytes in a pipe to the peer; see `splice(2)`. `again` as
+    /// for [`poll_splice_into`](Self::poll_splice_into).
     pub(crate) fn poll_splice_from(
         &self,
         cx: &mut Context<'_>,
@@ -50,23 +50,23 @@ impl Stream {
         self.poll_write_with(cx, splice)
     }
 
-    /// Whether it costs less to splice a stream of bytes from here to `to` than to copy it.
+    /// Whether splicing from here to `to` costs less than copying.
     #[must_use]
     pub(crate) fn splices_well(&self, to: &Self) -> bool {
         family::splices_well(self.family(), to.family(), to.io().get_ref().inner())
     }
 
-    /// Makes room for large pieces, where the family's sockets have little of it by default.
+    /// Enlarges the buffers for bulk, if the family's default is small.
     pub(crate) fn expect_bulk(&self) {
-        // With less room the transfer is slower, but right.
+        // With smaller buffers the transfer is slower, but correct.
         let _ = family::of(self.family()).expect_bulk(self.io().get_ref().inner());
     }
 }
 
-/// Whether `splice(2)` or `sendfile(2)` is not allowed, or not available, for these files: a seccomp
-/// filter or a security module refuses it, or the kernel or a sandbox lacks it. Then it has moved
-/// nothing. An error of the connection is not among these: the kernel reports such an error once,
-/// and a receive after it would see a clean end.
+/// Whether `splice(2)` or `sendfile(2)` is not allowed or not available for these files: a seccomp
+/// filter or a security module refuses it, or the kernel or a sandbox lacks it. It has then moved
+/// nothing. Errors of the connection do not count: the kernel reports such an error once, and a
+/// later receive would see a clean end.
 #[must_use]
 pub(crate) fn is_refused(error: &io::Error) -> bool {
     use nix::Error as E;
@@ -77,7 +77,7 @@ pub(crate) fn is_refused(error: &io::Error) -> bool {
     )
 }
 
-/// Makes `call`, and once more if it would block and `again` says so.
+/// Makes `call`, and retries once if it would block and `again` returns true.
 fn or_again(
     mut again: impl FnMut() -> bool,
     call: impl Fn() -> io::Result<usize>,

@@ -1,4 +1,4 @@
-//! Open files passed over a local connection, see `SCM_RIGHTS` in `unix(7)`.
+//! Descriptors passed over an AF_UNIX connection, see `SCM_RIGHTS` in `unix(7)`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -12,7 +12,7 @@ use tokio::io::Interest;
 
 use super::stream::Stream;
 
-/// Two connected local sockets that nothing is done with yet, see `socketpair(2)`.
+/// Two connected AF_UNIX sockets, see `socketpair(2)`.
 ///
 /// # Errors
 /// What the kernel reports.
@@ -21,11 +21,11 @@ pub fn connected_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one.into(), other.into()))
 }
 
-/// The byte that carries a descriptor: one cannot be sent without data.
+/// The byte sent with a descriptor, which cannot be sent without data.
 const CARRIER: [u8; 1] = [0];
 
 impl Stream {
-    /// Passes an open file to the peer, with one byte that carries it; on AF_UNIX alone.
+    /// Sends a descriptor to the peer, with one byte of data; only on AF_UNIX.
     ///
     /// # Errors
     /// What `sendmsg(2)` reports.
@@ -44,8 +44,8 @@ impl Stream {
         self.write_with(send).await
     }
 
-    /// Receives the byte that carries an open file, and the file; `None` for a byte without one,
-    /// or at the end.
+    /// Receives one byte and the descriptor sent with it; `None` for a byte without one, or at end
+    /// of file.
     ///
     /// # Errors
     /// What `recvmsg(2)` reports.

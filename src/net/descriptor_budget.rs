@@ -1,4 +1,4 @@
-//! The descriptors that busy streams have beside their sockets.
+//! The descriptors that busy streams use in addition to their sockets.
 
 use std::io;
 use std::sync::OnceLock;
@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// The part of the process's descriptors that they may take, one in so many: the others are for the
-/// connections themselves, which can do without.
+/// Their share of the process's descriptor limit, one in this many; the rest is for connections,
+/// which work without them.
 pub const DESCRIPTOR_SHARE: u64 = 8;
 
-/// How many are taken, on all threads.
+/// The number in use, on all threads.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// The right to have some of them, which is given back when this value is dropped.
+/// A reservation of some of them, released on drop.
 #[derive(Debug)]
 pub(crate) struct DescriptorBudget(u64);
 
 impl DescriptorBudget {
-    /// The right to have `count` more.
+    /// Reserves `count` more.
     ///
     /// # Errors
-    /// `EMFILE` if they would be more than their share.
+    /// `EMFILE` if that exceeds the share.
     pub(crate) fn take(count: u64) -> io::Result<Self> {
         static MOST: OnceLock<u64> = OnceLock::new();
-        // Read once, when the process has set its limit.
+        // Read once, after the process has set its limit.
         let most = *MOST.get_or_init(|| {
             let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
             limit / DESCRIPTOR_SHARE
@@ -36,7 +36,7 @@ impl DescriptorBudget {
         Err(nix::Error::EMFILE.into())
     }
 
-    /// How many are taken now.
+    /// The number in use now.
     #[must_use]
     pub(crate) fn taken() -> u64 {
         TAKEN.load(Ordering::Relaxed)

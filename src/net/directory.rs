@@ -1,4 +1,4 @@
-//! A directory that is held open: what is done to a name in it cannot be led elsewhere.
+//! A directory held open: operations on names in it cannot be redirected.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -20,11 +20,11 @@ use crate::address::SUN_PATH_MAX;
 #[derive(Debug)]
 pub(super) struct Directory {
     file: File,
-    /// Its path, where nobody but root and we can make that lead elsewhere.
+    /// Its path, if only root and this user can redirect it.
     guarded: Option<PathBuf>,
 }
 
-/// Which file it is, whatever it is called.
+/// The identity of a file, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -41,7 +41,7 @@ impl Identity {
 }
 
 impl Directory {
-    /// Opens a directory to reach what is in it, which takes no right to read it. Nothing else is
+    /// Opens a directory to access its entries, without read permission on it. Only a directory is
     /// opened: a FIFO would wait for its writer.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -51,7 +51,7 @@ impl Directory {
         })
     }
 
-    /// The same, with its path as the way to it where nobody else can make that lead elsewhere.
+    /// The same, and uses its path if nobody else can redirect it.
     pub(super) fn open_by_path(path: &Path) -> io::Result<Self> {
         let mut directory = Self::open(path)?;
         let own = fstat(&directory.file)?;
@@ -64,7 +64,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Opens a directory in this one for ourselves, not through a symbolic link.
+    /// Opens a subdirectory, without following a symbolic link.
     pub(super) fn open_in(&self, name: &OsStr) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(Self {
@@ -73,17 +73,17 @@ impl Directory {
         })
     }
 
-    /// Locks a directory that was opened in another one, see `flock(2)`, until it is closed.
+    /// Locks a subdirectory until it is closed, see `flock(2)`.
     pub(super) fn try_lock(&self) -> Result<(), TryLockError> {
         self.file.try_lock()
     }
 
-    /// What the directory itself is.
+    /// The status of the directory itself.
     pub(super) fn own_status(&self) -> io::Result<FileStat> {
         Ok(fstat(&self.file)?)
     }
 
-    /// What has a name in it, of which a symbolic link is not followed.
+    /// The status of an entry; a symbolic link is not followed.
     pub(super) fn status(&self, name: &OsStr) -> io::Result<Option<FileStat>> {
         match fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(status) => Ok(Some(status)),
@@ -92,32 +92,33 @@ impl Directory {
         }
     }
 
-    /// Which file has a name in it, if one has.
+    /// The identity of an entry, if it exists.
     pub(super) fn identity(&self, name: &OsStr) -> io::Result<Option<Identity>> {
         Ok(self.status(name)?.as_ref().map(Identity::of))
     }
 
-    /// A file in it by a descriptor that only names it, not through a symbolic link.
+    /// Opens an entry with `O_PATH`, without following a symbolic link.
     pub(super) fn file(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(self, name, flags, Mode::empty())?.into())
     }
 
-    /// Removes a file in it.
+    /// Removes a file.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(self, name, UnlinkatFlags::NoRemoveDir)?)
     }
 
-    /// Removes an empty directory in it.
+    /// Removes an empty subdirectory.
     pub(super) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(self, name, UnlinkatFlags::RemoveDir)?)
     }
 
-    /// A socket's name in it, for `bind(2)` and `connect(2)`: these take no descriptor of a
-    /// directory, so that the name is its path, or leads through `/proc`.
+    /// The name of a socket in it, for `bind(2)` and `connect(2)`. These take no directory
+    /// descriptor, so the name is its path, or goes through `/proc`.
     ///
     /// # Errors
-    /// `InvalidInput` for a name that is too long, and `Unsupported` where `/proc` is missed.
+    /// `InvalidInput` for a name that is too long, and `Unsupported` if `/proc` is needed but
+    /// missing.
     pub(super) fn socket_name(&self, name: &OsStr) -> io::Result<SockAddr> {
         let fits = |path: &PathBuf| path.as_os_str().len() <= SUN_PATH_MAX;
         match self
@@ -131,7 +132,7 @@ impl Directory {
         }
     }
 
-    /// The same by the descriptor, whatever leads to the directory.
+    /// The same through the descriptor, whatever the path of the directory.
     pub(super) fn through_proc(&self, name: &OsStr) -> io::Result<SockAddr> {
         let directory = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         if directory.symlink_metadata().is_err() {
@@ -142,7 +143,7 @@ impl Directory {
         SockAddr::unix(directory.join(name))
     }
 
-    /// How long a name in it may be at most, whatever its path is.
+    /// The maximum length of a name in it, whatever its path.
     pub(super) fn longest_name(&self) -> usize {
         let prefix = format!("/proc/self/fd/{}/", self.file.as_raw_fd());
         SUN_PATH_MAX.saturating_sub(prefix.len())
@@ -155,8 +156,7 @@ impl AsFd for Directory {
     }
 }
 
-/// The directory that a path's last part is in, and that part; `None` if the path is one of a
-/// directory.
+/// The parent directory and the last component of a path; `None` for the path of a directory.
 pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
     let bytes = path.as_os_str().as_bytes();
     let (directory, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
@@ -173,20 +173,20 @@ pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
     })
 }
 
-/// Whether nobody but root and we can replace a directory, or one above it.
+/// Whether only root and this user can replace a directory or its ancestors.
 fn is_guarded(path: &Path) -> bool {
     let own = geteuid().as_raw();
     path.ancestors().all(|step| {
         step.metadata().is_ok_and(|directory| {
             let may_others_write = directory.mode() & 0o022 != 0;
-            // In a sticky directory nobody moves what is another user's, see unlink(2).
+            // In a sticky directory nobody can move another user's file, see unlink(2).
             let is_sticky = directory.mode() & 0o1000 != 0;
             [0, own].contains(&directory.uid()) && (!may_others_write || is_sticky)
         })
     })
 }
 
-/// What a file is in words, if it is no socket.
+/// The type of a file in words, if it is not a socket.
 pub(super) fn foreign(mode: u32) -> Option<&'static str> {
     match mode & S_IFMT {
         S_IFSOCK => None,

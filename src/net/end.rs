@@ -1,4 +1,4 @@
-//! The end of a connection: half-close, reset, and what is seen of the peer's end.
+//! The end of a connection: half-close, reset, and how the peer's end shows.
 
 use std::io;
 use std::net::Shutdown;
@@ -9,15 +9,15 @@ use tokio::io::Interest;
 use super::family;
 use super::stream::Stream;
 
-/// How long a refusal waits for the peer's first bytes.
+/// The maximum time that a refusal waits for the peer's first bytes.
 const REFUSAL: Duration = Duration::from_secs(1);
 
 impl Stream {
-    /// Shuts down one half of the connection or both; see `shutdown(2)`. After [`Shutdown::Write`] the
-    /// peer sees the end of file, and may still answer.
+    /// Shuts down one half of the connection, or both; see `shutdown(2)`. After [`Shutdown::Write`]
+    /// the peer gets end of file, and can still answer.
     ///
     /// # Errors
-    /// What the kernel reports; it is no error if the peer is already gone.
+    /// What the kernel reports; no error if the peer has already closed.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self.io().get_ref().shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -25,16 +25,16 @@ impl Stream {
         }
     }
 
-    /// Waits, after [`shutdown`](Self::shutdown), until the connection can be closed and nothing that was
-    /// sent is lost: if the peer sends something to a closed socket, the kernel drops what it still
-    /// holds for that peer.
+    /// Waits, after [`shutdown`](Self::shutdown), until the connection can be closed without losing
+    /// sent data: if the peer sends to a closed socket, the kernel drops the data it still holds
+    /// for that peer.
     ///
     /// # Errors
-    /// That the connection broke before.
+    /// If the connection broke before.
     pub async fn delivered(&self) -> io::Result<()> {
         self.write_with(|socket| {
             let may_lose = family::of(socket.family()).may_lose_sent(socket.inner())?;
-            // After the state: a connection that was reset in between has no state any more.
+            // After the state: a connection reset in between has no state.
             match socket.take_error()? {
                 Some(error) => Err(error),
                 None if may_lose => Err(io::ErrorKind::WouldBlock.into()),
@@ -44,7 +44,8 @@ impl Stream {
         .await
     }
 
-    /// Waits until the peer has reset the connection, and gives that error; an end is not a reset.
+    /// Waits until the peer resets the connection, and returns the error; end of file is not a
+    /// reset.
     pub async fn reset_by_peer(&self) -> io::Error {
         loop {
             let mut failed = match self.io().ready(Interest::ERROR).await {
@@ -52,7 +53,7 @@ impl Stream {
                 Err(error) => return error,
             };
             match self.io().get_ref().take_error() {
-                // So the kernel calls a reset that comes after the end.
+                // The kernel's error for a reset after end of file.
                 Ok(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                     return nix::Error::ECONNRESET.into();
                 }
@@ -62,11 +63,10 @@ impl Stream {
         }
     }
 
-    /// Waits until the peer takes nothing more, after its end: it has closed the connection, which not
-    /// every family shows.
+    /// Waits until the peer has closed both directions, if the family reports it.
     ///
     /// # Errors
-    /// That it was a reset, see [`reset_by_peer`](Self::reset_by_peer).
+    /// If it was a reset, see [`reset_by_peer`](Self::reset_by_peer).
     pub async fn peer_closed(&self) -> io::Result<()> {
         tokio::select! {
             biased;
@@ -79,35 +79,34 @@ impl Stream {
         if !family::of(self.family()).shows_full_close() {
             return std::future::pending().await;
         }
-        // The runtime counts EPOLLHUP, both halves shut, as the end of what is written; room to write
-        // is not waited for here, see `interest`.
+        // The runtime treats EPOLLHUP, both halves shut, as write-closed; send room is not awaited
+        // here, see `interest`.
         let _ = self.io().ready(Interest::WRITABLE).await;
     }
 
-    /// Closes the connection so that the peer sees an error, not a clean end, where the family
-    /// can tell it so (`SO_LINGER` of 0, see `socket(7)`).
+    /// Closes the connection so that the peer sees an error, not end of file, if the family has a
+    /// reset (`SO_LINGER` of 0, see `socket(7)`).
     pub fn reset(self) {
         self.reset_on_drop();
     }
 
-    /// From now on the connection is reset when it is dropped, as by an error or when its service
-    /// is cut off, until [`close_on_drop`](Self::close_on_drop) says that it ended well.
+    /// From now on, dropping resets the connection, for example on an error or when its service is
+    /// cut off, until [`close_on_drop`](Self::close_on_drop).
     pub fn reset_on_drop(&self) {
         self.io().get_ref().set_resets(true);
     }
 
-    /// The connection ended well: dropping it is a clean end.
+    /// The connection ended well: dropping closes it normally.
     pub fn close_on_drop(&self) {
         self.io().get_ref().set_resets(false);
     }
 
-    /// Closes a connection that nobody has read from, so that the peer sees an error: a family
-    /// without a reset shows one only by bytes that were left unread, so the first of them is
-    /// waited for, for a short while.
+    /// Closes a connection before any receive, so that the peer sees an error. A family without a
+    /// reset reports one only if bytes are left unread, so this waits briefly for the first.
     pub async fn refuse(self) {
         if !self.family().facts().has_reset {
             let readable = std::future::poll_fn(|cx| self.io().poll_read_ready(cx).map(drop));
-            // A peer that says nothing sees a plain end.
+            // A silent peer sees a normal close.
             let _ = tokio::time::timeout(REFUSAL, readable).await;
         }
         self.reset();

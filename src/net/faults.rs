@@ -5,7 +5,7 @@ use std::io;
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
 
-/// Why an address cannot be bound: the cause, its kind and what to do.
+/// Why an address cannot be bound: cause, kind and hint.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) source: io::Error,
@@ -14,7 +14,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// What the kernel reports, with what to do about it.
+    /// An error from the kernel, with a hint.
     pub(super) fn hinted(source: io::Error, hint: &str) -> Self {
         Self {
             hint: Some(hint.to_owned()),
@@ -22,7 +22,7 @@ impl Refusal {
         }
     }
 
-    /// What we found ourselves.
+    /// An error found by this crate.
     pub(super) fn told(kind: ErrorKind, cause: impl Into<String>, hint: &str) -> Self {
         Self {
             source: io::Error::other(cause.into()),
@@ -42,11 +42,11 @@ impl<E: Into<io::Error>> From<E> for Refusal {
     }
 }
 
-/// What an address that somebody else holds is refused with.
+/// The error for an address in use.
 pub(super) fn in_use(holders: &[i32]) -> Refusal {
     let pids: Vec<String> = holders.iter().map(i32::to_string).collect();
     let by = match &pids[..] {
-        // Another user's, or of another container.
+        // Of another user, or in another container.
         [] => String::new(),
         pids => format!(" (pid {})", pids.join(", ")),
     };
@@ -62,7 +62,7 @@ pub(super) fn is_missing_address(error: &Error) -> bool {
     )
 }
 
-/// The failure to bind: a missing directory is no missing server.
+/// The error of a bind: a missing directory is not a missing server.
 pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
     let mut error = Error::new("bind", address, refusal.source);
     if error.kind() == ErrorKind::NoServer {
@@ -79,7 +79,7 @@ pub(super) fn bind_error(address: &Address, refusal: Refusal) -> Error {
     }
 }
 
-/// The failure of a connection that nobody took in time; `full` if the backlog was why.
+/// The error for a connect that timed out; `full` if the backlog was the cause.
 pub(super) fn no_answer(address: &Address, full: bool) -> Error {
     let cause = match full {
         true => "the backlog of the server stayed full until the time limit",

@@ -1,5 +1,5 @@
-//! Which process listens on a local name, without a connection that its server would have to
-//! serve: `sock_diag(7)`, `proc(5)`.
+//! Which process listens on an AF_UNIX name, found without a connection to its server:
+//! `sock_diag(7)`, `proc(5)`.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,7 +14,7 @@ use nix::sys::stat::{major, minor};
 
 use crate::address::UnixName;
 
-/// The processes that have the stream socket which listens on `name`, of those that we may see.
+/// The visible processes that hold the stream socket listening on `name`.
 pub(super) fn holders(name: &UnixName) -> Vec<i32> {
     let is_it: &dyn Fn(&Listening) -> bool = match name {
         UnixName::Path(path) => {
@@ -23,7 +23,7 @@ pub(super) fn holders(name: &UnixName) -> Vec<i32> {
             };
             &move |one| one.file.as_ref().is_some_and(|id| *id == file_id(&file))
         }
-        // The kernel writes a NUL before it.
+        // The kernel puts a NUL before it.
         UnixName::Abstract(name) => {
             &move |one| one.name.split_first() == Some((&0, name.as_slice()))
         }
@@ -38,8 +38,8 @@ pub(super) fn holders(name: &UnixName) -> Vec<i32> {
     processes_with(&inodes)
 }
 
-/// The processes that have one of these sockets open, by the sockets' inode numbers, of those
-/// processes whose files we may see.
+/// The processes that have one of these sockets open, by inode number, among those whose files are
+/// visible.
 #[must_use]
 pub fn processes_with(inodes: &[u64]) -> Vec<i32> {
     let names: Vec<String> = inodes
@@ -68,12 +68,12 @@ pub fn processes_with(inodes: &[u64]) -> Vec<i32> {
     pids
 }
 
-/// A file as the kernel tells of it here: its inode number, cut to 32 bits, and its device.
+/// A file as sock_diag reports it: inode number, truncated to 32 bits, and device.
 type FileId = (u32, u32);
 
 #[allow(clippy::cast_possible_truncation)]
 fn file_id(file: &Metadata) -> FileId {
-    // The kernel's own form of a device number, MKDEV of linux/kdev_t.h.
+    // The kernel's encoding of a device number, MKDEV of linux/kdev_t.h.
     let device = (major(file.dev()) << 20) | minor(file.dev());
     (file.ino() as u32, device as u32)
 }
@@ -99,7 +99,7 @@ const HEADER: usize = 16;
 const REQUEST: usize = 24;
 const MESSAGE: usize = 16;
 
-/// All that listens, as a dump of `sock_diag(7)` tells.
+/// All listening sockets in a dump of `sock_diag(7)`.
 fn listening() -> io::Result<Vec<Listening>> {
     let (family, kind) = (AddressFamily::Netlink, SockType::Datagram);
     let asked = socket(
@@ -113,14 +113,14 @@ fn listening() -> io::Result<Vec<Listening>> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let count = recv(asked.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        // What was told before an error holds.
+        // Entries before an error are valid.
         if !read_answer(&buffer[..count], &mut all) {
             return Ok(all);
         }
     }
 }
 
-/// Takes what listens out of a part of the dump; whether another part comes.
+/// Collects the listening sockets of one part of the dump; returns whether more follow.
 fn read_answer(answer: &[u8], all: &mut Vec<Listening>) -> bool {
     let mut rest = answer;
     while let Some((kind, body)) = next_part(&mut rest, HEADER, message_header) {
@@ -161,7 +161,7 @@ fn attribute_header(bytes: &[u8]) -> Option<(usize, u16)> {
     Some((u16_at(bytes, 0)?.into(), u16_at(bytes, 2)?))
 }
 
-/// Takes the next of the parts that follow each other in steps of 4 bytes: its type and its body.
+/// Takes the next element, aligned to 4 bytes: its type and body.
 fn next_part<'a>(
     rest: &mut &'a [u8],
     header: usize,
@@ -173,7 +173,7 @@ fn next_part<'a>(
     Some((kind, body))
 }
 
-/// What one message tells of a socket.
+/// Parses one message about a socket.
 fn listening_of(message: &[u8]) -> Option<Listening> {
     // Family, type, state, padding, inode, cookie, and attributes.
     if i32::from(*message.get(1)?) != libc::SOCK_STREAM {
@@ -205,7 +205,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(field.try_into().ok()?))
 }
 
-/// Reads an answer of the kernel: see [`crate::fuzzing`].
+/// Parses an answer of the kernel: see [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(answer: &[u8]) {
     let mut all = Vec::new();

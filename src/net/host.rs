@@ -1,4 +1,4 @@
-//! What this host has for a family: single steps of a socket's life, and its settings.
+//! What this host supports for a family: single socket calls, and settings.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use super::socket::Socket;
 use crate::address::{Address, Family};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Makes a socket of `family` and closes it, see `socket(2)`.
+/// Opens a socket of `family` and closes it, see `socket(2)`.
 ///
 /// # Errors
 /// What the kernel reports: it may lack the family, or forbid it.
@@ -48,10 +48,10 @@ pub fn try_bind(address: &Address) -> Result<()> {
     bound.map(drop).map_err(|r| bind_error(address, r))
 }
 
-/// Checks that TCP of this host has the congestion control `name`, and that this process may use it.
+/// Checks that this host has the TCP congestion control `name`, and that this process may use it.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] if there is none of that name, and what else `setsockopt(2)` reports.
+/// [`ErrorKind::Usage`] if none has that name, and any other error of `setsockopt(2)`.
 pub fn check_congestion(name: &str) -> Result<()> {
     let with = |family| {
         Socket::open(family)?
@@ -123,17 +123,17 @@ pub(super) fn is_of_an_interface(ip: IpAddr) -> bool {
     })
 }
 
-/// A setting of this host that keeps a family from working.
+/// A setting of this host that disables a family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Obstacle {
-    /// The setting as it is.
+    /// The current setting.
     pub setting: String,
     /// The command that changes it.
     pub remedy: String,
 }
 
-/// The setting that keeps `family` from working within this host, if there is one.
+/// The setting that disables `family` on this host, if any.
 #[must_use]
 pub fn obstacle(family: Family) -> Option<Obstacle> {
     let loopback = family::of(family).loopback()?;

@@ -22,10 +22,11 @@ use super::stream::{Stream, reserve_waiter};
 use crate::address::{Address, Family, Purpose, Target};
 use crate::error::Result;
 
-/// A listening socket. Dropping it closes it, and removes its socket file if that is still its own.
+/// A listening socket. Dropping it closes it, and removes its socket file if no other has replaced
+/// it.
 #[derive(Debug)]
 pub struct Listener {
-    // Dropped before the socket: the name goes while it still accepts.
+    // Dropped before the socket: the name is removed while it still accepts.
     file: Option<SocketFile>,
     io: AsyncFd<Socket>,
     local: Arc<Address>,
@@ -34,12 +35,12 @@ pub struct Listener {
 impl Listener {
     /// Binds to `address` and listens; from then on clients can connect.
     ///
-    /// An existing live socket is never taken; a dead socket file is replaced.
+    /// A live socket is never replaced; a stale socket file is. An unnamed local address gets an
+    /// abstract name that the kernel chooses.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), with the process that holds a local name where the kernel tells it, and
-    /// what else `bind(2)` reports. An unnamed local address gets an abstract name that the kernel
-    /// chooses.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), with the process that holds a local name if
+    /// the kernel reports it, and any other error of `bind(2)`.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
@@ -62,17 +63,17 @@ impl Listener {
         })
     }
 
-    /// Binds to all that `target` stands for: every address of a name, with one port; for an
-    /// empty host one dual-stack socket, or IPv4 alone where the machine has no IPv6.
+    /// Binds to every address of `target`: all addresses of a name, with one port; for an empty
+    /// host one dual-stack socket, or only IPv4 if the machine has no IPv6.
     ///
     /// # Errors
-    /// As [`Listener::bind`]. An address that this machine does not have is passed over as long
-    /// as another one serves.
+    /// As [`Listener::bind`]. An address that this machine does not have is skipped if another can
+    /// be bound.
     pub fn bind_all(target: &Target, options: &ListenOptions) -> Result<Vec<Self>> {
         Self::bind_resolved(target, target.resolve(Purpose::Listen)?, options)
     }
 
-    /// Binds to all that `target` stands for, which [`Target::resolve`] has found to be `addresses`.
+    /// Binds to `addresses`, which [`Target::resolve`] returned for `target`.
     ///
     /// # Errors
     /// As [`Listener::bind_all`].
@@ -107,40 +108,40 @@ impl Listener {
         }
     }
 
-    /// Closes it as a killed process does: its socket file stays, and nobody listens there.
+    /// Closes the socket but keeps its file, as a killed process does.
     pub fn abandon(mut self) {
         if let Some(file) = self.file.take() {
             file.keep();
         }
     }
 
-    /// The address that clients connect to, with the real port where 0 was asked for.
+    /// The address that clients connect to, with the actual port if 0 was requested.
     #[must_use]
     pub fn local_addr(&self) -> &Address {
         &self.local
     }
 
-    /// The other family whose clients this listener takes too: a dual-stack `[::]` takes IPv4's.
+    /// The other family whose clients this listener accepts: a dual-stack `[::]` accepts IPv4.
     #[must_use]
     pub fn also_takes(&self) -> Option<Family> {
         family::of(self.local.family()).also_takes(self.io.get_ref().inner(), &self.local)
     }
 
-    /// The next connection, and who made it. Several tasks may wait for connections of one listener:
-    /// each connection goes to one of them. The stream belongs to the runtime in which it is first
-    /// waited for, which may be another one than the listener's.
+    /// Accepts the next connection, with its peer. Several tasks may wait on one listener: each
+    /// connection goes to one of them. The stream belongs to the runtime that first awaits it,
+    /// which may differ from the listener's.
     ///
     /// # Errors
     /// What `accept(2)` reports; [`connection_loop`](crate::connection_loop) knows which of its
-    /// errors pass.
+    /// errors are temporary.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         let accept = |socket: &Socket| socket.accept();
         let (socket, name) = self.io.async_io(Interest::READABLE, accept).await?;
         self.accepted(socket, name)
     }
 
-    /// Polls for the next connection. As `poll` functions do it wakes one task, that of the last call;
-    /// [`accept`](Self::accept) is for several, and costs a little more.
+    /// Polls for the next connection. Wakes only the task of the last call;
+    /// [`accept`](Self::accept) serves several, and costs a little more.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         loop {
             let mut ready = ready!(self.io.poll_read_ready(cx))?;
@@ -153,10 +154,10 @@ impl Listener {
     }
 
     fn accepted(&self, socket: Socket, name: Option<SocketAddrAny>) -> io::Result<(Stream, Peer)> {
-        // A connection that is gone by now is one that never was.
+        // A connection that has already gone counts as none.
         let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
         let address = decode_accepted(socket.inner(), name).map_err(gone)?;
-        // Where a sandbox refuses them the client is served like one without.
+        // If a sandbox refuses credentials, the client is served without.
         let family = family::of(self.local.family());
         let credentials = family.credentials(socket.inner()).unwrap_or(None);
         let stream = Stream::accepted(socket, family.accepted_name(&self.local));
@@ -171,9 +172,8 @@ impl Listener {
 impl TryFrom<OwnedFd> for Listener {
     type Error = io::Error;
 
-    /// A socket that already listens, from another program or another library. It is non-blocking from
-    /// then on, for all who share the descriptor, see `O_NONBLOCK` in `fcntl(2)`. Its socket file is not
-    /// removed: whoever bound it does that.
+    /// Takes over a listening socket of another program or library. It becomes non-blocking for all
+    /// holders of the open file, see `O_NONBLOCK` in `fcntl(2)`. Its socket file is not removed.
     ///
     /// # Errors
     /// As `Socket::try_from`, and `InvalidInput` for a socket that does not listen.

@@ -1,4 +1,4 @@
-//! How a socket is set up: what listens, and what connects.
+//! Options of listening and connecting sockets.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::address::Address;
 
-/// The owner of a socket file; what is `None` stays as the process has it.
+/// The owner of a socket file; `None` keeps the process's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Owner {
     /// The user id.
@@ -15,32 +15,32 @@ pub struct Owner {
     pub group: Option<u32>,
 }
 
-/// How a [`Listener`](super::Listener) is set up. What a family has no use for, it ignores.
+/// Options of a [`Listener`](super::Listener). A family ignores those that do not apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// How many connections may wait to be accepted; the kernel caps it by
+    /// The maximum number of connections that wait to be accepted; the kernel caps it by
     /// `net.core.somaxconn`, and Linux admits one more.
     pub backlog: u32,
-    /// Whether `[::]` takes only IPv6 clients (`IPV6_V6ONLY`, see `ipv6(7)`).
+    /// Whether `[::]` accepts only IPv6 clients (`IPV6_V6ONLY`, see `ipv6(7)`).
     pub v6only: bool,
-    /// The permission bits of a socket file; to connect takes the right to write.
+    /// The permission bits of a socket file; connecting needs write permission.
     pub mode: u32,
     /// The owner of a socket file.
     pub owner: Option<Owner>,
-    /// Whether the address is taken again from a server that has ended: `SO_REUSEADDR` (see
-    /// `socket(7)`), or a new socket file in place of a dead one. Without it `bind(2)` decides.
+    /// Whether to reuse the address of a server that has ended: `SO_REUSEADDR` (see `socket(7)`),
+    /// or a new socket file in place of a dead one. Without it `bind(2)` decides.
     pub reuse_address: bool,
-    /// Whether a socket file is removed with its listener. Without it the file stays, as a server
-    /// that was killed leaves it.
+    /// Whether a socket file is removed with its listener. Otherwise the file stays, as after a
+    /// kill.
     pub remove_file: bool,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
-    /// When a client that has vanished is noticed.
+    /// When a vanished client is detected.
     pub keepalive: Keepalive,
     /// Whether AF_UNIX clients may send descriptors with their bytes (`SCM_RIGHTS`, see `unix(7)`).
-    /// Without it they get `EPERM` where the kernel can refuse (`SO_PASSRIGHTS`, Linux 6.16 and
-    /// later), and a receive is cheaper; an older kernel closes the descriptors unseen.
+    /// Otherwise they get `EPERM` if the kernel can refuse (`SO_PASSRIGHTS`, Linux 6.16 and later),
+    /// and receives are cheaper; older kernels close the descriptors.
     pub take_descriptors: bool,
 }
 
@@ -64,42 +64,41 @@ impl Default for ListenOptions {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    /// The client's own end; a socket file made for it is removed with the stream.
+    /// The local address; its socket file is removed with the stream.
     pub bind: Option<Address>,
-    /// When to give up; without it the kernel's own limit holds, which AF_UNIX does not have.
+    /// When to give up; by default the kernel's limit applies, which AF_UNIX does not have.
     pub deadline: Option<Instant>,
-    /// When a server that has vanished is noticed.
+    /// When a vanished server is detected.
     pub keepalive: Keepalive,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
 }
 
-/// For how long a connection may be silent before its peer is asked whether it is still there.
+/// How long a connection may be silent before the kernel probes its peer.
 ///
-/// A peer that gives no answer for the same time again is gone, and the connection fails with
-/// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut). It is for the peers of a network, which may lose their
-/// power or their route without a word: `SO_KEEPALIVE`, see `tcp(7)`. What was sent and not
-/// acknowledged is left to `tcp_retries2`: a limit of our own (`TCP_USER_TIMEOUT`) would also break
-/// the connection of a peer that is there and does not read for a while.
+/// If the peer does not answer for the same time again, the connection fails with
+/// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut). It detects network peers that lose power or
+/// route: `SO_KEEPALIVE`, see `tcp(7)`. Unacknowledged data is subject to `tcp_retries2`:
+/// `TCP_USER_TIMEOUT` would also break the connection of a live peer that does not read for a
+/// while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive(Option<Duration>);
 
 impl Keepalive {
-    /// The peer is never asked.
+    /// Never probes the peer.
     pub const OFF: Self = Self(None);
     /// The shortest time: the kernel counts in seconds.
     pub const MIN: Duration = Duration::from_secs(1);
-    /// The longest time that the kernel takes.
+    /// The longest time that the kernel accepts.
     pub const MAX: Duration = Duration::from_secs(32_767);
 
-    /// The peer is asked after `idle`, which is held within [`MIN`](Self::MIN) and
-    /// [`MAX`](Self::MAX).
+    /// Probes the peer after `idle`, clamped to [`MIN`](Self::MIN) and [`MAX`](Self::MAX).
     #[must_use]
     pub fn after(idle: Duration) -> Self {
         Self(Some(idle.clamp(Self::MIN, Self::MAX)))
     }
 
-    /// After how long a silent peer is asked, if it is.
+    /// The silence before a probe, if enabled.
     pub(super) const fn idle(self) -> Option<Duration> {
         self.0
     }
@@ -111,17 +110,16 @@ impl Default for Keepalive {
     }
 }
 
-/// Which congestion control TCP has: what decides how fast it sends, see `tcp(7)`.
+/// The TCP congestion control, see `tcp(7)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Congestion {
-    /// The system's; but on a loopback address Reno where the system's paces what it sends, as BBR
-    /// does. Loopback has no network to spare, and a timer for each segment makes bulk several times
-    /// dearer.
+    /// The system default, except Reno on loopback if the default paces, as BBR does. Loopback
+    /// needs no pacing, and a timer for each segment makes bulk several times more expensive.
     #[default]
     Auto,
     /// The system's.
     System,
-    /// The one of this name, such as `cubic`.
+    /// The algorithm of this name, such as `cubic`.
     Named(String),
 }

@@ -1,11 +1,11 @@
-//! Who is at the other end: an address, or the process behind a local socket.
+//! The peer of a connection: its address, and the process of an AF_UNIX socket.
 
 use std::fmt;
 
 use crate::address::Address;
 
-/// The process at the other end of a local socket, as of its `connect(2)`; see `SO_PEERCRED`
-/// in `unix(7)`.
+/// The process at the other end of an AF_UNIX socket, as of its `connect(2)`; see `SO_PEERCRED` in
+/// `unix(7)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Credentials {
@@ -17,18 +17,18 @@ pub struct Credentials {
     pub gid: u32,
 }
 
-/// Who is at the other end of a connection. It prints as its address.
+/// The peer of a connection. Displays as its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Its address; a local client's is mostly unnamed.
+    /// Its address; AF_UNIX clients are mostly unnamed.
     pub address: Address,
-    /// Its process, where the family tells.
+    /// Its process, if the family reports it.
     pub credentials: Option<Credentials>,
 }
 
 impl Peer {
-    /// A peer at `address`, whose process is not known.
+    /// A peer at `address`, of unknown process.
     #[must_use]
     pub const fn new(address: Address) -> Self {
         Self {

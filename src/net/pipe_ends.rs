@@ -1,5 +1,5 @@
-//! Ends of pipes that are kept here, whose other ends programs have. Bytes pass between them and a
-//! stream without being copied, see `splice(2)`.
+//! Our ends of pipes to programs. Bytes move between them and a stream without a copy, see
+//! `splice(2)`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,8 +16,7 @@ use super::registration::registered;
 use super::socket::Socket;
 use super::stream::Stream;
 
-/// What a pipe should hold that carries a stream; the default of 64 KiB puts its two ends to sleep
-/// in turns.
+/// The capacity of a pipe for bulk; with the default of 64 KiB its two ends sleep in turns.
 const BULK_ROOM: i32 = 256 * 1024;
 
 /// The writing end of a pipe, such as a program's standard input.
@@ -28,14 +27,14 @@ pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
 #[derive(Debug)]
 pub(crate) struct PipeReader(AsyncFd<OwnedFd>);
 
-/// What became of bytes for a pipe.
+/// The result of moving bytes to a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fed {
-    /// So many were moved.
+    /// This many were moved.
     Bytes(usize),
-    /// Nobody has its other end any more.
+    /// The other end is closed.
     Closed,
-    /// Nothing can be spliced: the peer has ended, or has sent urgent data. A receive tells which.
+    /// Nothing can be spliced: end of file, or urgent data. A receive distinguishes them.
     Stopped,
 }
 
@@ -64,7 +63,7 @@ impl PipeWriter {
         count: usize,
     ) -> Poll<io::Result<Fed>> {
         loop {
-            // That nothing moves does not tell which side waits: either may go on first.
+            // `EAGAIN` does not say which side waits: either may become ready first.
             let from = stream.io().poll_read_ready(cx)?;
             let to = self.0.poll_write_ready(cx)?;
             if from.is_pending() && to.is_pending() {
@@ -88,7 +87,7 @@ impl PipeWriter {
                         to.clear_ready();
                     }
                 }
-                // A stream that was reset may say the same.
+                // A reset stream may report the same.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.is_closed() => {
                     return Poll::Ready(Ok(Fed::Closed));
                 }
@@ -123,7 +122,7 @@ impl PipeWriter {
             if to.ready().is_write_closed() {
                 return Poll::Ready(Ok(()));
             }
-            // Room is no news here, and who writes tries without being told of it.
+            // Room is not awaited here; writers just try.
             to.clear_ready();
         }
     }
@@ -141,8 +140,8 @@ impl PipeWriter {
 }
 
 impl PipeReader {
-    /// A FIFO that is open with `O_NONBLOCK`, whether or not it has a writer. It has not ended
-    /// before one came.
+    /// A FIFO opened with `O_NONBLOCK`, with or without a writer. Without one it is not at end of
+    /// file.
     ///
     /// # Errors
     /// What `epoll_ctl(2)` reports.
@@ -166,8 +165,8 @@ impl PipeReader {
         Ok((Self(own), entry.into()))
     }
 
-    /// Polls to splice what was written to `stream`, at most `count` bytes; 0 when the
-    /// last process that had the pipe has closed it.
+    /// Polls to splice at most `count` bytes to `stream`; 0 after the last writer has closed the
+    /// pipe.
     ///
     /// # Errors
     /// What the stream reports, or that splice is refused, see [`is_refused`](super::is_refused).
@@ -179,13 +178,13 @@ impl PipeReader {
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut from = ready!(self.0.poll_read_ready(cx))?;
-            // None if nothing moved as the pipe is empty, and not as the stream has no room.
+            // None if the pipe is empty, not if the stream has no room.
             let splice = |socket: &Socket| {
                 let splice = || socket.splice_from(self.0.as_fd(), count);
                 match splice() {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
                     Err(_) if self.is_empty() => Ok(None),
-                    // The bytes may have come just now; with them there it is about the stream.
+                    // Bytes may just have come; if so, the error concerns the stream.
                     Err(_) => splice().map(Some),
                     Ok(count) => Ok(Some(count)),
                 }
@@ -197,7 +196,7 @@ impl PipeReader {
         }
     }
 
-    /// Polls to read what was written; 0 bytes at the end.
+    /// Polls to read; 0 means end of file.
     ///
     /// # Errors
     /// What `read(2)` reports.
@@ -226,8 +225,8 @@ impl PipeReader {
     }
 }
 
-/// Registers the end of a pipe that is kept. It does not block; the program's end does, as each of
-/// the two has flags of its own.
+/// Registers our end of a pipe, in non-blocking mode. The program's end blocks: each has its own
+/// flags.
 fn kept(end: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     fcntl(&end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     registered(end, interest)
@@ -240,7 +239,7 @@ fn ready_guard<T>(ready: Poll<T>) -> Option<T> {
     }
 }
 
-/// Makes a pipe larger. A user who already has many pipes may not: it goes on as it is.
+/// Enlarges a pipe. A user with many pipes may not: the pipe keeps its size.
 fn widen(pipe: BorrowedFd<'_>) {
     let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(BULK_ROOM));
 }

@@ -1,4 +1,4 @@
-//! Whether a listener's own address is where somebody is about to connect to.
+//! Whether connecting to an address would reach a given listener.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -9,12 +9,12 @@ use super::host::is_of_an_interface;
 use crate::address::{Address, UnixName};
 use crate::error::Result;
 
-/// How many links the kernel follows, see `path_resolution(7)`.
+/// The maximum number of links that the kernel follows, see `path_resolution(7)`.
 const LINKS_MAX: usize = 40;
 
-/// Whether who connects to `target` may reach a listener on `own`, whatever the two are called:
-/// by another path to the same file, by an IPv4-mapped address, by any address of this machine if
-/// `own` is all of them. With `v6only` an IPv6 listener takes no IPv4 client.
+/// Whether a client of `target` may reach a listener on `own`, however they are written: another
+/// path to the same file, an IPv4-mapped address, any address of this machine if `own` is the
+/// wildcard. With `v6only` an IPv6 listener accepts no IPv4 client.
 #[must_use]
 pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
     if let (Some(UnixName::Path(own)), Some(UnixName::Path(target))) =
@@ -28,7 +28,7 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
     if port == 0 || port != target_port {
         return false;
     }
-    // Who connects to no address in particular comes to this machine itself.
+    // Connecting to the wildcard address reaches this machine.
     let ip = match ip {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -46,10 +46,10 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
     takes && is_ours(ip)
 }
 
-/// Refuses an address that cannot be connected to, whoever listens and whatever the network is.
+/// Refuses an address that can never be connected to.
 ///
 /// # Errors
-/// What [`Stream::connect`](super::Stream::connect) would say of it.
+/// That of [`Stream::connect`](super::Stream::connect).
 pub fn refuse_unreachable(address: &Address) -> Result<()> {
     match family::of(address.family()).lacks_scope(address) {
         true => Err(family::connect_error(address, nix::Error::EINVAL.into())),
@@ -57,7 +57,7 @@ pub fn refuse_unreachable(address: &Address) -> Result<()> {
     }
 }
 
-/// Where a path leads by its directory, as the file itself may not be there yet.
+/// Resolves the directory of a path, as the file may not exist yet.
 fn place(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -72,7 +72,7 @@ fn place(path: &Path) -> Option<(PathBuf, PathBuf)> {
     Some((leads_to.unwrap_or_else(|_| directory.to_owned()), name))
 }
 
-/// The directory that a path is in.
+/// The parent directory of a path.
 fn directory_of(path: &Path) -> &Path {
     let parent = path
         .parent()
@@ -80,12 +80,12 @@ fn directory_of(path: &Path) -> &Path {
     parent.unwrap_or_else(|| Path::new("."))
 }
 
-/// Whether it is an address of this machine: then a socket can be bound to it, see `ip(7)`. Where
-/// a socket can be bound to any address (`ip_nonlocal_bind`), only the interfaces tell.
+/// Whether it is an address of this machine: then a socket can be bound to it, see `ip(7)`. If
+/// sockets can be bound to any address (`ip_nonlocal_bind`), asks the interfaces.
 fn is_ours(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     let is_bound = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
-    // For documentation (RFC 5737, RFC 3849): no machine should have it.
+    // A documentation address (RFC 5737, RFC 3849) that no machine should have.
     let nobodys: IpAddr = match ip.is_ipv4() {
         true => Ipv4Addr::new(192, 0, 2, 1).into(),
         false => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
@@ -135,7 +135,7 @@ mod tests {
             ("inet:127.0.0.1:80", "inet:127.0.0.1:81"),
             ("inet:127.0.0.1:0", "inet:127.0.0.1:0"),
             ("inet:127.0.0.1:80", "inet:127.0.0.2:80"),
-            // An address for documentation (RFC 5737), which no machine has.
+            // A documentation address (RFC 5737), which no machine has.
             ("inet:0.0.0.0:80", "inet:192.0.2.1:80"),
             ("inet:0.0.0.0:80", "inet6:[::1]:80"),
         ] {

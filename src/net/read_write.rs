@@ -1,4 +1,4 @@
-//! A connection as the traits of tokio see one.
+//! The traits of tokio for a connection.
 
 use std::io;
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! Open files registered with the runtime, which then says when they are ready.
+//! Descriptors registered with the runtime, which reports their readiness.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,24 +12,24 @@ use super::family;
 use super::socket::Socket;
 use crate::error::copied;
 
-/// Registers an open file with the runtime.
+/// Registers a descriptor with the runtime.
 #[allow(deprecated)]
 pub(super) fn registered<T: AsRawFd>(file: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    // `AsyncFd::register` asks for a promise in `unsafe` that the descriptor stays the same while
-    // it is registered. All that is given here keeps it, and this crate forbids `unsafe`.
+    // `AsyncFd::register` is `unsafe`: the descriptor must stay the same while it is registered.
+    // All callers ensure that, and this crate forbids `unsafe`.
     AsyncFd::with_interest(file, interest)
 }
 
-/// The socket of a connection, which is registered with the runtime that it first waits in: a thread
-/// that accepts it for another one has no need of that.
+/// The socket of a connection. Registers on first use, so that a thread that only accepts does not
+/// register.
 #[derive(Debug)]
 pub(super) struct WaitingSocket {
-    // Dropped before the socket, which it has the number of.
+    // Dropped before `socket`, whose descriptor it uses.
     registration: OnceLock<io::Result<AsyncFd<Number>>>,
     socket: Socket,
 }
 
-/// The number of a socket's descriptor, which stays open as long as this is registered.
+/// A socket's descriptor number, open as long as this is registered.
 #[derive(Debug)]
 pub(super) struct Number(RawFd);
 
@@ -40,7 +40,7 @@ impl AsRawFd for Number {
 }
 
 impl WaitingSocket {
-    /// One that waits nowhere yet.
+    /// A socket that is not registered yet.
     pub(super) const fn new(socket: Socket) -> Self {
         Self {
             registration: OnceLock::new(),
@@ -48,7 +48,7 @@ impl WaitingSocket {
         }
     }
 
-    /// One that waits in the runtime that is entered now.
+    /// Registers with the current runtime.
     pub(super) fn registered(socket: Socket) -> io::Result<Self> {
         let waiting = Self::new(socket);
         waiting.registration()?;
@@ -67,7 +67,7 @@ impl WaitingSocket {
         &self.socket
     }
 
-    /// The socket, which waits nowhere any more.
+    /// Deregisters and returns the socket.
     pub(super) fn into_inner(self) -> Socket {
         drop(self.registration);
         self.socket
@@ -86,12 +86,12 @@ impl WaitingSocket {
         self.registration()?.poll_read_ready(cx)
     }
 
-    /// Waits until one of what `interest` names is there.
+    /// Waits until any of `interest` is ready.
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready<'_>> {
         self.registration()?.ready(interest).await
     }
 
-    /// Waits until `call` does not say `WouldBlock`.
+    /// Waits until `call` does not return `WouldBlock`.
     pub(super) async fn async_io<T>(
         &self,
         interest: Interest,
@@ -103,13 +103,13 @@ impl WaitingSocket {
             .await
     }
 
-    /// Whether one of what `interest` names was there when the runtime last looked.
+    /// Whether any of `interest` was ready when the runtime last polled.
     pub(super) fn is_ready(&self, interest: Interest) -> bool {
         let registration = self.registration.get().and_then(|io| io.as_ref().ok());
         registration.is_some_and(|io| io.try_io(interest, |_| Ok(())).is_ok())
     }
 
-    /// Polls to do what says `WouldBlock` while the socket cannot be written to.
+    /// Polls a call that returns `WouldBlock` while the socket is not writable.
     pub(super) fn poll_writing<T>(
         &self,
         cx: &mut Context<'_>,
@@ -126,5 +126,5 @@ impl WaitingSocket {
     }
 }
 
-/// That something is ready, until a call finds that it is not any more.
+/// Readiness, until a call finds it gone.
 pub(super) type Ready<'a> = AsyncFdReadyGuard<'a, Number>;

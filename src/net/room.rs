@@ -1,4 +1,4 @@
-//! When a socket that is registered only for receiving takes bytes again.
+//! Waits for send room on sockets registered only for reading.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -16,16 +16,16 @@ use tokio::sync::Mutex;
 use super::registration::registered;
 use super::socket::Socket;
 
-/// How many sockets that have room again are asked for at once.
+/// Maximum events per epoll_wait(2).
 const EVENTS: usize = 64;
 
-/// A socket's wait for room to send, of which it makes use once a send has found none.
+/// A socket's wait for send room, used once a send would block.
 #[derive(Debug, Default)]
 pub(super) struct Room(OnceLock<Box<Wait>>);
 
 impl Room {
-    /// Polls to do what says `WouldBlock` while `socket` has no room; only the last caller is
-    /// woken.
+    /// Polls a call that returns `WouldBlock` while `socket` has no room; wakes only the last
+    /// caller.
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
@@ -43,8 +43,8 @@ impl Room {
         Poll::Pending
     }
 
-    /// Does what says `WouldBlock` while `socket` has no room. Of several tasks one waits for room, and
-    /// the others for their turn.
+    /// Makes a call that returns `WouldBlock` while `socket` has no room. Of several tasks one
+    /// waits for room, the others for their turn.
     pub(super) async fn wait<T>(
         &self,
         socket: &Socket,
@@ -89,7 +89,7 @@ impl Wait {
         }
     }
 
-    /// Whether the socket still waits; it is then `waker` that is woken.
+    /// Whether the socket still waits; if so, `waker` will be woken.
     fn goes_on(&self, waker: &Waker) -> bool {
         let mut wakers = self.waiting.wakers();
         let Some(waits) = wakers.get_mut(&self.number) else {
@@ -99,13 +99,13 @@ impl Wait {
             true => None,
             false => Some(std::mem::replace(waits, waker.clone())),
         };
-        // A waker may be the last owner of what waits: it is dropped without the lock.
+        // A waker may be the last owner of its task: drop it without the lock.
         drop(wakers);
         drop(other);
         true
     }
 
-    /// Waits once: for room that comes, or that has come since it was looked for.
+    /// Waits once for room, including room since the last send.
     fn begin(&self, socket: &Socket, waker: &Waker) -> io::Result<()> {
         if self.waiting.has_ended.load(Ordering::Relaxed) {
             return Err(io::Error::other("the runtime of this stream has ended"));
@@ -118,7 +118,7 @@ impl Wait {
         let begun = match self.is_known.swap(true, Ordering::Relaxed) {
             true => again(event),
             false => match epoll.add(socket, event) {
-                // It has waited here before it was registered anew.
+                // Already added, by an earlier registration.
                 Err(nix::Error::EEXIST) => again(event),
                 added => added,
             },
@@ -131,23 +131,23 @@ impl Wait {
 
     fn end(&self) {
         let waker = self.waiting.wakers().remove(&self.number);
-        // Without the lock: it may be the last owner of what waits.
+        // Without the lock: it may be the last owner of its task.
         drop(waker);
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        // The kernel drops its part when the socket is closed.
+        // The kernel deregisters the socket when it is closed.
         self.end();
     }
 }
 
 /// The sockets of a runtime that wait for room.
 ///
-/// What a registration with the runtime waits for cannot be changed, and one socket cannot be
-/// registered twice. So they wait in an epoll instance of their own, however many they are, and the
-/// runtime waits for that one; see `epoll(7)`.
+/// The interest of a registration with the runtime cannot be changed, and a socket cannot be
+/// registered twice. So all of them wait in one separate epoll instance, which is registered with
+/// the runtime; see `epoll(7)`.
 #[derive(Debug)]
 pub(super) struct Waiters {
     epoll: Epoll,
@@ -155,11 +155,11 @@ pub(super) struct Waiters {
     has_ended: AtomicBool,
 }
 
-/// One for each runtime that has needed it.
+/// One for each runtime that has needed one.
 static RUNTIMES: sync::Mutex<Vec<(runtime::Id, Weak<Waiters>)>> = sync::Mutex::new(Vec::new());
 
 impl Waiters {
-    /// Those of the runtime that is entered now.
+    /// Those of the current runtime.
     pub(super) fn here() -> io::Result<Arc<Self>> {
         let runtime = Handle::current();
         let mut all = locked(&RUNTIMES);
@@ -177,7 +177,7 @@ impl Waiters {
         all.push((runtime.id(), Arc::downgrade(&waiting)));
         drop(all);
         runtime.spawn(async move {
-            // The end of the runtime ends it.
+            // Ends with the runtime.
             while let Ok(mut ready) = registered.readable().await {
                 if registered.get_ref().0.wake() < EVENTS {
                     ready.clear_ready();
@@ -187,10 +187,10 @@ impl Waiters {
         Ok(waiting)
     }
 
-    /// Wakes those that have room; gives how many there were.
+    /// Wakes those that have room; returns how many.
     fn wake(&self) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS];
-        // It waits for nothing, so nothing interrupts it.
+        // It does not wait, so no signal interrupts it.
         let count = self
             .epoll
             .wait(&mut events, EpollTimeout::ZERO)
@@ -209,7 +209,7 @@ impl Waiters {
     }
 }
 
-/// What the runtime waits for.
+/// The epoll instance as the runtime registers it.
 struct RegisteredWaiters(Arc<Waiters>);
 
 impl Drop for RegisteredWaiters {
@@ -274,7 +274,7 @@ mod tests {
         let (old, new) = (runtime()?, runtime()?);
         let (one, other) = old.block_on(async {
             let (one, other) = Stream::pair()?;
-            // It waits, and is woken by nobody.
+            // It waits, and nothing wakes it.
             let waits = poll_fn(|cx| {
                 while let Poll::Ready(sent) = one.poll_send(cx, &[0; 1 << 16]) {
                     sent?;
@@ -295,7 +295,7 @@ mod tests {
         };
         drop(old);
         new.block_on(async {
-            // What was sent before comes first.
+            // Earlier bytes come first.
             let more = async {
                 let mut buffer = vec![0; MUCH];
                 while other.receive(&mut buffer).await? > 0 {}

@@ -1,4 +1,4 @@
-//! [`Address`] to and from `socket2::SockAddr`, both ways, with nothing lost.
+//! Lossless conversion between [`Address`] and `socket2::SockAddr`.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,7 +15,7 @@ use super::directory::{Directory, split};
 use crate::address::{Address, SUN_PATH_MAX, UnixName};
 use crate::error::Error;
 
-/// An address as the kernel takes it, valid as long as this value lives.
+/// An address in the kernel's form, valid as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) name: SockAddr,
@@ -35,7 +35,7 @@ impl From<SockAddr> for Encoded {
 /// The kernel's form of `address`.
 ///
 /// # Errors
-/// `InvalidInput` for a name that no form of the address can hold; it states the limit.
+/// `InvalidInput` for a name that is too long; it states the limit.
 pub(super) fn encode(address: &Address) -> io::Result<Encoded> {
     match address {
         Address::Inet(v4) => Ok(SockAddr::from(*v4).into()),
@@ -53,7 +53,7 @@ pub(super) fn encode(address: &Address) -> io::Result<Encoded> {
     }
 }
 
-/// The address that the kernel's form stands for.
+/// The address in the kernel's form `name`.
 ///
 /// # Errors
 /// `InvalidData` for a family that this crate does not know.
@@ -76,15 +76,15 @@ pub(super) fn decode(name: &SockAddr) -> io::Result<Address> {
     ))
 }
 
-/// The address of the other end of `socket`, of which `accept4(2)` gave `name`.
+/// The peer address of `socket`, for which `accept4(2)` returned `name`.
 ///
 /// # Errors
-/// What `getpeername(2)` reports, where the name that was given does not say it all.
+/// What `getpeername(2)` reports, which is called if `name` is incomplete.
 pub(super) fn decode_accepted(
     socket: &socket2::Socket,
     name: Option<SocketAddrAny>,
 ) -> io::Result<Address> {
-    /// What the name of an unnamed socket has: the family.
+    /// The length of an unnamed socket's name: only the family.
     const UNNAMED: u32 = 2;
     match name {
         // A name of the full length has no NUL at its end, and `rustix` would panic on it.
@@ -111,25 +111,25 @@ impl From<unix::SocketAddr> for Address {
 impl TryFrom<Address> for unix::SocketAddr {
     type Error = Error;
 
-    /// The address as the standard library has it.
+    /// The address as a type of the standard library.
     ///
     /// # Errors
-    /// [`Usage`](crate::ErrorKind::Usage) for an address that is not of AF_UNIX, for no name, and for a path that is
-    /// longer than [`SUN_PATH_MAX`].
+    /// [`Usage`](crate::ErrorKind::Usage) for an address of another family, an empty name, and a
+    /// path longer than [`SUN_PATH_MAX`].
     fn try_from(address: Address) -> Result<Self, Error> {
         let converted = match &address {
             Address::Unix(UnixName::Path(path)) => Self::from_pathname(path),
             Address::Unix(UnixName::Abstract(name)) => Self::from_abstract_name(name),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "it has no local name",
+                "not a named AF_UNIX address",
             )),
         };
         converted.map_err(|error| Error::new("address", address, error))
     }
 }
 
-/// The kernel's form of a path; one longer than `sun_path` goes through its opened directory.
+/// The kernel's form of a path; if longer than `sun_path`, through its opened directory.
 pub(super) fn encode_path(path: &Path) -> io::Result<Encoded> {
     if path.as_os_str().len() <= SUN_PATH_MAX {
         return Ok(SockAddr::unix(path)?.into());

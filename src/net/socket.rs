@@ -1,4 +1,4 @@
-//! The socket calls, one method each: `EINTR` is retried, and each call can be watched.
+//! The socket calls, one method each: `EINTR` is retried, and each call can be traced.
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -21,14 +21,14 @@ use crate::address::Family;
 /// The `tracing` target under which each socket call is reported, at trace level.
 ///
 /// The fields are `call`, `family`, `arguments`, `result` and `micros`. A `recv`, `send` or
-/// `accept` that would block is not reported: it is the wait for readiness, not a call that
-/// a program with blocking sockets would make.
+/// `accept` that would block is not reported: a program with blocking sockets would not make that
+/// call.
 pub const SOCKET_CALLS: &str = "sok::call";
 
 /// A stream socket of any family, closed when dropped.
 ///
 /// [`Stream`](super::Stream) holds one in non-blocking mode; its
-/// [`into_blocking`](super::Stream::into_blocking) gives it out in blocking mode.
+/// [`into_blocking`](super::Stream::into_blocking) returns it in blocking mode.
 #[derive(Debug)]
 pub struct Socket {
     inner: socket2::Socket,
@@ -68,13 +68,13 @@ impl Socket {
         }
     }
 
-    /// Whether closing it resets the connection, where the family can (`SO_LINGER` of 0, see
-    /// `socket(7)`), so that the peer sees an error and not a clean end.
+    /// Sets whether close resets the connection, if the family can (`SO_LINGER` of 0, see
+    /// `socket(7)`), so that the peer sees an error, not end of file.
     pub(crate) fn set_resets(&self, resets: bool) {
         self.resets.store(resets, Ordering::Relaxed);
     }
 
-    /// Has the peers of a listener that is not bound yet send bytes only, where the kernel can.
+    /// Has the kernel, if it can, refuse descriptors from the peers of a listener not bound yet.
     pub(super) fn refuse_descriptors(&mut self) {
         self.may_get_descriptors = !family::of(self.family).refuse_descriptors(&self.inner);
     }
@@ -88,12 +88,12 @@ impl Socket {
         &self.inner
     }
 
-    /// `bind(2)`; `shown` is the name that a person knows it by.
+    /// `bind(2)`; `shown` is the name for the user.
     pub(super) fn bind(&self, name: &SockAddr, shown: &impl Display) -> io::Result<()> {
         self.bind_by(shown, |socket| socket.bind(name))
     }
 
-    /// The same, by what `bind` does for it.
+    /// The same through `bind`.
     pub(super) fn bind_by(
         &self,
         shown: &impl Display,
@@ -112,8 +112,8 @@ impl Socket {
         )
     }
 
-    /// `accept4(2)`: the next connection, non-blocking and closed on exec, and the name of its other
-    /// end as the kernel gives it.
+    /// `accept4(2)`: the next connection, non-blocking and closed on exec, and its peer name from
+    /// the kernel.
     pub(super) fn accept(&self) -> io::Result<(Self, Option<SocketAddrAny>)> {
         let watch = CallTrace::start(self.family, "accept");
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -129,12 +129,12 @@ impl Socket {
         Ok((accepted, name))
     }
 
-    /// `connect(2)`, which may only begin the connection; [`CallTrace`] reports it at its end.
+    /// `connect(2)`, which may only start connecting; [`CallTrace`] reports it when done.
     pub(super) fn connect(&self, name: &SockAddr) -> io::Result<()> {
         uninterrupted(|| self.inner.connect(name))
     }
 
-    /// `recv(2)`: what is there, 0 at the end.
+    /// `recv(2)`: available bytes; 0 means end of file.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         let size = buffer.len();
         let family = family::of(self.family);
@@ -142,14 +142,14 @@ impl Socket {
         self.watched("recv", || size.to_string(), receive)
     }
 
-    /// `recv(2)` that takes nothing: how much is there, at most `count`.
+    /// `recv(2)` with `MSG_PEEK`: the number of available bytes, at most `count`.
     pub(super) fn peek(&self, count: usize) -> io::Result<usize> {
         let mut buffer = vec![MaybeUninit::uninit(); count];
         let peek = || self.inner.peek(&mut buffer);
         self.watched("recv", || format!("{count}, MSG_PEEK"), peek)
     }
 
-    /// `send(2)`: as much as the socket takes now; a peer that left is an error, not a signal.
+    /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_NOSIGNAL.bits();
         let send = || self.inner.send_with_flags(bytes, flags);
@@ -159,30 +159,30 @@ impl Socket {
     /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now; 0 at its end.
     ///
     /// # Errors
-    /// What the kernel reports; `InvalidInput` for what is no regular file.
+    /// What the kernel reports; `InvalidInput` if it is not a regular file.
     pub fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let send = || Ok(sendfile(&self.inner, file, None, count)?);
         self.watched("sendfile", || count.to_string(), send)
     }
 
-    /// `splice(2)`: what is there, at most `count` bytes, into a pipe without copying it.
+    /// `splice(2)`: available bytes, at most `count`, into a pipe without a copy.
     pub(super) fn splice_into(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
         let splice = || Ok(splice(&self.inner, None, pipe, None, count, flags)?);
         self.watched("splice", || format!("to a pipe, {count}"), splice)
     }
 
-    /// `splice(2)`: as much of a pipe's `count` bytes as the socket takes now.
+    /// `splice(2)`: at most `count` bytes of a pipe, as many as the socket takes now.
     pub(super) fn splice_from(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
         let splice = || Ok(splice(pipe, None, &self.inner, None, count, flags)?);
         self.watched("splice", || format!("from a pipe, {count}"), splice)
     }
 
-    /// `shutdown(2)`: ends one half of the connection, or both.
+    /// `shutdown(2)`: shuts down one half of the connection, or both.
     ///
     /// # Errors
-    /// What the kernel reports; `NotConnected` for a peer that has gone.
+    /// What the kernel reports; `NotConnected` if the peer has gone.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let argument = || {
             format!(
@@ -193,7 +193,7 @@ impl Socket {
         self.watched("shutdown", argument, || self.inner.shutdown(how))
     }
 
-    /// The error that is pending on the socket, which it clears; see `SO_ERROR` in `socket(7)`.
+    /// Takes the pending error of the socket; see `SO_ERROR` in `socket(7)`.
     ///
     /// # Errors
     /// What `getsockopt(2)` reports.
@@ -201,7 +201,7 @@ impl Socket {
         self.inner.take_error()
     }
 
-    /// Makes every call wait until it is done.
+    /// Sets blocking mode.
     pub(super) fn set_blocking(&self) -> io::Result<()> {
         self.inner.set_nonblocking(false)
     }
@@ -242,7 +242,7 @@ impl Write for &Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.resets.load(Ordering::Relaxed) && self.family.facts().has_reset {
-            // A socket that the peer has already reset has nothing more to tell.
+            // An error means that the peer has already reset it.
             let _ = self.inner.set_linger(Some(Duration::ZERO));
         }
         // The field's own drop closes the descriptor, right after this report.
@@ -254,11 +254,11 @@ impl Drop for Socket {
 impl TryFrom<OwnedFd> for Socket {
     type Error = io::Error;
 
-    /// A stream socket that another program, or another library, has made.
+    /// Takes over a stream socket of another program or library.
     ///
     /// # Errors
-    /// What `getsockopt(2)` reports, and `InvalidInput` for a socket of another type or of a family
-    /// that this crate does not know.
+    /// What `getsockopt(2)` reports, and `InvalidInput` for a socket of another type or of an
+    /// unsupported family.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let inner = socket2::Socket::from(descriptor);
         let (domain, kind) = (inner.domain()?, inner.r#type()?);
@@ -269,7 +269,7 @@ impl TryFrom<OwnedFd> for Socket {
             Some(family) if kind == Type::STREAM => Ok(Self::of(inner, family)),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("it is no stream socket of a known family: {domain:?} {kind:?}"),
+                format!("not a stream socket of a supported family: {domain:?} {kind:?}"),
             )),
         }
     }
@@ -287,7 +287,7 @@ impl AsFd for Socket {
     }
 }
 
-/// Runs `call` until no signal interrupts it.
+/// Repeats `call` until no signal interrupts it.
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -297,7 +297,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// How the value that a call returned is printed: as the system call would return it.
+/// Prints the result of a call as the system call would return it.
 trait Shown {
     fn shown(&self) -> String;
 }
@@ -320,7 +320,7 @@ impl Shown for usize {
     }
 }
 
-/// A failed call as the system call would return it, with the name of the error, see `errno(3)`.
+/// A failure as the system call would return it, with the name of the error, see `errno(3)`.
 fn failure(error: &io::Error) -> String {
     match error.raw_os_error().map(nix::Error::from_raw) {
         Some(errno) => format!("-1 {errno:?} ({})", errno.desc()),
@@ -328,7 +328,7 @@ fn failure(error: &io::Error) -> String {
     }
 }
 
-/// A socket call under way; when nobody watches it costs one comparison.
+/// A socket call in progress; costs one comparison if not traced.
 #[derive(Debug)]
 pub(super) struct CallTrace {
     family: Family,
@@ -346,7 +346,7 @@ impl CallTrace {
         }
     }
 
-    /// Reports the call with its result, unless it would block and is to be made again.
+    /// Reports the call with its result, unless it would block and will be retried.
     pub(super) fn done<T>(
         &self,
         result: &io::Result<T>,
@@ -363,7 +363,7 @@ impl CallTrace {
         self.report(micros, &arguments(), &result);
     }
 
-    /// Reports a call that failed and will be made again, though not for want of readiness.
+    /// Reports a call that failed and will be retried, without a wait for readiness.
     pub(super) fn refused(&self, error: &io::Error, arguments: impl FnOnce() -> String) {
         let Some(started) = self.started else { return };
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -1,13 +1,13 @@
-//! A socket call, read back from its report.
+//! A socket call, parsed from its trace event.
 
 use std::fmt;
 
 use tracing::field::{Field, Visit};
 
-/// A socket call as it was made: what an event of [`SOCKET_CALLS`](super::SOCKET_CALLS) tells. It is
-/// filled by recording the event into it.
+/// A socket call, as an event of [`SOCKET_CALLS`](super::SOCKET_CALLS) reports it. Record the event
+/// into it to fill it.
 ///
-/// It is printed as `AF_UNIX  connect(7, unix:/tmp/s.sock) = 0  12us`.
+/// Displays as `AF_UNIX connect(7, unix:/tmp/s.sock) = 0 12us`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -16,9 +16,9 @@ pub struct SocketCall {
     pub family: String,
     /// The name of the call: `connect`.
     pub call: String,
-    /// Its arguments, with commas.
+    /// Its arguments, separated by commas.
     pub arguments: String,
-    /// What it returned; after `-1` the error.
+    /// Its result; the error follows `-1`.
     pub result: String,
     /// How long it took, in microseconds.
     pub micros: u64,

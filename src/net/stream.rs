@@ -24,11 +24,11 @@ use crate::error::Result;
 
 /// A connected socket of any family.
 ///
-/// Its `async` methods may be awaited by several tasks at once. Its `poll` methods keep one task for
-/// each direction, and are faster.
+/// Several tasks may await its `async` methods at once. Its `poll` methods wake one task for each
+/// direction, and are faster.
 #[derive(Debug)]
 pub struct Stream {
-    // The client's own name, dropped before the socket.
+    // The client's socket file, dropped before the socket.
     file: Option<Box<SocketFile>>,
     room: Room,
     io: WaitingSocket,
@@ -38,13 +38,12 @@ pub struct Stream {
 impl Stream {
     /// Connects to `address`, see `connect(2)`.
     ///
-    /// A full AF_UNIX backlog is tried again until the deadline: somebody is there. TCP to a
-    /// loopback address is not paced, see
-    /// [`Congestion`](super::Congestion).
+    /// While an AF_UNIX backlog is full, retries until the deadline. TCP to a loopback address is
+    /// not paced, see [`Congestion`](super::Congestion).
     ///
     /// # Errors
     /// [`NoServer`](crate::ErrorKind::NoServer), [`Denied`](crate::ErrorKind::Denied),
-    /// [`TimedOut`](crate::ErrorKind::TimedOut), or what else the kernel reports.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), or another error of the kernel.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers enabled.
@@ -64,7 +63,7 @@ impl Stream {
         let mut attempt = Attempt::Fresh(socket);
         let arguments = || format!("{descriptor}, {address}");
         let mut full = false;
-        // Of the tries that find the backlog full, the first one tells.
+        // Trace only the first attempt that finds the backlog full.
         let connecting = attempt.finish(&name, |error| {
             if !std::mem::replace(&mut full, true) {
                 watch.refused(&error, arguments);
@@ -103,7 +102,7 @@ impl Stream {
         Ok((Self::accepted(one, None), Self::accepted(other, None)))
     }
 
-    /// A stream that is registered with the runtime that it first waits in.
+    /// A stream that registers with the runtime that first awaits it.
     pub(super) fn accepted(socket: Socket, local: Option<Arc<Address>>) -> Self {
         Self {
             file: None,
@@ -113,7 +112,7 @@ impl Stream {
         }
     }
 
-    /// The same connection, to be served by the runtime that is entered now.
+    /// The same connection, registered with the current runtime.
     pub(crate) fn into_current_runtime(self) -> io::Result<Self> {
         reserve_waiter(self.family())?;
         Ok(Self {
@@ -124,7 +123,7 @@ impl Stream {
         })
     }
 
-    /// Makes what this connection waits with that finds no room to send, see [`reserve_waiter`].
+    /// Prepares this connection to wait for send room, see [`reserve_waiter`].
     pub(crate) fn reserve_waiter(&self) -> io::Result<()> {
         reserve_waiter(self.family())
     }
@@ -146,7 +145,7 @@ impl Stream {
         }
     }
 
-    /// The process at the other end, where the family tells: a server's as of its `listen(2)`.
+    /// The peer's credentials, if the family reports them: for a server, those of its `listen(2)`.
     ///
     /// # Errors
     /// What `getsockopt(2)` reports.
@@ -158,7 +157,7 @@ impl Stream {
         &self.io
     }
 
-    /// The address of the other end, as the kernel knows it; see `getpeername(2)`.
+    /// The address of the other end, from the kernel; see `getpeername(2)`.
     ///
     /// # Errors
     /// What the kernel reports.
@@ -166,14 +165,14 @@ impl Stream {
         decode(&self.io.get_ref().inner().peer_addr()?)
     }
 
-    /// Receives what is there, 0 bytes at the end. Several tasks may wait: what comes goes to one of
-    /// them, the end to all.
+    /// Receives available bytes; 0 means end of file. Several tasks may wait: bytes go to one of
+    /// them, end of file to all.
     ///
     /// # Errors
-    /// What `recv(2)` reports, and at the end what is pending on the socket.
+    /// What `recv(2)` reports, and at end of file the pending error of the socket.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            // Before anything is taken, as the task may yield here and its future be dropped.
+            // Before any receive, as the task may yield here and its future be dropped.
             consume_budget().await;
             let mut ready = self.io.ready(Interest::READABLE).await?;
             match self.receive_now(buffer) {
@@ -189,11 +188,10 @@ impl Stream {
         }
     }
 
-    /// Polls for bytes to receive. As `poll` functions do it wakes one task, that of the last call;
-    /// [`receive`](Self::receive) is for several, and costs more: an echo of small messages is a fifth
-    /// faster by this one.
+    /// Polls to receive. Wakes only the task of the last call; [`receive`](Self::receive) serves
+    /// several, and costs more: an echo of small messages is a fifth faster with this one.
     pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        // What a client sends at once is mostly there when it is accepted, and needs no wait.
+        // What a client sends first has mostly arrived by accept, and needs no wait.
         if !self.io.is_registered() {
             let first = self.try_receive(buffer);
             self.io.register()?;
@@ -216,7 +214,7 @@ impl Stream {
         }
     }
 
-    /// Receives what is there; 0 bytes are the end if nothing is pending on the socket.
+    /// Receives available bytes; 0 means end of file if no error is pending on the socket.
     fn receive_now(&self, buffer: &mut [u8]) -> io::Result<ReceiveOutcome> {
         let Received { count, is_cut } = self.io.get_ref().receive(buffer)?;
         if count == 0 {
@@ -230,16 +228,16 @@ impl Stream {
             };
             return reset.map_or(Ok(end), Err);
         }
-        // A short read emptied the socket: the next one would only say EAGAIN. But the kernel also
-        // stops at what is no part of the stream.
+        // A short read emptied the socket: the next one would fail with EAGAIN. But the kernel also
+        // stops at urgent data and descriptors.
         let is_all = count < buffer.len() && !is_cut && !self.is_urgent();
         Ok(ReceiveOutcome { count, is_all })
     }
 
-    /// Receives what is there, also where the event loop was told that nothing is.
+    /// Receives without checking readiness.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there, or as [`receive`](Self::receive).
+    /// `WouldBlock` if no bytes are available, or as [`receive`](Self::receive).
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.io.get_ref().receive(buffer)?.count {
             0 => self.io.get_ref().take_error()?.map_or(Ok(0), Err),
@@ -247,14 +245,14 @@ impl Stream {
         }
     }
 
-    /// Whether the peer has sent urgent data, see `tcp(7)`, or has ended: the runtime does not tell
-    /// one from the other. Receives stop where the urgent data was.
+    /// Whether the peer has sent urgent data, see `tcp(7)`, or has ended: the runtime does not
+    /// distinguish them. Receives stop at the urgent data.
     pub(crate) fn is_urgent(&self) -> bool {
         self.io.is_ready(Interest::PRIORITY)
     }
 
-    /// Waits until `count` bytes have come and takes none of them; gives how many are there, which
-    /// are fewer only if the peer has ended. To be awaited to its end before the next receive.
+    /// Waits until `count` bytes have arrived, without receiving them; returns how many are
+    /// available, fewer only if the peer has ended. Await it to completion before the next receive.
     ///
     /// # Errors
     /// What `recv(2)` reports.
@@ -262,7 +260,7 @@ impl Stream {
         loop {
             let mut ready = self.io.ready(Interest::READABLE).await?;
             match self.io.get_ref().peek(count) {
-                // More will be told of as it comes.
+                // New data sets readiness again.
                 Ok(there) if there < count && !ready.ready().is_read_closed() => {
                     ready.clear_ready();
                 }
@@ -272,8 +270,8 @@ impl Stream {
         }
     }
 
-    /// Sends all of `bytes`. Several tasks may send; where there is no room for all of it at once, the
-    /// pieces of one are between those of another.
+    /// Sends all of `bytes`. Several tasks may send; if there is no room for all at once, their
+    /// pieces may interleave.
     ///
     /// # Errors
     /// What `send(2)` reports.
@@ -285,13 +283,13 @@ impl Stream {
         Ok(())
     }
 
-    /// Polls to send some of `bytes`. As `poll` functions do it wakes one task, that of the last call;
-    /// [`send_all`](Self::send_all) is for several.
+    /// Polls to send some of `bytes`. Wakes only the task of the last call;
+    /// [`send_all`](Self::send_all) serves several.
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, |socket| socket.send(bytes))
     }
 
-    /// Sends what the socket takes of `bytes` at once, perhaps nothing.
+    /// Sends as much of `bytes` as the socket takes now.
     ///
     /// # Errors
     /// What `send(2)` reports.
@@ -302,7 +300,7 @@ impl Stream {
         }
     }
 
-    /// Does what says `WouldBlock` while the socket has no room; several tasks may wait.
+    /// Makes a call that returns `WouldBlock` while the socket has no room; several tasks may wait.
     pub(super) async fn write_with<T>(
         &self,
         mut write: impl FnMut(&Socket) -> io::Result<T>,
@@ -314,8 +312,8 @@ impl Stream {
         }
     }
 
-    /// Polls to do what says `WouldBlock` while the socket has no room; wakes one task, that of the
-    /// last call.
+    /// Polls a call that returns `WouldBlock` while the socket has no room; wakes only the task of
+    /// the last call.
     pub(super) fn poll_write_with<T>(
         &self,
         cx: &mut Context<'_>,
@@ -328,8 +326,8 @@ impl Stream {
         }
     }
 
-    /// The socket in blocking mode, for threads and child processes. The client's own socket
-    /// file, if it has one, is given out too: it is removed when that value is dropped.
+    /// The socket in blocking mode, for threads and child processes, with the client's socket file,
+    /// if any, which is removed when dropped.
     ///
     /// # Errors
     /// What the kernel reports.
@@ -343,11 +341,11 @@ impl Stream {
 impl TryFrom<OwnedFd> for Stream {
     type Error = io::Error;
 
-    /// The connection that `descriptor` is an end of, from another program or another library. It is
-    /// non-blocking from then on, for all who share the descriptor, see `O_NONBLOCK` in `fcntl(2)`.
+    /// Takes over a connection of another program or library. It becomes non-blocking for all
+    /// holders of the open file, see `O_NONBLOCK` in `fcntl(2)`.
     ///
     /// # Errors
-    /// As `Socket::try_from`, and `NotConnected` for a socket that is no end of a connection.
+    /// As `Socket::try_from`, and `NotConnected` for a socket that is not connected.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let socket = Socket::try_from(descriptor)?;
         socket.inner().peer_addr()?;
@@ -362,8 +360,7 @@ impl AsFd for Stream {
     }
 }
 
-/// Makes what the connections of a family wait with that find no room to send, while there are
-/// descriptors: one for all of a runtime.
+/// Opens the runtime's epoll instance for send room, while descriptors are left.
 pub(super) fn reserve_waiter(family: Family) -> io::Result<()> {
     match family::of(family).interest().is_writable() {
         true => Ok(()),
@@ -371,7 +368,7 @@ pub(super) fn reserve_waiter(family: Family) -> io::Result<()> {
     }
 }
 
-/// What a receive brought.
+/// The result of a receive.
 struct ReceiveOutcome {
     count: usize,
     /// Whether the socket was emptied.
@@ -391,7 +388,7 @@ mod tests {
         assert_eq!(arrived?, 4);
         one.shutdown(std::net::Shutdown::Write)?;
         assert_eq!(other.arrived(5).await?, 4);
-        // None of it was taken.
+        // `arrived` has received nothing.
         let mut buffer = [0; 8];
         assert_eq!(other.receive(&mut buffer).await?, 4);
         Ok(())

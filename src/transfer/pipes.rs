@@ -32,9 +32,9 @@ pub(crate) enum PipeEvent {
     Broken(&'static str, io::Error),
 }
 
-/// Moves bytes between a connection and two pipes, and reports when each side ends.
-/// || If there is no input, or the program has closed it, bytes of the peer are received and
-/// discarded: unread bytes would turn the end of the connection into a reset.
+/// Moves bytes between a connection and two pipes, and reports when each side ends. If there is no
+/// input, or the program has closed it, bytes of the peer are received and discarded: unread bytes
+/// would turn the end of the connection into a reset.
 #[derive(Debug)]
 pub(crate) struct PipeTransfer<'a> {
     stream: &'a Stream,

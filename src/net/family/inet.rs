@@ -7,7 +7,7 @@ use super::tcp::{Tcp, Version};
 /// IPv4.
 pub(super) const FAMILY: Tcp<V4> = Tcp(V4);
 
-/// What IPv4 does differently from IPv6.
+/// The differences of IPv4 from IPv6.
 #[derive(Debug)]
 pub(super) struct V4;
 

@@ -11,7 +11,7 @@ use crate::net::options::ListenOptions;
 /// IPv6.
 pub(super) const FAMILY: Tcp<V6> = Tcp(V6);
 
-/// What IPv6 does differently from IPv4.
+/// The differences of IPv6 from IPv4.
 #[derive(Debug)]
 pub(super) struct V6;
 

@@ -1,4 +1,4 @@
-//! What sockets of each family do differently: a file for each, and here the one match on families.
+//! How the families differ: a file for each, and here the only match on families.
 
 mod inet;
 mod inet6;
@@ -24,44 +24,43 @@ use super::sockaddr::{Encoded, decode, encode};
 use crate::address::{Address, Family};
 use crate::error::Error;
 
-/// What a family does, and where sockets of the families differ. The defaults are for a family that
-/// has nothing of the kind.
+/// How sockets of a family differ from others. The defaults are for families without the feature.
 pub(super) trait SocketFamily: Debug + Sync {
     /// The kernel's number of the family.
     fn domain(&self) -> Domain;
 
     // ---- An address to bind to ----
 
-    /// What is bound for `address`.
+    /// The bind target for `address`.
     fn place<'a>(&self, address: &'a Address) -> io::Result<BindTarget<'a>> {
         encode(address).map(BindTarget::Name)
     }
 
-    /// Sets up a socket that is to listen on `address`. Its connections inherit what is set on it,
-    /// see `accept(2)` of Linux.
+    /// Sets up a socket before it listens on `address`. Its connections inherit the options, see
+    /// `accept(2)` of Linux.
     fn prepare_listener(&self, _: &Socket, _: &Address, _: &ListenOptions) -> io::Result<()> {
         Ok(())
     }
 
-    /// Sets up a client's socket that is to get a name of its own.
+    /// Sets up a client's socket before bind.
     fn prepare_own_name(&self, _: &Socket) -> io::Result<()> {
         Ok(())
     }
 
-    /// Who holds an address that `bind(2)` found in use, and the other known causes of its errors.
+    /// Explains an error of `bind(2)`, such as who holds an address in use.
     fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal;
 
-    /// The address that a listener which asked for `wanted` got.
+    /// The address of a listener that requested `wanted`.
     fn bound_name(&self, socket: &Socket, _wanted: &Address) -> io::Result<Address> {
         decode(&socket.local_addr()?)
     }
 
-    /// The name of an accepted socket's own end, where the kernel knows another than its listener's.
+    /// The local address of an accepted socket, if the kernel reports another than its listener's.
     fn accepted_name(&self, _listener: &Arc<Address>) -> Option<Arc<Address>> {
         None
     }
 
-    /// Whether a listener on `address` also takes clients of another family, and which.
+    /// The other family, if any, whose clients a listener on `address` also accepts.
     fn also_takes(&self, _: &Socket, _: &Address) -> Option<Family> {
         None
     }
@@ -71,7 +70,7 @@ pub(super) trait SocketFamily: Debug + Sync {
 
     // ---- A connection that a client makes ----
 
-    /// Sets up a client's socket that is to connect to `address`.
+    /// Sets up a client's socket before it connects to `address`.
     fn prepare_client(&self, _: &Socket, _: &Address, _: &ConnectOptions) -> io::Result<()> {
         Ok(())
     }
@@ -79,22 +78,22 @@ pub(super) trait SocketFamily: Debug + Sync {
     /// What an error of `connect(2)` on a non-blocking socket means.
     fn connect_fault(&self, error: nix::Error) -> ConnectFault;
 
-    /// The failure of a connection to `address`, with the cause that the family knows.
+    /// The error of a connect to `address`, with the cause known to the family.
     fn connect_error(&self, address: &Address, source: io::Error) -> Error;
 
-    /// Checks a connection to `address` that a client made, and sets what it wants.
+    /// Checks a client's new connection to `address`, and sets its options.
     fn connected(&self, _: &Socket, _: &Address) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether it is an address of one link that does not say of which.
+    /// Whether it is a link-local address without a scope.
     fn lacks_scope(&self, _: &Address) -> bool {
         false
     }
 
     // ---- A connection ----
 
-    /// Receives what is there; `may_get_descriptors` if some may come with the bytes.
+    /// Receives available bytes; `may_get_descriptors` if some may come with them.
     fn receive(
         &self,
         socket: &Socket,
@@ -102,48 +101,48 @@ pub(super) trait SocketFamily: Debug + Sync {
         buffer: &mut [u8],
     ) -> io::Result<Received>;
 
-    /// Has the kernel refuse with `EPERM` what sends descriptors to the connections of a listener.
-    /// `false` where the kernel cannot: it then closes them as they are received.
+    /// Has the kernel refuse, with `EPERM`, descriptors sent to connections of a listener. `false`
+    /// if it cannot: it then closes them on receive.
     fn refuse_descriptors(&self, _: &Socket) -> bool {
         true
     }
 
-    /// What a connection waits for from the start: what comes, the mark of urgent data, and room to
-    /// send where the family says only once that there is some.
+    /// The initial interest of a connection: bytes, urgent data, and send room unless the family
+    /// reports it at each receive of the peer.
     fn interest(&self) -> Interest;
 
-    /// Whether a receive at the end of what came says nothing of an error that came after it, as a
-    /// reset for bytes that the peer did not take.
+    /// Whether end of file hides a later error, such as a reset for bytes that the peer did not
+    /// receive.
     fn end_hides_error(&self) -> bool;
 
-    /// Whether a peer that has closed its socket differs from one that has shut down its sending
-    /// half: `EPOLLHUP`, see `epoll_ctl(2)`.
+    /// Whether a closed peer can be distinguished from a half-close: `EPOLLHUP`, see
+    /// `epoll_ctl(2)`.
     fn shows_full_close(&self) -> bool;
 
-    /// Whether small pieces wait for an acknowledgement of those before (Nagle), see `tcp(7)`.
+    /// Whether small sends wait for an acknowledgement of earlier ones (Nagle), see `tcp(7)`.
     fn delays_small_sends(&self, _: &Socket) -> io::Result<bool> {
         Ok(false)
     }
 
-    /// The process at the other end, where the family says.
+    /// The peer's credentials, if the family reports them.
     fn credentials(&self, _: &Socket) -> io::Result<Option<Credentials>> {
         Ok(None)
     }
 
-    /// Whether our system still holds some of what was sent, up to the end of our sending half, and
-    /// would drop it if the peer sent something to a closed socket.
+    /// Whether the kernel still holds sent data, up to our end of file, that it would drop if the
+    /// peer sent to a closed socket.
     fn may_lose_sent(&self, _: &Socket) -> io::Result<bool> {
         Ok(false)
     }
 
     // ---- A stream of bytes ----
 
-    /// Makes room in a socket that large pieces are moved into.
+    /// Enlarges the send buffer for bulk.
     fn expect_bulk(&self, _: &Socket) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether what is spliced from a socket comes in small pieces.
+    /// Whether bytes spliced from a socket come in small pieces.
     fn gives_small_pieces(&self) -> bool {
         false
     }
@@ -155,22 +154,21 @@ pub(super) trait SocketFamily: Debug + Sync {
 
     // ---- The host, and programs ----
 
-    /// The kernel's settings that switch the family off when they are 1, by their names for
-    /// `sysctl(8)`.
+    /// The `sysctl(8)` names of the settings that disable the family when 1.
     fn switches(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The address that the loopback interface has, as `ip address add` takes it.
+    /// The address of the loopback interface, for `ip address add`.
     fn loopback(&self) -> Option<&'static str> {
         None
     }
 
-    /// What the UCSPI variables say of a connection, see [`exec_environment`].
+    /// The UCSPI variables of a connection, see [`exec_environment`].
     fn ucspi(&self, local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)>;
 }
 
-/// What the sockets of `family` do.
+/// The implementation of `family`.
 pub(super) const fn of(family: Family) -> &'static dyn SocketFamily {
     match family {
         Family::Inet => &inet::FAMILY,
@@ -179,12 +177,12 @@ pub(super) const fn of(family: Family) -> &'static dyn SocketFamily {
     }
 }
 
-/// What is bound for an address.
+/// The target of a bind.
 #[derive(Debug)]
 pub(super) enum BindTarget<'a> {
-    /// A name that the kernel keeps.
+    /// A name in the kernel.
     Name(Encoded),
-    /// A file, which has a life of its own: [`SocketFile`](super::SocketFile).
+    /// A file, which outlives the socket: [`SocketFile`](super::SocketFile).
     File(&'a Path),
 }
 
@@ -192,16 +190,16 @@ pub(super) enum BindTarget<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) count: usize,
-    /// Whether it stopped at what is no part of the stream, so that more bytes may be there.
+    /// Whether it stopped at descriptors or urgent data, so that more bytes may be available.
     pub(super) is_cut: bool,
 }
 
 /// What a failed `connect(2)` means on a non-blocking socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectFault {
-    /// The connection is under way: wait until the socket is writable.
+    /// The connect is in progress: wait until the socket is writable.
     InProgress,
-    /// A server is there, but its backlog is full, and nothing can be polled: try again.
+    /// The backlog is full, and there is nothing to poll: retry.
     BacklogFull,
     /// It failed.
     Failed,
@@ -215,27 +213,25 @@ pub(super) fn connect_fault(family: Family, error: &io::Error) -> ConnectFault {
     }
 }
 
-/// The failure of a connection to `address`, with the cause that its family knows.
+/// The error of a connect to `address`, with the cause known to its family.
 pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
     of(address.family()).connect_error(address, source)
 }
 
-/// Whether it costs less to splice a stream from a socket of the family `from` to `to`, of the family
-/// `to_family`, than to copy it.
+/// Whether splicing from a socket of the family `from` to `to`, of the family `to_family`, costs
+/// less than copying.
 pub(super) fn splices_well(from: Family, to_family: Family, to: &Socket) -> bool {
     !of(from).gives_small_pieces() || of(to_family).takes_small_pieces(to)
 }
 
-/// Whether the address of a server that has ended is still held by what it left behind: its
-/// socket file, or a connection that it closed first, which ends in `TIME_WAIT` (see
-/// `proc_pid_net(5)`).
+/// Whether an ended server's address is still in use by its remains: its socket file, or a
+/// connection that it closed first, which is in `TIME_WAIT` (see `proc_pid_net(5)`).
 #[must_use]
 pub fn is_left_behind(address: &Address) -> bool {
     of(address.family()).is_left_behind(address)
 }
 
-/// All names that may tell a program who talks: none may be passed on from whoever started us.
-/// A few of UCSPI's are never set here.
+/// All variables about the peer; inherited ones are removed. A few of UCSPI's are never set here.
 pub(crate) const EXEC_NAMES: [&str; 19] = [
     "SOK_FAMILY",
     "SOK_LOCAL",
@@ -258,10 +254,10 @@ pub(crate) const EXEC_NAMES: [&str; 19] = [
     "UNIXREMOTEEGID",
 ];
 
-/// The environment of a program that talks to `peer`: the UCSPI variables, and our own.
+/// The environment of a program that serves `peer`: UCSPI variables, and those of sok.
 ///
-/// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and
-/// their kin. `SOK_FAMILY`, `SOK_LOCAL` and `SOK_PEER` are the same on every family.
+/// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and so
+/// on. `SOK_FAMILY`, `SOK_LOCAL` and `SOK_PEER` are the same on every family.
 #[must_use]
 pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
     let mut all: Vec<(&'static str, OsString)> = vec![

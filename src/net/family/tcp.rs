@@ -20,18 +20,18 @@ use crate::net::sockaddr::decode;
 
 const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe80::1%eth0]";
 
-/// The state of a connection that has sent its end, of which not all is acknowledged, while the
-/// peer may still send: `TCP_FIN_WAIT1` of `netinet/tcp.h`.
+/// The state of a connection whose FIN is sent but not acknowledged, while the peer may still send:
+/// `TCP_FIN_WAIT1` of `netinet/tcp.h`.
 const FIN_WAIT_1: u8 = 4;
 
 mod option {
     use nix::{getsockopt_impl, libc, sockopt_impl};
 
-    // The first byte of `struct tcp_info` is the state; the kernel gives as much of it as asked for.
+    // The first byte of `struct tcp_info` is the state; the kernel copies as much as requested.
     sockopt_impl!(TcpState, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, u8);
 }
 
-/// What one version of the Internet Protocol does differently from the other.
+/// The differences between the versions of the Internet Protocol.
 pub(super) trait Version: Debug + Sync {
     /// The kernel's number of the family.
     const DOMAIN: Domain;
@@ -42,7 +42,7 @@ pub(super) trait Version: Debug + Sync {
     /// See [`SocketFamily::switches`].
     const SWITCHES: &[&str] = &[];
 
-    /// Sets up a socket that is to listen.
+    /// Sets up a socket before listen.
     fn prepare_listener(&self, _: &Socket, _: &ListenOptions) -> io::Result<()> {
         Ok(())
     }
@@ -145,8 +145,8 @@ impl<V: Version> SocketFamily for Tcp<V> {
         }
     }
 
-    /// A client whose own port the kernel chose may meet itself on it (RFC 9293, simultaneous open):
-    /// nobody else is there.
+    /// A client whose port the kernel chose may connect to itself (RFC 9293, simultaneous open):
+    /// then there is no server.
     fn connected(&self, socket: &Socket, address: &Address) -> io::Result<()> {
         match decode(&socket.local_addr()?)? == *address {
             true => Err(E::ECONNREFUSED.into()),
@@ -174,7 +174,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         true
     }
 
-    /// TCP sends the same for both.
+    /// TCP sends a FIN for both.
     fn shows_full_close(&self) -> bool {
         false
     }
@@ -219,14 +219,13 @@ impl<V: Version> SocketFamily for Tcp<V> {
 
 /// Whether `connections`, a table of `proc_pid_net(5)`, has one on `port` that this end closed.
 ///
-/// Two columns are read here, where a crate would read all: it would be in every program that uses
-/// the library.
+/// Reads only two columns by hand: a crate for it would be in every program that uses the library.
 pub(crate) fn is_ending_at(port: u16, connections: &str) -> bool {
     let own = format!(":{port:04X}");
     // FIN_WAIT1, FIN_WAIT2, TIME_WAIT.
     let ending = ["04", "05", "06"];
     connections.lines().skip(1).any(|line| {
-        // Its number, the local address, the remote one, the state.
+        // Number, local address, remote address, state.
         let fields: Vec<&str> = line.split_whitespace().take(4).collect();
         matches!(fields[..], [_, local, _, state] if local.ends_with(&own) && ending.contains(&state))
     })

@@ -1,4 +1,4 @@
-//! What is set on a TCP socket before it connects or listens: keepalive and congestion control.
+//! Options set on a TCP socket before connect or listen: keepalive and congestion control.
 
 use std::io;
 use std::sync::OnceLock;
@@ -8,11 +8,11 @@ use socket2::{Socket, TcpKeepalive};
 use crate::address::{Address, Purpose};
 use crate::net::options::{Congestion, Keepalive};
 
-/// How many questions a silent peer may leave without an answer.
+/// The number of unanswered probes before the connection fails.
 const PROBES: u32 = 6;
 
-/// Has the peer of a socket for `address` asked, those of a listener's connections too, which inherit
-/// it at no cost. A server on this machine cannot vanish, and a client of it saves the calls.
+/// Enables keepalive on a socket for `address`; connections of a listener inherit it at no cost. A
+/// server on this machine cannot vanish, so its clients save the calls.
 pub(super) fn keep_alive(
     socket: &Socket,
     address: &Address,
@@ -30,13 +30,13 @@ pub(super) fn keep_alive(
     socket.set_tcp_keepalive(&times.with_retries(PROBES))
 }
 
-/// Whether the congestion control of a TCP socket spreads what it sends over time, as BBR does.
+/// Whether the congestion control of a TCP socket paces, as BBR does.
 pub(super) fn paces(socket: &Socket) -> bool {
     let name = socket.tcp_congestion();
     name.is_ok_and(|name| name.starts_with(b"bbr"))
 }
 
-/// Gives a socket for `address` its congestion control; the connections of a listener inherit it.
+/// Sets the congestion control of a socket for `address`; connections of a listener inherit it.
 pub(super) fn set_congestion_control(
     socket: &Socket,
     address: &Address,
@@ -51,26 +51,26 @@ pub(super) fn set_congestion_control(
     Ok(())
 }
 
-/// Takes the pacing from a TCP socket for a loopback address: there is no network to spare, and a
-/// timer for each segment makes bulk several times dearer. Its connections get Reno, which every
-/// kernel has and by default every user may take (`tcp_allowed_congestion_control`, see `tcp(7)`).
+/// Avoids pacing on a TCP socket for a loopback address, where a timer for each segment makes bulk
+/// several times more expensive. It gets Reno, which every kernel has and by default every user may
+/// use (`tcp_allowed_congestion_control`, see `tcp(7)`).
 ///
-/// It is for a socket that no connection was made with: one that began with pacing goes on pacing.
-/// So a listener on all addresses keeps what it has, as it does not know where its clients will be.
+/// Only before connect or accept: a connection that began with pacing keeps pacing. So a listener
+/// on all addresses keeps the default, as its clients may be anywhere.
 fn use_reno_on_loopback(socket: &Socket, address: &Address, purpose: Purpose) {
-    /// What the system gives to each new socket, as the first one had it.
+    /// Whether the system default paces, as seen on the first socket.
     static SYSTEM_PACES: OnceLock<bool> = OnceLock::new();
     if is_loopback(address, purpose) && *SYSTEM_PACES.get_or_init(|| paces(socket)) {
-        // Where it is forbidden, the transfer is slower, but right.
+        // If it is forbidden, the transfer is slower, but correct.
         let _ = socket.set_tcp_congestion(b"reno");
     }
 }
 
-/// Whether all who may be at the other end are on this machine.
+/// Whether every possible peer is on this machine.
 fn is_loopback(address: &Address, purpose: Purpose) -> bool {
     address.as_ip().is_some_and(|(ip, _)| {
         let ip = ip.to_canonical();
-        // To connect to no address in particular is to connect to loopback.
+        // Connecting to the wildcard address connects to loopback.
         ip.is_loopback() || (purpose == Purpose::Connect && ip.is_unspecified())
     })
 }
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// The time, the interval and the count that are in force, if any.
+    /// The time, interval and count in effect, if any.
     fn asked(socket: &Socket) -> io::Result<Option<(u64, u64, u32)>> {
         Ok(match socket.keepalive()? {
             true => Some((
@@ -175,7 +175,7 @@ mod tests {
             (connect, "inet6:[::]:1", true),
             (listen, "inet:0.0.0.0:1", false),
             (listen, "inet6:[::]:1", false),
-            // Addresses for documentation (RFC 5737, RFC 3849).
+            // Documentation addresses (RFC 5737, RFC 3849).
             (connect, "inet:192.0.2.1:1", false),
             (connect, "inet6:[2001:db8::1]:1", false),
             (connect, "unix:@name", false),

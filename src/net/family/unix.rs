@@ -24,7 +24,7 @@ use crate::net::sockaddr::{decode, encode};
 /// Local sockets.
 pub(super) const FAMILY: Unix = Unix;
 
-/// What a socket holds that large pieces are moved into; the kernel doubles it.
+/// The send buffer for bulk; the kernel doubles it.
 const BULK_ROOM: usize = 1 << 20;
 
 mod option {
@@ -40,7 +40,7 @@ mod option {
 #[derive(Debug)]
 pub(super) struct Unix;
 
-/// The name of a local address; others have none.
+/// The name of an AF_UNIX address; others have none.
 fn name(address: &Address) -> &UnixName {
     address.as_unix().unwrap_or(&UnixName::Unnamed)
 }
@@ -77,7 +77,7 @@ impl SocketFamily for Unix {
         }
     }
 
-    /// The kernel still has the temporary name that the socket file was bound under.
+    /// The kernel still reports the temporary name of the bind.
     fn accepted_name(&self, listener: &Arc<Address>) -> Option<Arc<Address>> {
         Some(Arc::clone(listener))
     }
@@ -130,9 +130,8 @@ impl SocketFamily for Unix {
         }
     }
 
-    /// A receive ends after the bytes that descriptors came with (`SCM_RIGHTS`), which the kernel
-    /// closes as nobody asked for them: where some may come, only `recvmsg(2)` says so, which is
-    /// dearer.
+    /// A receive stops after bytes that came with descriptors (`SCM_RIGHTS`), which the kernel
+    /// closes. If some may come, only `recvmsg(2)` reports it, which costs more.
     fn receive(
         &self,
         socket: &Socket,
@@ -153,13 +152,13 @@ impl SocketFamily for Unix {
         })
     }
 
-    /// The connections inherit it from their listener.
+    /// Connections inherit it from their listener.
     fn refuse_descriptors(&self, socket: &Socket) -> bool {
         setsockopt(socket, option::PassRights, &false).is_ok()
     }
 
-    /// Who waits for room hears of each message that the peer takes, so that a server would be woken
-    /// twice for each reply: room is waited for once there is none.
+    /// With write interest, each message that the peer receives is an event, and a server would
+    /// wake twice for each reply: so room is awaited only once there is none.
     fn interest(&self) -> Interest {
         Interest::READABLE | Interest::PRIORITY
     }
@@ -182,7 +181,7 @@ impl SocketFamily for Unix {
         }))
     }
 
-    /// TCP grows its buffers by itself, these do not grow.
+    /// TCP buffers grow, these do not.
     fn expect_bulk(&self, socket: &Socket) -> io::Result<()> {
         match socket.send_buffer_size()? >= BULK_ROOM {
             true => Ok(()),
@@ -190,7 +189,7 @@ impl SocketFamily for Unix {
         }
     }
 
-    /// A stream is held in small pieces.
+    /// The kernel queues a stream in small pieces.
     fn gives_small_pieces(&self) -> bool {
         true
     }

@@ -1,11 +1,11 @@
 //! The life of a socket file: probe, bind in a private directory, publish, unlink.
 //!
 //! A file appears under its name only when its server accepts, with its mode and owner. A live
-//! socket is never taken, a dead one is replaced, and what is no socket stays; see `unix(7)`.
+//! socket is never replaced, a stale one is, and any other file stays; see `unix(7)`.
 //!
-//! The directory of the name may be another user's, who may replace what is in it at any moment.
-//! So it is opened once, what has to keep its name for longer than a system call is done in a
-//! [`Private`] directory in it, and what was published is checked to be our socket.
+//! Another user may own the directory and replace its entries at any moment. So it is opened once,
+//! steps that need a stable name run in a [`Private`] directory in it, and the published file is
+//! checked to be our socket.
 
 mod private;
 mod probe;
@@ -31,13 +31,13 @@ use super::socket::Socket;
 use crate::address::{Address, UnixName};
 use crate::error::ErrorKind;
 
-/// A socket file of ours, which is removed when this value is dropped, if it is still ours.
+/// Our socket file, removed on drop if it is still ours.
 #[derive(Debug)]
 pub struct SocketFile {
     directory: Directory,
     name: OsString,
     identity: Identity,
-    /// Whether it is left behind after all.
+    /// Whether drop keeps it.
     stays: bool,
 }
 
@@ -48,14 +48,14 @@ impl SocketFile {
         path: &Path,
         options: &ListenOptions,
     ) -> Result<Self, Refusal> {
-        // A name that no client could connect to is refused before anything is made.
+        // Refuse a name that no client could connect to before creating anything.
         encode_path(path)?;
         let (directory, name) = place(path)?;
         let found = || match options.reuse_address {
             true => probe(&directory, name, path)?.free(),
             false => Ok(Found::Nothing),
         };
-        // What is refused is refused before anything is made, and decided once nobody else does.
+        // Refuse before creating anything; probe again under the lock.
         found()?;
         let mut private = Private::beside(&directory, name)?;
         let found = found()?;
@@ -89,12 +89,11 @@ impl SocketFile {
         })
     }
 
-    /// Binds a client's own end to `path`, which its peer sees as its address: so the file has its
-    /// name from the start. It is given no rights.
+    /// Binds a client's socket to `path`, directly, as its peer sees that name as the address. It
+    /// is given no rights.
     ///
-    /// It is made in the directory that is held open, from which it is removed at the end, wherever
-    /// the path then leads: where another user can replace that directory, the peer sees a path
-    /// through `/proc`.
+    /// It is created in and removed from the open directory, wherever the path leads later: if
+    /// another user can replace that directory, the peer sees a path through `/proc`.
     pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
         encode_path(path)?;
         let (directory, name) = place(path)?;
@@ -128,7 +127,7 @@ impl SocketFile {
         })
     }
 
-    /// Leaves the file where it is.
+    /// Keeps the file on drop.
     pub(super) fn keep(mut self) {
         self.stays = true;
     }
@@ -138,7 +137,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let found = self.directory.identity(&self.name);
         if !self.stays && found.is_ok_and(|found| found == Some(self.identity)) {
-            // A file that cannot be removed now is a dead one, which the next server replaces.
+            // A file that cannot be removed becomes stale, and the next server replaces it.
             let _ = self.directory.remove(&self.name);
         }
     }
@@ -158,7 +157,7 @@ fn place(path: &Path) -> Result<(Directory, &OsStr), Refusal> {
     Ok((directory, name))
 }
 
-/// Which file it is that a socket was just bound to, if it is a socket.
+/// The identity of the file that a socket was just bound to, if it is a socket.
 fn bound_file(status: &FileStat) -> Result<Identity, Refusal> {
     match foreign(status.st_mode) {
         None => Ok(Identity::of(status)),
@@ -166,8 +165,8 @@ fn bound_file(status: &FileStat) -> Result<Identity, Refusal> {
     }
 }
 
-/// Gives a new socket file the mode and the owner that are asked for, by its descriptor: were
-/// another file put under its name, that one would not get them.
+/// Sets the requested mode and owner of a new socket file through its descriptor, so that a file
+/// swapped in under its name does not get them.
 fn set_rights(file: &File, private: &Directory, options: &ListenOptions) -> Result<(), Refusal> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     match fs::symlink_metadata(&path) {
@@ -196,7 +195,7 @@ fn set_rights(file: &File, private: &Directory, options: &ListenOptions) -> Resu
 
 /// Why a socket did not get its name.
 enum BindFault {
-    /// Somebody else has it.
+    /// It is in use.
     Taken,
     Refused(Refusal),
 }
@@ -207,7 +206,7 @@ impl<E: Into<io::Error>> From<E> for BindFault {
     }
 }
 
-/// Moves the private socket to its name in one step, unless somebody has taken the name meanwhile.
+/// Moves the private socket to its name atomically, unless the name has been taken meanwhile.
 fn take_name(
     private: &mut Private<'_>,
     directory: &Directory,
@@ -223,7 +222,7 @@ fn take_name(
             match exchange() {
                 Ok(()) if from.identity(own)? == Some(*dead) => Ok(()),
                 Ok(()) => {
-                    // Not the dead file that was probed: give the name back to who took it.
+                    // Not the stale file that was probed: give the name back to its owner.
                     if let Err(errno) = exchange() {
                         private.keep();
                         return Err(errno.into());
@@ -248,7 +247,7 @@ fn take_name(
             };
             match done {
                 Err(nix::Error::EEXIST) => Err(BindFault::Taken),
-                // A file system that has no links either.
+                // A file system without links either.
                 Err(errno) if is_unknown(errno) && directory.status(name)?.is_none() => {
                     Ok(renameat(from, own, directory, name)?)
                 }
@@ -258,14 +257,14 @@ fn take_name(
     }
 }
 
-/// Whether a call is refused as such, by the file system or by a filter of system calls.
+/// Whether the file system or a system call filter does not support a call.
 const fn is_unknown(errno: nix::Error) -> bool {
     use nix::Error as E;
     matches!(errno, E::EINVAL | E::ENOSYS | E::EPERM | E::EOPNOTSUPP)
 }
 
-/// The failure to replace a dead file. `EPERM` is the sticky bit of a directory that all may write
-/// to, such as /tmp, see unlink(2).
+/// The error for a stale file that cannot be replaced. `EPERM` means a sticky directory, such as
+/// /tmp, see unlink(2).
 fn another_users(error: io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -277,7 +276,7 @@ fn another_users(error: io::Error) -> Refusal {
     }
 }
 
-/// What a name that somebody else got is refused with.
+/// The refusal of a name taken meanwhile.
 fn taken_meanwhile(directory: &Directory, name: &OsStr, path: &Path) -> Refusal {
     match probe(directory, name, path).map(Found::free) {
         Ok(Err(refusal)) => refusal,

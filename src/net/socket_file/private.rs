@@ -1,4 +1,4 @@
-//! A directory of our own beside the name that a socket file is to get.
+//! A private directory beside the final name of a socket file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::TryLockError;
@@ -17,25 +17,25 @@ use crate::net::faults::Refusal;
 /// The name in it of the socket to be published.
 const SOCKET: &str = "s";
 
-/// How often it is made again if it has gone by the time that it is locked.
+/// The number of attempts if it is removed before it is locked.
 const TRIES: u32 = 100;
 
-/// A directory that only we can change, however the one it is in is changed.
+/// A directory that only this user can change, whoever can change its parent.
 ///
-/// There is one for each name, locked as long as it is used: of several servers that find the same
-/// dead file one replaces it, and the others are refused at once. Nobody who may only read the
-/// directory can hold the lock. What a killed process leaves of it, the next one takes over.
+/// There is one for each name, locked while in use: of several servers that find the same stale
+/// file one replaces it, and the others are refused at once. A user who can only read the parent
+/// cannot hold the lock. The next process takes over what a killed one left.
 #[derive(Debug)]
 pub(super) struct Private<'a> {
     parent: &'a Directory,
     name: OsString,
     directory: Directory,
-    /// Whether what is in it is not ours to remove.
+    /// Whether drop keeps its contents, which are not ours.
     stays: bool,
 }
 
 impl<'a> Private<'a> {
-    /// Makes it in `parent` for a socket file `name`, or takes over what a killed process left.
+    /// Creates it in `parent` for the socket file `name`, or takes over that of a killed process.
     pub(super) fn beside(parent: &'a Directory, name: &OsStr) -> Result<Self, Refusal> {
         let mut own = OsString::from(".sok-");
         own.push(name);
@@ -46,7 +46,7 @@ impl<'a> Private<'a> {
             }
             let directory = match parent.open_in(&own) {
                 Ok(directory) => directory,
-                // Whoever had it is done with it.
+                // Its holder has just removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) if is_short(&error) => {
                     let _ = parent.remove_directory(&own);
@@ -58,7 +58,7 @@ impl<'a> Private<'a> {
             if !is_private(&status) {
                 return Err(in_the_way(&own));
             }
-            // A file system without locks has only the names.
+            // Without locks on the file system, only the name protects it.
             if let Err(TryLockError::WouldBlock) = directory.try_lock() {
                 return Err(starting());
             }
@@ -95,7 +95,7 @@ impl<'a> Private<'a> {
         &self.directory
     }
 
-    /// Leaves what is in it.
+    /// Keeps its contents on drop.
     pub(super) fn keep(&mut self) {
         self.stays = true;
     }
@@ -103,7 +103,7 @@ impl<'a> Private<'a> {
 
 impl Drop for Private<'_> {
     fn drop(&mut self) {
-        // What cannot be removed now, the next one takes over.
+        // The next process takes over what cannot be removed.
         if !self.stays {
             let _ = self.directory.remove(Self::socket());
         }
@@ -111,9 +111,9 @@ impl Drop for Private<'_> {
     }
 }
 
-/// Whether nobody but us can change a directory.
+/// Whether only this user can change a directory.
 fn is_private(status: &FileStat) -> bool {
-    // In a set-group-ID directory each new one is one too.
+    // A new directory inherits the set-group-ID bit.
     let mode = status.st_mode & 0o7777 & !S_ISGID;
     status.st_uid == geteuid().as_raw() && mode == Mode::S_IRWXU.bits()
 }
@@ -127,7 +127,7 @@ fn is_short(error: &io::Error) -> bool {
     )
 }
 
-/// The failure to make it.
+/// The error for a failed creation.
 fn made_nowhere(error: io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -1,4 +1,4 @@
-//! What has the name that a socket file is to get.
+//! Probes the name for a new socket file.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,16 +14,16 @@ use crate::net::holder::holders;
 #[derive(Debug)]
 pub(super) enum Found {
     Nothing,
-    /// A socket that nobody has open.
+    /// A socket that no process has open.
     Dead(Identity),
-    /// A socket in use, and by whom where the kernel tells.
+    /// A socket in use, and its processes if the kernel reports them.
     Live(Vec<i32>),
     /// Something else, in words.
     NotASocket(&'static str),
 }
 
 impl Found {
-    /// The same if a socket may be bound in its place, otherwise why not.
+    /// Returns it if a socket may replace it, otherwise the refusal.
     pub(super) fn free(self) -> Result<Self, Refusal> {
         match self {
             Self::Nothing | Self::Dead(_) => Ok(self),
@@ -40,14 +40,14 @@ impl Found {
     }
 }
 
-/// A socket of another type, whose `connect(2)` says whether a name is held, and disturbs nobody.
+/// A datagram socket, whose `connect(2)` tests whether a name is in use, without disturbing a
+/// server.
 fn probe_socket() -> io::Result<socket2::Socket> {
     socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None)
 }
 
-/// What `name` in a directory is; `path` is how it is known. A datagram socket asks: it disturbs
-/// nobody, and is told apart from whatever holds the name, be it a client's own end that does not
-/// listen.
+/// What `name` in a directory is; `path` is its path. Probes with a datagram socket, which disturbs
+/// no server and works for sockets that do not listen.
 pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<Found, Refusal> {
     let status = match directory.status(name) {
         Ok(Some(status)) => status,
@@ -68,13 +68,13 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
                     "the socket file belongs to another user, and may be live; choose another path";
                 Err(Refusal::hinted(error, hint))
             }
-            // EPROTOTYPE: a live socket of another type, as a stream socket is.
+            // EPROTOTYPE: a live socket of another type, such as a stream socket.
             _ => Ok(Found::Live(holders(&UnixName::Path(path.to_owned())))),
         },
     }
 }
 
-/// The failure to look into a directory, or to open it.
+/// The error for a directory that cannot be searched or opened.
 pub(super) fn unsearchable(error: io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Refusal::hinted(

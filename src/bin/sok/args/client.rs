@@ -84,7 +84,8 @@ pub(crate) struct WaitArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = WAIT)]
     pub(crate) timeout: Option<Duration>,
 
-    /// The command to run then; it replaces this process, and its exit status becomes that of sok
+    /// The command to run afterwards; it replaces this process, and its exit status becomes that of
+    /// sok
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
@@ -127,13 +128,13 @@ pub(crate) struct CallArgs {
     #[arg(long, help_heading = MESSAGES)]
     pub(crate) no_newline: bool,
 
-    /// Skip a greeting of N messages, as of SMTP, FTP or QMP, then send the request; the greeting is
-    /// not printed (N lines with 'eof' and --bytes)
+    /// Skip a greeting of N messages, such as that of SMTP, FTP or QMP, then send the request; the
+    /// greeting is not printed (N lines with 'eof' and --bytes)
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = MESSAGES)]
     pub(crate) skip: Option<u64>,
 
-    /// With --framing eof, keep the sending half open: some servers, such as nginx, cut off the reply
-    /// when it ends
+    /// With --framing eof, keep the sending half open: some servers, such as nginx, cut off the
+    /// reply after a half-close
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) no_half_close: bool,
 

@@ -44,8 +44,8 @@ pub(crate) struct TcpArgs {
     #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
     keepalive: Option<Keepalive>,
 
-    /// The TCP congestion control, such as cubic; auto means the system's, but Reno on loopback if
-    /// the system's paces, as bbr does [default: auto]
+    /// The TCP congestion control, such as cubic; auto: the system default, except Reno on loopback
+    /// if the default is a pacing algorithm such as bbr [default: auto]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) congestion: Option<String>,
 }
@@ -68,7 +68,7 @@ impl fmt::Display for Addresses {
             ),
             (":8082", "every address, dual-stack (to listen)"),
         ];
-        writeln!(f, "ADDRESS is the same word in every command:")?;
+        writeln!(f, "ADDRESS has the same form in every command:")?;
         let of_families = Family::ALL.iter().flat_map(|family| family.words());
         for (words, meaning) in of_families.chain(&OF_TCP) {
             writeln!(f, "  {words:<41} {meaning}")?;
@@ -189,19 +189,25 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 pub(crate) struct TalkArgs {
     /// Print only errors on standard error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     pub(crate) quiet: bool,
 
     /// Report when each connection begins and ends
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "quiet",
+        display_order = 901
+    )]
     pub(crate) verbose: bool,
 
     /// Show each socket call as it happens: family, arguments, result, time
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 902)]
     pub(crate) trace: bool,
 
     /// Print JSON, one object per line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 903)]
     pub(crate) json: bool,
 }
 
@@ -248,7 +254,7 @@ pub(crate) enum FramingArg {
     Line,
     /// Ends with a NUL byte
     Null,
-    /// Follows its length in 4 bytes, big-endian
+    /// Preceded by its length, 4 bytes big-endian
     Length,
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct ServiceArgs {
     #[arg(long)]
     pub(crate) echo: bool,
 
-    /// Answer each message with itself and TEXT after it
+    /// Answer each message with the message followed by TEXT
     #[arg(long, value_name = "TEXT")]
     pub(crate) suffix: Option<OsString>,
 
@@ -74,7 +74,7 @@ pub(crate) struct ServiceArgs {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// The maximum number of clients served at once, within `ulimit -n`; the others wait in the
-    /// backlog [default: 65536, more than one TCP peer has ports; at most one for each 64KiB of
+    /// backlog [default: 65536, more than the ports of one TCP peer; at most one for each 64KiB of
     /// memory]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) max_connections: Option<u64>,
@@ -91,7 +91,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) exit_after: Option<u64>,
 
-    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for connected clients; a second one ends it
+    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for connected clients; a second signal cuts
+    /// them off
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
 
@@ -107,7 +108,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", default_value = "4096")]
     pub(crate) backlog: u32,
 
-    /// Accept only IPv6 clients on `[::]`, no IPv4 clients
+    /// Do not accept IPv4 clients on `[::]`
     #[arg(long)]
     pub(crate) v6only: bool,
 

@@ -46,7 +46,8 @@ pub(super) struct Trip<'a> {
 
 impl<'a> Trip<'a> {
     /// Connects; on drop, the connection is reset.
-    /// || After a complete exchange, a reset destroys no data, and leaves no `TIME_WAIT` at either
+    ///
+    /// After a complete exchange, a reset destroys no data, and leaves no `TIME_WAIT` at either
     /// end: a run of many connections does not run out of ports.
     pub(super) fn connect(
         address: &'a Address,

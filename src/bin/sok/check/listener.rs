@@ -67,7 +67,7 @@ pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
     let found: Vec<Process> = processes_with(&inodes).into_iter().map(named).collect();
     match (found.is_empty(), listening.first()) {
         (true, Some(row)) => Err(format!(
-            "its process is hidden: run as its owner, uid {}, or as root",
+            "the process is hidden: run as its owner, uid {}, or as root",
             row.uid
         )),
         _ => Ok(found),
@@ -90,7 +90,7 @@ fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Ro
     // tables only if it is here.
     let here = |row: &Row| !row.listens && row.local == server && row.remote == client;
     if !rows.iter().any(here) {
-        return Err("it is on another host, or in another network namespace".to_owned());
+        return Err("the server is on another host, or in another network namespace".to_owned());
     }
     let fits = |row: &&Row| row.listens && row.local.1 == server.1;
     // In the order of the kernel: the exact address, then every address of the family, then of
@@ -112,7 +112,7 @@ fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Ro
             return Ok(found);
         }
     }
-    Err("it no longer listens".to_owned())
+    Err("the server no longer listens".to_owned())
 }
 
 fn named(pid: i32) -> Process {

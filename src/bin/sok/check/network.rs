@@ -164,5 +164,8 @@ fn loopback_v4() -> Address {
 /// Why the tests of both network families cannot run.
 fn no_ipv4() -> Option<Tried> {
     let error = net::try_bind(&loopback_v4()).err()?;
-    Some(Tried::Not(format!("it needs IPv4 ({})", error.cause())))
+    Some(Tried::Not(format!(
+        "this test needs IPv4 ({})",
+        error.cause()
+    )))
 }

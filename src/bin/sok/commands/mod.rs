@@ -47,9 +47,9 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
 }
 
 /// Runs one command on a separate stack frame.
-/// || Inlined into one function, all commands have the frame of the largest, and each process
-/// touches its pages one by one: that took 1/25 of the time of a whole `sok call` (scripts/compare
-/// call).
+///
+/// Inlined into one function, all commands have the frame of the largest, and each process touches
+/// its pages one by one: that took 1/25 of the time of a whole `sok call` (scripts/compare call).
 #[inline(never)]
 fn on_own_frame(run: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
     run()

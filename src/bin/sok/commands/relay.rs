@@ -168,7 +168,9 @@ fn check_target(
     if let Some(source) = source
         && to.iter().all(|to| to.family() != source.family())
     {
-        return usage(format!("no address of the family of --source {source}"));
+        return usage(format!(
+            "no address in the same family as --source {source}"
+        ));
     }
     // The local address would be the server's, or replace it.
     if let Some(source) = source.filter(|own| to.iter().any(|to| reaches(to, own, v6only))) {
