@@ -570,3 +570,21 @@ fn a_directory_without_search_permission_is_reported() {
         done.stderr
     );
 }
+
+#[test]
+fn a_name_that_is_too_long_for_a_shared_directory_is_refused_with_its_limit() {
+    let place = place();
+    let server = Server::start(&place, &[]);
+    let shared = place.path("s");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    // It would fit an address, but not behind the descriptor of the directory.
+    let bind = format!("./s/{}", "n".repeat(100));
+    let mut call = Command::new(Process::PROGRAM);
+    call.current_dir(shared.parent().unwrap());
+    call.args(["call", "--bind", &bind, server.address(), "hi"]);
+    let done = call.output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains("has 100 bytes; the limit is "), "{said}");
+}

@@ -140,6 +140,17 @@ impl Directory {
                          /proc, which is not mounted here";
             return Err(io::Error::new(io::ErrorKind::Unsupported, cause));
         }
+        if name.len() > self.longest_name() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the last part of the path has {} bytes; the limit is {} for a long path, and \
+                     in a directory that others can replace",
+                    name.len(),
+                    self.longest_name()
+                ),
+            ));
+        }
         SockAddr::unix(directory.join(name))
     }
 

@@ -11,6 +11,7 @@ use sok::error::{Error, ErrorKind, Result};
 use sok::net::Socket;
 
 use super::plan::{BenchPlan, Measure};
+use super::server::filled;
 
 /// How an end waits for data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,7 @@ impl<'a> Trip<'a> {
             let polled = socket.set_polled();
             polled.map_err(|error| Error::new("connect", address, error))?;
         }
+        let failed = |error| Error::new("connect", address, error);
         Ok(Self {
             address,
             socket,
@@ -75,8 +77,8 @@ impl<'a> Trip<'a> {
             limit: plan.timeout,
             handshake,
             number: 0,
-            message: vec![b'.'; size],
-            reply: vec![0; size + 1],
+            message: filled(size, b'.').map_err(failed)?,
+            reply: filled(size + 1, 0).map_err(failed)?,
         })
     }
 

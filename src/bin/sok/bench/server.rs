@@ -102,8 +102,19 @@ impl Service for Thread {
     }
 }
 
+/// A buffer of `size` times `byte`.
+///
+/// # Errors
+/// If the memory cannot be had.
+pub(super) fn filled(size: usize, byte: u8) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(size)?;
+    buffer.resize(size, byte);
+    Ok(buffer)
+}
+
 fn echo_all(socket: &Socket) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = filled(BUFFER, 0)?;
     loop {
         let count = until_done(|| (&mut &*socket).read(&mut buffer))?;
         if count == 0 {
@@ -114,7 +125,7 @@ fn echo_all(socket: &Socket) -> io::Result<()> {
 }
 
 fn count_all(socket: &Socket) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = filled(BUFFER, 0)?;
     let mut total: u64 = 0;
     loop {
         let count = until_done(|| (&mut &*socket).read(&mut buffer))?;

@@ -9,7 +9,7 @@ use sok::address::Address;
 use sok::error::{Error, ErrorKind, Result};
 use sok::net::Socket;
 
-use super::server::STACK;
+use super::server::{STACK, filled};
 
 /// The traffic of one connection.
 #[derive(Debug, Default, Clone, Copy)]
@@ -110,7 +110,7 @@ fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
         early: false,
         first: [0; 8],
     };
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = filled(64 * 1024, 0)?;
     loop {
         let was_finished = finished.load(Ordering::Relaxed);
         match (&mut &*socket).read(&mut buffer) {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
-use procfs::{ProcError, ProcResult};
 use serde::Serialize;
 use sok::net::{Credentials, processes_with};
 
@@ -60,7 +60,13 @@ pub(super) fn by_credentials(server: Credentials) -> Seen {
 
 /// The processes that listen on `server`; `client` is the local end of an open connection to it.
 pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
-    let tables = [table(tcp())?, table(tcp6())?];
+    let unread = |error: ProcError| format!("the connections of this host cannot be read: {error}");
+    let v6 = match tcp6() {
+        // A host without IPv6 has no table for it.
+        Err(ProcError::NotFound(_)) => Vec::new(),
+        read => read.map_err(unread)?,
+    };
+    let tables = [tcp().map_err(unread)?, v6];
     let rows: Vec<Row> = tables.into_iter().flatten().map(Row::from).collect();
     let listening = listening(&rows, server, client)?;
     let inodes: Vec<u64> = listening.iter().map(|row| row.inode).collect();
@@ -71,16 +77,6 @@ pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
             row.uid
         )),
         _ => Ok(found),
-    }
-}
-
-/// The rows of a table, which a host without IPv6 has only one of.
-fn table(read: ProcResult<Vec<TcpNetEntry>>) -> Result<Vec<TcpNetEntry>, String> {
-    match read {
-        Err(ProcError::NotFound(_)) => Ok(Vec::new()),
-        read => {
-            read.map_err(|error| format!("the connections of this host cannot be read: {error}"))
-        }
     }
 }
 
