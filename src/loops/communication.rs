@@ -220,7 +220,7 @@ mod tests {
     /// An echo of messages with their length, in a task, and the client's end of its connection.
     fn served() -> (Stream, Arc<Connection>, JoinHandle<Result<()>>) {
         let (client, server) = Stream::pair().unwrap();
-        let peer = Peer::new("unix:@peer".parse().unwrap());
+        let peer = Peer::new(AddressKind::ALL[0].fresh(Path::new(""), ""));
         let connection = Arc::new(Connection::new(1, peer));
         let known = Arc::clone(&connection);
         let format = MessageFormat {
