@@ -86,7 +86,7 @@ families!(incomplete_messages_of_all_clients_are_limited, |place| {
     assert!(sent.is_err() || !second.cut().contains(&b'\n'));
     server
         .stderr()
-        .wait_for("limit of 1048576 bytes; raise --max-memory");
+        .wait_for("limit of 1048576 bytes for all clients");
     // What the first one had come with stays, and what is whole needs no memory.
     assert_eq!(
         RawStream::connect(server.address()).exchange(b"a\nb\n"),
@@ -108,7 +108,7 @@ families!(unsent_replies_of_all_clients_are_limited, |place| {
     while deaf.write_all(&chunk).is_ok() {}
     server
         .stderr()
-        .wait_for("limit of 1024 bytes; raise --max-memory");
+        .wait_for("limit of 1024 bytes for all clients");
     other.send(b"hello");
     assert_eq!(other.take(5), b"hello");
 });
@@ -127,7 +127,7 @@ families!(unsent_data_to_the_targets_of_a_relay_is_limited, |place| {
         while client.write_all(&chunk).is_ok() {}
         relay
             .stderr()
-            .wait_for("limit of 1024 bytes; raise --max-memory");
+            .wait_for("limit of 1024 bytes for all clients");
         // The relay continues, and data that is taken at once needs no memory.
         let mut other = RawStream::connect(relay.address());
         other.send(b"hello");
