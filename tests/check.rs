@@ -4,9 +4,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::private_directory::without_proc;
 use crate::support::{
-    Done, Kind, Place, Process, have, in_own_network, is_root, require_peer, resolved, run, sok,
-    sok_without_rights,
+    Done, Kind, Place, Process, Server, have, in_own_network, is_root, require_peer, resolved, run,
+    sok, sok_without_rights,
 };
 
 /// The steps of a connection, each of which needs the one before it.
@@ -415,5 +416,24 @@ os.execv(sys.argv[1], sys.argv[1:])";
         .chain(&["restart", "port 0", "v6only off"])
     {
         assert_untried(&cell(&inet6, name), "create fails");
+    }
+}
+
+#[test]
+fn without_proc_check_says_that_it_cannot_read_the_connections() {
+    for kind in [Kind::Inet, Kind::Inet6] {
+        if !have(kind) {
+            continue;
+        }
+        let place = Place::new(kind);
+        let server = Server::start(&place, &[]);
+        let script = format!(r#""$SOK" check '{}'"#, server.address());
+        let Some(done) = without_proc(&place, &script) else {
+            return;
+        };
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let said = done.text();
+        assert!(said.contains("cannot be read"), "{said}");
+        assert!(!said.contains("another host"), "{said}");
     }
 }

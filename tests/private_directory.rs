@@ -228,7 +228,7 @@ fn a_socket_file_appears_even_if_its_system_calls_are_refused() {
 }
 
 /// Runs a script where `/proc` is not mounted.
-fn without_proc(place: &Place, script: &str) -> Option<Done> {
+pub(crate) fn without_proc(place: &Place, script: &str) -> Option<Done> {
     let script = format!("mount -t tmpfs none /proc || exit 99; {script}");
     let nothing = place.file("nothing", "");
     let directory = place.directory().to_str().unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sok::client::{ConnectPlan, connect};
 use sok::net::{ListenOptions, Listener, Stream};
 use tokio::runtime::Builder;
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 
 use crate::support::{LIMIT, Place};
 
@@ -54,16 +54,22 @@ families!(
     }
 );
 
+/// Two tasks that both wait for a byte.
+async fn two_receive(stream: &Arc<Stream>) -> [JoinHandle<usize>; 2] {
+    let receiving = [(); 2].map(|()| {
+        let stream = Arc::clone(stream);
+        tokio::spawn(async move { stream.receive(&mut [0]).await.unwrap() })
+    });
+    yield_now().await;
+    receiving
+}
+
 families!(
     two_tasks_that_receive_on_one_stream_both_get_bytes,
     |place| {
         run(async {
             let (stream, peer) = pair(place).await;
-            let receiving = [(); 2].map(|()| {
-                let stream = Arc::clone(&stream);
-                tokio::spawn(async move { stream.receive(&mut [0]).await.unwrap() })
-            });
-            yield_now().await;
+            let receiving = two_receive(&stream).await;
             peer.send_all(b"ab").await.unwrap();
             for receiving in receiving {
                 assert_eq!(receiving.await.unwrap(), 1);
@@ -77,11 +83,7 @@ families!(
     |place| {
         run(async {
             let (stream, peer) = pair(place).await;
-            let receiving = [(); 2].map(|()| {
-                let stream = Arc::clone(&stream);
-                tokio::spawn(async move { stream.receive(&mut [0]).await.unwrap() })
-            });
-            yield_now().await;
+            let receiving = two_receive(&stream).await;
             peer.shutdown(std::net::Shutdown::Write).unwrap();
             for receiving in receiving {
                 assert_eq!(receiving.await.unwrap(), 0);

@@ -131,12 +131,20 @@ impl<S: Service> Service for Threads<S> {
             };
             let stream =
                 moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
+            let known = connection;
             let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
             let serving = async move { service.serve(stream, &connection).await };
             let serving = self.elsewhere.spawn_on(serving, other);
             match AbortOnDropHandle::new(serving).await {
                 Ok(served) => served,
-                Err(error) => resume_unwind(error.into_panic()),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    // Its thread has ended.
+                    Err(cancelled) => {
+                        let peer = &known.peer().address;
+                        Err(Error::new("serve", peer, cancelled))
+                    }
+                },
             }
         }
     }

@@ -1,27 +1,26 @@
-//! Whether a stream looks again before it sleeps.
+//! Whether a stream tries again before it waits for readiness.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When a stream gives its processor away.
+/// When a stream yields its processor.
 ///
-/// A peer that streams has more, or more room, at once, if only it may run: to yield and look again
-/// costs less than to sleep and be woken. Where other programs want the processor, it is lost time
-/// for all that the thread serves. So each yield that took long doubles for how often none is tried.
+/// A streaming peer has more data, or more room, as soon as it runs: to yield and try again costs less
+/// than to sleep and be woken. If other programs use the processor, the yield delays every connection of
+/// the thread, so each long yield doubles the number of yields that are skipped.
 #[derive(Debug, Default)]
 pub(super) struct Yielding {
     long: u8,
     left_out: u8,
 }
 
-/// A yield that takes longer gave the processor to somebody who had other work.
+/// A longer yield gave the processor to another program.
 const TURN_MAX: Duration = Duration::from_millis(1);
-/// So many long yields in a row still make the pause longer.
+/// The number of long yields in a row after which the pause grows no longer.
 const LONG_MAX: u8 = 7;
 
 impl Yielding {
-    /// Gives the processor away, unless that has taken long lately: then it says that there is nothing
-    /// to look for again.
+    /// Yields, and returns whether to try again; not if recent yields were long.
     pub(super) fn give_way(&mut self) -> bool {
         let tries = self.tries();
         if tries {

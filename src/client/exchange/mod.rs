@@ -166,7 +166,7 @@ async fn ended(
     let Some(socket) = shared.finished() else {
         return Ok(());
     };
-    // A reset that came after the end tells of data that the peer did not take.
+    // A reset after end of file means that the peer did not read all the data.
     match socket.take_error() {
         Ok(Some(error)) => Err(failed("send", error)),
         Ok(None) | Err(_) => Ok(()),
@@ -256,7 +256,7 @@ fn widen_if_full(pipe: BorrowedFd<'_>, count: usize, full: &mut u32) {
     *full = full.saturating_add(1);
     if *full == FULL_BUFFERS && fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|has| has < PIPE_ROOM)
     {
-        // Who already has many pipes may not have larger ones; it goes on as it is.
+        // A user with many pipes may not enlarge them: then the copy continues with the small one.
         let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_ROOM));
     }
 }
