@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use sok::address::{Purpose, SUN_PATH_MAX, UnixName};
+use sok::address::{Purpose, SUN_PATH_MAX, SocketName, UnixName};
 use sok::{Address, ErrorKind, Family, Target};
 
 /// Every address there is: the flow label is no part of one.
@@ -15,13 +15,17 @@ fn any_address() -> impl Strategy<Value = Address> {
     let path =
         vec(1..=255_u8, 1..200).prop_map(|bytes| UnixName::Path(OsString::from_vec(bytes).into()));
     let name = vec(any::<u8>(), 0..=SUN_PATH_MAX).prop_map(UnixName::Abstract);
-    prop_oneof![
-        any::<SocketAddrV4>().prop_map(Address::Inet),
+    let name = prop_oneof![
+        any::<SocketAddrV4>().prop_map(SocketName::Inet),
         (any::<[u8; 16]>(), any::<u16>(), any::<u32>()).prop_map(|(ip, port, scope)| {
-            Address::Inet6(SocketAddrV6::new(ip.into(), port, 0, scope))
+            SocketName::Inet6(SocketAddrV6::new(ip.into(), port, 0, scope))
         }),
-        prop_oneof![path, name, Just(UnixName::Unnamed)].prop_map(Address::Unix),
-    ]
+        prop_oneof![path, name, Just(UnixName::Unnamed)].prop_map(SocketName::Unix),
+    ];
+    (name, any::<proptest::sample::Index>()).prop_map(|(name, which)| {
+        let types = name.family().types();
+        Address::new(name, types[which.index(types.len())]).unwrap()
+    })
 }
 
 proptest! {
@@ -62,16 +66,18 @@ fn a_host_is_a_visible_word() {
 }
 
 #[test]
-fn the_random_addresses_are_of_every_family() {
+fn the_random_addresses_are_of_every_family_and_type() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = Vec::new();
     for _ in 0..200 {
         let address = any_address().new_tree(&mut runner).unwrap().current();
-        if !seen.contains(&address.family()) {
-            seen.push(address.family());
+        let one = (address.family(), address.socket_type());
+        if !seen.contains(&one) {
+            seen.push(one);
         }
     }
-    assert_eq!(seen.len(), Family::ALL.len());
+    let all = |family: Family| family.types().len();
+    assert_eq!(seen.len(), Family::ALL.into_iter().map(all).sum::<usize>());
 }
 
 #[test]
@@ -125,7 +131,7 @@ fn a_scope_is_an_interface_by_name_or_by_number() {
 
 #[test]
 fn an_address_error_names_the_wrong_part_and_the_known_prefixes() {
-    let known = "inet: tcp4: inet6: tcp6: unix: tcp:";
+    let known = "inet: tcp4: udp4: inet6: tcp6: udp6: unix: unixpacket: unixgram: tcp: udp:";
     for (written, wrong) in [
         ("", "the address is empty"),
         ("foo:a:b", "\"foo\" not a prefix"),

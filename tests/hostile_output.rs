@@ -32,7 +32,7 @@ fn forger(place: &Place, server: &Server) -> (RawStream, Option<Address>) {
         }
     };
     let client = RawStream::connect_from(&word, server.address());
-    (client, Some(Address::Unix(name)))
+    (client, Some(name.into()))
 }
 
 families!(a_client_forges_no_field_of_the_log, |place| {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::path::Path;
 
-use super::{Address, UnixName};
+use super::{Address, SocketType, UnixName};
 
 /// A family of socket addresses; see `address_families(7)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ impl Family {
     /// The name as `ip -f` and `ss -f` spell it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        self.prefixes()[0]
+        self.prefixes()[0].0
     }
 
     /// The name of the kernel's constant.
@@ -38,14 +38,39 @@ impl Family {
         }
     }
 
-    /// The prefixes of an address of this family, the canonical one first.
+    /// The prefixes of an address of this family, the canonical one of each type first.
     #[must_use]
-    pub const fn prefixes(self) -> &'static [&'static str] {
+    pub const fn prefixes(self) -> &'static [(&'static str, SocketType)] {
+        use SocketType::{Datagram, SeqPacket, Stream};
         match self {
-            Self::Inet => &["inet", "tcp4"],
-            Self::Inet6 => &["inet6", "tcp6"],
-            Self::Unix => &["unix"],
+            Self::Inet => &[("inet", Stream), ("tcp4", Stream), ("udp4", Datagram)],
+            Self::Inet6 => &[("inet6", Stream), ("tcp6", Stream), ("udp6", Datagram)],
+            Self::Unix => &[
+                ("unix", Stream),
+                ("unixpacket", SeqPacket),
+                ("unixgram", Datagram),
+            ],
         }
+    }
+
+    /// The names of this family as an option spells it, the canonical one first.
+    pub fn aliases(self) -> impl Iterator<Item = &'static str> {
+        let of_streams = |prefix: &&(_, SocketType)| prefix.1 == SocketType::Stream;
+        self.prefixes()
+            .iter()
+            .filter(of_streams)
+            .map(|(name, _)| *name)
+    }
+
+    /// The canonical prefix of an address of this family and `socket_type`.
+    #[must_use]
+    pub fn prefix(self, socket_type: SocketType) -> &'static str {
+        let all = self.prefixes().iter();
+        let found = all
+            .filter(|(_, of)| *of == socket_type)
+            .map(|(prefix, _)| *prefix)
+            .next();
+        found.unwrap_or(self.name())
     }
 
     /// The words that an address of this family is typed as, each with its meaning, as help lists them.
@@ -71,12 +96,13 @@ impl Family {
         }
     }
 
-    /// The family of a prefix, the part before the first colon of an address.
+    /// The family and socket type of a prefix, the part before the first colon of an address.
     #[must_use]
-    pub fn from_prefix(prefix: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|family| family.prefixes().contains(&prefix))
+    pub fn from_prefix(prefix: &str) -> Option<(Self, SocketType)> {
+        Self::ALL.into_iter().find_map(|family| {
+            let found = family.prefixes().iter().find(|(known, _)| *known == prefix);
+            found.map(|(_, socket_type)| (family, *socket_type))
+        })
     }
 
     /// A free address of this machine to listen on: a loopback address with port 0, or the file
@@ -84,9 +110,9 @@ impl Family {
     #[must_use]
     pub fn local_address(self, directory: &Path, name: &str) -> Address {
         match self {
-            Self::Inet => Address::Inet(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)),
-            Self::Inet6 => Address::Inet6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0)),
-            Self::Unix => Address::Unix(UnixName::Path(directory.join(name))),
+            Self::Inet => SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into(),
+            Self::Inet6 => SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0).into(),
+            Self::Unix => UnixName::Path(directory.join(name)).into(),
         }
     }
 

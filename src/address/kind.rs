@@ -82,7 +82,7 @@ impl AddressKind {
             Self::Inet | Self::Inet6 | Self::UnixPath => {
                 self.family().local_address(directory, name)
             }
-            Self::UnixAbstract => Address::Unix(UnixName::Abstract(name.into())),
+            Self::UnixAbstract => UnixName::Abstract(name.into()).into(),
         }
     }
 
@@ -107,7 +107,7 @@ impl AddressKind {
         match self {
             Self::Inet | Self::Inet6 => Some(self.fresh(Path::new(""), "")),
             Self::UnixPath => None,
-            Self::UnixAbstract => Some(Address::Unix(UnixName::Unnamed)),
+            Self::UnixAbstract => Some(UnixName::Unnamed.into()),
         }
     }
 

@@ -4,6 +4,7 @@ mod facts;
 mod family;
 mod kind;
 mod parts;
+mod socket_type;
 mod target;
 mod unix;
 mod word;
@@ -17,11 +18,13 @@ pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
 pub use self::kind::{AddressKind, Feature};
 pub use self::parts::AddressParts;
+pub use self::socket_type::SocketType;
 pub use self::target::{Purpose, Target};
 pub use self::unix::{NameError, SUN_PATH_MAX, UnixName};
 use crate::error::{Error, ErrorKind};
 
-/// A resolved address of any family, as passed to `bind(2)` and `connect(2)`.
+/// A resolved address of any family and socket type, as passed to `socket(2)`, `bind(2)` and
+/// `connect(2)`.
 ///
 /// It is printed in full, and the printed form parses as the same address:
 ///
@@ -34,18 +37,25 @@ use crate::error::{Error, ErrorKind};
 /// # Ok::<(), sok::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    name: SocketName,
+    socket_type: SocketType,
+}
+
+/// The name of a socket in its family, see `getsockname(2)`: the address without the socket type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Address {
-    /// `inet:127.0.0.1:8082`
+pub enum SocketName {
+    /// `127.0.0.1:8082`
     Inet(SocketAddrV4),
-    /// `inet6:[::1]:8082`; an address here has no flow label.
+    /// `[::1]:8082`; a name here has no flow label.
     Inet6(SocketAddrV6),
-    /// `unix:/tmp/s.sock`, `unix:@name`, `unix:`
+    /// `/tmp/s.sock`, `@name`, or nothing.
     Unix(UnixName),
 }
 
-impl Address {
-    /// The family of this address.
+impl SocketName {
+    /// The family of this name.
     #[must_use]
     pub const fn family(&self) -> Family {
         match self {
@@ -54,35 +64,85 @@ impl Address {
             Self::Unix(_) => Family::Unix,
         }
     }
+}
+
+impl Address {
+    /// The address of a socket of `socket_type` with `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if the family has no sockets of this type; it lists those it has.
+    pub fn new(name: impl Into<SocketName>, socket_type: SocketType) -> Result<Self, Error> {
+        let name = name.into();
+        name.family().require(socket_type)?;
+        Ok(Self { name, socket_type })
+    }
+
+    /// The same name with another socket type.
+    ///
+    /// # Errors
+    /// As [`Address::new`].
+    pub fn with_type(self, socket_type: SocketType) -> Result<Self, Error> {
+        Self::new(self.name, socket_type)
+    }
+
+    /// The name of the socket.
+    #[must_use]
+    pub const fn name(&self) -> &SocketName {
+        &self.name
+    }
+
+    /// The type of the socket.
+    #[must_use]
+    pub const fn socket_type(&self) -> SocketType {
+        self.socket_type
+    }
+
+    /// The family of this address.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.name.family()
+    }
+
+    /// The unnamed address that `text` is the printed form of, if it is.
+    fn unnamed(text: &str) -> Option<Self> {
+        let prefix = text.strip_suffix(':')?;
+        let (family, socket_type) = Family::from_prefix(prefix)?;
+        (!family.is_network()).then_some(Self {
+            name: SocketName::Unix(UnixName::Unnamed),
+            socket_type,
+        })
+    }
 
     /// The kind of this address.
     #[must_use]
     pub const fn kind(&self) -> AddressKind {
-        match self {
-            Self::Inet(_) => AddressKind::Inet,
-            Self::Inet6(_) => AddressKind::Inet6,
-            Self::Unix(UnixName::Path(_)) => AddressKind::UnixPath,
+        match self.name {
+            SocketName::Inet(_) => AddressKind::Inet,
+            SocketName::Inet6(_) => AddressKind::Inet6,
+            SocketName::Unix(UnixName::Path(_)) => AddressKind::UnixPath,
             // For an empty name, the kernel chooses an abstract one.
-            Self::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => AddressKind::UnixAbstract,
+            SocketName::Unix(UnixName::Abstract(_) | UnixName::Unnamed) => {
+                AddressKind::UnixAbstract
+            }
         }
     }
 
     /// The IP address and port, if the family has them.
     #[must_use]
     pub fn as_ip(&self) -> Option<(IpAddr, u16)> {
-        match self {
-            Self::Inet(v4) => Some(((*v4.ip()).into(), v4.port())),
-            Self::Inet6(v6) => Some(((*v6.ip()).into(), v6.port())),
-            Self::Unix(_) => None,
+        match &self.name {
+            SocketName::Inet(v4) => Some(((*v4.ip()).into(), v4.port())),
+            SocketName::Inet6(v6) => Some(((*v6.ip()).into(), v6.port())),
+            SocketName::Unix(_) => None,
         }
     }
 
     /// The local name, if the family has one.
     #[must_use]
     pub const fn as_unix(&self) -> Option<&UnixName> {
-        match self {
-            Self::Unix(name) => Some(name),
-            Self::Inet(_) | Self::Inet6(_) => None,
+        match &self.name {
+            SocketName::Unix(name) => Some(name),
+            SocketName::Inet(_) | SocketName::Inet6(_) => None,
         }
     }
 
@@ -95,44 +155,39 @@ impl Address {
     /// Whether the address is complete: it has a name, or a port other than 0.
     #[must_use]
     pub fn is_specified(&self) -> bool {
-        match self {
-            Self::Inet(v4) => v4.port() != 0,
-            Self::Inet6(v6) => v6.port() != 0,
-            Self::Unix(name) => name.is_specified(),
+        match &self.name {
+            SocketName::Inet(v4) => v4.port() != 0,
+            SocketName::Inet6(v6) => v6.port() != 0,
+            SocketName::Unix(name) => name.is_specified(),
         }
     }
 
     /// The same host with another port; an address without a port is unchanged.
     #[must_use]
-    pub fn with_port(self, port: u16) -> Self {
-        match self {
-            Self::Inet(mut v4) => {
-                v4.set_port(port);
-                Self::Inet(v4)
-            }
-            Self::Inet6(mut v6) => {
-                v6.set_port(port);
-                Self::Inet6(v6)
-            }
-            Self::Unix(name) => Self::Unix(name),
+    pub fn with_port(mut self, port: u16) -> Self {
+        match &mut self.name {
+            SocketName::Inet(v4) => v4.set_port(port),
+            SocketName::Inet6(v6) => v6.set_port(port),
+            SocketName::Unix(_) => {}
         }
+        self
     }
 }
 
-impl From<SocketAddrV4> for Address {
+impl From<SocketAddrV4> for SocketName {
     fn from(v4: SocketAddrV4) -> Self {
         Self::Inet(v4)
     }
 }
 
-impl From<SocketAddrV6> for Address {
-    /// The same address without its flow label.
+impl From<SocketAddrV6> for SocketName {
+    /// The same name without its flow label.
     fn from(v6: SocketAddrV6) -> Self {
         Self::Inet6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
     }
 }
 
-impl From<SocketAddr> for Address {
+impl From<SocketAddr> for SocketName {
     fn from(address: SocketAddr) -> Self {
         match address {
             SocketAddr::V4(v4) => v4.into(),
@@ -141,9 +196,19 @@ impl From<SocketAddr> for Address {
     }
 }
 
-impl From<UnixName> for Address {
+impl From<UnixName> for SocketName {
     fn from(name: UnixName) -> Self {
         Self::Unix(name)
+    }
+}
+
+impl<N: Into<SocketName>> From<N> for Address {
+    /// The address of a stream socket, which every family has.
+    fn from(name: N) -> Self {
+        Self {
+            name: name.into(),
+            socket_type: SocketType::Stream,
+        }
     }
 }
 
@@ -155,10 +220,10 @@ impl TryFrom<Address> for SocketAddr {
     /// # Errors
     /// [`ErrorKind::Usage`] for an address that is not an IP address.
     fn try_from(address: Address) -> Result<Self, Error> {
-        match address {
-            Address::Inet(v4) => Ok(v4.into()),
-            Address::Inet6(v6) => Ok(v6.into()),
-            Address::Unix(_) => Err(Error::because(
+        match address.name {
+            SocketName::Inet(v4) => Ok(v4.into()),
+            SocketName::Inet6(v6) => Ok(v6.into()),
+            SocketName::Unix(_) => Err(Error::because(
                 "address",
                 address,
                 ErrorKind::Usage,
@@ -168,9 +233,9 @@ impl TryFrom<Address> for SocketAddr {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for SocketName {
+    /// The name without a prefix.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.family())?;
         match self {
             Self::Inet(v4) => v4.fmt(f),
             Self::Inet6(v6) => v6.fmt(f),
@@ -179,13 +244,24 @@ impl fmt::Display for Address {
     }
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}",
+            self.family().prefix(self.socket_type),
+            self.name
+        )
+    }
+}
+
 impl FromStr for Address {
     type Err = Error;
 
     /// Reads a numeric address or a local name; a name that must be looked up is a [`Target`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text == "unix:" {
-            return Ok(Self::Unix(UnixName::Unnamed));
+        if let Some(unnamed) = Self::unnamed(text) {
+            return Ok(unnamed);
         }
         match Target::parse(text)? {
             Target::Address(address) => Ok(address),

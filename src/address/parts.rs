@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
 use super::word::port_number;
-use super::{Address, Family, Target, UnixName};
+use super::{Address, Family, SocketType, Target, UnixName};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The parts of an address, as given by options: a family, and a path or a host and a port.
@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct AddressParts {
     /// The family; without one, it follows from the host or the path.
     pub family: Option<Family>,
+    /// The type of the socket.
+    pub socket_type: SocketType,
     /// The path of the socket file, without escapes; `@NAME` is an abstract name.
     pub path: Option<OsString>,
     /// The host, by name or IP address.
@@ -30,6 +32,7 @@ impl AddressParts {
     pub fn target(&self) -> Result<Target> {
         let Self {
             family,
+            socket_type,
             path,
             host,
             port,
@@ -61,7 +64,7 @@ impl AddressParts {
             (_, None, _) => Err(usage(&shown, "--host is missing")),
             (family, Some(host), Some(port)) => {
                 let number = port_number(port).map_err(|cause| usage(&shown, &cause))?;
-                Target::network(*family, host.trim_matches(['[', ']']), number)
+                Target::network(*family, *socket_type, host.trim_matches(['[', ']']), number)
             }
         }
     }
@@ -77,7 +80,7 @@ impl AddressParts {
             path => UnixName::path(path),
         };
         let name = name.map_err(|cause| usage(&shown, &cause.to_string()))?;
-        Ok(Target::Address(Address::Unix(name)))
+        Address::new(name, self.socket_type).map(Target::Address)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a user types, and the addresses that it resolves to.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use super::{Address, Family};
+use super::{Address, Family, SocketType};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An address as typed: a literal address, or a name to resolve.
@@ -16,6 +16,8 @@ pub enum Target {
     Host {
         /// The requested family, or `None` for either network family.
         family: Option<Family>,
+        /// The type of the socket.
+        socket_type: SocketType,
         /// The name, or a literal IP address behind the prefix `tcp:`.
         host: String,
         /// The port; 0 lets the kernel choose one for a listener.
@@ -23,6 +25,8 @@ pub enum Target {
     },
     /// No host: every address of this machine, to listen on.
     AnyHost {
+        /// The type of the socket.
+        socket_type: SocketType,
         /// The port; 0 lets the kernel choose one.
         port: u16,
     },
@@ -48,10 +52,16 @@ impl Target {
     pub fn resolve(&self, purpose: Purpose) -> Result<Vec<Address>> {
         match self {
             Self::Address(address) => Ok(vec![address.clone()]),
-            Self::AnyHost { port } => match purpose {
+            Self::AnyHost { socket_type, port } => match purpose {
                 Purpose::Listen => Ok(vec![
-                    Address::Inet6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, *port, 0, 0)),
-                    Address::Inet(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port)),
+                    Address::new(
+                        SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)),
+                        *socket_type,
+                    )?,
+                    Address::new(
+                        SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)),
+                        *socket_type,
+                    )?,
                 ]),
                 Purpose::Connect => {
                     Err(
@@ -60,7 +70,12 @@ impl Target {
                     )
                 }
             },
-            Self::Host { family, host, port } => self.look_up(*family, host, *port),
+            Self::Host {
+                family,
+                socket_type,
+                host,
+                port,
+            } => self.look_up(*family, *socket_type, host, *port),
         }
     }
 
@@ -74,7 +89,7 @@ impl Target {
                 Some((_, port)) => (port != 0, "port"),
                 None => (address.is_specified(), "name"),
             },
-            Self::Host { port, .. } | Self::AnyHost { port } => (*port != 0, "port"),
+            Self::Host { port, .. } | Self::AnyHost { port, .. } => (*port != 0, "port"),
         };
         if is_specified {
             return Ok(());
@@ -88,6 +103,15 @@ impl Target {
                 "give the {what} that the server prints when it listens"
             )),
         )
+    }
+
+    /// The type of the socket.
+    #[must_use]
+    pub const fn socket_type(&self) -> SocketType {
+        match self {
+            Self::Address(address) => address.socket_type(),
+            Self::Host { socket_type, .. } | Self::AnyHost { socket_type, .. } => *socket_type,
+        }
     }
 
     /// The address, if there is nothing to resolve.
@@ -105,7 +129,13 @@ impl Target {
         matches!(self, Self::Host { .. })
     }
 
-    fn look_up(&self, family: Option<Family>, host: &str, port: u16) -> Result<Vec<Address>> {
+    fn look_up(
+        &self,
+        family: Option<Family>,
+        socket_type: SocketType,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<Address>> {
         let unresolved = |source: io::Error| {
             Error::new("resolve", self, source)
                 .with_kind(ErrorKind::Unresolved)
@@ -113,7 +143,7 @@ impl Target {
         };
         let mut all: Vec<Address> = Vec::new();
         for address in (host, port).to_socket_addrs().map_err(unresolved)? {
-            let address = Address::from(address);
+            let address = Address::new(address, socket_type)?;
             if !all.contains(&address) {
                 all.push(address);
             }

@@ -8,12 +8,61 @@ use std::str::FromStr;
 
 use super::target::Target;
 use super::unix::write_escaped;
-use super::{Address, Family, UnixName};
+use super::{Address, Family, SocketType, UnixName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::{is_part_of_word, is_visible};
 
-/// The prefix for either network family, as the name resolves.
-const EITHER: &str = "tcp";
+/// The prefixes for either network family, as the name resolves.
+const EITHER: [(&str, SocketType); 2] =
+    [("tcp", SocketType::Stream), ("udp", SocketType::Datagram)];
+
+/// The prefix of a name in `family`, or in either.
+fn prefix_of(family: Option<Family>, socket_type: SocketType) -> &'static str {
+    let either = EITHER.iter().find(|(_, known)| *known == socket_type);
+    match family {
+        Some(family) => family.prefix(socket_type),
+        None => either.map_or("?", |(prefix, _)| prefix),
+    }
+}
+
+/// What the prefix of an address says.
+#[derive(Debug, Clone, Copy)]
+struct Scheme {
+    /// The family, or either network family.
+    family: Option<Family>,
+    socket_type: SocketType,
+}
+
+impl Scheme {
+    /// What a word without a prefix means.
+    const NONE: Self = Self {
+        family: None,
+        socket_type: SocketType::Stream,
+    };
+
+    fn from_prefix(prefix: &str) -> Option<Self> {
+        if let Some((family, socket_type)) = Family::from_prefix(prefix) {
+            let family = Some(family);
+            return Some(Self {
+                family,
+                socket_type,
+            });
+        }
+        let either = EITHER.iter().find(|(known, _)| *known == prefix);
+        either.map(|(_, socket_type)| Self {
+            socket_type: *socket_type,
+            ..Self::NONE
+        })
+    }
+
+    fn is_local(self) -> bool {
+        self.family.is_some_and(|family| !family.is_network())
+    }
+
+    fn prefix(self) -> &'static str {
+        prefix_of(self.family, self.socket_type)
+    }
+}
 
 impl Target {
     /// Parses an address, which need not be UTF-8.
@@ -30,13 +79,22 @@ impl Target {
         })
     }
 
-    /// A target of `family` from its parts, as `--host` and `--port` give them.
+    /// A target of `family` and `socket_type` from its parts, as `--host` and `--port` give them.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`], as [`Target::parse`].
-    pub fn network(family: Option<Family>, host: &str, port: u16) -> Result<Self> {
-        host_and_port(family, host, port).map_err(|cause| {
-            let prefix = family.map_or(EITHER, Family::name);
+    pub fn network(
+        family: Option<Family>,
+        socket_type: SocketType,
+        host: &str,
+        port: u16,
+    ) -> Result<Self> {
+        let scheme = Scheme {
+            family,
+            socket_type,
+        };
+        host_and_port(scheme, host, port).map_err(|cause| {
+            let prefix = scheme.prefix();
             Error::because(
                 "address",
                 format!("{prefix}:{host}:{port}"),
@@ -59,9 +117,16 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
-            Self::AnyHost { port } => write!(f, "{EITHER}::{port}"),
-            Self::Host { family, host, port } => {
-                let prefix = family.map_or(EITHER, Family::name);
+            Self::AnyHost { socket_type, port } => {
+                write!(f, "{}::{port}", prefix_of(None, *socket_type))
+            }
+            Self::Host {
+                family,
+                socket_type,
+                host,
+                port,
+            } => {
+                let prefix = prefix_of(*family, *socket_type);
                 if host.contains(':') {
                     write!(f, "{prefix}:[{host}]:{port}")
                 } else {
@@ -76,26 +141,25 @@ impl fmt::Display for Target {
 fn read(text: &[u8]) -> std::result::Result<Target, String> {
     match text.first() {
         None => return Err("the address is empty".to_owned()),
-        Some(b'/' | b'.' | b'@') => return unix(text),
-        Some(b'[') => return network(None, utf8(text)?),
+        Some(b'/' | b'.' | b'@') => return unix(SocketType::Stream, text),
+        Some(b'[') => return network(Scheme::NONE, utf8(text)?),
         Some(_) => {}
     }
     let Some(colon) = text.iter().position(|&byte| byte == b':') else {
         return Err(without_colon(&String::from_utf8_lossy(text)));
     };
     let (prefix, rest) = (utf8(&text[..colon])?, &text[colon + 1..]);
-    let family = Family::from_prefix(prefix);
-    if family != Some(Family::Unix)
+    let scheme = Scheme::from_prefix(prefix);
+    if !scheme.is_some_and(Scheme::is_local)
         && let Some(url) = rest.strip_prefix(b"//")
     {
-        let is_known = family.is_some() || prefix == EITHER;
-        return Err(not_a_url(prefix, is_known, &String::from_utf8_lossy(url)));
+        let url = String::from_utf8_lossy(url);
+        return Err(not_a_url(prefix, scheme.is_some(), &url));
     }
-    match family {
-        Some(Family::Inet | Family::Inet6) => network(family, utf8(rest)?),
-        Some(Family::Unix) => unix(rest),
-        None if prefix == EITHER => network(None, utf8(rest)?),
-        None if rest.iter().all(|byte| byte.is_ascii_digit()) => network(None, utf8(text)?),
+    match scheme {
+        Some(scheme) if scheme.is_local() => unix(scheme.socket_type, rest),
+        Some(scheme) => network(scheme, utf8(rest)?),
+        None if rest.iter().all(|byte| byte.is_ascii_digit()) => network(Scheme::NONE, utf8(text)?),
         None => Err(unknown_prefix(prefix, text, rest)),
     }
 }
@@ -103,9 +167,14 @@ fn read(text: &[u8]) -> std::result::Result<Target, String> {
 fn known_prefixes() -> String {
     let mut known = Vec::new();
     for family in Family::ALL {
-        known.extend(family.prefixes().iter().map(|prefix| format!("{prefix}:")));
+        known.extend(
+            family
+                .prefixes()
+                .iter()
+                .map(|(prefix, _)| format!("{prefix}:")),
+        );
     }
-    known.push(format!("{EITHER}:"));
+    known.extend(EITHER.iter().map(|(prefix, _)| format!("{prefix}:")));
     known.join(" ")
 }
 
@@ -125,7 +194,7 @@ fn without_colon(word: &str) -> String {
 fn not_a_url(prefix: &str, is_known: bool, rest: &str) -> String {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let has_port = |host: &str| network(None, host).is_ok();
+    let has_port = |host: &str| network(Scheme::NONE, host).is_ok();
     let host = match host {
         "" => "HOST:PORT".to_owned(),
         host if has_port(host) => host.to_owned(),
@@ -147,7 +216,7 @@ fn unknown_prefix(prefix: &str, text: &[u8], rest: &[u8]) -> String {
         format!("write an IPv6 address in brackets: {address}")
     } else if rest.contains('/') {
         format!("unknown prefix {prefix:?}; known prefixes are {known}")
-    } else if network(None, &rest).is_ok() {
+    } else if network(Scheme::NONE, &rest).is_ok() {
         format!("unknown prefix {prefix:?}; write tcp:{rest} for TCP; known prefixes are {known}")
     } else {
         format!(
@@ -176,15 +245,23 @@ fn utf8(text: &[u8]) -> std::result::Result<&str, String> {
     std::str::from_utf8(text).map_err(|_| "the host is not valid UTF-8".to_owned())
 }
 
-fn unix(name: &[u8]) -> std::result::Result<Target, String> {
+fn unix(socket_type: SocketType, name: &[u8]) -> std::result::Result<Target, String> {
     match UnixName::from_escaped(name).map_err(|error| error.to_string())? {
         UnixName::Unnamed => Err("the path is empty".to_owned()),
-        name => Ok(Target::Address(Address::Unix(name))),
+        name => with_type(name.into(), socket_type),
     }
 }
 
+/// The target at `address`, with this type.
+fn with_type(address: Address, socket_type: SocketType) -> std::result::Result<Target, String> {
+    let typed = address.with_type(socket_type);
+    typed
+        .map(Target::Address)
+        .map_err(|error| error.cause().to_string())
+}
+
 /// Reads `HOST:PORT` or `[HOST]:PORT`.
-fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, String> {
+fn network(scheme: Scheme, text: &str) -> std::result::Result<Target, String> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or("the bracket is not closed")?;
@@ -200,7 +277,7 @@ fn network(family: Option<Family>, text: &str) -> std::result::Result<Target, St
         let address = in_brackets(text).unwrap_or_else(|| format!("[{host}]:{port}"));
         return Err(format!("write an IPv6 address in brackets: {address}"));
     }
-    host_and_port(family, host, port_number(port)?)
+    host_and_port(scheme, host, port_number(port)?)
 }
 
 /// Reads a port, which has only digits.
@@ -212,16 +289,17 @@ pub(super) fn port_number(text: &str) -> std::result::Result<u16, String> {
         .ok_or_else(|| format!("the port {text:?} is not a number from 0 to 65535"))
 }
 
-fn host_and_port(
-    family: Option<Family>,
-    host: &str,
-    port: u16,
-) -> std::result::Result<Target, String> {
+fn host_and_port(scheme: Scheme, host: &str, port: u16) -> std::result::Result<Target, String> {
+    let Scheme {
+        family,
+        socket_type,
+    } = scheme;
     if host.is_empty() {
         return match family {
-            None => Ok(Target::AnyHost { port }),
+            None => Ok(Target::AnyHost { socket_type, port }),
             Some(family) => Err(format!(
-                "the host is empty; write {family}:{}:{port} for every {family} address of this machine",
+                "the host is empty; write {}:{}:{port} for every {family} address of this machine",
+                scheme.prefix(),
                 if family == Family::Inet6 {
                     "[::]"
                 } else {
@@ -241,6 +319,7 @@ fn host_and_port(
         (None, _) => {
             return Ok(Target::Host {
                 family,
+                socket_type,
                 host: host.to_owned(),
                 port,
             });
@@ -254,7 +333,7 @@ fn host_and_port(
             ));
         }
     };
-    Ok(Target::Address(address))
+    with_type(address, socket_type)
 }
 
 /// The literal IP address of `host`, if it is one.
@@ -266,7 +345,7 @@ fn literal(host: &str, port: u16) -> std::result::Result<Option<Address>, String
     match ip.parse::<Ipv6Addr>() {
         Ok(ip) => {
             let address = SocketAddrV6::new(ip, port, 0, scope_id(scope)?);
-            Ok(Some(Address::Inet6(address)))
+            Ok(Some(address.into()))
         }
         Err(_) if host.contains(':') => Err(format!("{host:?} is not an IPv6 address")),
         Err(_) => Ok(None),

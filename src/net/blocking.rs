@@ -20,7 +20,7 @@ impl Socket {
     pub fn connect_blocking(address: &Address, limit: Duration) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
         // Keeps the system's congestion control on loopback too, to measure its cost.
-        let socket = Self::open(address.family()).map_err(failed)?;
+        let socket = Self::open(address.family(), address.socket_type()).map_err(failed)?;
         let name = encode(address).map_err(failed)?;
         socket.set_blocking().map_err(failed)?;
         let options = socket.inner();

@@ -12,15 +12,15 @@ use super::binding::bind_client;
 use super::family;
 use super::faults::bind_error;
 use super::socket::Socket;
-use crate::address::{Address, Family};
+use crate::address::{Address, Family, SocketType};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Opens a socket of `family` and closes it, see `socket(2)`.
+/// Opens a socket of this family and type, and closes it, see `socket(2)`.
 ///
 /// # Errors
 /// What the kernel reports: it may lack the family, or forbid it.
-pub fn try_create(family: Family) -> Result<()> {
-    let made = Socket::open(family);
+pub fn try_create(family: Family, socket_type: SocketType) -> Result<()> {
+    let made = Socket::open(family, socket_type);
     made.map(drop).map_err(|source| {
         let forbidden = matches!(
             source.raw_os_error().map(nix::Error::from_raw),
@@ -43,7 +43,8 @@ pub fn try_create(family: Family) -> Result<()> {
 /// # Errors
 /// As [`Listener::bind`](super::Listener::bind).
 pub fn try_bind(address: &Address) -> Result<()> {
-    let socket = Socket::open(address.family()).map_err(|e| bind_error(address, e.into()))?;
+    let opened = Socket::open(address.family(), address.socket_type());
+    let socket = opened.map_err(|e| bind_error(address, e.into()))?;
     let bound = bind_client(&socket, address);
     bound.map(drop).map_err(|r| bind_error(address, r))
 }
@@ -54,7 +55,7 @@ pub fn try_bind(address: &Address) -> Result<()> {
 /// [`ErrorKind::Usage`] if none has that name, and any other error of `setsockopt(2)`.
 pub fn check_congestion(name: &str) -> Result<()> {
     let with = |family| {
-        Socket::open(family)?
+        Socket::open(family, SocketType::Stream)?
             .inner()
             .set_tcp_congestion(name.as_bytes())
     };

@@ -15,7 +15,7 @@ use super::faults::{Refusal, bind_error, is_missing_address};
 use super::options::ListenOptions;
 use super::peer::Peer;
 use super::registration::registered;
-use super::sockaddr::{decode, decode_accepted};
+use super::sockaddr::decode_accepted;
 use super::socket::Socket;
 use super::socket_file::SocketFile;
 use super::stream::{Stream, reserve_waiter};
@@ -46,13 +46,15 @@ impl Listener {
     /// Outside a tokio runtime with its I/O driver enabled.
     pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self> {
         let failed = |refusal: Refusal| bind_error(address, refusal);
-        let mut socket = Socket::open(address.family()).map_err(|e| failed(e.into()))?;
+        let mut socket =
+            Socket::open(address.family(), address.socket_type()).map_err(|e| failed(e.into()))?;
         if !options.take_descriptors {
             socket.refuse_descriptors();
         }
         let file = binding::listen(&socket, address, options).map_err(failed)?;
         let local = family::of(address.family())
             .bound_name(socket.inner(), address)
+            .and_then(|name| socket.typed(name))
             .map_err(|e| failed(e.into()))?;
         let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;
         reserve_waiter(address.family()).map_err(|e| failed(e.into()))?;
@@ -156,7 +158,8 @@ impl Listener {
     fn accepted(&self, socket: Socket, name: Option<SocketAddrAny>) -> io::Result<(Stream, Peer)> {
         // A connection that has already gone counts as none.
         let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-        let address = decode_accepted(socket.inner(), name).map_err(gone)?;
+        let name = decode_accepted(socket.inner(), name).map_err(gone)?;
+        let address = socket.typed(name)?;
         // If a sandbox refuses credentials, the client is served without.
         let family = family::of(self.local.family());
         let credentials = family.credentials(socket.inner()).unwrap_or(None);
@@ -188,7 +191,7 @@ impl TryFrom<OwnedFd> for Listener {
         }
         socket.set_polled()?;
         reserve_waiter(socket.family())?;
-        let local = Arc::new(decode(&socket.inner().local_addr()?)?);
+        let local = Arc::new(socket.local_address()?);
         Ok(Self {
             file: None,
             io: registered(socket, Interest::READABLE)?,

@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 use socket2::SockAddr;
 
 use super::directory::{Directory, split};
-use crate::address::{Address, SUN_PATH_MAX, UnixName};
+use crate::address::{Address, SUN_PATH_MAX, SocketName, UnixName};
 use crate::error::Error;
 
 /// An address in the kernel's form, valid as long as this value lives.
@@ -37,38 +37,38 @@ impl From<SockAddr> for Encoded {
 /// # Errors
 /// `InvalidInput` for a name that is too long; it states the limit.
 pub(super) fn encode(address: &Address) -> io::Result<Encoded> {
-    match address {
-        Address::Inet(v4) => Ok(SockAddr::from(*v4).into()),
-        Address::Inet6(v6) => Ok(SockAddr::from(*v6).into()),
-        Address::Unix(UnixName::Path(path)) => encode_path(path),
-        Address::Unix(UnixName::Abstract(name)) => {
+    match address.name() {
+        SocketName::Inet(v4) => Ok(SockAddr::from(*v4).into()),
+        SocketName::Inet6(v6) => Ok(SockAddr::from(*v6).into()),
+        SocketName::Unix(UnixName::Path(path)) => encode_path(path),
+        SocketName::Unix(UnixName::Abstract(name)) => {
             let mut bytes = vec![0];
             bytes.extend_from_slice(name);
             Ok(SockAddr::unix(OsString::from_vec(bytes))?.into())
         }
-        Address::Unix(UnixName::Unnamed) => Err(io::Error::new(
+        SocketName::Unix(UnixName::Unnamed) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "an unnamed socket has no address",
         )),
     }
 }
 
-/// The address in the kernel's form `name`.
+/// The name in the kernel's form.
 ///
 /// # Errors
 /// `InvalidData` for a family that this crate does not know.
-pub(super) fn decode(name: &SockAddr) -> io::Result<Address> {
+pub(super) fn decode(name: &SockAddr) -> io::Result<SocketName> {
     if let Some(address) = name.as_socket() {
         return Ok(address.into());
     }
     if let Some(name) = name.as_abstract_namespace() {
-        return Ok(Address::Unix(UnixName::Abstract(name.to_vec())));
+        return Ok(UnixName::Abstract(name.to_vec()).into());
     }
     if let Some(path) = name.as_pathname() {
-        return Ok(Address::Unix(UnixName::Path(path.to_owned())));
+        return Ok(UnixName::Path(path.to_owned()).into());
     }
     if name.is_unnamed() {
-        return Ok(Address::Unix(UnixName::Unnamed));
+        return Ok(UnixName::Unnamed.into());
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
@@ -76,20 +76,20 @@ pub(super) fn decode(name: &SockAddr) -> io::Result<Address> {
     ))
 }
 
-/// The peer address of `socket`, for which `accept4(2)` returned `name`.
+/// The peer's name of `socket`, for which `accept4(2)` returned `name`.
 ///
 /// # Errors
 /// What `getpeername(2)` reports, which is called if `name` is incomplete.
 pub(super) fn decode_accepted(
     socket: &socket2::Socket,
     name: Option<SocketAddrAny>,
-) -> io::Result<Address> {
+) -> io::Result<SocketName> {
     /// The length of an unnamed socket's name: only the family.
     const UNNAMED: u32 = 2;
     match name {
         // A name of the full length has no NUL at its end, and `rustix` would panic on it.
         Some(name) if name.address_family() == AddressFamily::UNIX => match name.addr_len() {
-            UNNAMED => Ok(Address::Unix(UnixName::Unnamed)),
+            UNNAMED => Ok(UnixName::Unnamed.into()),
             _ => decode(&socket.peer_addr()?),
         },
         Some(name) => Ok(SocketAddr::try_from(name)?.into()),
@@ -104,7 +104,7 @@ impl From<unix::SocketAddr> for Address {
             (None, Some(name)) => UnixName::Abstract(name.to_vec()),
             (None, None) => UnixName::Unnamed,
         };
-        Self::Unix(name)
+        name.into()
     }
 }
 
@@ -117,9 +117,9 @@ impl TryFrom<Address> for unix::SocketAddr {
     /// [`Usage`](crate::ErrorKind::Usage) for an address of another family, an empty name, and a
     /// path longer than [`SUN_PATH_MAX`].
     fn try_from(address: Address) -> Result<Self, Error> {
-        let converted = match &address {
-            Address::Unix(UnixName::Path(path)) => Self::from_pathname(path),
-            Address::Unix(UnixName::Abstract(name)) => Self::from_abstract_name(name),
+        let converted = match address.name() {
+            SocketName::Unix(UnixName::Path(path)) => Self::from_pathname(path),
+            SocketName::Unix(UnixName::Abstract(name)) => Self::from_abstract_name(name),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "not a named AF_UNIX address",

@@ -16,7 +16,8 @@ use socket2::{SockAddr, Type};
 use tracing::Level;
 
 use super::family::{self, Received};
-use crate::address::Family;
+use super::sockaddr::decode;
+use crate::address::{Address, Family, SocketName, SocketType};
 
 /// The `tracing` target under which each socket call is reported, at trace level.
 ///
@@ -25,7 +26,7 @@ use crate::address::Family;
 /// call.
 pub const SOCKET_CALLS: &str = "sok::call";
 
-/// A stream socket of any family, closed when dropped.
+/// A socket of any family and type, closed when dropped.
 ///
 /// [`Stream`](super::Stream) holds one in non-blocking mode; its
 /// [`into_blocking`](super::Stream::into_blocking) returns it in blocking mode.
@@ -33,36 +34,42 @@ pub const SOCKET_CALLS: &str = "sok::call";
 pub struct Socket {
     inner: socket2::Socket,
     family: Family,
+    socket_type: SocketType,
     resets: AtomicBool,
     may_get_descriptors: bool,
 }
 
 impl Socket {
-    /// `socket(2)`: a stream socket, non-blocking and closed on exec.
-    pub(super) fn open(family: Family) -> io::Result<Self> {
+    /// `socket(2)`: non-blocking and closed on exec.
+    pub(super) fn open(family: Family, socket_type: SocketType) -> io::Result<Self> {
         let watch = CallTrace::start(family, "socket");
-        let kind = Type::STREAM.nonblocking();
+        let kind = kernel_type(socket_type).nonblocking();
         let opened = socket2::Socket::new(family::of(family).domain(), kind, None);
         watch.done(
             &opened,
-            || format!("{}, SOCK_STREAM", family.af_name()),
+            || format!("{}, {}", family.af_name(), socket_type.sock_name()),
             |socket| socket.as_raw_fd().to_string(),
         );
-        opened.map(|inner| Self::of(inner, family))
+        opened.map(|inner| Self::of(inner, family, socket_type))
     }
 
     /// `socketpair(2)`: two connected sockets.
-    pub(super) fn pair(family: Family) -> io::Result<(Self, Self)> {
-        let kind = Type::STREAM.nonblocking();
-        let (one, other) = socket2::Socket::pair(family::of(family).domain(), kind, None)?;
-        Ok((Self::of(one, family), Self::of(other, family)))
+    pub(super) fn pair(family: Family, socket_type: SocketType) -> io::Result<(Self, Self)> {
+        let kind = kernel_type(socket_type).nonblocking();
+        let pair = socket2::Socket::pair(family::of(family).domain(), kind, None)?;
+        let (one, other) = pair;
+        Ok((
+            Self::of(one, family, socket_type),
+            Self::of(other, family, socket_type),
+        ))
     }
 
-    fn of(inner: socket2::Socket, family: Family) -> Self {
+    fn of(inner: socket2::Socket, family: Family, socket_type: SocketType) -> Self {
         let resets = AtomicBool::new(false);
         Self {
             inner,
             family,
+            socket_type,
             resets,
             may_get_descriptors: true,
         }
@@ -81,6 +88,25 @@ impl Socket {
 
     pub(super) const fn family(&self) -> Family {
         self.family
+    }
+
+    pub(super) const fn socket_type(&self) -> SocketType {
+        self.socket_type
+    }
+
+    /// The address of this end, see `getsockname(2)`.
+    pub(super) fn local_address(&self) -> io::Result<Address> {
+        self.typed(decode(&self.inner.local_addr()?)?)
+    }
+
+    /// The address of the other end, see `getpeername(2)`.
+    pub(super) fn peer_address(&self) -> io::Result<Address> {
+        self.typed(decode(&self.inner.peer_addr()?)?)
+    }
+
+    /// The address of a socket of this type with `name`.
+    pub(super) fn typed(&self, name: SocketName) -> io::Result<Address> {
+        Address::new(name, self.socket_type).map_err(io::Error::other)
     }
 
     /// The socket itself, to read and set its options.
@@ -124,7 +150,7 @@ impl Socket {
             |(socket, _)| socket.as_raw_fd().to_string(),
         );
         let (inner, name) = accepted?;
-        let mut accepted = Self::of(inner.into(), self.family);
+        let mut accepted = Self::of(inner.into(), self.family, self.socket_type);
         accepted.may_get_descriptors = self.may_get_descriptors;
         Ok((accepted, name))
     }
@@ -254,7 +280,7 @@ impl Drop for Socket {
 impl TryFrom<OwnedFd> for Socket {
     type Error = io::Error;
 
-    /// Takes over a stream socket of another program or library.
+    /// Takes over a socket of another program or library.
     ///
     /// # Errors
     /// What `getsockopt(2)` reports, and `InvalidInput` for a socket of another type or of an
@@ -265,11 +291,14 @@ impl TryFrom<OwnedFd> for Socket {
         let family = Family::ALL
             .into_iter()
             .find(|family| family::of(*family).domain() == domain);
-        match family {
-            Some(family) if kind == Type::STREAM => Ok(Self::of(inner, family)),
-            _ => Err(io::Error::new(
+        let socket_type = SocketType::ALL
+            .into_iter()
+            .find(|known| kernel_type(*known) == kind);
+        match family.zip(socket_type) {
+            Some((family, socket_type)) => Ok(Self::of(inner, family, socket_type)),
+            None => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("not a stream socket of a supported family: {domain:?} {kind:?}"),
+                format!("not a socket of a supported family and type: {domain:?} {kind:?}"),
             )),
         }
     }
@@ -284,6 +313,15 @@ impl AsRawFd for Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
+    }
+}
+
+/// The kernel's number of a type.
+const fn kernel_type(socket_type: SocketType) -> Type {
+    match socket_type {
+        SocketType::Stream => Type::STREAM,
+        SocketType::SeqPacket => Type::SEQPACKET,
+        SocketType::Datagram => Type::DGRAM,
     }
 }
 

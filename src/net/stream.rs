@@ -16,10 +16,10 @@ use super::options::ConnectOptions;
 use super::peer::Credentials;
 use super::registration::WaitingSocket;
 use super::room::{Room, Waiters};
-use super::sockaddr::{decode, encode};
+use super::sockaddr::encode;
 use super::socket::{CallTrace, Socket};
 use super::socket_file::SocketFile;
-use crate::address::{Address, Family};
+use crate::address::{Address, Family, SocketType};
 use crate::error::Result;
 
 /// A connected socket of any family.
@@ -49,7 +49,7 @@ impl Stream {
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
-        let socket = Socket::open(address.family()).map_err(failed)?;
+        let socket = Socket::open(address.family(), address.socket_type()).map_err(failed)?;
         let family = family::of(address.family());
         let prepared = family.prepare_client(socket.inner(), address, options);
         prepared.map_err(failed)?;
@@ -98,7 +98,7 @@ impl Stream {
     /// # Errors
     /// What the kernel reports, mostly that there are too many open files.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) = Socket::pair(Family::Unix)?;
+        let (one, other) = Socket::pair(Family::Unix, SocketType::Stream)?;
         Ok((Self::accepted(one, None), Self::accepted(other, None)))
     }
 
@@ -141,7 +141,7 @@ impl Stream {
     pub fn local_addr(&self) -> io::Result<Address> {
         match &self.local {
             Some(local) => Ok(Address::clone(local)),
-            None => decode(&self.io.get_ref().inner().local_addr()?),
+            None => self.io.get_ref().local_address(),
         }
     }
 
@@ -162,7 +162,7 @@ impl Stream {
     /// # Errors
     /// What the kernel reports.
     pub fn peer_addr(&self) -> io::Result<Address> {
-        decode(&self.io.get_ref().inner().peer_addr()?)
+        self.io.get_ref().peer_address()
     }
 
     /// Receives available bytes; 0 means end of file. Several tasks may wait: bytes go to one of

@@ -5,7 +5,7 @@ use std::io;
 use socket2::{Domain, Socket};
 
 use super::tcp::{Tcp, Version};
-use crate::address::{Address, Family};
+use crate::address::{Address, Family, SocketName};
 use crate::net::options::ListenOptions;
 
 /// IPv6.
@@ -35,8 +35,8 @@ impl Version for V6 {
     }
 
     fn lacks_scope(&self, address: &Address) -> bool {
-        match address {
-            Address::Inet6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
+        match address.name() {
+            SocketName::Inet6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
             _ => false,
         }
     }

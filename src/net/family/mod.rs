@@ -21,7 +21,7 @@ use super::faults::Refusal;
 use super::options::{ConnectOptions, ListenOptions};
 use super::peer::{Credentials, Peer};
 use super::sockaddr::{Encoded, decode, encode};
-use crate::address::{Address, Family};
+use crate::address::{Address, Family, SocketName};
 use crate::error::Error;
 
 /// How sockets of a family differ from others. The defaults are for families without the feature.
@@ -50,8 +50,8 @@ pub(super) trait SocketFamily: Debug + Sync {
     /// Explains an error of `bind(2)`, such as who holds an address in use.
     fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal;
 
-    /// The address of a listener that requested `wanted`.
-    fn bound_name(&self, socket: &Socket, _wanted: &Address) -> io::Result<Address> {
+    /// The name of a listener that requested `wanted`.
+    fn bound_name(&self, socket: &Socket, _wanted: &Address) -> io::Result<SocketName> {
         decode(&socket.local_addr()?)
     }
 

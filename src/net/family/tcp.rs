@@ -148,7 +148,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
     /// A client whose port the kernel chose may connect to itself (RFC 9293, simultaneous open):
     /// then there is no server.
     fn connected(&self, socket: &Socket, address: &Address) -> io::Result<()> {
-        match decode(&socket.local_addr()?)? == *address {
+        match decode(&socket.local_addr()?)? == *address.name() {
             true => Err(E::ECONNREFUSED.into()),
             // A request must not wait for an acknowledgement (Nagle).
             false => socket.set_tcp_nodelay(true),

@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, Socket};
 use tokio::io::Interest;
 
 use super::{BindTarget, ConnectFault, Received, SocketFamily};
-use crate::address::{Address, UnixName};
+use crate::address::{Address, SocketName, UnixName};
 use crate::error::{Error, ErrorKind};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
@@ -70,9 +70,9 @@ impl SocketFamily for Unix {
         }
     }
 
-    fn bound_name(&self, socket: &Socket, wanted: &Address) -> io::Result<Address> {
+    fn bound_name(&self, socket: &Socket, wanted: &Address) -> io::Result<SocketName> {
         match name(wanted).is_specified() {
-            true => Ok(wanted.clone()),
+            true => Ok(wanted.name().clone()),
             false => decode(&socket.local_addr()?),
         }
     }

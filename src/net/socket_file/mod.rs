@@ -61,7 +61,7 @@ impl SocketFile {
         let found = found()?;
         let own = Private::socket();
         let address = private.directory().socket_name(own)?;
-        let shown = Address::Unix(UnixName::Path(path.to_owned()));
+        let shown = Address::from(UnixName::Path(path.to_owned()));
         socket.bind_by(&shown, |socket| {
             match options.reuse_address || directory.status(name)?.is_none() {
                 true => socket.bind(&address),
@@ -109,7 +109,7 @@ impl SocketFile {
             directory.remove(name).map_err(another_users)?;
         }
         socket
-            .bind(&address, &Address::Unix(UnixName::Path(path.to_owned())))
+            .bind(&address, &Address::from(UnixName::Path(path.to_owned())))
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => taken_meanwhile(&directory, name, path),
                 _ => error.into(),

@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
-use sok::address::{AddressParts, Family, Target};
+use sok::address::{AddressParts, Family, SocketType, Target};
 use sok::error::{Error, ErrorKind, Result};
 
-use super::values::family;
+use super::values::{family, socket_type};
 
 /// An address in parts, instead of one word.
 #[derive(Debug, Args)]
@@ -16,6 +16,10 @@ pub(crate) struct AddressArgs {
     /// The address family, such as inet6 or unix
     #[arg(long, value_parser = family)]
     family: Option<Family>,
+
+    /// The type of the socket: stream, seqpacket or datagram [default: stream]
+    #[arg(long = "type", value_name = "TYPE", value_parser = socket_type)]
+    socket_type: Option<SocketType>,
 
     /// The path of the socket file, without escapes; @NAME is an abstract name
     #[arg(long, conflicts_with_all = ["host", "port"])]
@@ -45,7 +49,7 @@ pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
 impl AddressArgs {
     /// Whether the address is given in parts.
     pub(crate) fn is_given(&self) -> bool {
-        self.parts() != AddressParts::default()
+        self.socket_type.is_some() || self.parts() != AddressParts::default()
     }
 
     /// The target given by `word` or by the parts.
@@ -69,6 +73,7 @@ impl AddressArgs {
     fn parts(&self) -> AddressParts {
         let mut parts = AddressParts::default();
         parts.family = self.family;
+        parts.socket_type = self.socket_type.unwrap_or_default();
         parts.path.clone_from(&self.path);
         parts.host.clone_from(&self.host);
         parts.port.clone_from(&self.port);

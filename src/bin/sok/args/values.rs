@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
-use sok::address::Family;
+use sok::address::{Family, SocketType};
 use sok::net::Keepalive;
 
 use crate::tour::Lesson;
 
 pub(crate) fn family(text: &str) -> Result<Family, String> {
-    Family::from_prefix(text).ok_or_else(|| {
-        let known: Vec<&str> = Family::ALL
-            .iter()
-            .flat_map(|family| family.prefixes())
-            .copied()
-            .collect();
+    let known = || {
+        let each = Family::ALL.into_iter();
+        each.flat_map(|family| family.aliases().map(move |name| (name, family)))
+    };
+    let found = known().find(|(name, _)| *name == text);
+    found.map(|(_, family)| family).ok_or_else(|| {
+        let known: Vec<&str> = known().map(|(name, _)| name).collect();
         format!("known families are {}", known.join(", "))
+    })
+}
+
+pub(crate) fn socket_type(text: &str) -> Result<SocketType, String> {
+    let found = SocketType::ALL.into_iter().find(|one| one.name() == text);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = SocketType::ALL.iter().map(|one| one.name()).collect();
+        format!("known types are {}", known.join(", "))
     })
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 
+use sok::address::SocketType;
 use sok::error::Result;
 use sok::net::{self, ListenOptions, Listener, Stream};
 use tokio::time::timeout;
@@ -25,7 +26,7 @@ pub(super) async fn steps(scene: &Scene) -> Vec<Cell> {
         cells: Vec::new(),
         failed: None,
     };
-    let created = async { net::try_create(scene.kind.family()) };
+    let created = async { net::try_create(scene.kind.family(), SocketType::Stream) };
     let created = steps.run(CREATE, Some(created)).await;
     let bound = created.map(|()| async { net::try_bind(&scene.fresh()) });
     let bound = steps.run("bind", bound).await;

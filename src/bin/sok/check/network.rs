@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use sok::address::{Address, AddressKind, Target};
+use sok::address::{Address, AddressKind, SocketType, Target};
 use sok::client::resolve;
 use sok::error::{Error, ErrorKind, Result};
 use sok::net::{self, LinkLocal, ListenOptions, Listener};
@@ -39,7 +39,7 @@ pub(super) async fn every_address(scene: &Scene) -> Result<Tried> {
 
 /// `localhost` resolves to this family: a server works on each of its addresses.
 pub(super) async fn host_name(scene: &Scene) -> Result<Tried> {
-    let target = Target::network(None, "localhost", 0)?;
+    let target = Target::network(None, SocketType::Stream, "localhost", 0)?;
     let all = resolve(&target, Some(scene.deadline())).await?;
     let family = scene.kind.family();
     let own = |address: &&Address| address.family() == family;
