@@ -23,7 +23,7 @@
 //!     let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;
 //!     client.send_all("你好".as_bytes()).await?;
 //!     let mut reply = [0; 64];
-//!     let count = client.receive(&mut reply).await?;
+//!     let count = client.receive(&mut reply).await?.count();
 //!     assert_eq!(&reply[..count], "你好".as_bytes());
 //!     drop(client);
 //!     assert_eq!(serving.await??.connections, 1);

@@ -8,7 +8,7 @@ use sok::client::{ConnectPlan, connect};
 use sok::loops::{
     Answer, Framing, Limits, MemoryLimit, MessageFormat, Reply, Stop, connection_loop,
 };
-use sok::net::{ListenOptions, Listener, Stream};
+use sok::net::{ListenOptions, Listener, Received, Stream};
 use sok::service::AnswerService;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
@@ -86,8 +86,8 @@ async fn assert_comes(client: &Stream, reply: &str) {
     let mut count = 0;
     while count < reply.len() {
         match client.receive(&mut buffer[count..]).await.unwrap() {
-            0 => break,
-            more => count += more,
+            Received::End => break,
+            more => count += more.count(),
         }
     }
     assert_eq!(&buffer[..count], reply.as_bytes());
@@ -145,7 +145,7 @@ families!(
             second.send_all(b"12345678\n").await.unwrap();
             // There is no room for a second one, and only its connection ends.
             let ended = second.receive(&mut [0]).await;
-            assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+            assert!(matches!(ended, Ok(Received::End) | Err(_)), "{ended:?}");
             tell.send(Vec::new()).unwrap();
             assert_comes(&first, "12345678\n").await;
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sok::net::Stream;
+use sok::net::{Received, Stream};
 use sok::transfer::{Engine, Passed, TransferFault, TransferOptions, transfer};
 use tokio::runtime::{Builder, Runtime};
 
@@ -43,8 +43,8 @@ async fn receive_all(stream: &Stream, size: usize) -> Vec<u8> {
     let mut buffer = vec![0; size];
     loop {
         match stream.receive(&mut buffer).await.unwrap() {
-            0 => return all,
-            count => all.extend_from_slice(&buffer[..count]),
+            Received::End => return all,
+            received => all.extend_from_slice(&buffer[..received.count()]),
         }
     }
 }

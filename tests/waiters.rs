@@ -58,7 +58,7 @@ families!(
 async fn two_receive(stream: &Arc<Stream>) -> [JoinHandle<usize>; 2] {
     let receiving = [(); 2].map(|()| {
         let stream = Arc::clone(stream);
-        tokio::spawn(async move { stream.receive(&mut [0]).await.unwrap() })
+        tokio::spawn(async move { stream.receive(&mut [0]).await.unwrap().count() })
     });
     yield_now().await;
     receiving
@@ -122,7 +122,7 @@ families!(two_tasks_that_send_on_one_stream_both_end, |place| {
         yield_now().await;
         let (mut left, mut buffer) = (2 * MUCH, vec![0; 1 << 16]);
         while left > 0 {
-            left -= peer.receive(&mut buffer).await.unwrap();
+            left -= peer.receive(&mut buffer).await.unwrap().count();
         }
         for sending in sending {
             sending.await.unwrap();

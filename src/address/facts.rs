@@ -9,6 +9,9 @@ pub struct Facts {
     /// Whether a client learns that the backlog of its server is full: `connect(2)` fails with
     /// `EAGAIN` on a non-blocking socket. Otherwise it waits without an answer.
     pub full_backlog_is_told: bool,
+    /// Whether a sender of datagrams waits while its receiver has no room. Otherwise they are
+    /// dropped.
+    pub full_receiver_blocks: bool,
     /// Whether a connection can be closed so that the peer gets an error instead of end of file,
     /// even without unread data (`SO_LINGER` of 0, see `socket(7)`).
     pub has_reset: bool,
@@ -45,6 +48,7 @@ impl Family {
     pub const fn facts(self) -> &'static Facts {
         const INET: Facts = Facts {
             full_backlog_is_told: false,
+            full_receiver_blocks: false,
             has_reset: true,
             peer_is_process: false,
             may_delay_small_sends: true,
@@ -60,6 +64,7 @@ impl Family {
             },
             Self::Unix => &Facts {
                 full_backlog_is_told: true,
+                full_receiver_blocks: true,
                 has_reset: false,
                 peer_is_process: true,
                 may_delay_small_sends: false,

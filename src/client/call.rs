@@ -128,8 +128,9 @@ pub async fn call(
             result = &mut sending, if sent.is_none() && reply.greeting == 0 => sent = Some(result),
             // Only this task receives: `poll_receive` touches the fewest pages.
             received = poll_fn(|cx| stream.poll_receive(cx, &mut buffer)) => match received {
-                Ok(0) => break reply.finish(output)?,
-                Ok(count) => {
+                Ok(received) if received.is_end() => break reply.finish(output)?,
+                Ok(received) => {
+                    let count = received.count();
                     counter.count_received(count);
                     match reply.take(&buffer[..count], output) {
                         Ok(true) => break Ok(()),
@@ -173,8 +174,8 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
     loop {
         match poll_fn(|cx| stream.poll_receive(cx, buffer)).await {
             // The peer may still receive: a send will tell.
-            Ok(0) => std::future::pending().await,
-            Ok(count) => counter.count_received(count),
+            Ok(received) if received.is_end() => std::future::pending().await,
+            Ok(received) => counter.count_received(received.count()),
             Err(error) => return error,
         }
     }

@@ -103,8 +103,8 @@ impl Conversation {
             tokio::select! {
                 biased;
                 received = stream.receive(&mut buffer) => {
-                    let count = received.map_err(|error| failed("receive", error))?;
-                    if count == 0 {
+                    let received = received.map_err(|error| failed("receive", error))?;
+                    if received.is_end() {
                         reply.finish().map_err(output_error)?;
                         if !unsent.is_empty() {
                             return Err(failed("send", io::ErrorKind::BrokenPipe.into()));
@@ -123,6 +123,7 @@ impl Conversation {
                             Ok(Some(Err(error))) => Err(unread(error)),
                         };
                     }
+                    let count = received.count();
                     counter.count_received(count);
                     reply.write(&buffer[..count]).map_err(output_error)?;
                     unanswered = false;

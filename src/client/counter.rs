@@ -15,6 +15,7 @@ impl Counter {
     /// The traffic so far.
     pub fn traffic(&self) -> Traffic {
         Traffic {
+            undelivered: 0,
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
         }

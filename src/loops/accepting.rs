@@ -37,6 +37,18 @@ pub(super) async fn accept(
     .await
 }
 
+/// While no more connections can be served: lets each listener end a connection for a peer that
+/// cannot wait in a backlog. Never ready.
+pub(super) async fn make_room(listeners: &[Listener]) {
+    poll_fn(|cx| {
+        for listener in listeners {
+            let _ = listener.poll_make_room(cx);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 /// Whether accepting pauses, as it does while the machine is out of descriptors or memory.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {

@@ -68,7 +68,7 @@ pub enum Reply {
 /// let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;
 /// client.send_all(b"socks\n").await?;
 /// let mut reply = [0; 64];
-/// let count = client.receive(&mut reply).await?;
+/// let count = client.receive(&mut reply).await?.count();
 /// assert_eq!(&reply[..count], b"7\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;

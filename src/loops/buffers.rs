@@ -7,6 +7,7 @@ use std::mem;
 use std::ops::Range;
 
 use super::framing::MessageDecoder;
+use crate::net::{self, LONGEST_MESSAGE};
 
 /// The maximum size of one receive, and of replies before they are sent.
 const SCRATCH: usize = 64 * 1024;
@@ -41,6 +42,7 @@ impl Buffers {
     /// Returns the buffers to the thread; those of a connection are dropped.
     pub(super) fn give_back(mut self: Box<Self>) {
         if !self.received.bytes.is_empty() {
+            self.received.is_message = false;
             self.clear_replies();
             SHARED.set(Some(self));
         }
@@ -76,16 +78,28 @@ impl Buffers {
 pub(super) struct Received {
     bytes: Vec<u8>,
     rest: Range<usize>,
+    /// Whether the rest is a message, perhaps an empty one, that is not returned yet.
+    is_message: bool,
 }
 
 impl Received {
-    /// The buffer for one receive; [`filled`](Self::filled) sets how much of it was used.
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes
+    /// The buffer for one receive of a stream, or of a message of at most `max_message` bytes;
+    /// [`filled`](Self::filled) sets how much of it was used.
+    pub(super) fn room(&mut self, keeps_messages: bool, max_message: usize) -> &mut [u8] {
+        let size = match keeps_messages {
+            true => max_message.min(LONGEST_MESSAGE),
+            false => SCRATCH,
+        };
+        if self.bytes.len() < size {
+            // Takes memory only for what is received.
+            self.bytes = vec![0; size];
+        }
+        &mut self.bytes[..size]
     }
 
-    pub(super) fn filled(&mut self, count: usize) {
-        self.rest = 0..count;
+    pub(super) fn filled(&mut self, received: net::Received) {
+        self.rest = 0..received.count();
+        self.is_message = matches!(received, net::Received::Message(_));
     }
 
     /// The next complete message of the bytes in `decoder` and the received ones. If there is none,
@@ -96,6 +110,9 @@ impl Received {
         decoder: &'a mut MessageDecoder,
         invalid: &mut Option<io::Error>,
     ) -> Option<&'a [u8]> {
+        if mem::take(&mut self.is_message) {
+            return Some(&self.bytes[mem::take(&mut self.rest)]);
+        }
         let mut rest = &self.bytes[self.rest.clone()];
         match decoder.next_message(&mut rest) {
             Ok(message) => {
@@ -112,6 +129,10 @@ impl Received {
 
     /// Keeps the rest in `decoder`.
     fn keep_in(&mut self, decoder: &mut MessageDecoder) -> io::Result<()> {
-        decoder.keep(&mut &self.bytes[mem::take(&mut self.rest)])
+        let rest = &mut &self.bytes[mem::take(&mut self.rest)];
+        match mem::take(&mut self.is_message) {
+            true => decoder.keep_message(rest),
+            false => decoder.keep(rest),
+        }
     }
 }

@@ -31,8 +31,14 @@ pub fn communication_loop<'c, 'a, A: Answer>(
     answer: &'a A,
 ) -> impl Future<Output = Result<()>> + Send + use<'c, 'a, A> {
     stream.reset_on_drop();
+    let keeps_messages = stream.keeps_messages();
+    let format = match keeps_messages {
+        true => format.without_framing(),
+        false => format,
+    };
     let mut exchange = Exchange {
         stream,
+        keeps_messages,
         connection,
         format,
         answer,
@@ -63,13 +69,14 @@ async fn answer_messages<A: Answer>(
             let frame = open_frame(message, exchange.format, &mut buffers.replies)?;
             let reply = exchange.answer.answer(message, &mut buffers.replies).await;
             close_frame(reply, frame, exchange.format, &mut buffers.replies)?;
-            // An answer that waits does not delay the replies before it.
-            if A::WAITS || buffers.is_full() {
-                exchange.send(&mut buffers).await?;
+            // Send: a message, or what an answer that waits would delay.
+            let is_message = exchange.keeps_messages && reply == Reply::Send;
+            if is_message || A::WAITS || buffers.is_full() {
+                exchange.send(&mut buffers, is_message).await?;
             }
         }
-        // Send: all replies at once.
-        exchange.send(&mut buffers).await?;
+        // Send: all replies on a stream at once.
+        exchange.send(&mut buffers, false).await?;
         buffers.give_back();
         // Messages before an invalid one are answered, however they arrived.
         invalid.map_or(Ok(()), Err).map_err(receiving)?;
@@ -83,6 +90,8 @@ type SocketFault = (&'static str, io::Error);
 /// A connection and its state between two receives.
 struct Exchange<'c, 'a, A> {
     stream: Stream,
+    /// Whether each receive is one message, and each reply one send.
+    keeps_messages: bool,
     connection: &'c Connection,
     format: MessageFormat,
     answer: &'a A,
@@ -97,13 +106,18 @@ impl<A: Answer> Exchange<'_, '_, A> {
     ) -> impl Future<Output = std::result::Result<Option<Box<Buffers>>, SocketFault>> {
         poll_fn(move |cx| {
             let mut buffers = Buffers::shared();
-            let received = self.stream.poll_receive(cx, buffers.received.room());
-            let Poll::Ready(Ok(count @ 1..)) = received else {
-                buffers.give_back();
-                return received.map_ok(|_| None).map_err(receiving);
+            let room = buffers
+                .received
+                .room(self.keeps_messages, self.format.max_message);
+            let received = match self.stream.poll_receive(cx, room) {
+                Poll::Ready(Ok(received)) if !received.is_end() => received,
+                nothing => {
+                    buffers.give_back();
+                    return nothing.map_ok(|_| None).map_err(receiving);
+                }
             };
-            self.connection.count_received(count);
-            buffers.received.filled(count);
+            self.connection.count_received(received.count());
+            buffers.received.filled(received);
             if A::WAITS {
                 // The other connections need the buffers.
                 buffers.detach(&mut self.decoder).map_err(receiving)?;
@@ -112,29 +126,42 @@ impl<A: Answer> Exchange<'_, '_, A> {
         })
     }
 
-    /// Sends the replies. Bytes that the peer does not take at once are kept, and so is the rest of
-    /// the input, so that the buffers are free while it waits.
-    async fn send(&mut self, buffers: &mut Box<Buffers>) -> std::result::Result<(), SocketFault> {
-        let mut sent = 0;
-        if !buffers.replies.is_empty() {
-            sent = self.stream.try_send(&buffers.replies).map_err(sending)?;
-            self.connection.count_sent(sent);
-        }
-        if sent == buffers.replies.len() {
-            buffers.clear_replies();
+    /// Sends the replies, or one that may be an empty message. Bytes that the peer does not take at
+    /// once are kept, and so is the rest of the input, so that the buffers are free while it waits.
+    async fn send(
+        &mut self,
+        buffers: &mut Box<Buffers>,
+        is_message: bool,
+    ) -> std::result::Result<(), SocketFault> {
+        if buffers.replies.is_empty() && !is_message {
             return Ok(());
         }
+        let mut taken = 0;
+        match self.stream.try_send(&buffers.replies) {
+            Ok(sent) => {
+                self.connection.count_sent(sent);
+                taken = sent;
+                if sent == buffers.replies.len() {
+                    buffers.clear_replies();
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(sending(error)),
+        }
         self.decoder.drop_taken();
-        let unsent = self.unsent.push(&buffers.replies[sent..], 0);
+        let unsent = self.unsent.push(&buffers.replies[taken..], 0);
         unsent.map_err(sending)?;
         buffers.detach(&mut self.decoder).map_err(receiving)?;
-        while !self.unsent.is_empty() {
+        loop {
             let sent = poll_fn(|cx| self.stream.poll_send(cx, &self.unsent)).await;
             let sent = sent.map_err(sending)?;
             self.connection.count_sent(sent);
             self.unsent.consume(sent);
+            if self.unsent.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 
@@ -271,14 +298,21 @@ mod tests {
         let hello = [&5_u32.to_be_bytes()[..], b"hello"].concat();
         other.send_all(&hello).await.unwrap();
         let mut reply = [0; 16];
-        assert_eq!(other.receive(&mut reply).await.unwrap(), hello.len());
+        assert_eq!(
+            other.receive(&mut reply).await.unwrap().count(),
+            hello.len()
+        );
         drop(other);
         other_serving.await.unwrap().unwrap();
 
         let mut replies = vec![0; (fit + 1) * message.len()];
         let mut received = 0;
         while received < replies.len() {
-            received += client.receive(&mut replies[received..]).await.unwrap();
+            received += client
+                .receive(&mut replies[received..])
+                .await
+                .unwrap()
+                .count();
         }
         let failure = serving.await.unwrap().unwrap_err();
         assert_eq!(failure.io_error().kind(), io::ErrorKind::InvalidData);

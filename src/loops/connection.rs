@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep_until};
 use tracing::field::display;
 use tracing::{Level, enabled, info, warn};
 
-use super::accepting::{Pauses, accept};
+use super::accepting::{Pauses, accept, make_room};
 use super::failures::FailureReports;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Listener, Peer, Stream};
+use crate::net::{ClosedListener, Listener, Losses, Peer, Stream};
 
 /// The limits of a connection loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,7 @@ pub async fn connection_loop(
             Some(ended) = connections.under_way.join_next() => connections.ended(ended),
             () = pauses.over(), if pauses.is_on() => {}
             () = sleep_until_or_forever(connections.failures.due()) => connections.sum_up(),
+            () = make_room(&listeners), if !free => {}
             (at, accepted) = accept(&listeners, connections.totals.connections), if free && !pauses.is_on() => {
                 match accepted {
                     Ok((stream, peer)) => {
@@ -105,8 +106,10 @@ pub async fn connection_loop(
         .iter()
         .map(|at| at.local_addr().to_string())
         .collect();
-    drop(listeners);
-    connections.drain(&at.join(" "), &stop, limits.grace).await;
+    let closed: Vec<ClosedListener> = listeners.into_iter().map(Listener::close).collect();
+    connections
+        .drain(&at.join(" "), &closed, &stop, limits.grace)
+        .await;
     broken.map_or(Ok(connections.totals), Err)
 }
 
@@ -134,7 +137,11 @@ struct Ended {
 impl Connections {
     fn begin<S: Service>(&mut self, service: &Arc<S>, stream: Stream, peer: Peer) {
         self.totals.connections += 1;
-        let connection = Arc::new(Connection::new(self.totals.connections, peer));
+        let connection = Connection::new(self.totals.connections, peer);
+        if let Some(losses) = stream.losses() {
+            connection.set_losses(losses);
+        }
+        let connection = Arc::new(connection);
         let peer = &connection.peer().address;
         let (pid, uid, gid) = process(&connection);
         info!(connection = connection.id(), %peer, pid, uid, gid, "connected");
@@ -159,7 +166,13 @@ impl Connections {
             }
         };
         let traffic = connection.traffic();
-        let Traffic { received, sent } = traffic;
+        let Traffic {
+            received,
+            sent,
+            undelivered,
+        } = traffic;
+        let undelivered = (undelivered > 0).then_some(undelivered);
+        let result = result.and_then(|()| undelivered.map_or(Ok(()), |_| Err(lost(&connection))));
         let (id, peer) = (connection.id(), &connection.peer().address);
         let (pid, uid, gid) = process(&connection);
         let forwarded_to = connection.forwarded_to().map(display);
@@ -171,7 +184,7 @@ impl Connections {
             }
             Err(error) => {
                 if self.reports_failure() {
-                    warn!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, %error, "failed");
+                    warn!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, undelivered, seconds, %error, "failed");
                 }
                 self.totals.failed += 1;
                 self.totals.first_failure.get_or_insert(error);
@@ -199,11 +212,12 @@ impl Connections {
         }
     }
 
-    /// Waits for the open connections; after a requested stop, for at most `grace`. Then cuts off
+    /// Waits for the open connections of the `closed` listeners; after a requested stop, for at most `grace`. Then cuts off
     /// the rest of the connections of `at`, the listening address.
-    async fn drain(&mut self, at: &str, stop: &Stop, grace: Duration) {
+    async fn drain(&mut self, at: &str, closed: &[ClosedListener], stop: &Stop, grace: Duration) {
         let graceful = async {
             stop.requested().await;
+            closed.iter().for_each(ClosedListener::end_sessions);
             tokio::select! {
                 () = tokio::time::sleep(grace) => format!("at the end of the grace period ({grace:?})"),
                 () = stop.given_up() => "by a second stop".to_owned(),
@@ -230,6 +244,18 @@ impl Connections {
         self.totals.first_failure = Some(cut_off(at, cut, &when));
         self.under_way.shutdown().await;
     }
+}
+
+/// The error for a connection whose datagrams did not all arrive.
+fn lost(connection: &Connection) -> Error {
+    let count = connection.traffic().undelivered;
+    let first = connection.losses().and_then(Losses::first);
+    let first = first.map(|cause| format!(": {cause}")).unwrap_or_default();
+    let cause = match count {
+        1 => format!("a datagram was not delivered{first}"),
+        count => format!("{count} datagrams were not delivered; the first{first}"),
+    };
+    Error::because("deliver", connection.peer(), ErrorKind::Broken, cause)
 }
 
 /// The error for the number of connections lost at the end.

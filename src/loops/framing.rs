@@ -63,6 +63,15 @@ impl Default for MessageFormat {
 }
 
 impl MessageFormat {
+    /// The same for a socket that keeps messages apart.
+    #[must_use]
+    pub(super) const fn without_framing(self) -> Self {
+        Self {
+            framing: Framing::Chunk,
+            ..self
+        }
+    }
+
     /// Frames the message that `write` appends to `out`.
     ///
     /// # Errors
@@ -119,6 +128,8 @@ pub struct MessageDecoder {
     taken: usize,
     /// The pending bytes that were searched for a delimiter.
     searched: usize,
+    /// Whether the pending bytes are a message that the kernel kept apart, not returned yet.
+    is_whole: bool,
 }
 
 /// The position of the first message in some bytes.
@@ -143,6 +154,7 @@ impl MessageDecoder {
             pending: KeptBytes::new(limit),
             taken: 0,
             searched: 0,
+            is_whole: false,
         }
     }
 
@@ -158,6 +170,10 @@ impl MessageDecoder {
         received: &mut &'r [u8],
     ) -> io::Result<Option<&'a [u8]>> {
         self.drop_taken();
+        if std::mem::take(&mut self.is_whole) {
+            self.taken = self.pending.len();
+            return Ok(Some(&self.pending));
+        }
         if self.pending.is_empty() {
             if received.is_empty() {
                 return Ok(None);
@@ -204,6 +220,17 @@ impl MessageDecoder {
         self.drop_taken();
         self.pending.push(received, self.format.max_frame())?;
         *received = &[];
+        Ok(())
+    }
+
+    /// Keeps one message that needs no framing; it may be empty, and is returned next.
+    ///
+    /// # Errors
+    /// If the memory cannot be allocated.
+    pub(super) fn keep_message(&mut self, message: &[u8]) -> io::Result<()> {
+        self.drop_taken();
+        self.pending.push(message, 0)?;
+        self.is_whole = true;
         Ok(())
     }
 

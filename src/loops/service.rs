@@ -1,6 +1,7 @@
 //! The service of a connection, and the data about the connection.
 
 use std::future::Future;
+use std::io;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::error::Result;
-use crate::net::{Peer, Stream};
+use crate::net::{Losses, Peer, Stream};
 
 /// The bytes transferred over a connection, as seen by the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,12 +18,15 @@ pub struct Traffic {
     pub received: u64,
     /// Bytes sent to the peer.
     pub sent: u64,
+    /// Datagrams that were not delivered, either way.
+    pub undelivered: u64,
 }
 
 impl AddAssign for Traffic {
     fn add_assign(&mut self, other: Self) {
         self.received += other.received;
         self.sent += other.sent;
+        self.undelivered += other.undelivered;
     }
 }
 
@@ -35,7 +39,9 @@ pub struct Connection {
     began: Instant,
     received: AtomicU64,
     sent: AtomicU64,
-    forwarded_to: OnceLock<Address>,
+    // Boxed: most connections are not forwarded.
+    forwarded_to: OnceLock<Box<Address>>,
+    losses: OnceLock<Arc<Losses>>,
 }
 
 impl Connection {
@@ -49,6 +55,7 @@ impl Connection {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             forwarded_to: OnceLock::new(),
+            losses: OnceLock::new(),
         }
     }
 
@@ -76,13 +83,30 @@ impl Connection {
         Traffic {
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
+            undelivered: self.losses.get().map_or(0, |losses| losses.count()),
         }
+    }
+
+    /// The datagrams that were not delivered, if any were counted.
+    #[must_use]
+    pub fn losses(&self) -> Option<&Losses> {
+        self.losses.get().map(Arc::as_ref)
+    }
+
+    /// Counts in `losses`, with those of a session; later calls change nothing.
+    pub fn set_losses(&self, losses: Arc<Losses>) {
+        let _ = self.losses.set(losses);
+    }
+
+    /// Counts a datagram that could not be delivered.
+    pub fn count_undelivered(&self, cause: &io::Error) {
+        self.losses.get_or_init(Arc::default).add(cause);
     }
 
     /// The server that a relay has connected to, if any.
     #[must_use]
     pub fn forwarded_to(&self) -> Option<&Address> {
-        self.forwarded_to.get()
+        self.forwarded_to.get().map(AsRef::as_ref)
     }
 
     /// Counts bytes received from the peer.
@@ -95,15 +119,15 @@ impl Connection {
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Sets both counts, if something else counts.
-    pub fn set_traffic(&self, traffic: Traffic) {
-        self.received.store(traffic.received, Ordering::Relaxed);
-        self.sent.store(traffic.sent, Ordering::Relaxed);
+    /// Sets the counts of bytes received and sent, if something else counts.
+    pub fn set_traffic(&self, received: u64, sent: u64) {
+        self.received.store(received, Ordering::Relaxed);
+        self.sent.store(sent, Ordering::Relaxed);
     }
 
     /// Sets the server that the connection is forwarded to; later calls change nothing.
     pub fn set_forwarded_to(&self, address: Address) {
-        let _ = self.forwarded_to.set(address);
+        let _ = self.forwarded_to.set(Box::new(address));
     }
 }
 

@@ -20,7 +20,9 @@ pub(super) fn listen(
             family.prepare_listener(socket.inner(), address, options)?;
             let bound = socket.bind(&name.name, address);
             bound.map_err(|error| family.bind_fault(error, address))?;
-            socket.listen(options.backlog)?;
+            if socket.socket_type().has_connection() {
+                socket.listen(options.backlog)?;
+            }
             Ok(None)
         }
     }
@@ -35,7 +37,7 @@ pub(super) fn bind_client(
     match family.place(address)? {
         BindTarget::File(path) => SocketFile::bind(socket, path).map(Some),
         BindTarget::Name(name) => {
-            family.prepare_own_name(socket.inner())?;
+            family.prepare_own_name(socket.inner(), address)?;
             let bound = socket.bind(&name.name, address);
             bound.map_err(|error| family.bind_fault(error, address))?;
             Ok(None)

@@ -28,9 +28,10 @@ impl Stream {
         count: usize,
         mut again: impl FnMut() -> bool,
     ) -> Poll<io::Result<usize>> {
+        let io = self.own_io()?;
         loop {
-            let mut ready = ready!(self.io().poll_read_ready(cx))?;
-            match or_again(&mut again, || self.io().get_ref().splice_into(pipe, count)) {
+            let mut ready = ready!(io.poll_read_ready(cx))?;
+            match or_again(&mut again, || io.get_ref().splice_into(pipe, count)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 done => return Poll::Ready(done),
             }
@@ -53,13 +54,13 @@ impl Stream {
     /// Whether splicing from here to `to` costs less than copying.
     #[must_use]
     pub(crate) fn splices_well(&self, to: &Self) -> bool {
-        family::splices_well(self.family(), to.family(), to.io().get_ref().inner())
+        family::splices_well(self.family(), to.family(), to.socket().inner())
     }
 
     /// Enlarges the buffers for bulk, if the family's default is small.
     pub(crate) fn expect_bulk(&self) {
         // With smaller buffers the transfer is slower, but correct.
-        let _ = family::of(self.family()).expect_bulk(self.io().get_ref().inner());
+        let _ = family::of(self.family()).expect_bulk(self.socket().inner());
     }
 }
 

@@ -62,6 +62,6 @@ impl Stream {
             });
             Ok(received)
         };
-        self.io().async_io(Interest::READABLE, receive).await
+        self.own_io()?.async_io(Interest::READABLE, receive).await
     }
 }

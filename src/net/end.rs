@@ -1,5 +1,6 @@
 //! The end of a connection: half-close, reset, and how the peer's end shows.
 
+use std::future::pending;
 use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
@@ -18,8 +19,13 @@ impl Stream {
     ///
     /// # Errors
     /// What the kernel reports; no error if the peer has already closed.
+    ///
+    /// A datagram socket tells its peer nothing.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self.io().get_ref().shutdown(how) {
+        if !self.socket_type().has_connection() {
+            return Ok(());
+        }
+        match self.socket().shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,
         }
@@ -32,6 +38,9 @@ impl Stream {
     /// # Errors
     /// If the connection broke before.
     pub async fn delivered(&self) -> io::Result<()> {
+        if self.keeps_messages() {
+            return Ok(());
+        }
         self.write_with(|socket| {
             let may_lose = family::of(socket.family()).may_lose_sent(socket.inner())?;
             // After the state: a connection reset in between has no state.
@@ -47,12 +56,15 @@ impl Stream {
     /// Waits until the peer resets the connection, and returns the error; end of file is not a
     /// reset.
     pub async fn reset_by_peer(&self) -> io::Error {
+        let Some(io) = self.io() else {
+            return pending().await;
+        };
         loop {
-            let mut failed = match self.io().ready(Interest::ERROR).await {
+            let mut failed = match io.ready(Interest::ERROR).await {
                 Ok(failed) => failed,
                 Err(error) => return error,
             };
-            match self.io().get_ref().take_error() {
+            match io.get_ref().take_error() {
                 // The kernel's error for a reset after end of file.
                 Ok(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                     return nix::Error::ECONNRESET.into();
@@ -72,16 +84,20 @@ impl Stream {
             biased;
             reset = self.reset_by_peer() => Err(reset),
             () = self.closed_by_peer() => Ok(()),
+            () = self.session_ended() => Ok(()),
         }
     }
 
     async fn closed_by_peer(&self) {
+        let Some(io) = self.io() else {
+            return pending().await;
+        };
         if !family::of(self.family()).shows_full_close() {
-            return std::future::pending().await;
+            return pending().await;
         }
         // The runtime treats EPOLLHUP, both halves shut, as write-closed; send room is not awaited
         // here, see `interest`.
-        let _ = self.io().ready(Interest::WRITABLE).await;
+        let _ = io.ready(Interest::WRITABLE).await;
     }
 
     /// Closes the connection so that the peer sees an error, not end of file, if the family has a
@@ -93,19 +109,25 @@ impl Stream {
     /// From now on, dropping resets the connection, for example on an error or when its service is
     /// cut off, until [`close_on_drop`](Self::close_on_drop).
     pub fn reset_on_drop(&self) {
-        self.io().get_ref().set_resets(true);
+        if let Some(io) = self.io() {
+            io.get_ref().set_resets(true);
+        }
     }
 
     /// The connection ended well: dropping closes it normally.
     pub fn close_on_drop(&self) {
-        self.io().get_ref().set_resets(false);
+        if let Some(io) = self.io() {
+            io.get_ref().set_resets(false);
+        }
     }
 
     /// Closes a connection before any receive, so that the peer sees an error. A family without a
     /// reset reports one only if bytes are left unread, so this waits briefly for the first.
     pub async fn refuse(self) {
-        if !self.family().facts().has_reset {
-            let readable = std::future::poll_fn(|cx| self.io().poll_read_ready(cx).map(drop));
+        if let Some(io) = self.io()
+            && !self.family().facts().has_reset
+        {
+            let readable = std::future::poll_fn(|cx| io.poll_read_ready(cx).map(drop));
             // A silent peer sees a normal close.
             let _ = tokio::time::timeout(REFUSAL, readable).await;
         }

@@ -1,5 +1,6 @@
 //! A socket that accepts connections, on any family.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::faults::{Refusal, bind_error, is_missing_address};
 use super::options::ListenOptions;
 use super::peer::Peer;
 use super::registration::registered;
+use super::session::SessionSocket;
 use super::sockaddr::decode_accepted;
 use super::socket::Socket;
 use super::socket_file::SocketFile;
@@ -22,14 +24,56 @@ use super::stream::{Stream, reserve_waiter};
 use crate::address::{Address, Family, Purpose, Target};
 use crate::error::Result;
 
-/// A listening socket. Dropping it closes it, and removes its socket file if no other has replaced
-/// it.
+/// A listening socket, or a datagram socket whose peers each begin a session. Dropping it closes it,
+/// and removes its socket file if no other has replaced it.
 #[derive(Debug)]
 pub struct Listener {
     // Dropped before the socket: the name is removed while it still accepts.
     file: Option<SocketFile>,
-    io: AsyncFd<Socket>,
+    io: Accepting,
     local: Arc<Address>,
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+enum Accepting {
+    /// From `accept(2)`.
+    Connections(AsyncFd<Socket>),
+    /// From the first datagram of a peer.
+    Sessions(SessionSocket),
+}
+
+impl Accepting {
+    fn new(socket: Socket, local: &Arc<Address>, options: &ListenOptions) -> io::Result<Self> {
+        match socket.socket_type().has_connection() {
+            true => registered(socket, Interest::READABLE).map(Self::Connections),
+            false => {
+                let sessions = SessionSocket::new(socket, Arc::clone(local), options);
+                sessions.map(Self::Sessions)
+            }
+        }
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
+            Self::Connections(io) => io.get_ref(),
+            Self::Sessions(sessions) => sessions.socket(),
+        }
+    }
+}
+
+/// What is left of a listener that accepts no more: its open sessions, if it has any.
+#[derive(Debug)]
+pub struct ClosedListener(Option<SessionSocket>);
+
+impl ClosedListener {
+    /// Ends the connections whose peers cannot be told that the server stops: each gets end of file
+    /// after what has arrived.
+    pub fn end_sessions(&self) {
+        if let Some(sessions) = &self.0 {
+            sessions.end_all();
+        }
+    }
 }
 
 impl Listener {
@@ -56,13 +100,10 @@ impl Listener {
             .bound_name(socket.inner(), address)
             .and_then(|name| socket.typed(name))
             .map_err(|e| failed(e.into()))?;
-        let io = registered(socket, Interest::READABLE).map_err(|e| failed(e.into()))?;
+        let local = Arc::new(local);
+        let io = Accepting::new(socket, &local, options).map_err(|e| failed(e.into()))?;
         reserve_waiter(address.family()).map_err(|e| failed(e.into()))?;
-        Ok(Self {
-            file,
-            io,
-            local: Arc::new(local),
-        })
+        Ok(Self { file, io, local })
     }
 
     /// Binds to every address of `target`: all addresses of a name, with one port; for an empty
@@ -126,7 +167,7 @@ impl Listener {
     /// The other family whose clients this listener accepts: a dual-stack `[::]` accepts IPv4.
     #[must_use]
     pub fn also_takes(&self) -> Option<Family> {
-        family::of(self.local.family()).also_takes(self.io.get_ref().inner(), &self.local)
+        family::of(self.local.family()).also_takes(self.io.socket().inner(), &self.local)
     }
 
     /// Accepts the next connection, with its peer. Several tasks may wait on one listener: each
@@ -137,20 +178,54 @@ impl Listener {
     /// What `accept(2)` reports; [`connection_loop`](crate::connection_loop) knows which of its
     /// errors are temporary.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        let io = match &self.io {
+            Accepting::Connections(io) => io,
+            Accepting::Sessions(_) => return poll_fn(|cx| self.poll_accept(cx)).await,
+        };
         let accept = |socket: &Socket| socket.accept();
-        let (socket, name) = self.io.async_io(Interest::READABLE, accept).await?;
+        let (socket, name) = io.async_io(Interest::READABLE, accept).await?;
         self.accepted(socket, name)
     }
 
     /// Polls for the next connection. Wakes only the task of the last call;
     /// [`accept`](Self::accept) serves several, and costs a little more.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        let io = match &self.io {
+            Accepting::Connections(io) => io,
+            Accepting::Sessions(sessions) => {
+                let (session, peer) = ready!(sessions.poll_accept(cx))?;
+                return Poll::Ready(Ok((Stream::of_session(session), peer)));
+            }
+        };
         loop {
-            let mut ready = ready!(self.io.poll_read_ready(cx))?;
-            match self.io.get_ref().accept() {
+            let mut ready = ready!(io.poll_read_ready(cx))?;
+            match io.get_ref().accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok((socket, name)) => return Poll::Ready(self.accepted(socket, name)),
+            }
+        }
+    }
+
+    /// While no more connections can be served: polls for a peer that waits, and ends the connection
+    /// that has been idle longest to make room for it. Only sessions end so; the peers of other
+    /// sockets wait in the backlog. It is never ready: the ended connection makes room.
+    pub fn poll_make_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.io {
+            Accepting::Connections(_) => Poll::Pending,
+            Accepting::Sessions(sessions) => sessions.poll_make_room(cx),
+        }
+    }
+
+    /// Accepts no more, and removes the socket file. Open connections stay.
+    #[must_use]
+    pub fn close(self) -> ClosedListener {
+        drop(self.file);
+        match self.io {
+            Accepting::Connections(_) => ClosedListener(None),
+            Accepting::Sessions(sessions) => {
+                sessions.close();
+                ClosedListener(Some(sessions))
             }
         }
     }
@@ -163,6 +238,7 @@ impl Listener {
         // If a sandbox refuses credentials, the client is served without.
         let family = family::of(self.local.family());
         let credentials = family.credentials(socket.inner()).unwrap_or(None);
+        family.accepted(socket.inner(), socket.socket_type())?;
         let stream = Stream::accepted(socket, family.accepted_name(&self.local));
         let peer = Peer {
             address,
@@ -185,7 +261,7 @@ impl TryFrom<OwnedFd> for Listener {
     /// Outside a tokio runtime with its I/O driver enabled.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let socket = Socket::try_from(descriptor)?;
-        if !socket.inner().is_listener()? {
+        if socket.socket_type().has_connection() && !socket.inner().is_listener()? {
             let cause = "the socket does not listen";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, cause));
         }
@@ -194,7 +270,7 @@ impl TryFrom<OwnedFd> for Listener {
         let local = Arc::new(socket.local_address()?);
         Ok(Self {
             file: None,
-            io: registered(socket, Interest::READABLE)?,
+            io: Accepting::new(socket, &local, &ListenOptions::default())?,
             local,
         })
     }
@@ -202,6 +278,6 @@ impl TryFrom<OwnedFd> for Listener {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.get_ref().as_fd()
+        self.io.socket().as_fd()
     }
 }

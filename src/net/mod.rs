@@ -3,7 +3,7 @@
 //! ```
 //! use std::net::Shutdown;
 //!
-//! use sok::net::{ConnectOptions, ListenOptions, Listener, Stream};
+//! use sok::net::{ConnectOptions, ListenOptions, Listener, Received, Stream};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let listener = Listener::bind(&"inet6:[::1]:0".parse()?, &ListenOptions::default())?;
@@ -14,8 +14,8 @@
 //! client.send_all(b"hello").await?;
 //! client.shutdown(Shutdown::Write)?;
 //! let mut buffer = [0; 64];
-//! assert_eq!(server.receive(&mut buffer).await?, 5);
-//! assert_eq!(server.receive(&mut buffer).await?, 0); // the end of file
+//! assert_eq!(server.receive(&mut buffer).await?, Received::Bytes(5));
+//! assert_eq!(server.receive(&mut buffer).await?, Received::End);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -34,13 +34,17 @@ mod faults;
 mod holder;
 mod host;
 mod listener;
+mod losses;
 mod options;
+mod pause;
 mod peer;
 mod pipe_ends;
 mod reach;
 mod read_write;
+mod received;
 mod registration;
 mod room;
+mod session;
 mod sockaddr;
 mod socket;
 mod socket_call;
@@ -61,11 +65,14 @@ pub use self::holder::processes_with;
 pub use self::host::{
     LinkLocal, Obstacle, check_congestion, link_local_addresses, obstacle, try_bind, try_create,
 };
-pub use self::listener::Listener;
+pub use self::listener::{ClosedListener, Listener};
+pub use self::losses::Losses;
 pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};
+pub(crate) use self::received::LONGEST_MESSAGE;
+pub use self::received::Received;
 pub use self::socket::{SOCKET_CALLS, Socket};
 pub use self::socket_call::SocketCall;
 pub use self::socket_file::SocketFile;

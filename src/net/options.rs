@@ -42,6 +42,15 @@ pub struct ListenOptions {
     /// Otherwise they get `EPERM` if the kernel can refuse (`SO_PASSRIGHTS`, Linux 6.16 and later),
     /// and receives are cheaper; older kernels close the descriptors.
     pub take_descriptors: bool,
+    /// The time after which a session of a datagram socket ends if no datagram passes.
+    pub session_idle: Duration,
+    /// The maximum size of a datagram; larger ones are counted and dropped.
+    pub max_message: usize,
+}
+
+impl ListenOptions {
+    /// The default of [`session_idle`](Self::session_idle).
+    pub const SESSION_IDLE: Duration = Duration::from_secs(30);
 }
 
 impl Default for ListenOptions {
@@ -56,6 +65,8 @@ impl Default for ListenOptions {
             congestion: Congestion::Auto,
             keepalive: Keepalive::default(),
             take_descriptors: true,
+            session_idle: Self::SESSION_IDLE,
+            max_message: 1 << 20,
         }
     }
 }

@@ -62,9 +62,10 @@ impl PipeWriter {
         stream: &Stream,
         count: usize,
     ) -> Poll<io::Result<Fed>> {
+        let io = stream.own_io()?;
         loop {
             // `EAGAIN` does not say which side waits: either may become ready first.
-            let from = stream.io().poll_read_ready(cx)?;
+            let from = io.poll_read_ready(cx)?;
             let to = self.0.poll_write_ready(cx)?;
             if from.is_pending() && to.is_pending() {
                 return Poll::Pending;
@@ -76,7 +77,7 @@ impl PipeWriter {
             if stream.is_urgent() {
                 return Poll::Ready(Ok(Fed::Stopped));
             }
-            match stream.io().get_ref().splice_into(self.0.as_fd(), count) {
+            match io.get_ref().splice_into(self.0.as_fd(), count) {
                 Ok(0) => return Poll::Ready(Ok(Fed::Stopped)),
                 Ok(count) => return Poll::Ready(Ok(Fed::Bytes(count))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

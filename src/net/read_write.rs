@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::received::Received;
 use super::stream::Stream;
 
 impl AsyncRead for Stream {
@@ -15,9 +16,14 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let count = ready!(self.poll_receive(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(count);
-        Poll::Ready(Ok(()))
+        loop {
+            let received = ready!(self.poll_receive(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(received.count());
+            // Nothing read would be end of file.
+            if received != Received::Message(0) {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

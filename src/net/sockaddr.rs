@@ -2,17 +2,18 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net as unix;
 use std::path::Path;
 
+use nix::sys::socket::SockaddrStorage;
 use rustix::net::{AddressFamily, SocketAddrAny};
 use socket2::SockAddr;
 
 use super::directory::{Directory, split};
-use crate::address::{Address, SUN_PATH_MAX, SocketName, UnixName};
+use crate::address::{Address, Family, SUN_PATH_MAX, SocketName, UnixName};
 use crate::error::Error;
 
 /// An address in the kernel's form, valid as long as this value lives.
@@ -94,6 +95,36 @@ pub(super) fn decode_accepted(
         },
         Some(name) => Ok(SocketAddr::try_from(name)?.into()),
         None => decode(&socket.peer_addr()?),
+    }
+}
+
+/// The name of a datagram's sender, as `recvfrom(2)` reported it.
+pub(super) fn decode_sender(family: Family, name: Option<&SockaddrStorage>) -> SocketName {
+    let Some(name) = name else {
+        return unnamed(family);
+    };
+    if let Some(v4) = name.as_sockaddr_in() {
+        return SocketAddrV4::from(*v4).into();
+    }
+    if let Some(v6) = name.as_sockaddr_in6() {
+        return SocketAddrV6::from(*v6).into();
+    }
+    let Some(local) = name.as_unix_addr() else {
+        return unnamed(family);
+    };
+    match (local.path(), local.as_abstract()) {
+        (Some(path), _) => UnixName::Path(path.to_owned()).into(),
+        (None, Some(name)) => UnixName::Abstract(name.to_vec()).into(),
+        (None, None) => UnixName::Unnamed.into(),
+    }
+}
+
+/// The name of a socket that is not bound.
+fn unnamed(family: Family) -> SocketName {
+    match family {
+        Family::Inet => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into(),
+        Family::Inet6 => SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0).into(),
+        Family::Unix => UnixName::Unnamed.into(),
     }
 }
 

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use socket2::{SockAddr, Type};
 use tracing::Level;
 
-use super::family::{self, Received};
-use super::sockaddr::decode;
+use super::family;
+use super::received::Received;
+use super::sockaddr::{decode, decode_sender};
 use crate::address::{Address, Family, SocketName, SocketType};
 
 /// The `tracing` target under which each socket call is reported, at trace level.
@@ -160,12 +161,55 @@ impl Socket {
         uninterrupted(|| self.inner.connect(name))
     }
 
-    /// `recv(2)`: available bytes; 0 means end of file.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+    /// `recv(2)`: available bytes or a message, and whether more of a stream may be available.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(Received, bool)> {
         let size = buffer.len();
         let family = family::of(self.family);
-        let receive = || family.receive(&self.inner, self.may_get_descriptors, buffer);
+        let receive = || {
+            if self.socket_type.keeps_messages() {
+                let message = family.receive_message(&self.inner, self.socket_type, buffer)?;
+                return Ok((message, true));
+            }
+            let piece = family.receive(&self.inner, self.may_get_descriptors, buffer)?;
+            Ok((Received::of_stream(piece.count, size), piece.is_cut))
+        };
         self.watched("recv", || size.to_string(), receive)
+    }
+
+    /// `recvfrom(2)`: a datagram, cut if the buffer is too small, and the name of its sender.
+    pub(super) fn receive_from(
+        &self,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, Option<SockaddrStorage>)> {
+        let watch = CallTrace::start(self.family, "recvfrom");
+        let size = buffer.len();
+        let received = uninterrupted(|| Ok(recvfrom(self.as_raw_fd(), buffer)?));
+        let arguments = || match &received {
+            Ok((_, name)) => {
+                let name = decode_sender(self.family, name.as_ref());
+                format!("{}, {size}, {name}", self.as_raw_fd())
+            }
+            Err(_) => format!("{}, {size}", self.as_raw_fd()),
+        };
+        watch.done(&received, arguments, |(count, _)| count.to_string());
+        received
+    }
+
+    /// `sendto(2)`: one datagram.
+    pub(super) fn send_to(&self, bytes: &[u8], name: &SockaddrStorage) -> io::Result<usize> {
+        let send = || {
+            Ok(sendto(
+                self.as_raw_fd(),
+                bytes,
+                name,
+                MsgFlags::MSG_NOSIGNAL,
+            )?)
+        };
+        let arguments = || {
+            let name = decode_sender(self.family, Some(name));
+            format!("{}, {name}", bytes.len())
+        };
+        self.watched("sendto", arguments, send)
     }
 
     /// `recv(2)` with `MSG_PEEK`: the number of available bytes, at most `count`.
@@ -251,7 +295,7 @@ impl Socket {
 
 impl Read for &Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.receive(buffer).map(|received| received.count)
+        self.receive(buffer).map(|(received, _)| received.count())
     }
 }
 
@@ -346,9 +390,9 @@ impl Shown for () {
     }
 }
 
-impl Shown for Received {
+impl Shown for (Received, bool) {
     fn shown(&self) -> String {
-        self.count.to_string()
+        self.0.count().to_string()
     }
 }
 

@@ -27,7 +27,7 @@
 //!
 //! let client = Stream::connect(&server, &ConnectOptions::default()).await?;
 //! let mut said = [0; 64];
-//! let count = client.receive(&mut said).await?;
+//! let count = client.receive(&mut said).await?.count();
 //! assert_eq!(&said[..count], client.local_addr()?.to_string().as_bytes());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -65,9 +65,6 @@ fn counting(connection: &Connection) -> impl Fn(Passed) + Copy + '_ {
          near_to_far,
          far_to_near,
      }| {
-        connection.set_traffic(Traffic {
-            received: near_to_far,
-            sent: far_to_near,
-        });
+        connection.set_traffic(near_to_far, far_to_near);
     }
 }

@@ -111,8 +111,8 @@ impl Service for SendFile {
                 .await
                 .map_err(|error| broken("receive", error))?
             {
-                0 => break,
-                count => connection.count_received(count),
+                received if received.is_end() => break,
+                received => connection.count_received(received.count()),
             }
         }
         stream.close_on_drop();

@@ -156,7 +156,7 @@ mod tests {
     use std::thread::ThreadId;
 
     use super::*;
-    use crate::net::Peer;
+    use crate::net::{Peer, Received};
 
     /// Returns the thread that serves it, until the peer ends.
     struct Recorded(Mutex<Vec<ThreadId>>);
@@ -170,7 +170,7 @@ mod tests {
                 .push(thread);
             stream.send_all(b"!").await.expect("the peer is connected");
             let end = stream.receive(&mut [0]).await;
-            assert_eq!(end.ok(), Some(0));
+            assert_eq!(end.ok(), Some(Received::End));
             Ok(())
         }
     }
@@ -185,7 +185,8 @@ mod tests {
         };
         let connection = Arc::new(Connection::new(1, peer));
         let pair = || Stream::pair().expect("there are descriptors");
-        let heard = async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(1);
+        let heard =
+            async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(Received::Bytes(1));
         let served = || {
             threads
                 .service

@@ -20,7 +20,7 @@
 //! transfer(&near, &far, TransferOptions::default(), counted).await.map_err(|fault| format!("{fault:?}"))?;
 //! assert_eq!(moved, (8, 6));
 //! let mut buffer = [0; 64];
-//! assert_eq!(server.receive(&mut buffer).await?, 8);
+//! assert_eq!(server.receive(&mut buffer).await?.count(), 8);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

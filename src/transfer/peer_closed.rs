@@ -37,8 +37,8 @@ async fn discard(stream: &Stream, discarded: &mut u64) -> io::Result<()> {
     let mut buffer = [0; PIECE];
     loop {
         match stream.receive(&mut buffer).await? {
-            0 => return Ok(()),
-            count => *discarded += count as u64,
+            received if received.is_end() => return Ok(()),
+            received => *discarded += received.count() as u64,
         }
     }
 }
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
     use crate::address::Address;
-    use crate::net::{ConnectOptions, ListenOptions, Listener};
+    use crate::net::{ConnectOptions, ListenOptions, Listener, Received};
     use crate::transfer::{Passed, TransferOptions, transfer};
 
     /// More than the peer's kernel takes while the peer does not read, less than ours holds.
@@ -124,11 +124,11 @@ mod tests {
                 let (mut buffer, mut count) = (vec![0; MUCH], 0);
                 while count < MUCH {
                     count += match peer.receive(&mut buffer).await? {
-                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                        count => count,
+                        Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        received => received.count(),
                     };
                 }
-                assert_eq!(peer.receive(&mut buffer).await?, 0);
+                assert_eq!(peer.receive(&mut buffer).await?, Received::End);
                 Ok(())
             };
             let ended = after_one_left(end, &own, TransferOptions::default(), takes_all).await?;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Passed;
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Fed, PipeReader, PipeWriter, Stream, is_refused};
+use crate::net::{Fed, PipeReader, PipeWriter, Received, Stream, is_refused};
 
 /// The maximum size of one copy.
 const PIECE: usize = 64 * 1024;
@@ -87,11 +87,11 @@ impl Way {
         if self.is_unsure {
             match stream.try_receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                received => return Poll::Ready(received),
+                received => return Poll::Ready(received.map(Received::count)),
             }
             self.is_unsure = false;
         }
-        stream.poll_receive(cx, buffer)
+        stream.poll_receive(cx, buffer).map_ok(Received::count)
     }
 }
 

@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
@@ -20,8 +21,9 @@ pub(crate) use self::tcp::is_ending_at;
 use super::faults::Refusal;
 use super::options::{ConnectOptions, ListenOptions};
 use super::peer::{Credentials, Peer};
+use super::received::Received;
 use super::sockaddr::{Encoded, decode, encode};
-use crate::address::{Address, Family, SocketName};
+use crate::address::{Address, Family, SocketName, SocketType};
 use crate::error::Error;
 
 /// How sockets of a family differ from others. The defaults are for families without the feature.
@@ -43,7 +45,7 @@ pub(super) trait SocketFamily: Debug + Sync {
     }
 
     /// Sets up a client's socket before bind.
-    fn prepare_own_name(&self, _: &Socket) -> io::Result<()> {
+    fn prepare_own_name(&self, _: &Socket, _: &Address) -> io::Result<()> {
         Ok(())
     }
 
@@ -86,6 +88,11 @@ pub(super) trait SocketFamily: Debug + Sync {
         Ok(())
     }
 
+    /// Sets the options of an accepted connection that it does not inherit.
+    fn accepted(&self, _: &Socket, _: SocketType) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether it is a link-local address without a scope.
     fn lacks_scope(&self, _: &Address) -> bool {
         false
@@ -99,7 +106,19 @@ pub(super) trait SocketFamily: Debug + Sync {
         socket: &Socket,
         may_get_descriptors: bool,
         buffer: &mut [u8],
+    ) -> io::Result<Piece>;
+
+    /// Receives one message of a connected socket; see [`Received::message`] for one that is too
+    /// large.
+    fn receive_message(
+        &self,
+        socket: &Socket,
+        socket_type: SocketType,
+        buffer: &mut [u8],
     ) -> io::Result<Received>;
+
+    /// The size of the largest datagram that a socket may receive.
+    fn longest_datagram(&self) -> usize;
 
     /// Has the kernel refuse, with `EPERM`, descriptors sent to connections of a listener. `false`
     /// if it cannot: it then closes them on receive.
@@ -186,12 +205,23 @@ pub(super) enum BindTarget<'a> {
     File(&'a Path),
 }
 
-/// What one receive returned.
+/// The bytes that one receive of a stream returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Received {
+pub(super) struct Piece {
     pub(super) count: usize,
     /// Whether it stopped at descriptors or urgent data, so that more bytes may be available.
     pub(super) is_cut: bool,
+}
+
+/// Receives one datagram of a connected socket.
+fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> io::Result<Received> {
+    let room = buffer.len();
+    // With MSG_TRUNC, the length is that of the datagram, also if it was cut.
+    let ((), length) = {
+        let (_, length) = recv(socket, buffer, RecvFlags::TRUNC)?;
+        ((), length)
+    };
+    Received::message(length, room)
 }
 
 /// What a failed `connect(2)` means on a non-blocking socket.

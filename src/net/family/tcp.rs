@@ -10,12 +10,13 @@ use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
 use super::tcp_options::{keep_alive, paces, set_congestion_control};
-use super::{ConnectFault, Received, SocketFamily};
-use crate::address::{Address, Family, Purpose};
+use super::{ConnectFault, Piece, SocketFamily, receive_datagram};
+use crate::address::{Address, Family, Purpose, SocketType};
 use crate::error::{Error, ErrorKind};
 use crate::net::faults::Refusal;
 use crate::net::options::{ConnectOptions, ListenOptions};
 use crate::net::peer::Peer;
+use crate::net::received::Received;
 use crate::net::sockaddr::decode;
 
 const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe80::1%eth0]";
@@ -74,14 +75,21 @@ impl<V: Version> SocketFamily for Tcp<V> {
         options: &ListenOptions,
     ) -> io::Result<()> {
         self.0.prepare_listener(socket, options)?;
+        if address.socket_type().keeps_messages() {
+            // With SO_REUSEADDR, a second server would take the datagrams of the first.
+            return Ok(());
+        }
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
         socket.set_tcp_nodelay(true)?;
         set_congestion_control(socket, address, Purpose::Listen, &options.congestion)
     }
 
-    fn prepare_own_name(&self, socket: &Socket) -> io::Result<()> {
-        socket.set_reuse_address(true)
+    fn prepare_own_name(&self, socket: &Socket, address: &Address) -> io::Result<()> {
+        match address.socket_type().keeps_messages() {
+            true => Ok(()),
+            false => socket.set_reuse_address(true),
+        }
     }
 
     fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal {
@@ -116,6 +124,9 @@ impl<V: Version> SocketFamily for Tcp<V> {
         address: &Address,
         options: &ConnectOptions,
     ) -> io::Result<()> {
+        if address.socket_type().keeps_messages() {
+            return Ok(());
+        }
         set_congestion_control(socket, address, Purpose::Connect, &options.congestion)?;
         keep_alive(socket, address, Purpose::Connect, options.keepalive)
     }
@@ -150,6 +161,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
     fn connected(&self, socket: &Socket, address: &Address) -> io::Result<()> {
         match decode(&socket.local_addr()?)? == *address.name() {
             true => Err(E::ECONNREFUSED.into()),
+            false if address.socket_type().keeps_messages() => Ok(()),
             // A request must not wait for an acknowledgement (Nagle).
             false => socket.set_tcp_nodelay(true),
         }
@@ -159,11 +171,25 @@ impl<V: Version> SocketFamily for Tcp<V> {
         self.0.lacks_scope(address)
     }
 
-    fn receive(&self, socket: &Socket, _: bool, buffer: &mut [u8]) -> io::Result<Received> {
+    fn receive(&self, socket: &Socket, _: bool, buffer: &mut [u8]) -> io::Result<Piece> {
         let mut socket = socket;
         let count = socket.read(buffer)?;
         let is_cut = false;
-        Ok(Received { count, is_cut })
+        Ok(Piece { count, is_cut })
+    }
+
+    fn receive_message(
+        &self,
+        socket: &Socket,
+        _: SocketType,
+        buffer: &mut [u8],
+    ) -> io::Result<Received> {
+        receive_datagram(socket, buffer)
+    }
+
+    /// The length field of UDP has 16 bits.
+    fn longest_datagram(&self) -> usize {
+        usize::from(u16::MAX)
     }
 
     fn interest(&self) -> Interest {

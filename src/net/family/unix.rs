@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,16 +10,19 @@ use std::sync::Arc;
 
 use nix::Error as E;
 use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use socket2::{Domain, SockAddr, Socket};
 use tokio::io::Interest;
 
-use super::{BindTarget, ConnectFault, Received, SocketFamily};
-use crate::address::{Address, SocketName, UnixName};
+use super::{BindTarget, ConnectFault, Piece, SocketFamily, receive_datagram};
+use crate::address::{Address, SocketName, SocketType, UnixName};
 use crate::error::{Error, ErrorKind};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::holders;
+use crate::net::options::ConnectOptions;
 use crate::net::peer::{Credentials, Peer};
+use crate::net::received::{LONGEST_MESSAGE, Received};
 use crate::net::sockaddr::{decode, encode};
 
 /// Local sockets.
@@ -137,19 +141,70 @@ impl SocketFamily for Unix {
         socket: &Socket,
         may_get_descriptors: bool,
         buffer: &mut [u8],
-    ) -> io::Result<Received> {
+    ) -> io::Result<Piece> {
         if !may_get_descriptors {
             let mut socket = socket;
             let count = socket.read(buffer)?;
             let is_cut = false;
-            return Ok(Received { count, is_cut });
+            return Ok(Piece { count, is_cut });
         }
         let mut data = [IoSliceMut::new(buffer)];
         let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, MsgFlags::empty())?;
-        Ok(Received {
+        Ok(Piece {
             count: received.bytes,
             is_cut: received.flags.contains(MsgFlags::MSG_CTRUNC),
         })
+    }
+
+    /// An empty message and the end of a connection both have no bytes, but only the message comes
+    /// with credentials (`SO_PASSCRED`).
+    fn receive_message(
+        &self,
+        socket: &Socket,
+        socket_type: SocketType,
+        buffer: &mut [u8],
+    ) -> io::Result<Received> {
+        if !socket_type.has_connection() {
+            return receive_datagram(socket, buffer);
+        }
+        let room = buffer.len();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut data = [IoSliceMut::new(buffer)];
+        // With MSG_TRUNC, the length is that of the message, also if it was cut.
+        let received = rustix::net::recvmsg(socket, &mut data, &mut control, RecvFlags::TRUNC)?;
+        let is_credentials = |m| matches!(m, RecvAncillaryMessage::ScmCredentials(_));
+        let has_credentials = control.drain().any(is_credentials);
+        match received.bytes {
+            0 if !has_credentials => Ok(Received::End),
+            length => Received::message(length, room),
+        }
+    }
+
+    /// As much as the send buffer of the peer holds, which an administrator can raise.
+    fn longest_datagram(&self) -> usize {
+        LONGEST_MESSAGE
+    }
+
+    /// A client of a datagram server has a name, so that answers arrive.
+    fn prepare_client(
+        &self,
+        socket: &Socket,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> io::Result<()> {
+        match address.socket_type().has_connection() || options.bind.is_some() {
+            true => Ok(()),
+            false => socket.bind(&SockAddr::unix("")?),
+        }
+    }
+
+    fn connected(&self, socket: &Socket, address: &Address) -> io::Result<()> {
+        distinguish_end(socket, address.socket_type())
+    }
+
+    fn accepted(&self, socket: &Socket, socket_type: SocketType) -> io::Result<()> {
+        distinguish_end(socket, socket_type)
     }
 
     /// Connections inherit it from their listener.
@@ -208,5 +263,13 @@ impl SocketFamily for Unix {
             all.push(("UNIXREMOTEEGID", gid.to_string().into()));
         }
         all
+    }
+}
+
+/// Has messages of a connection come with credentials, see [`SocketFamily::receive_message`].
+fn distinguish_end(socket: &Socket, socket_type: SocketType) -> io::Result<()> {
+    match socket_type.keeps_messages() && socket_type.has_connection() {
+        true => Ok(setsockopt(socket, sockopt::PassCred, &true)?),
+        false => Ok(()),
     }
 }

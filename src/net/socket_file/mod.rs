@@ -18,7 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, RenameFlags, renameat, renameat2};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
 use nix::unistd::{Gid, Uid, fchownat, linkat};
 
 use self::private::Private;
@@ -51,6 +51,9 @@ impl SocketFile {
         // Refuse a name that no client could connect to before creating anything.
         encode_path(path)?;
         let (directory, name) = place(path)?;
+        if !socket.socket_type().has_connection() && directory.is_guarded() {
+            return Self::bind_directly(socket, path, options);
+        }
         let found = || match options.reuse_address {
             true => probe(&directory, name, path)?.free(),
             false => Ok(Found::Nothing),
@@ -71,7 +74,9 @@ impl SocketFile {
         let file = private.directory().file(own)?;
         let identity = bound_file(&fstat(&file)?)?;
         set_rights(&file, private.directory(), options)?;
-        socket.listen(options.backlog)?;
+        if socket.socket_type().has_connection() {
+            socket.listen(options.backlog)?;
+        }
         take_name(&mut private, &directory, name, &found).map_err(|fault| match fault {
             BindFault::Taken if options.reuse_address => taken_meanwhile(&directory, name, path),
             BindFault::Taken => nix::Error::EADDRINUSE.into(),
@@ -125,6 +130,26 @@ impl SocketFile {
             identity,
             stays: false,
         })
+    }
+
+    /// Binds a datagram server's socket to `path` in a directory where nobody else can replace it:
+    /// its peers see that name as the sender of its answers, and a renamed file would not have it.
+    /// Until the rights are set, the file has those that the umask leaves of them.
+    fn bind_directly(
+        socket: &Socket,
+        path: &Path,
+        options: &ListenOptions,
+    ) -> Result<Self, Refusal> {
+        // Linux gives the file the mode of the socket.
+        fchmod(socket, Mode::from_bits_truncate(options.mode))?;
+        let mut bound = Self::bind(socket, path)?;
+        let file = bound.directory.file(&bound.name)?;
+        if bound_file(&fstat(&file)?)? != bound.identity {
+            return Err(replaced());
+        }
+        set_rights(&file, &bound.directory, options)?;
+        bound.stays = !options.remove_file;
+        Ok(bound)
     }
 
     /// Keeps the file on drop.

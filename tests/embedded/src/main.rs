@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (client, _) = connect(&server.into(), &ConnectPlan::default()).await?;
     client.send_all(b"hello").await?;
     let mut reply = [0; 64];
-    let count = client.receive(&mut reply).await?;
+    let count = client.receive(&mut reply).await?.count();
     println!("{}", String::from_utf8_lossy(&reply[..count]));
     drop(client);
     assert_eq!(serving.await??.connections, 1);

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 
 use sok::address::SocketType;
 use sok::error::Result;
-use sok::net::{self, ListenOptions, Listener, Stream};
+use sok::net::{self, ListenOptions, Listener, Received, Stream};
 use tokio::time::timeout;
 
 use super::report::Cell;
@@ -97,11 +97,11 @@ async fn pass(from: &Stream, to: &Stream, message: &[u8]) -> io::Result<()> {
     let mut received = Vec::new();
     while received.len() < message.len() {
         let mut buffer = [0; 16];
-        let count = to.receive(&mut buffer).await?;
-        if count == 0 {
+        let piece = to.receive(&mut buffer).await?;
+        if piece.is_end() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        received.extend_from_slice(&buffer[..count]);
+        received.extend_from_slice(&buffer[..piece.count()]);
     }
     if received != message {
         return Err(io::Error::other(
@@ -129,7 +129,7 @@ async fn half_close(connection: ConnectedPair) -> Result<()> {
 
 async fn ended(stream: &Stream) -> io::Result<()> {
     match stream.receive(&mut [0]).await? {
-        0 => Ok(()),
+        Received::End => Ok(()),
         _ => Err(io::Error::other("received bytes instead of end of file")),
     }
 }

@@ -88,7 +88,7 @@ impl<'a> ConnectionLog<'a> {
 
     pub(crate) fn ended<T>(self, done: &Result<T>) {
         let address = self.address;
-        let Traffic { received, sent } = self.counter.traffic();
+        let Traffic { received, sent, .. } = self.counter.traffic();
         let seconds = self.began.elapsed().as_secs_f64();
         match done {
             // The reader of our output has seen enough.

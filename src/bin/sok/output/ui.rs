@@ -118,18 +118,22 @@ impl Ui {
             let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
             let event = serde_json::json!({
                 "event": "totals", "connections": connections, "failed": failed,
-                "received": traffic.received, "sent": traffic.sent, "open": open,
+                "received": traffic.received, "sent": traffic.sent,
+                "undelivered": traffic.undelivered, "open": open,
             });
             return talk(object(event));
         }
         talk(format!(
-            "sok: totals connections={connections} open={} failed={failed} received={} sent={}",
+            "sok: totals connections={connections} open={} failed={failed} received={} sent={}{}",
             open.len(),
             traffic.received,
-            traffic.sent
+            traffic.sent,
+            undelivered(traffic)
         ));
         for connection in open {
-            let Traffic { received, sent } = connection.traffic();
+            let traffic = connection.traffic();
+            let Traffic { received, sent, .. } = traffic;
+            let undelivered = undelivered(traffic);
             let to = connection
                 .forwarded_to()
                 .map_or_else(String::new, |to| format!(" forwarded_to={to}"));
@@ -141,7 +145,7 @@ impl Ui {
             } = connection.peer();
             let process = credentials.map_or_else(String::new, named);
             talk(format!(
-                "sok: open connection={} peer={address}{process}{to} received={received} sent={sent} seconds={:.3}",
+                "sok: open connection={} peer={address}{process}{to} received={received} sent={sent}{undelivered} seconds={:.3}",
                 connection.id(),
                 connection.age().as_secs_f64()
             ));
@@ -220,13 +224,27 @@ fn same_line(text: &str) {
 
 /// An open connection in JSON.
 fn describe(connection: &Connection) -> Value {
-    let (Traffic { received, sent }, process) =
-        (connection.traffic(), connection.peer().credentials);
+    let (
+        Traffic {
+            received,
+            sent,
+            undelivered,
+        },
+        process,
+    ) = (connection.traffic(), connection.peer().credentials);
     serde_json::json!({
         "connection": connection.id(), "peer": connection.peer().address.to_string(),
         "pid": process.map(|p| p.pid), "uid": process.map(|p| p.uid), "gid": process.map(|p| p.gid),
         "forwarded_to": connection.forwarded_to().map(ToString::to_string),
-        "received": received, "sent": sent,
+        "received": received, "sent": sent, "undelivered": undelivered,
         "seconds": connection.age().as_secs_f64(),
     })
+}
+
+/// The number of datagrams that were not delivered, if any.
+fn undelivered(traffic: Traffic) -> String {
+    match traffic.undelivered {
+        0 => String::new(),
+        count => format!(" undelivered={count}"),
+    }
 }

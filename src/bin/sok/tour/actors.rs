@@ -252,7 +252,9 @@ impl Client {
     pub(super) async fn receive(&self) -> Result<String> {
         let mut buffer = [0; 1024];
         let received = played_by(&self.name, self.stream.receive(&mut buffer)).await;
-        let count = received.map_err(|error| self.failed("receive", error))?;
+        let count = received
+            .map_err(|error| self.failed("receive", error))?
+            .count();
         Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
     }
 

@@ -22,7 +22,7 @@ impl Service for AnswerOnce {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let failed = |error| Error::new("answer", connection.peer(), error);
         let mut message = [0; 1024];
-        let count = stream.receive(&mut message).await.map_err(failed)?;
+        let count = stream.receive(&mut message).await.map_err(failed)?.count();
         let reply = [&message[..count], SUFFIX.as_bytes()].concat();
         stream.send_all(&reply).await.map_err(failed)
     }

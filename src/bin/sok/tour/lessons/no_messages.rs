@@ -34,11 +34,11 @@ async fn receive(stream: &Stream, count: usize) -> Result<Vec<Vec<u8>>> {
         while left > 0 {
             let mut buffer = vec![0; BUFFER];
             let received = stream.receive(&mut buffer).await.map_err(failed)?;
-            if received == 0 {
+            if received.is_end() {
                 return Err(failed(io::ErrorKind::UnexpectedEof.into()));
             }
-            buffer.truncate(received);
-            left = left.saturating_sub(received);
+            buffer.truncate(received.count());
+            left = left.saturating_sub(received.count());
             receives.push(buffer);
         }
         Ok(receives)

@@ -78,7 +78,7 @@ pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
 async fn answer_one(stream: &Stream) -> Result<usize> {
     let failed = |error| Error::new("answer", "the client", error);
     let mut message = [0; 1024];
-    let count = stream.receive(&mut message).await.map_err(failed)?;
+    let count = stream.receive(&mut message).await.map_err(failed)?.count();
     let reply = [&message[..count], SUFFIX.as_bytes()].concat();
     stream.send_all(&reply).await.map_err(failed)?;
     Ok(count)

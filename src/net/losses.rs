@@ -1,0 +1,39 @@
+//! Datagrams that did not arrive.
+
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The datagrams of a session that were not delivered, either way, and why the first was not.
+#[derive(Debug, Default)]
+pub struct Losses {
+    count: AtomicU64,
+    first: OnceLock<String>,
+}
+
+impl Losses {
+    /// The number of datagrams.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Why the first was not delivered, if any.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.first.get().map(String::as_str)
+    }
+
+    /// Counts one more.
+    pub(crate) fn add(&self, cause: &io::Error) {
+        self.add_several(1, cause);
+    }
+
+    /// Counts `count` more.
+    pub(crate) fn add_several(&self, count: u64, cause: &io::Error) {
+        if count > 0 {
+            self.count.fetch_add(count, Ordering::Relaxed);
+            self.first.get_or_init(|| cause.to_string());
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Sessions: the peers of one datagram socket, each like a connection.
+//!
+//! The first datagram of a peer begins its session. A session ends when nothing has passed for its
+//! idle time, when its service ends, or to make room for a new peer; the next datagram of the peer
+//! then begins another one.
+
+mod queue;
+mod receiver;
+mod table;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::SockaddrStorage;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use self::queue::Queue;
+use self::table::Table;
+use super::losses::Losses;
+use super::options::ListenOptions;
+use super::pause::Pause;
+use super::peer::Peer;
+use super::received::Received;
+use super::registration::registered;
+use super::sockaddr::decode_sender;
+use super::socket::Socket;
+use crate::address::Address;
+
+/// A datagram socket whose peers each have a session.
+#[derive(Debug)]
+pub(super) struct SessionSocket(Arc<Shared>);
+
+/// What the sessions of a socket share.
+#[derive(Debug)]
+struct Shared {
+    io: AsyncFd<Socket>,
+    local: Arc<Address>,
+    idle: Duration,
+    /// The maximum number of sessions that wait to be accepted.
+    backlog: usize,
+    began: Instant,
+    table: Mutex<Table>,
+    /// A queue has room again.
+    room: Notify,
+    /// The task that receives, until the last session has ended.
+    receiver: OnceLock<AbortHandle>,
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time since the socket was bound, in milliseconds.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Closes the socket once no session is left and none begins.
+    fn close_if_done(&self) {
+        if self.table().is_done()
+            && let Some(receiver) = self.receiver.get()
+        {
+            receiver.abort();
+        }
+    }
+}
+
+/// One session, as its service and the receiver of the socket share it.
+#[derive(Debug)]
+struct Session {
+    id: u64,
+    /// The name to answer to; an unbound AF_UNIX socket has none.
+    name: Option<SockaddrStorage>,
+    queue: Mutex<Queue>,
+    /// When a datagram last passed, on the clock of [`Shared::now`].
+    last: AtomicU64,
+    losses: Arc<Losses>,
+}
+
+impl Session {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionSocket {
+    /// Receives from `socket`, which is bound to `local`, in a task of the current runtime.
+    pub(super) fn new(
+        socket: Socket,
+        local: Arc<Address>,
+        options: &ListenOptions,
+    ) -> io::Result<Self> {
+        let interest = super::family::of(socket.family()).interest();
+        let shared = Arc::new(Shared {
+            io: registered(socket, interest)?,
+            local,
+            idle: options.session_idle,
+            backlog: usize::try_from(options.backlog)
+                .unwrap_or(usize::MAX)
+                .max(1),
+            began: Instant::now(),
+            table: Mutex::default(),
+            room: Notify::new(),
+            receiver: OnceLock::new(),
+        });
+        let receiving = receiver::receive(Arc::clone(&shared), options.max_message);
+        let _ = shared.receiver.set(tokio::spawn(receiving).abort_handle());
+        Ok(Self(shared))
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        self.0.io.get_ref()
+    }
+
+    /// Polls for the next session.
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(SessionStream, Peer)>> {
+        let mut table = self.0.table();
+        let session = ready!(table.poll_fresh(cx))?;
+        drop(table);
+        let name = decode_sender(self.socket().family(), session.name.as_ref());
+        let peer = Peer::new(self.socket().typed(name)?);
+        let stream = SessionStream {
+            shared: Arc::clone(&self.0),
+            session,
+            pause: Mutex::default(),
+        };
+        Ok((stream, peer)).into()
+    }
+
+    /// Polls until a peer waits to be accepted, and ends the session that has been idle longest to
+    /// make room for it.
+    pub(super) fn poll_make_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.table().poll_make_room(cx)
+    }
+
+    /// Begins no more sessions.
+    pub(super) fn close(&self) {
+        self.0.table().close();
+    }
+
+    /// Ends all sessions, after the datagrams that have arrived.
+    pub(super) fn end_all(&self) {
+        self.0.table().end_all();
+    }
+}
+
+impl Drop for SessionSocket {
+    fn drop(&mut self) {
+        self.0.table().close();
+        // While sessions are left, the receiver serves them.
+        self.0.close_if_done();
+    }
+}
+
+/// A session, as its service has it. Dropping it ends the session.
+#[derive(Debug)]
+pub(super) struct SessionStream {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    /// The pause before the next attempt to send to a peer that has no room.
+    pause: Mutex<Option<Pause>>,
+}
+
+impl SessionStream {
+    pub(super) fn socket(&self) -> &Socket {
+        self.shared.io.get_ref()
+    }
+
+    pub(super) fn local(&self) -> &Arc<Address> {
+        &self.shared.local
+    }
+
+    pub(super) fn losses(&self) -> &Arc<Losses> {
+        &self.session.losses
+    }
+
+    /// The address of the peer.
+    pub(super) fn peer(&self) -> io::Result<Address> {
+        let name = decode_sender(self.socket().family(), self.session.name.as_ref());
+        self.socket().typed(name)
+    }
+
+    /// Receives the next datagram, or the end of the session.
+    pub(super) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Received>> {
+        let mut queue = self.session.queue();
+        let was_full = queue.is_full();
+        let received = ready!(queue.poll_take(cx, buffer))?;
+        let has_room = was_full && !queue.is_full();
+        drop(queue);
+        if has_room {
+            self.shared.room.notify_one();
+        }
+        Poll::Ready(Ok(received))
+    }
+
+    /// Receives a datagram that has arrived.
+    pub(super) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        match self.poll_receive(&mut Context::from_waker(std::task::Waker::noop()), buffer) {
+            Poll::Ready(received) => received,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Waits until the session has ended.
+    pub(super) async fn ended(&self) {
+        std::future::poll_fn(|cx| self.session.queue().poll_ended(cx)).await;
+    }
+
+    /// Polls to send one datagram.
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(waiting) = pause.as_mut() {
+                ready!(waiting.poll_over(cx));
+            }
+            match self.try_send(bytes) {
+                // The kernel does not report when the queue of one peer has room.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.session.queue().set_blocked(true);
+                    pause.get_or_insert_default().begin();
+                }
+                sent => {
+                    if pause.take().is_some() {
+                        self.session.queue().set_blocked(false);
+                    }
+                    return Poll::Ready(sent);
+                }
+            }
+        }
+    }
+
+    /// Sends one datagram. One that cannot be delivered is counted, and is no error: the peer may
+    /// have gone, and datagrams have no connection that could break.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room.
+    pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(name) = &self.session.name else {
+            self.session.losses.add(&io::Error::other(
+                "a peer without a name cannot be answered",
+            ));
+            return Ok(bytes.len());
+        };
+        match self.socket().send_to(bytes, name) {
+            Ok(count) => {
+                self.touch();
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            Err(error) => {
+                self.session.losses.add(&error);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn touch(&self) {
+        self.session
+            .last
+            .store(self.shared.now(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for SessionStream {
+    fn drop(&mut self) {
+        let left = self.session.queue().end_now();
+        let cause = io::Error::other("the service of the session had ended");
+        self.session.losses.add_several(left as u64, &cause);
+        self.shared.table().forget(&self.session);
+        self.shared.room.notify_one();
+        self.shared.close_if_done();
+    }
+}

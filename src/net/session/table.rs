@@ -1,0 +1,237 @@
+//! The sessions of a socket: by peer, by idle time, and those that wait to be accepted.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use nix::sys::socket::SockaddrStorage;
+
+use super::Session;
+
+/// The sessions of a socket.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    open: HashMap<Option<SockaddrStorage>, Arc<Session>>,
+    /// The accepted sessions, the one that has been idle longest first. An entry may be late: its session
+    /// may have been active since.
+    idlest: BinaryHeap<Reverse<IdleSince>>,
+    /// The sessions that wait to be accepted.
+    fresh: VecDeque<Arc<Session>>,
+    /// The accepted sessions that were ended to make room, and are still with their service.
+    leaving: Vec<u64>,
+    begun: u64,
+    is_closed: bool,
+    /// The error that ended the receiver.
+    broken: Option<nix::Error>,
+    wakers: Vec<Waker>,
+}
+
+/// A session, with the time of its last datagram when it was entered.
+#[derive(Debug)]
+struct IdleSince {
+    last: u64,
+    session: Arc<Session>,
+}
+
+impl Table {
+    /// The session of the peer `name`; a new one if it has none, unless the socket is closed. With
+    /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
+    pub(super) fn session(
+        &mut self,
+        name: Option<SockaddrStorage>,
+        now: u64,
+        backlog: usize,
+    ) -> Option<Arc<Session>> {
+        let vacant = match self.open.entry(name) {
+            Entry::Occupied(known) => {
+                let session = known.get();
+                session.last.store(now, Relaxed);
+                return Some(Arc::clone(session));
+            }
+            Entry::Vacant(vacant) => vacant,
+        };
+        if self.is_closed {
+            return None;
+        }
+        self.begun += 1;
+        let session = Arc::new(Session {
+            id: self.begun,
+            name,
+            queue: Default::default(),
+            last: AtomicU64::new(now),
+            losses: Default::default(),
+        });
+        vacant.insert(Arc::clone(&session));
+        if self.fresh.len() >= backlog
+            && let Some(oldest) = self.fresh.pop_front()
+        {
+            self.forget(&oldest);
+        }
+        self.fresh.push_back(Arc::clone(&session));
+        self.wakers.drain(..).for_each(Waker::wake);
+        Some(session)
+    }
+
+    /// Notes the idle time of an accepted session.
+    fn enter(&mut self, session: Arc<Session>) {
+        // Entries of ended sessions are removed once they are most of them.
+        if self.idlest.len() > 2 * self.open.len() + 64 {
+            self.idlest
+                .retain(|Reverse(entry)| !entry.session.queue().has_ended());
+        }
+        let last = session.last.load(Relaxed);
+        self.idlest.push(Reverse(IdleSince { last, session }));
+    }
+
+    /// Whether no session is left and none begins.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_closed && self.open.is_empty()
+    }
+
+    pub(super) fn poll_fresh(&mut self, cx: &Context<'_>) -> Poll<io::Result<Arc<Session>>> {
+        if let Some(error) = self.broken {
+            return Poll::Ready(Err(error.into()));
+        }
+        match self.fresh.pop_front() {
+            Some(session) => {
+                self.enter(Arc::clone(&session));
+                Poll::Ready(Ok(session))
+            }
+            None => {
+                self.wait(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// See [`SessionSocket::poll_make_room`](super::SessionSocket::poll_make_room). Ends no more
+    /// sessions than new ones wait.
+    pub(super) fn poll_make_room(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.wait(cx);
+        while self.leaving.len() < self.fresh.len() {
+            let Some(session) = self.pop_idlest() else {
+                break;
+            };
+            self.leaving.push(session.id);
+            self.remove(&session);
+            session.queue().end();
+        }
+        Poll::Pending
+    }
+
+    /// The session that has been idle longest.
+    fn pop_idlest(&mut self) -> Option<Arc<Session>> {
+        while let Some(Reverse(entry)) = self.idlest.pop() {
+            if entry.session.queue().has_ended() {
+                continue;
+            }
+            let last = entry.session.last.load(Relaxed);
+            if last == entry.last {
+                return Some(entry.session);
+            }
+            let session = entry.session;
+            self.idlest.push(Reverse(IdleSince { last, session }));
+        }
+        None
+    }
+
+    /// Ends the sessions whose last datagram passed before `limit`; returns the time of the last
+    /// datagram of the one that is next, or an earlier one.
+    pub(super) fn expire(&mut self, limit: u64) -> Option<u64> {
+        while let Some(session) = self
+            .fresh
+            .pop_front_if(|one| one.last.load(Relaxed) <= limit)
+        {
+            self.forget(&session);
+        }
+        while let Some(Reverse(entry)) = self.idlest.peek() {
+            if entry.last > limit {
+                break;
+            }
+            let Some(session) = self.pop_idlest() else {
+                break;
+            };
+            let last = session.last.load(Relaxed);
+            if last > limit {
+                self.idlest.push(Reverse(IdleSince { last, session }));
+                break;
+            }
+            self.remove(&session);
+            session.queue().end();
+        }
+        self.oldest()
+    }
+
+    /// The time of the last datagram of the session that is idle longest, or an earlier one.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let accepted = self.idlest.peek().map(|Reverse(entry)| entry.last);
+        let fresh = self.fresh.front().map(|session| session.last.load(Relaxed));
+        accepted.into_iter().chain(fresh).min()
+    }
+
+    /// Removes a session whose service has ended, or that was never accepted.
+    pub(super) fn forget(&mut self, session: &Session) {
+        self.leaving.retain(|id| *id != session.id);
+        self.remove(session);
+        let _ = session.queue().end_now();
+    }
+
+    fn remove(&mut self, session: &Session) {
+        if let Entry::Occupied(known) = self.open.entry(session.name)
+            && known.get().id == session.id
+        {
+            known.remove();
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        while let Some(session) = self.fresh.pop_front() {
+            self.forget(&session);
+        }
+    }
+
+    pub(super) fn end_all(&mut self) {
+        self.open.values().for_each(|session| session.queue().end());
+        self.open.clear();
+        self.idlest.clear();
+    }
+
+    /// The socket has failed: ends all sessions, and accepting.
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        let number = error.raw_os_error().unwrap_or(nix::Error::EIO as i32);
+        self.broken = Some(nix::Error::from_raw(number));
+        self.end_all();
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.wakers.push(cx.waker().clone());
+        }
+    }
+}
+
+impl Ord for IdleSince {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.last, self.session.id).cmp(&(other.last, other.session.id))
+    }
+}
+
+impl PartialOrd for IdleSince {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for IdleSince {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for IdleSince {}
