@@ -75,7 +75,7 @@ impl MessagePipes {
     /// Receives a message and writes it in its frame to `input`; without an input it is discarded.
     /// While the input takes nothing, nothing is received.
     ///
-    /// A message that is not delivered is an error, but counts as a loss of a session.
+    /// A message that does not fit the framing is an error, but only a loss of a session.
     pub(super) fn poll_there(
         &mut self,
         cx: &mut Context<'_>,
@@ -101,15 +101,13 @@ impl MessagePipes {
             }
             let count = received.count();
             let Scratch { bytes, frame } = scratch;
-            let Some(input) = input else {
-                lost(stream, "the program had closed its input");
-                return Poll::Ready(Ok(FromPeer::Bytes(count)));
-            };
-            frame.clear();
-            match self.format.frame(&bytes[..count], frame) {
-                Ok(()) => self.write(cx, frame, input)?,
-                Err(error) if stream.losses().is_some() => lost(stream, &error.to_string()),
-                Err(error) => return Poll::Ready(Err(error)),
+            if let Some(input) = input {
+                frame.clear();
+                match (self.format.frame(&bytes[..count], frame), stream.losses()) {
+                    (Ok(()), _) => self.write(cx, frame, input)?,
+                    (Err(error), Some(losses)) => losses.add(&error),
+                    (Err(error), None) => return Poll::Ready(Err(error)),
+                }
             }
             Poll::Ready(Ok(FromPeer::Bytes(count)))
         })
@@ -180,13 +178,6 @@ impl MessagePipes {
             }
             Poll::Ready(Ok(Some(sent)))
         })
-    }
-}
-
-/// Counts a message that was not delivered, if `stream` is a session.
-fn lost(stream: &Stream, cause: &str) {
-    if let Some(losses) = stream.losses() {
-        losses.add(&io::Error::other(cause));
     }
 }
 
