@@ -85,7 +85,7 @@ impl Stream {
         Self {
             file: None,
             room: Room::default(),
-            local: Some(Arc::clone(session.local())),
+            local: Some(session.local()),
             io: Io::Session(session),
         }
     }

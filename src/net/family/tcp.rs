@@ -48,6 +48,10 @@ pub(super) trait Version: Debug + Sync {
         Ok(())
     }
 
+    /// Has each datagram come with the address of this host that it was sent to, if `address` is
+    /// every address.
+    fn report_destinations(&self, socket: &Socket, address: &Address) -> io::Result<()>;
+
     /// See [`SocketFamily::also_takes`].
     fn also_takes(&self, _: &Socket, _: &Address) -> Option<Family> {
         None
@@ -77,7 +81,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         self.0.prepare_listener(socket, options)?;
         if address.socket_type().keeps_messages() {
             // With SO_REUSEADDR, a second server would take the datagrams of the first.
-            return Ok(());
+            return self.0.report_destinations(socket, address);
         }
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;

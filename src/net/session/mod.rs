@@ -14,20 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::SockaddrStorage;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::queue::Queue;
 use self::table::Table;
+use super::datagram::Ends;
 use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
 use super::peer::Peer;
 use super::received::Received;
 use super::registration::registered;
-use super::sockaddr::decode_sender;
 use super::socket::Socket;
 use crate::address::Address;
 
@@ -40,6 +39,8 @@ pub(super) struct SessionSocket(Arc<Shared>);
 struct Shared {
     io: AsyncFd<Socket>,
     local: Arc<Address>,
+    /// Whether it is bound to every address of the host.
+    is_everywhere: bool,
     idle: Duration,
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
@@ -75,8 +76,8 @@ impl Shared {
 #[derive(Debug)]
 struct Session {
     id: u64,
-    /// The name to answer to; an unbound AF_UNIX socket has none.
-    name: Option<SockaddrStorage>,
+    /// Its peer, and the address of this host that the peer sends to.
+    ends: Ends,
     queue: Mutex<Queue>,
     /// When a datagram last passed, on the clock of [`Shared::now`].
     last: AtomicU64,
@@ -99,6 +100,7 @@ impl SessionSocket {
         let interest = super::family::of(socket.family()).interest();
         let shared = Arc::new(Shared {
             io: registered(socket, interest)?,
+            is_everywhere: local.as_ip().is_some_and(|(ip, _)| ip.is_unspecified()),
             local,
             idle: options.session_idle,
             backlog: usize::try_from(options.backlog)
@@ -126,7 +128,7 @@ impl SessionSocket {
         let mut table = self.0.table();
         let session = ready!(table.poll_fresh(cx))?;
         drop(table);
-        let name = decode_sender(self.socket().family(), session.name.as_ref());
+        let name = session.ends.peer_name(self.socket());
         let peer = Peer::new(self.socket().typed(name)?);
         let stream = SessionStream {
             shared: Arc::clone(&self.0),
@@ -175,8 +177,11 @@ impl SessionStream {
         self.shared.io.get_ref()
     }
 
-    pub(super) fn local(&self) -> &Arc<Address> {
-        &self.shared.local
+    /// The address of this end.
+    pub(super) fn local(&self) -> Arc<Address> {
+        let local = &self.shared.local;
+        let own = self.session.ends.own_address(local);
+        own.map_or_else(|| Arc::clone(local), Arc::new)
     }
 
     pub(super) fn losses(&self) -> &Arc<Losses> {
@@ -185,7 +190,7 @@ impl SessionStream {
 
     /// The address of the peer.
     pub(super) fn peer(&self) -> io::Result<Address> {
-        let name = decode_sender(self.socket().family(), self.session.name.as_ref());
+        let name = self.session.ends.peer_name(self.socket());
         self.socket().typed(name)
     }
 
@@ -248,13 +253,12 @@ impl SessionStream {
     /// # Errors
     /// `WouldBlock` if there is no room.
     pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(name) = &self.session.name else {
-            self.session.losses.add(&io::Error::other(
-                "a peer without a name cannot be answered",
-            ));
+        if !self.session.ends.has_name() {
+            let cause = io::Error::other("a peer without a name cannot be answered");
+            self.session.losses.add(&cause);
             return Ok(bytes.len());
-        };
-        match self.socket().send_to(bytes, name) {
+        }
+        match self.socket().send_back(bytes, &self.session.ends) {
             Ok(count) => {
                 self.touch();
                 Ok(count)

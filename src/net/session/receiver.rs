@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::socket::SockaddrStorage;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Session, Shared};
+use crate::net::datagram::Ends;
 use crate::net::family;
 
 /// The datagrams of one turn, before the services of the sessions get theirs.
@@ -49,13 +49,17 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
 /// Receives some datagrams; returns a session that takes no more, if receiving must wait for it.
 fn receive_turn(shared: &Shared, buffer: &mut [u8]) -> io::Result<Option<Arc<Session>>> {
     for _ in 0..TURN {
-        let (count, name) = match shared.io.get_ref().receive_from(buffer) {
+        let received = shared
+            .io
+            .get_ref()
+            .receive_from(buffer, shared.is_everywhere);
+        let (count, ends) = match received {
             Ok(received) => received,
             // An earlier send met no socket: its session is not known.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
             Err(error) => return Err(error),
         };
-        let full = deliver(shared, name, &buffer[..count], buffer.len());
+        let full = deliver(shared, ends, &buffer[..count], buffer.len());
         if full.is_some() {
             return Ok(full);
         }
@@ -65,13 +69,8 @@ fn receive_turn(shared: &Shared, buffer: &mut [u8]) -> io::Result<Option<Arc<Ses
 
 /// Gives a datagram to the session of its peer; returns the session if it takes no more and
 /// receiving must wait.
-fn deliver(
-    shared: &Shared,
-    name: Option<SockaddrStorage>,
-    datagram: &[u8],
-    room: usize,
-) -> Option<Arc<Session>> {
-    let session = shared.table().session(name, shared.now(), shared.backlog)?;
+fn deliver(shared: &Shared, ends: Ends, datagram: &[u8], room: usize) -> Option<Arc<Session>> {
+    let session = shared.table().session(ends, shared.now(), shared.backlog)?;
     let mut queue = session.queue();
     if datagram.len() == room {
         let limit = room - 1;
