@@ -35,7 +35,8 @@ pub struct Connection {
     began: Instant,
     received: AtomicU64,
     sent: AtomicU64,
-    forwarded_to: OnceLock<Address>,
+    // Boxed, as few connections are forwarded.
+    forwarded_to: OnceLock<Box<Address>>,
 }
 
 impl Connection {
@@ -82,7 +83,7 @@ impl Connection {
     /// The server that a relay has connected to, if any.
     #[must_use]
     pub fn forwarded_to(&self) -> Option<&Address> {
-        self.forwarded_to.get()
+        self.forwarded_to.get().map(Box::as_ref)
     }
 
     /// Counts bytes received from the peer.
@@ -103,7 +104,7 @@ impl Connection {
 
     /// Sets the server that the connection is forwarded to; later calls change nothing.
     pub fn set_forwarded_to(&self, address: Address) {
-        let _ = self.forwarded_to.set(address);
+        let _ = self.forwarded_to.set(Box::new(address));
     }
 }
 
