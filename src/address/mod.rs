@@ -81,7 +81,7 @@ impl Address {
     ///     SocketType::SeqPacket,
     /// );
     /// assert_eq!(
-    ///     refused.unwrap_err().cause().to_string(),
+    ///     refused.unwrap_err().cause(),
     ///     "inet has no seqpacket sockets; its types are stream, datagram"
     /// );
     /// # Ok::<(), sok::Error>(())
@@ -200,6 +200,23 @@ impl Address {
             SocketName::Unix(_) => {}
         }
         self
+    }
+}
+
+impl Address {
+    /// The same port at another host of the family; `None` if it has no host.
+    pub(crate) fn with_ip(&self, ip: IpAddr) -> Option<Self> {
+        let name = match (&self.name, ip) {
+            (SocketName::Inet(v4), IpAddr::V4(ip)) => SocketAddrV4::new(ip, v4.port()).into(),
+            (SocketName::Inet6(v6), IpAddr::V6(ip)) => {
+                SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()).into()
+            }
+            _ => return None,
+        };
+        Some(Self {
+            name,
+            socket_type: self.socket_type,
+        })
     }
 }
 

@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use super::call_trace::CallTrace;
 use super::family::{self, ConnectFault};
 use super::faults::no_answer;
 use super::sockaddr::encode;
-use super::socket::{CallTrace, Socket};
+use super::socket::Socket;
 use crate::address::Address;
 use crate::error::{ErrorKind, Result};
 

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
-bare echo ADDRESS                       a single-threaded epoll loop that echoes
+bare echo ADDRESS                       a single-threaded epoll loop that echoes; a blocking loop for datagrams
 bare call ADDRESS TEXT                  one message, one receive, done
 bare load ADDRESS COUNT SECONDS SIZE    COUNT connections, each with one message of SIZE under way
 bare dial ADDRESS CLIENTS SECONDS        CLIENTS that connect, send, take the echo and reset, in a loop
@@ -35,7 +35,8 @@ bare feed FILE                          FILE into the standard output, a pipe
 bare digest                             a digest of the standard input
 bare race RUNS STDIN REPLY -- COMMAND... [-- COMMAND...]...
                                         the wall time of each command's process, in turns
-ADDRESS is unix:PATH, inet:HOST:PORT or inet6:[HOST]:PORT, the host in numbers.";
+ADDRESS is unix:PATH, inet:HOST:PORT or inet6:[HOST]:PORT, the host in numbers; echo and load take
+unixpacket:PATH, unixgram:PATH, udp4:HOST:PORT and udp6:[HOST]:PORT too.";
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

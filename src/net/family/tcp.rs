@@ -25,6 +25,9 @@ const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe
 /// `TCP_FIN_WAIT1` of `netinet/tcp.h`.
 const FIN_WAIT_1: u8 = 4;
 
+/// The receive buffer of a datagram server; the kernel doubles it.
+const DATAGRAM_ROOM: usize = 4 << 20;
+
 mod option {
     use nix::{getsockopt_impl, libc, sockopt_impl};
 
@@ -47,6 +50,10 @@ pub(super) trait Version: Debug + Sync {
     fn prepare_listener(&self, _: &Socket, _: &ListenOptions) -> io::Result<()> {
         Ok(())
     }
+
+    /// Has each datagram come with the address of this host that it was sent to, if `address` is
+    /// every address.
+    fn report_destinations(&self, socket: &Socket, address: &Address) -> io::Result<()>;
 
     /// See [`SocketFamily::also_takes`].
     fn also_takes(&self, _: &Socket, _: &Address) -> Option<Family> {
@@ -77,7 +84,9 @@ impl<V: Version> SocketFamily for Tcp<V> {
         self.0.prepare_listener(socket, options)?;
         if address.socket_type().keeps_messages() {
             // With SO_REUSEADDR, a second server would take the datagrams of the first.
-            return Ok(());
+            // A burst of many peers needs room; the kernel caps it by net.core.rmem_max.
+            let _ = socket.set_recv_buffer_size(DATAGRAM_ROOM);
+            return self.0.report_destinations(socket, address);
         }
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
-use nix::sys::socket::SockaddrStorage;
-
 use super::Session;
+use crate::net::datagram::Ends;
 
 /// The sessions of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    open: HashMap<Option<SockaddrStorage>, Arc<Session>>,
+    open: HashMap<Ends, Arc<Session>>,
     /// The accepted sessions, the one that has been idle longest first. An entry may be late: its session
     /// may have been active since.
     idlest: BinaryHeap<Reverse<IdleSince>>,
@@ -38,15 +37,10 @@ struct IdleSince {
 }
 
 impl Table {
-    /// The session of the peer `name`; a new one if it has none, unless the socket is closed. With
+    /// The session between `ends`; a new one if it has none, unless the socket is closed. With
     /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
-    pub(super) fn session(
-        &mut self,
-        name: Option<SockaddrStorage>,
-        now: u64,
-        backlog: usize,
-    ) -> Option<Arc<Session>> {
-        let vacant = match self.open.entry(name) {
+    pub(super) fn session(&mut self, ends: Ends, now: u64, backlog: usize) -> Option<Arc<Session>> {
+        let vacant = match self.open.entry(ends) {
             Entry::Occupied(known) => {
                 let session = known.get();
                 session.last.store(now, Relaxed);
@@ -60,7 +54,7 @@ impl Table {
         self.begun += 1;
         let session = Arc::new(Session {
             id: self.begun,
-            name,
+            ends,
             queue: Default::default(),
             last: AtomicU64::new(now),
             losses: Default::default(),
@@ -181,7 +175,7 @@ impl Table {
     }
 
     fn remove(&mut self, session: &Session) {
-        if let Entry::Occupied(known) = self.open.entry(session.name)
+        if let Entry::Occupied(known) = self.open.entry(session.ends)
             && known.get().id == session.id
         {
             known.remove();

@@ -1,0 +1,157 @@
+//! Datagrams of many peers on one socket: `recvfrom(2)` and `sendto(2)`.
+//!
+//! A socket that is bound to every address of the host also needs to know which of them a datagram
+//! was sent to: the answer must come from there, as a connected peer takes no other
+//! (`IP_PKTINFO` in `ip(7)`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+
+use nix::cmsg_space;
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendmsg,
+    sendto,
+};
+
+use super::call_trace::{CallTrace, uninterrupted};
+use super::sockaddr::decode_sender;
+use super::socket::Socket;
+use crate::address::{Address, SocketName};
+
+/// The two ends of a datagram, as the receiver sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ends {
+    /// The name of the sender; an unbound AF_UNIX socket has none.
+    peer: Option<SockaddrStorage>,
+    /// The address of this host, where the socket is bound to all of them.
+    own: Option<OwnIp>,
+}
+
+/// An IP address of this host, and the interface of one that is valid on a link only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct OwnIp {
+    ip: IpAddr,
+    interface: u32,
+}
+
+impl Ends {
+    /// Whether the sender has a name to answer to.
+    pub(super) const fn has_name(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    /// The name of the sender.
+    pub(super) fn peer_name(&self, socket: &Socket) -> SocketName {
+        decode_sender(socket.family(), self.peer.as_ref())
+    }
+
+    /// The address that the datagram was sent to, if `bound` is every address of the host.
+    pub(super) fn own_address(&self, bound: &Address) -> Option<Address> {
+        let own = self.own?;
+        bound.with_ip(own.ip)
+    }
+}
+
+impl Socket {
+    /// A datagram, cut if the buffer is too small, and its ends; `is_everywhere` if the socket is
+    /// bound to every address of the host.
+    pub(super) fn receive_from(
+        &self,
+        buffer: &mut [u8],
+        is_everywhere: bool,
+    ) -> io::Result<(usize, Ends)> {
+        let call = if is_everywhere { "recvmsg" } else { "recvfrom" };
+        let watch = CallTrace::start(self.family(), call);
+        let size = buffer.len();
+        let received = uninterrupted(|| match is_everywhere {
+            true => receive_with_destination(self, buffer),
+            false => {
+                let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
+                Ok((count, Ends { peer, own: None }))
+            }
+        });
+        let arguments = || match &received {
+            Ok((_, ends)) => format!("{}, {size}, {}", self.as_raw_fd(), ends.peer_name(self)),
+            Err(_) => format!("{}, {size}", self.as_raw_fd()),
+        };
+        watch.done(&received, arguments, |(count, _)| count.to_string());
+        received
+    }
+
+    /// Sends one datagram back.
+    ///
+    /// # Errors
+    /// What `sendto(2)` reports, and `NotConnected` for a peer without a name.
+    pub(super) fn send_back(&self, bytes: &[u8], ends: &Ends) -> io::Result<usize> {
+        let peer = ends.peer.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        let arguments = || format!("{}, {}", bytes.len(), ends.peer_name(self));
+        let Some(own) = ends.own else {
+            let send = || Ok(sendto(self.as_raw_fd(), bytes, peer, flags)?);
+            return self.watched("sendto", arguments, send);
+        };
+        let data = [IoSlice::new(bytes)];
+        let send = || {
+            let sent = match own.ip {
+                IpAddr::V4(ip) => {
+                    let source = in_pktinfo {
+                        ipi_ifindex: 0,
+                        ipi_spec_dst: in_addr {
+                            s_addr: u32::from_ne_bytes(ip.octets()),
+                        },
+                        ipi_addr: in_addr { s_addr: 0 },
+                    };
+                    let control = [ControlMessage::Ipv4PacketInfo(&source)];
+                    sendmsg(self.as_raw_fd(), &data, &control, flags, Some(peer))
+                }
+                IpAddr::V6(ip) => {
+                    let source = in6_pktinfo {
+                        ipi6_addr: in6_addr {
+                            s6_addr: ip.octets(),
+                        },
+                        ipi6_ifindex: own.interface,
+                    };
+                    let control = [ControlMessage::Ipv6PacketInfo(&source)];
+                    sendmsg(self.as_raw_fd(), &data, &control, flags, Some(peer))
+                }
+            };
+            Ok(sent?)
+        };
+        self.watched("sendmsg", arguments, send)
+    }
+}
+
+/// Receives a datagram, with the address of this host that it was sent to.
+fn receive_with_destination(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Ends)> {
+    let mut space = cmsg_space!(in6_pktinfo);
+    let mut data = [IoSliceMut::new(buffer)];
+    let fd = socket.as_raw_fd();
+    let received = recvmsg::<SockaddrStorage>(fd, &mut data, Some(&mut space), MsgFlags::empty())?;
+    let own = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            // For a datagram to a group, it is the address of the interface.
+            let ip = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
+            Some(OwnIp {
+                ip: ip.into(),
+                interface: 0,
+            })
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            let interface = match ip.is_unicast_link_local() {
+                true => info.ipi6_ifindex,
+                false => 0,
+            };
+            // A group is no address to send from.
+            (!ip.is_multicast()).then_some(OwnIp {
+                ip: ip.into(),
+                interface,
+            })
+        }
+        _ => None,
+    });
+    let peer = received.address;
+    Ok((received.bytes, Ends { peer, own }))
+}
