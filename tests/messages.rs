@@ -133,10 +133,11 @@ messages!(a_message_above_the_limit_is_named, |place| {
         let server = Server::start(place, &options);
         let client = RawMessages::connect(server.address());
         client.send(b"0123456789");
-        client.send(b"01234567890");
+        server.stderr().wait_for(" connected ");
         if service != ["--discard"] {
             assert_eq!(client.receive(), b"0123456789");
         }
+        client.send(b"01234567890");
         if place.has_connection() {
             let ended = client.try_receive();
             assert!(ended.is_err() || ended.is_ok_and(|end| end.is_none()));
@@ -338,7 +339,10 @@ messages!(a_file_is_one_message, |place| {
     server.stderr().wait_for(" connected ");
     server.terminate();
     assert_eq!(server.wait(), 0);
-    let size = format!("the kernel takes no message of {} bytes", message.len());
+    let size = format!(
+        "a message of {} bytes is larger than the kernel",
+        message.len()
+    );
     assert!(server.said().contains(&size), "{}", server.said());
 });
 
@@ -391,7 +395,8 @@ messages!(the_messages_of_a_pipe_are_sent_one_by_one, |place| {
         (&["--framing", "line"][..], &["one", "", "three"][..]),
         (&[], &["one\n\nthree"]),
     ] {
-        let options = [options, &["--send", &pipe.to_string_lossy()]].concat();
+        let path = pipe.to_string_lossy();
+        let options = [options, &["--send", &path]].concat();
         let server = Server::start(place, &options);
         let client = RawMessages::connect(server.address());
         client.send(b"please");

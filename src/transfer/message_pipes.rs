@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::loops::{Framing, MessageDecoder, MessageFormat};
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Fed, LONGEST_MESSAGE, PipeReader, PipeWriter, Stream};
+use crate::net::{Fed, LONGEST_MESSAGE, PipeReader, PipeWriter, Stream, with_length};
 
 /// The maximum size of one read.
 const PIECE: usize = 64 * 1024;
@@ -220,6 +220,7 @@ impl Unsent {
         message: &[u8],
     ) -> Poll<io::Result<usize>> {
         let sent = stream.poll_send(cx, message);
+        let sent = sent.map_err(|error| with_length(error, message.len()));
         if sent.is_pending() {
             self.message.push(message, 0)?;
             self.is_one = true;
@@ -228,7 +229,9 @@ impl Unsent {
     }
 
     fn poll_again(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<io::Result<usize>> {
+        let length = self.message.len();
         let sent = ready!(stream.poll_send(cx, &self.message));
+        let sent = sent.map_err(|error| with_length(error, length));
         self.message.clear();
         self.is_one = false;
         Poll::Ready(sent)

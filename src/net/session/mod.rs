@@ -26,7 +26,7 @@ use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
 use super::peer::Peer;
-use super::received::Received;
+use super::received::{Received, with_length};
 use super::registration::registered;
 use super::socket::Socket;
 use crate::address::Address;
@@ -236,6 +236,11 @@ impl SessionStream {
             match self.try_send(bytes) {
                 // The kernel does not report when the queue of one peer has room.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.session.queue().is_given_up() {
+                        let cause = "the session ended before its peer took the reply";
+                        self.session.losses.add(&io::Error::other(cause));
+                        return Poll::Ready(Ok(bytes.len()));
+                    }
                     self.session.queue().set_blocked(true);
                     self.shared.room.notify_one();
                     pause.get_or_insert_default().begin();
@@ -268,7 +273,7 @@ impl SessionStream {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                self.session.losses.add(&error);
+                self.session.losses.add(&with_length(error, bytes.len()));
                 Ok(bytes.len())
             }
         }
