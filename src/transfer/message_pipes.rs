@@ -108,6 +108,9 @@ impl MessagePipes {
                     (Err(error), Some(losses)) => losses.add(&error),
                     (Err(error), None) => return Poll::Ready(Err(error)),
                 }
+            } else if let Some(losses) = stream.losses() {
+                // The peer of a session does not learn that its service has ended.
+                losses.add(&io::Error::other("the program had closed its input"));
             }
             Poll::Ready(Ok(FromPeer::Bytes(count)))
         })
@@ -137,8 +140,8 @@ impl MessagePipes {
         FromPeer::InputClosed
     }
 
-    /// Reads from `output`, and sends each message in it; returns the number of bytes sent, `None`
-    /// once all were.
+    /// Sends the next message in the bytes of `output`; returns the number of bytes sent, `None` once
+    /// all were.
     pub(super) fn poll_back(
         &mut self,
         cx: &mut Context<'_>,
@@ -166,17 +169,12 @@ impl MessagePipes {
                 };
             }
             let mut bytes = &buffer[..count];
-            let mut sent = 0;
-            while let Some(message) = reader.next(&mut bytes)? {
-                match unsent.poll(cx, stream, message)? {
-                    Poll::Ready(count) => sent += count,
-                    Poll::Pending => {
-                        reader.keep(&mut bytes)?;
-                        break;
-                    }
-                }
-            }
-            Poll::Ready(Ok(Some(sent)))
+            let sent = match reader.next(&mut bytes)? {
+                Some(message) => unsent.poll(cx, stream, message),
+                None => Poll::Ready(Ok(0)),
+            };
+            reader.keep(&mut bytes)?;
+            sent.map_ok(Some)
         })
     }
 }

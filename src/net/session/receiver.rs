@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::{Session, Shared};
+use super::{Session, Shared, clock, millis, moment};
 use crate::net::datagram::Ends;
 use crate::net::family;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
 const TURN: usize = 64;
+/// The turns after which the sessions end although more arrives.
+const LAST_TURNS: usize = 64;
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A time that is not reached.
@@ -31,6 +33,11 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     loop {
         let received = tokio::select! {
             biased;
+            () = shared.ending.notified() => {
+                receive_last(&shared, &mut buffer);
+                shared.table().end_all();
+                continue;
+            }
             received = shared.io.readable() => received.map(|mut ready| {
                 let received = receive_turn(&shared, &mut buffer, turn);
                 if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
@@ -57,6 +64,16 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
         }
         if !is_set {
             is_set = set(expiry.as_mut(), expire(&shared));
+        }
+    }
+}
+
+/// Receives what has arrived at the socket, before its sessions end.
+fn receive_last(shared: &Shared, buffer: &mut [u8]) {
+    // The peers may continue to send.
+    for _ in 0..LAST_TURNS {
+        if receive_turn(shared, buffer, TURN).is_err() {
+            return;
         }
     }
 }
@@ -132,6 +149,7 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
         let due = expire(shared).into_iter().chain(stalled).min();
         tokio::select! {
             () = room => {}
+            () = shared.ending.notified() => return shared.ending.notify_one(),
             () = sleep_until(due.unwrap_or_else(never)) => {}
         }
     }
@@ -140,15 +158,15 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
 /// Ends the sessions that have been idle too long; returns when the next one may be.
 fn expire(shared: &Shared) -> Option<Instant> {
     let idle = u64::try_from(shared.idle.as_millis()).unwrap_or(u64::MAX);
-    let now = shared.now();
+    let now = clock();
     let mut table = shared.table();
     let oldest = match now.checked_sub(idle) {
-        Some(limit) => table.expire(limit),
+        Some(limit) => table.expire(moment(limit + 1) - 1),
         None => table.oldest(),
     };
     oldest.map(|last| {
         // The clock of the sessions is coarse.
-        let left = last.saturating_add(idle).saturating_sub(now) + 10;
+        let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;
         Instant::now() + Duration::from_millis(left).min(NEVER)
     })
 }
