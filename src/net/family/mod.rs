@@ -117,6 +117,9 @@ pub(super) trait SocketFamily: Debug + Sync {
         buffer: &mut [u8],
     ) -> io::Result<Received>;
 
+    /// Whether every datagram comes with the name of its sender.
+    fn names_every_sender(&self) -> bool;
+
     /// The size of the largest datagram that a socket may receive.
     fn longest_datagram(&self) -> usize;
 

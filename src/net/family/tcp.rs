@@ -196,6 +196,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
         receive_datagram(socket, buffer)
     }
 
+    fn names_every_sender(&self) -> bool {
+        true
+    }
+
     /// The length field of UDP has 16 bits.
     fn longest_datagram(&self) -> usize {
         usize::from(u16::MAX)

@@ -181,6 +181,11 @@ impl SocketFamily for Unix {
         }
     }
 
+    /// A socket that is not bound has no name.
+    fn names_every_sender(&self) -> bool {
+        false
+    }
+
     /// As much as the send buffer of the peer holds, which an administrator can raise.
     fn longest_datagram(&self) -> usize {
         LONGEST_MESSAGE
