@@ -31,12 +31,32 @@ pub fn address(word: &[u8]) {
             let printed = target.to_string();
             assert!(printed.chars().all(is_part_of_word), "{printed:?}");
             let again = address::Target::parse(&printed);
-            assert_eq!(again.ok(), Some(target), "{printed:?}");
+            assert_eq!(again.ok().as_ref(), Some(&target), "{printed:?}");
+            for socket_type in address::SocketType::ALL {
+                typed(&target, socket_type);
+            }
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.to_string().chars().all(is_visible), "{error}");
         }
+    }
+}
+
+/// The name of an address with another type: its printed form parses as the same address too, or
+/// the family has no such sockets.
+fn typed(target: &address::Target, socket_type: address::SocketType) {
+    let Some(address) = target.as_address() else {
+        return;
+    };
+    let has_it = address.family().types().contains(&socket_type);
+    match address.clone().with_type(socket_type) {
+        Ok(typed) => {
+            let printed = typed.to_string();
+            assert_eq!(printed.parse().ok(), Some(typed), "{printed:?}");
+            assert!(has_it);
+        }
+        Err(error) => assert!(!has_it && error.kind() == ErrorKind::Usage),
     }
 }
 

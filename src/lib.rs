@@ -51,7 +51,7 @@ pub mod offload;
 pub mod service;
 pub mod transfer;
 
-pub use address::{Address, Family, Target};
+pub use address::{Address, Family, SocketType, Target};
 pub use error::{Error, ErrorKind, Result};
 pub use loops::{communication_loop, connection_loop};
 

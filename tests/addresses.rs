@@ -7,7 +7,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use sok::address::{Purpose, SUN_PATH_MAX, SocketName, UnixName};
+use sok::address::{
+    AddressKind, AddressParts, Purpose, SUN_PATH_MAX, SocketName, SocketType, UnixName,
+};
 use sok::{Address, ErrorKind, Family, Target};
 
 /// Every address there is: the flow label is no part of one.
@@ -46,7 +48,7 @@ proptest! {
 
     #[test]
     fn no_text_near_an_address_makes_the_reader_panic(
-        text in r"(unix|inet|inet6|tcp|tcp4)?:?[@/.\[]?[0-9a-f:.%\\x\]@]{0,20}(:[0-9]{0,6})?"
+        text in r"(unix|unixgram|unixpacket|inet|inet6|tcp|tcp4|udp|udp4|udp6)?:?[@/.\[]?[0-9a-f:.%\\x\]@]{0,20}(:[0-9]{0,6})?"
     ) {
         if let Ok(target) = Target::parse(&text) {
             // What was understood is printed in a form that is understood in the same way.
@@ -115,10 +117,178 @@ fn an_address_is_the_same_word_in_each_of_its_forms() {
         ("inet6:localhost:8082", "inet6:localhost:8082"),
         (":8082", "tcp::8082"),
         ("tcp::8082", "tcp::8082"),
+        ("udp4:127.0.0.1:53", "udp4:127.0.0.1:53"),
+        ("udp:127.0.0.1:53", "udp4:127.0.0.1:53"),
+        ("udp6:[::1]:5353", "udp6:[::1]:5353"),
+        ("udp:[::1]:53", "udp6:[::1]:53"),
+        ("udp6:[fe80::1%7]:53", "udp6:[fe80::1%7]:53"),
+        ("udp:localhost:53", "udp:localhost:53"),
+        ("udp4:localhost:53", "udp4:localhost:53"),
+        ("udp6:localhost:53", "udp6:localhost:53"),
+        ("udp::53", "udp::53"),
+        ("unixgram:/dev/log", "unixgram:/dev/log"),
+        ("unixgram:@/org/x", "unixgram:@/org/x"),
+        ("unixgram:@", "unixgram:@"),
+        ("unixgram://log", "unixgram://log"),
+        (r"unixgram:\x40name", r"unixgram:\x40name"),
+        ("unixpacket:./a", "unixpacket:./a"),
+        ("unixpacket:a", "unixpacket:a"),
+        ("unixpacket:@a b", r"unixpacket:@a\x20b"),
     ] {
         let target = Target::parse(written).unwrap();
         assert_eq!(target.to_string(), full, "written {written}");
         assert_eq!(Target::parse(full).unwrap(), target, "printed {full}");
+    }
+}
+
+#[test]
+fn a_word_says_the_family_and_the_type() {
+    for (word, socket_type, family) in [
+        ("/s", SocketType::Stream, Some(Family::Unix)),
+        ("@s", SocketType::Stream, Some(Family::Unix)),
+        ("unixpacket:s", SocketType::SeqPacket, Some(Family::Unix)),
+        ("unixgram:@s", SocketType::Datagram, Some(Family::Unix)),
+        ("[::1]:80", SocketType::Stream, Some(Family::Inet6)),
+        (
+            "udp4:127.0.0.1:80",
+            SocketType::Datagram,
+            Some(Family::Inet),
+        ),
+        ("udp:[::1]:80", SocketType::Datagram, Some(Family::Inet6)),
+        ("localhost:80", SocketType::Stream, None),
+        ("udp:localhost:80", SocketType::Datagram, None),
+        (":80", SocketType::Stream, None),
+        ("udp::80", SocketType::Datagram, None),
+    ] {
+        let target = Target::parse(word).unwrap();
+        assert_eq!(target.socket_type(), socket_type, "{word}");
+        assert_eq!(target.as_address().map(Address::family), family, "{word}");
+        if target != Target::parse(":80").unwrap() && !word.starts_with("udp::") {
+            let resolved = target.resolve(Purpose::Connect).unwrap();
+            assert!(
+                resolved.iter().all(|one| one.socket_type() == socket_type),
+                "{word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_words_of_the_help_are_addresses_of_the_family_and_type_that_it_says() {
+    let of_family = |family: Family| {
+        let words = family.words().iter();
+        words.map(move |(words, meaning)| (Some(family), *words, *meaning))
+    };
+    let either = Target::WORDS
+        .iter()
+        .map(|(words, meaning)| (None, *words, *meaning));
+    let mut said = Vec::new();
+    for (family, words, meaning) in Family::ALL.into_iter().flat_map(of_family).chain(either) {
+        for word in words.split(", ").filter(|word| !word.contains("%eth0")) {
+            let target = Target::parse(word).unwrap();
+            let found = target.as_address().map(Address::family);
+            assert_eq!(found, family, "{word}");
+            let name = target.socket_type().name();
+            let names_it = meaning.contains(&format!(", {name}:"));
+            // The prefix of a shorthand is in another row.
+            assert!(
+                names_it || family.is_none() || word == "@",
+                "{word}: {meaning}"
+            );
+            said.push(target.to_string().split_once(':').unwrap().0.to_owned());
+        }
+        said.extend(
+            meaning
+                .split_once("alias ")
+                .map(|(_, alias)| alias.trim_end_matches(":)").to_owned()),
+        );
+    }
+    for (prefix, _) in Family::ALL.iter().flat_map(|family| family.prefixes()) {
+        assert!(
+            said.iter().any(|said| said == prefix),
+            "no word has {prefix}"
+        );
+    }
+}
+
+#[test]
+fn the_forms_are_each_type_of_each_kind_of_name() {
+    let forms: Vec<_> = AddressKind::forms().collect();
+    assert_eq!(forms.len(), 10);
+    for (kind, socket_type) in forms {
+        let fresh = kind
+            .fresh("/".as_ref(), "s")
+            .with_type(socket_type)
+            .unwrap();
+        assert_eq!((fresh.kind(), fresh.socket_type()), (kind, socket_type));
+        assert_eq!(fresh.to_string().parse::<Address>().unwrap(), fresh);
+        assert!(kind.types().contains(&socket_type));
+    }
+}
+
+#[test]
+fn a_type_that_a_family_lacks_is_an_error_with_those_it_has() {
+    let cause = "inet has no seqpacket sockets; its types are stream, datagram";
+    let name: SocketAddr = "127.0.0.1:80".parse().unwrap();
+    let refused = Address::new(name, SocketType::SeqPacket).unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.cause().to_string().as_str()),
+        (ErrorKind::Usage, cause)
+    );
+    let refused = Address::from(name)
+        .with_type(SocketType::SeqPacket)
+        .unwrap_err();
+    assert_eq!(refused.cause().to_string(), cause);
+    for (family, host) in [
+        (Some(Family::Inet), "127.0.0.1"),
+        (Some(Family::Inet), "localhost"),
+        (None, "::1"),
+        (None, "localhost"),
+    ] {
+        let refused = Target::network(family, SocketType::SeqPacket, host, 80).unwrap_err();
+        let what = family.map_or("a host", Family::name);
+        let cause = format!("{what} has no seqpacket sockets; its types are stream, datagram");
+        assert_eq!(refused.cause().to_string(), cause);
+        assert_eq!(refused.kind(), ErrorKind::Usage);
+    }
+}
+
+#[test]
+fn the_parts_of_an_address_are_the_same_address_as_its_word() {
+    let parts = |family, socket_type, path: Option<&str>, host: Option<(&str, &str)>| {
+        let mut parts = AddressParts::default();
+        parts.family = family;
+        parts.socket_type = socket_type;
+        parts.path = path.map(OsString::from);
+        parts.host = host.map(|(host, _)| host.to_owned());
+        parts.port = host.map(|(_, port)| port.to_owned());
+        parts.target().unwrap().to_string()
+    };
+    for socket_type in SocketType::ALL {
+        let prefix = Family::Unix.prefix(socket_type);
+        for family in [Some(Family::Unix), None] {
+            for path in ["/tmp/s", "@name", "./s"] {
+                let word = parts(family, socket_type, Some(path), None);
+                assert_eq!(word, format!("{prefix}:{path}"));
+            }
+        }
+    }
+    for (socket_type, either) in [(SocketType::Stream, "tcp"), (SocketType::Datagram, "udp")] {
+        let host = |family, host| parts(family, socket_type, None, Some((host, "53")));
+        let prefix = |family: Family| family.prefix(socket_type);
+        assert_eq!(host(None, "localhost"), format!("{either}:localhost:53"));
+        assert_eq!(host(None, ""), format!("{either}::53"));
+        let (v4, v6) = (prefix(Family::Inet), prefix(Family::Inet6));
+        assert_eq!(host(None, "::1"), format!("{v6}:[::1]:53"));
+        assert_eq!(host(Some(Family::Inet6), "::1"), format!("{v6}:[::1]:53"));
+        assert_eq!(
+            host(Some(Family::Inet), "127.0.0.1"),
+            format!("{v4}:127.0.0.1:53")
+        );
+        assert_eq!(
+            host(Some(Family::Inet), "localhost"),
+            format!("{v4}:localhost:53")
+        );
     }
 }
 
@@ -172,6 +342,30 @@ fn an_address_error_names_the_wrong_part_and_the_known_prefixes() {
             "inet6:[fe80::1%99999999999]:80",
             "the scope 99999999999 is too large",
         ),
+        ("udp4::53", "the host is empty; write udp4:0.0.0.0:53"),
+        ("udp6::53", "the host is empty; write udp6:[::]:53"),
+        (
+            "udp6:127.0.0.1:53",
+            "127.0.0.1 is an inet address, not inet6",
+        ),
+        ("udp:127.0.0.1", "the port is missing"),
+        (
+            "udp://a.example:53/x",
+            "an address is not a URL; write udp:a.example:53",
+        ),
+        (
+            "udp4://127.0.0.1:53",
+            "an address is not a URL; write udp4:127.0.0.1:53",
+        ),
+        ("datagram:/dev/log", known),
+        ("dgram:h:53", known),
+        ("dgram:h:53", "write tcp:h:53 for TCP, udp:h:53 for UDP"),
+        ("seqpacket:@name", known),
+        ("UDP:h:53", known),
+        ("unixgram", known),
+        ("unixgram:", "the path is empty"),
+        ("unixpacket:", "the path is empty"),
+        (r"unixgram:a\x00b", "the path contains a NUL byte"),
         ("a b:80", "white space"),
         ("[[ff]:80", "contains a bracket"),
         ("a]:80", "contains a bracket"),
@@ -216,8 +410,27 @@ fn a_bare_port_is_every_address_and_only_to_listen() {
     assert!(
         error
             .to_string()
-            .contains("the host is empty; give the host")
+            .contains("the host is empty; give the host, such as tcp:localhost:80")
     );
+    let target = Target::parse("udp::53").unwrap();
+    let listen = target.resolve(Purpose::Listen).unwrap();
+    let words = listen.iter().map(Address::to_string).collect::<Vec<_>>();
+    assert_eq!(words, ["udp6:[::]:53", "udp4:0.0.0.0:53"]);
+    let error = target.resolve(Purpose::Connect).unwrap_err();
+    assert!(
+        error.to_string().contains("such as udp:localhost:53"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unnamed_socket_of_each_type_prints_as_its_prefix() {
+    for socket_type in SocketType::ALL {
+        let unnamed = Address::new(UnixName::Unnamed, socket_type).unwrap();
+        let printed = unnamed.to_string();
+        assert_eq!(printed, format!("{}:", Family::Unix.prefix(socket_type)));
+        assert_eq!(printed.parse::<Address>().unwrap(), unnamed);
+    }
 }
 
 #[test]
@@ -231,6 +444,12 @@ fn an_address_that_the_kernel_chooses_is_not_definite() {
         ("unix:@s", true),
         ("unix:@", false),
         ("unix:", false),
+        ("udp4:127.0.0.1:53", true),
+        ("udp6:[::1]:0", false),
+        ("unixgram:/s", true),
+        ("unixgram:@", false),
+        ("unixgram:", false),
+        ("unixpacket:", false),
     ] {
         assert_eq!(
             word.parse::<Address>().unwrap().is_specified(),
@@ -245,7 +464,11 @@ fn a_local_address_converts_to_the_standard_library_and_back() {
     for text in ["unix:/tmp/s.sock", "unix:@name"] {
         let address: Address = text.parse().unwrap();
         let standard = std::os::unix::net::SocketAddr::try_from(address.clone()).unwrap();
-        assert_eq!(Address::from(standard), address);
+        assert_eq!(Address::from(standard.clone()), address);
+        // The standard library's address has no type: it is one of a stream socket.
+        let datagrams = address.clone().with_type(SocketType::Datagram).unwrap();
+        let untyped = std::os::unix::net::SocketAddr::try_from(datagrams).unwrap();
+        assert_eq!(Address::from(untyped), address);
     }
     let long = format!("unix:/{}", "x".repeat(SUN_PATH_MAX + 1));
     for text in ["inet:127.0.0.1:8082", "unix:", &long] {
@@ -261,6 +484,8 @@ fn an_ip_address_converts_to_the_standard_library_and_back() {
         let address: Address = text.parse().unwrap();
         let standard = SocketAddr::try_from(address.clone()).unwrap();
         assert_eq!(Address::from(standard), address);
+        let datagrams = Address::new(standard, SocketType::Datagram).unwrap();
+        assert_eq!(SocketAddr::try_from(datagrams).unwrap(), standard);
     }
     let local: Address = "unix:@name".parse().unwrap();
     let refused = SocketAddr::try_from(local).unwrap_err();

@@ -362,6 +362,61 @@ fn a_wrong_address_or_option_is_2() {
         (&["call", "--path", ""], "the path is empty"),
         (&["call", "--path", "a", "b", "c"], "given twice"),
         (
+            &["call", "--type", "stream", "@s", "x"],
+            "given twice, as a word and by --family, --type,",
+        ),
+        (
+            &["serve", "unixgram:@s", "--type", "datagram"],
+            "given twice",
+        ),
+        (
+            &["connect", "--family", "inet", "--type", "seqpacket"],
+            "--family inet --type seqpacket: inet has no seqpacket sockets; its types are stream, datagram",
+        ),
+        (
+            &[
+                "call",
+                "--type",
+                "seqpacket",
+                "--host",
+                "a",
+                "--port",
+                "1",
+                "x",
+            ],
+            "a host has no seqpacket sockets; its types are stream, datagram",
+        ),
+        (
+            &[
+                "call",
+                "--type",
+                "seqpacket",
+                "--family",
+                "tcp6",
+                "--host",
+                "::1",
+                "--port",
+                "1",
+            ],
+            "inet6 has no seqpacket sockets",
+        ),
+        (
+            &["call", "--type", "datagram", "--host", "a"],
+            "--type datagram --host a: --port is missing",
+        ),
+        (
+            &["call", "--type", "datagram", "--family", "unix", "x"],
+            "--family unix --type datagram: --path is missing",
+        ),
+        (
+            &["call", "--type", "datagram", "x"],
+            "--type datagram: --path, or --host and --port, are missing",
+        ),
+        (
+            &["call", "--type", "dgram", "--path", "a"],
+            "'dgram' for '--type <TYPE>': known types are stream, seqpacket, datagram",
+        ),
+        (
             &["connect", "--bind", "@own", "127.0.0.1:1"],
             "no address in the same family",
         ),

@@ -1,10 +1,12 @@
 //! The harness itself: what the other modules rely on.
 
-use std::fs;
+use std::{fs, io};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Process, RawListener, RawStream, Server, sok};
+use crate::support::{
+    Kind, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server, sok,
+};
 
 families!(a_server_answers_a_raw_client, |place| {
     let server = Server::start(place, &["--suffix", "!"]);
@@ -21,6 +23,62 @@ families!(a_raw_server_answers_the_program, |place| {
     assert_eq!(served.line(), "ping\n");
     served.send(b"pong\n");
     assert_eq!(call.done().stdout, b"pong\n");
+});
+
+messages!(raw_peers_exchange_whole_messages, |place| {
+    let listener = RawMessageListener::bind(place);
+    assert!(listener.address().starts_with(place.prefix()));
+    let client = RawMessages::connect(listener.address());
+    for message in [&b"hello"[..], b"", &[1; 20_000]] {
+        client.send(message);
+    }
+    let served = listener.accept();
+    assert_eq!(served.receive(), b"hello");
+    assert_eq!(served.receive(), b"");
+    assert_eq!(served.receive(), [1; 20_000]);
+    served.send(b"");
+    served.send(b"answer");
+    assert_eq!(client.receive(), b"");
+    assert_eq!(client.receive(), b"answer");
+    if place.has_connection() {
+        client.finish();
+        served.assert_end();
+    }
+});
+
+datagrams!(a_raw_server_answers_each_of_its_peers, |place| {
+    let listener = RawMessageListener::bind(place);
+    let clients = [b"1", b"2"].map(|name| (RawMessages::connect(listener.address()), name));
+    for (client, name) in &clients {
+        client.send(*name);
+    }
+    for (client, name) in &clients {
+        let served = listener.accept();
+        assert_eq!(&served.receive(), name);
+        served.send(b"to");
+        assert_eq!(client.receive(), b"to");
+    }
+});
+
+forms!(nobody_is_at_the_address_of_nobody, |place| {
+    let nobody = place.nobody();
+    let reached = match place.keeps_messages() {
+        // UDP learns that nobody is there from the answer to a message.
+        true => RawMessages::try_connect(&nobody.address)
+            .and_then(|peer| peer.try_send(b"").and_then(|()| peer.try_receive()))
+            .map(drop),
+        false => RawStream::try_connect(&nobody.address).map(drop),
+    };
+    let refused = reached.unwrap_err().kind();
+    let want = match place.kind() {
+        Kind::Unix => io::ErrorKind::NotFound,
+        _ => io::ErrorKind::ConnectionRefused,
+    };
+    assert_eq!(refused, want);
+    match place.keeps_messages() {
+        true => drop(RawMessageListener::of(nobody)),
+        false => drop(RawListener::of(nobody)),
+    }
 });
 
 families!(the_signal_ends_a_server, |place| {

@@ -88,6 +88,34 @@ fn each_example_prints_what_the_readme_says() {
 }
 
 #[test]
+fn the_addresses_are_those_of_the_help() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let help = support::sok(&["--help"]).text();
+    let table = help.split("ADDRESS has").nth(1).unwrap();
+    let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
+    let mut seen = 0;
+    for line in rows {
+        let mut words = line.trim().split(", ");
+        let mut last = "";
+        let mut row = String::from("| ");
+        for word in &mut words {
+            let (word, rest) = word.split_once(' ').unwrap_or((word, ""));
+            row += &format!("`{word}`");
+            if !rest.is_empty() {
+                last = rest;
+                break;
+            }
+            row += ", ";
+        }
+        assert!(!last.is_empty(), "{line}");
+        assert!(readme.contains(&row), "the README lacks {row}");
+        seen += 1;
+    }
+    assert_eq!(seen, 12);
+}
+
+#[test]
 fn the_exit_codes_are_those_of_the_help() {
     let readme =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

@@ -77,17 +77,34 @@ impl Family {
     #[must_use]
     pub const fn words(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Inet => &[("inet:127.0.0.1:8082", "AF_INET (alias tcp4:)")],
-            Self::Inet6 => &[(
-                "inet6:[::1]:8082, inet6:[fe80::1%eth0]:80",
-                "AF_INET6 (alias tcp6:)",
-            )],
+            Self::Inet => &[
+                ("inet:127.0.0.1:8082", "AF_INET, stream: TCP (alias tcp4:)"),
+                ("udp4:127.0.0.1:53", "AF_INET, datagram: UDP"),
+            ],
+            Self::Inet6 => &[
+                (
+                    "inet6:[::1]:8082, inet6:[fe80::1%eth0]:80",
+                    "AF_INET6, stream: TCP (alias tcp6:)",
+                ),
+                ("udp6:[::1]:53", "AF_INET6, datagram: UDP"),
+            ],
             Self::Unix => &[
                 (
                     "unix:/tmp/s.sock, /tmp/s.sock, ./s.sock",
-                    "AF_UNIX, a socket file",
+                    "AF_UNIX, stream: a socket file",
                 ),
-                ("unix:@name, @name", "AF_UNIX, an abstract name (Linux)"),
+                (
+                    "unix:@name, @name",
+                    "AF_UNIX, stream: an abstract name (Linux)",
+                ),
+                (
+                    "unixpacket:/tmp/s.sock, unixpacket:@name",
+                    "AF_UNIX, seqpacket: the same names",
+                ),
+                (
+                    "unixgram:/dev/log, unixgram:@name",
+                    "AF_UNIX, datagram: the same names",
+                ),
                 (
                     "@",
                     "a name that the kernel chooses, to listen or for --bind",
@@ -105,8 +122,8 @@ impl Family {
         })
     }
 
-    /// A free address of this machine to listen on: a loopback address with port 0, or the file
-    /// `name` in `directory`.
+    /// A free address of this machine for a stream socket to listen on: a loopback address with
+    /// port 0, or the file `name` in `directory`.
     #[must_use]
     pub fn local_address(self, directory: &Path, name: &str) -> Address {
         match self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::{Address, Family, UnixName};
+use super::{Address, Family, SocketType, UnixName};
 
 /// A kind of address within this host: a family, and for local sockets the kind of name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,8 +74,25 @@ impl AddressKind {
         }
     }
 
+    /// The socket types that a name of the kind can have, the usual one first.
+    #[must_use]
+    pub const fn types(self) -> &'static [SocketType] {
+        self.family().types()
+    }
+
+    /// Every form of address: each type of each kind, those of streams first.
+    pub fn forms() -> impl Iterator<Item = (Self, SocketType)> {
+        let of_type = |socket_type: SocketType| {
+            let all = Self::ALL.into_iter();
+            all.filter(move |kind| kind.types().contains(&socket_type))
+                .map(move |kind| (kind, socket_type))
+        };
+        SocketType::ALL.into_iter().flat_map(of_type)
+    }
+
     /// An address to listen on within this host: port 0 of the loopback address, a file of
-    /// `directory`, or the abstract name.
+    /// `directory`, or the abstract name. It is of a stream socket; [`Address::with_type`] gives
+    /// those of the other [types](Self::types).
     #[must_use]
     pub fn fresh(self, directory: &Path, name: &str) -> Address {
         match self {

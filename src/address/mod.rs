@@ -30,7 +30,7 @@ use crate::error::{Error, ErrorKind};
 ///
 /// ```
 /// use sok::Address;
-/// for text in ["inet:127.0.0.1:8082", "inet6:[fe80::1%2]:8082", "unix:/tmp/s.sock", "unix:@name"] {
+/// for text in ["inet:127.0.0.1:8082", "udp6:[fe80::1%2]:53", "unix:/tmp/s.sock", "unixgram:@name"] {
 ///     let address: Address = text.parse()?;
 ///     assert_eq!(address.to_string(), text);
 /// }
@@ -69,6 +69,24 @@ impl SocketName {
 impl Address {
     /// The address of a socket of `socket_type` with `name`.
     ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use sok::address::{SocketType, UnixName};
+    /// use sok::Address;
+    /// let log = Address::new(UnixName::path("/dev/log").unwrap(), SocketType::Datagram)?;
+    /// assert_eq!(log.to_string(), "unixgram:/dev/log");
+    ///
+    /// let refused = Address::new(
+    ///     std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+    ///     SocketType::SeqPacket,
+    /// );
+    /// assert_eq!(
+    ///     refused.unwrap_err().cause().to_string(),
+    ///     "inet has no seqpacket sockets; its types are stream, datagram"
+    /// );
+    /// # Ok::<(), sok::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::Usage`] if the family has no sockets of this type; it lists those it has.
     pub fn new(name: impl Into<SocketName>, socket_type: SocketType) -> Result<Self, Error> {
@@ -78,6 +96,17 @@ impl Address {
     }
 
     /// The same name with another socket type.
+    ///
+    /// ```
+    /// use std::net::{Ipv6Addr, SocketAddr};
+    /// use sok::address::SocketType;
+    /// use sok::Address;
+    /// // An address of the standard library is one of a stream socket.
+    /// let tcp = Address::from(SocketAddr::from((Ipv6Addr::LOCALHOST, 53)));
+    /// assert_eq!(tcp.to_string(), "inet6:[::1]:53");
+    /// assert_eq!(tcp.with_type(SocketType::Datagram)?.to_string(), "udp6:[::1]:53");
+    /// # Ok::<(), sok::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Address::new`].

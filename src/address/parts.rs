@@ -1,14 +1,25 @@
 //! An address given in parts.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use super::word::port_number;
 use super::{Address, Family, SocketType, Target, UnixName};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The parts of an address, as given by options: a family, and a path or a host and a port.
+/// The parts of an address, as given by options: a family, a type, and a path or a host and a port.
+///
+/// ```
+/// use sok::address::{AddressParts, Family, SocketType};
+/// let mut parts = AddressParts::default();
+/// parts.family = Some(Family::Inet6);
+/// parts.socket_type = SocketType::Datagram;
+/// parts.host = Some("::1".to_owned());
+/// parts.port = Some("53".to_owned());
+/// assert_eq!(parts.target()?.to_string(), "udp6:[::1]:53");
+/// # Ok::<(), sok::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressParts {
@@ -37,53 +48,72 @@ impl AddressParts {
             host,
             port,
         } = self;
+        if *self == Self::default() {
+            let cause = "no address given; see 'sok --help' for its forms";
+            return Err(Error::because("usage", "", ErrorKind::Usage, cause));
+        }
+        if let Some(family) = family {
+            let required = family.require(*socket_type);
+            required.map_err(|error| self.usage(&error.cause().to_string()))?;
+        }
         if let Some(path) = path {
             return self.local_target(path);
         }
-        let shown = format!(
-            "--family {} --host {} --port {}",
-            family.map_or("?", Family::name),
-            host.as_deref().unwrap_or("?"),
-            port.as_deref().unwrap_or("?")
-        );
         match (family, host, port) {
-            (None, None, None) => Err(Error::because(
-                "usage",
-                "",
-                ErrorKind::Usage,
-                "no address given; see 'sok --help' for its forms",
-            )),
+            (None, None, None) => Err(self.usage("--path, or --host and --port, are missing")),
             (Some(family), None, None) if !family.is_network() => {
-                Err(usage(&format!("--family {family}"), "--path is missing"))
+                Err(self.usage("--path is missing"))
             }
-            (Some(family), ..) if !family.is_network() => Err(usage(
-                &shown,
-                "this family takes --path, not --host and --port",
-            )),
-            (_, _, None) => Err(usage(&shown, "--port is missing")),
-            (_, None, _) => Err(usage(&shown, "--host is missing")),
+            (Some(family), ..) if !family.is_network() => {
+                Err(self.usage("this family takes --path, not --host and --port"))
+            }
+            (_, _, None) => Err(self.usage("--port is missing")),
+            (_, None, _) => Err(self.usage("--host is missing")),
             (family, Some(host), Some(port)) => {
-                let number = port_number(port).map_err(|cause| usage(&shown, &cause))?;
+                let number = port_number(port).map_err(|cause| self.usage(&cause))?;
                 Target::network(*family, *socket_type, host.trim_matches(['[', ']']), number)
             }
         }
     }
 
     fn local_target(&self, path: &OsStr) -> Result<Target> {
-        let shown = format!("--path {}", path.display());
         if let Some(family) = self.family.filter(|family| family.is_network()) {
-            let cause = format!("{family} takes --host and --port, not --path");
-            return Err(usage(&shown, &cause));
+            return Err(self.usage(&format!("{family} takes --host and --port, not --path")));
         }
         let name = match path.as_bytes() {
             [b'@', name @ ..] if !name.is_empty() => UnixName::abstract_name(name),
             path => UnixName::path(path),
         };
-        let name = name.map_err(|cause| usage(&shown, &cause.to_string()))?;
+        let name = name.map_err(|cause| self.usage(&cause.to_string()))?;
         Address::new(name, self.socket_type).map(Target::Address)
+    }
+
+    fn usage(&self, cause: &str) -> Error {
+        Error::because("address", self, ErrorKind::Usage, cause)
     }
 }
 
-fn usage(shown: &dyn Display, cause: &str) -> Error {
-    Error::because("address", shown, ErrorKind::Usage, cause)
+impl fmt::Display for AddressParts {
+    /// The options that give these parts; a stream, the usual type, is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            family,
+            socket_type,
+            path,
+            host,
+            port,
+        } = self;
+        let mut options = Vec::new();
+        options.extend(family.map(|family| format!("--family {family}")));
+        if *socket_type != SocketType::default() {
+            options.push(format!("--type {socket_type}"));
+        }
+        options.extend(
+            path.as_ref()
+                .map(|path| format!("--path {}", path.display())),
+        );
+        options.extend(host.as_ref().map(|host| format!("--host {host}")));
+        options.extend(port.as_ref().map(|port| format!("--port {port}")));
+        f.write_str(&options.join(" "))
+    }
 }

@@ -51,6 +51,23 @@ impl SocketType {
             Self::SeqPacket | Self::Datagram => true,
         }
     }
+
+    /// Whether a server accepts connections. Without one, a peer is only the name that a message
+    /// comes from: nothing says when it begins or ends, and one without a name cannot be answered.
+    #[must_use]
+    pub const fn has_connection(self) -> bool {
+        match self {
+            Self::Stream | Self::SeqPacket => true,
+            Self::Datagram => false,
+        }
+    }
+
+    /// The cause of an error: `what` has no sockets of this type, only those of `types`.
+    pub(super) fn missing_in(self, what: &str, types: &[Self]) -> String {
+        let types: Vec<&str> = types.iter().map(|known| known.name()).collect();
+        let types = types.join(", ");
+        format!("{what} has no {self} sockets; its types are {types}")
+    }
 }
 
 impl SocketType {
@@ -90,11 +107,7 @@ impl Family {
         if types.contains(&socket_type) {
             return Ok(());
         }
-        let types: Vec<&str> = types.iter().map(|known| known.name()).collect();
-        let cause = format!(
-            "{self} has no {socket_type} sockets; its types are {}",
-            types.join(", ")
-        );
+        let cause = socket_type.missing_in(self.name(), types);
         Err(Error::because(
             "address",
             socket_type,

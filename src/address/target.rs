@@ -7,6 +7,19 @@ use super::{Address, Family, SocketType};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An address as typed: a literal address, or a name to resolve.
+///
+/// ```
+/// use sok::address::SocketType;
+/// use sok::Target;
+/// let name = Target::parse("udp:localhost:53")?;
+/// assert!(name.is_name());
+/// assert_eq!(name.socket_type(), SocketType::Datagram);
+/// assert_eq!(name.to_string(), "udp:localhost:53");
+///
+/// let literal = Target::parse("udp:[::1]:53")?;
+/// assert_eq!(literal, Target::Address("udp6:[::1]:53".parse()?));
+/// # Ok::<(), sok::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
@@ -64,9 +77,15 @@ impl Target {
                     )?,
                 ]),
                 Purpose::Connect => {
+                    let example = Self::Host {
+                        family: None,
+                        socket_type: *socket_type,
+                        host: "localhost".to_owned(),
+                        port: *port,
+                    };
                     Err(
                         Error::because("resolve", self, ErrorKind::Usage, "the host is empty")
-                            .with_hint(format!("give the host, such as localhost:{port}")),
+                            .with_hint(format!("give the host, such as {example}")),
                     )
                 }
             },

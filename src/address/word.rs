@@ -21,7 +21,8 @@ fn prefix_of(family: Option<Family>, socket_type: SocketType) -> &'static str {
     let either = EITHER.iter().find(|(_, known)| *known == socket_type);
     match family {
         Some(family) => family.prefix(socket_type),
-        None => either.map_or("?", |(prefix, _)| prefix),
+        // No word means such a socket: an error that shows it names the type.
+        None => either.map_or(socket_type.name(), |(prefix, _)| prefix),
     }
 }
 
@@ -64,7 +65,29 @@ impl Scheme {
     }
 }
 
+/// Refuses a type that the family lacks, or both network families.
+fn require(family: Option<Family>, socket_type: SocketType) -> std::result::Result<(), String> {
+    let types = EITHER.map(|(_, known)| known);
+    match family {
+        Some(family) => family
+            .require(socket_type)
+            .map_err(|error| error.cause().to_string()),
+        None if types.contains(&socket_type) => Ok(()),
+        None => Err(socket_type.missing_in("a host", &types)),
+    }
+}
+
 impl Target {
+    /// The words of a host in either network family, each with its meaning, as help lists them.
+    pub const WORDS: [(&str, &str); 3] = [
+        (
+            "tcp:localhost:8082, localhost:8082",
+            "AF_INET or AF_INET6, as the name resolves; stream: TCP",
+        ),
+        ("udp:localhost:53", "the same; datagram: UDP"),
+        (":8082, udp::53", "every address, dual-stack (to listen)"),
+    ];
+
     /// Parses an address, which need not be UTF-8.
     ///
     /// # Errors
@@ -93,14 +116,11 @@ impl Target {
             family,
             socket_type,
         };
-        host_and_port(scheme, host, port).map_err(|cause| {
+        let target = require(family, socket_type).and_then(|()| host_and_port(scheme, host, port));
+        target.map_err(|cause| {
             let prefix = scheme.prefix();
-            Error::because(
-                "address",
-                format!("{prefix}:{host}:{port}"),
-                ErrorKind::Usage,
-                cause,
-            )
+            let shown = format!("{prefix}:{host}:{port}");
+            Error::because("address", shown, ErrorKind::Usage, cause)
         })
     }
 }
@@ -217,7 +237,10 @@ fn unknown_prefix(prefix: &str, text: &[u8], rest: &[u8]) -> String {
     } else if rest.contains('/') {
         format!("unknown prefix {prefix:?}; known prefixes are {known}")
     } else if network(Scheme::NONE, &rest).is_ok() {
-        format!("unknown prefix {prefix:?}; write tcp:{rest} for TCP; known prefixes are {known}")
+        format!(
+            "unknown prefix {prefix:?}; write tcp:{rest} for TCP, udp:{rest} for UDP; known prefixes \
+             are {known}"
+        )
     } else {
         format!(
             "{rest:?} is not a port number, and {prefix:?} not a prefix; known prefixes are {known}"

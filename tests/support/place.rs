@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use sok::address::SocketType;
 use tempfile::TempDir;
 
 /// The kinds of address that every test runs on.
@@ -30,26 +31,77 @@ impl Kind {
         }
     }
 
+    /// Sockets of another type than stream with this kind of name.
+    pub(crate) const fn with_type(self, socket_type: SocketType) -> Form {
+        let kind = self;
+        Form { kind, socket_type }
+    }
+}
+
+/// A kind of address and a socket type; a kind without one means stream sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) kind: Kind,
+    pub(crate) socket_type: SocketType,
+}
+
+impl From<Kind> for Form {
+    fn from(kind: Kind) -> Self {
+        kind.with_type(SocketType::Stream)
+    }
+}
+
+impl Form {
+    /// Every form, those of streams first.
+    pub(crate) fn all() -> Vec<Self> {
+        let kinds = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
+        let all = SocketType::ALL.into_iter().flat_map(|socket_type| {
+            let forms = kinds.map(|kind| kind.with_type(socket_type));
+            forms.into_iter().filter(|form| form.prefix() != "")
+        });
+        all.collect()
+    }
+
+    /// The prefix of an address of this form, empty if there is none.
+    pub(crate) const fn prefix(self) -> &'static str {
+        match (self.kind, self.socket_type) {
+            (Kind::Inet, SocketType::Stream) => "inet",
+            (Kind::Inet6, SocketType::Stream) => "inet6",
+            (Kind::Unix | Kind::Abstract, SocketType::Stream) => "unix",
+            (Kind::Unix | Kind::Abstract, SocketType::SeqPacket) => "unixpacket",
+            (Kind::Inet, SocketType::Datagram) => "udp4",
+            (Kind::Inet6, SocketType::Datagram) => "udp6",
+            (Kind::Unix | Kind::Abstract, SocketType::Datagram) => "unixgram",
+            _ => "",
+        }
+    }
+
     fn is_there(self) -> bool {
-        match self {
-            Self::Inet => TcpListener::bind("127.0.0.1:0").is_ok(),
-            Self::Inet6 => TcpListener::bind("[::1]:0").is_ok(),
-            Self::Unix => true,
-            Self::Abstract => cfg!(target_os = "linux"),
+        let host = match self.kind {
+            Kind::Inet => "127.0.0.1:0",
+            Kind::Inet6 => "[::1]:0",
+            Kind::Unix => return true,
+            Kind::Abstract => return cfg!(target_os = "linux"),
+        };
+        match self.socket_type {
+            SocketType::Datagram => UdpSocket::bind(host).is_ok(),
+            _ => TcpListener::bind(host).is_ok(),
         }
     }
 }
 
-/// Runs a test on a fresh place of one kind, if this machine has that kind.
-pub(crate) fn run(kind: Kind, body: impl FnOnce(&Place)) {
-    if have(kind) {
-        body(&Place::new(kind));
+/// Runs a test on a fresh place of one form, if this machine has that.
+pub(crate) fn run(form: impl Into<Form>, body: impl FnOnce(&Place)) {
+    let form = form.into();
+    if have(form) {
+        body(&Place::new(form));
     }
 }
 
-/// Whether this machine has a kind of address; its test is skipped if not.
-pub(crate) fn have(kind: Kind) -> bool {
-    required(kind.name(), kind.is_there())
+/// Whether this machine has a form of address; its test is skipped if not.
+pub(crate) fn have(form: impl Into<Form>) -> bool {
+    let form = form.into();
+    required(form.kind.name(), form.is_there())
 }
 
 /// Whether an external program is installed; its test is skipped if not.
@@ -84,73 +136,98 @@ pub(crate) fn skipped(what: &str) {
     }
 }
 
-/// A kind of address, with a temporary directory.
+/// A form of address, with a temporary directory.
 #[derive(Debug)]
 pub(crate) struct Place {
-    kind: Kind,
+    form: Form,
     directory: TempDir,
     count: Cell<u32>,
 }
 
 impl Place {
-    pub(crate) fn new(kind: Kind) -> Self {
+    pub(crate) fn new(form: impl Into<Form>) -> Self {
         let directory = tempfile::Builder::new().prefix("sok-t").tempdir_in("/tmp");
         Self {
-            kind,
+            form: form.into(),
             directory: directory.unwrap(),
             count: Cell::new(0),
         }
     }
 
+    /// The form, for another place of the same one.
+    pub(crate) const fn form(&self) -> Form {
+        self.form
+    }
+
     pub(crate) const fn kind(&self) -> Kind {
-        self.kind
+        self.form.kind
+    }
+
+    pub(crate) const fn socket_type(&self) -> SocketType {
+        self.form.socket_type
+    }
+
+    /// Whether each receive returns what one send sent.
+    pub(crate) fn keeps_messages(&self) -> bool {
+        self.socket_type() != SocketType::Stream
+    }
+
+    /// Whether a server accepts connections: all but datagrams.
+    pub(crate) fn has_connection(&self) -> bool {
+        self.socket_type() != SocketType::Datagram
     }
 
     /// The family as the program prints it.
     pub(crate) const fn family(&self) -> &'static str {
-        match self.kind {
+        match self.kind() {
             Kind::Inet => "inet",
             Kind::Inet6 => "inet6",
             Kind::Unix | Kind::Abstract => "unix",
         }
     }
 
+    /// The prefix of its addresses as the program prints it.
+    pub(crate) const fn prefix(&self) -> &'static str {
+        self.form.prefix()
+    }
+
     pub(crate) const fn is_network(&self) -> bool {
-        matches!(self.kind, Kind::Inet | Kind::Inet6)
+        matches!(self.kind(), Kind::Inet | Kind::Inet6)
     }
 
     /// The address to listen on: port 0, or a name that was never used before.
     pub(crate) fn word(&self) -> String {
         self.count.set(self.count.get() + 1);
-        let count = self.count.get();
-        match self.kind {
-            Kind::Inet => "inet:127.0.0.1:0".to_owned(),
-            Kind::Inet6 => "inet6:[::1]:0".to_owned(),
-            Kind::Unix => format!("unix:{}/{count}.sock", self.directory().display()),
+        let (prefix, count) = (self.prefix(), self.count.get());
+        match self.kind() {
+            Kind::Inet => format!("{prefix}:127.0.0.1:0"),
+            Kind::Inet6 => format!("{prefix}:[::1]:0"),
+            Kind::Unix => format!("{prefix}:{}/{count}.sock", self.directory().display()),
             Kind::Abstract => {
                 let unique = self.directory().file_name().unwrap().to_string_lossy();
-                format!("unix:@{unique}-{count}")
+                format!("{prefix}:@{unique}-{count}")
             }
         }
     }
 
-    /// A free address of this kind. While the value lives, no other process gets its port, but a
-    /// server that reuses addresses can listen on it.
+    /// A free address of this form. While the value lives, no other process gets its port, but a
+    /// TCP server that reuses addresses can listen on it; a UDP server can once the value is dropped.
     pub(crate) fn nobody(&self) -> Nobody {
         let word = self.word();
-        match self.kind {
-            Kind::Inet | Kind::Inet6 => {
-                let bound = super::raw::bound(&word);
-                let address = super::raw::name_of(&bound);
-                Nobody {
-                    address,
-                    keep: Some(bound),
-                }
-            }
-            Kind::Unix | Kind::Abstract => Nobody {
+        if !self.is_network() {
+            return Nobody {
                 address: word,
                 keep: None,
-            },
+            };
+        }
+        let bound = super::raw::bound(&word);
+        if !self.has_connection() {
+            // A socket connected to itself holds the port, and refuses datagrams of all others.
+            bound.connect(&bound.local_addr().unwrap()).unwrap();
+        }
+        Nobody {
+            address: super::raw::name_of(&bound),
+            keep: Some(bound),
         }
     }
 

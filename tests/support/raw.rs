@@ -8,9 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
+use sok::address::SocketType;
 
 use super::place::Nobody;
-use super::{LIMIT, Place};
+use super::{Form, Kind, LIMIT, Place};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -68,9 +69,8 @@ impl RawStream {
     }
 
     pub(crate) fn try_connect(address: &str) -> io::Result<Self> {
-        let name = encode(address);
-        let socket = limited(open(&name));
-        socket.connect(&name)?;
+        let socket = open(address);
+        socket.connect(&encode(address))?;
         Ok(Self(socket))
     }
 
@@ -85,7 +85,7 @@ impl RawStream {
     /// Connects to a socket file as soon as it appears; runs `checked` while it does not.
     pub(crate) fn connect_at_first_sight(address: &str, checked: impl Fn()) -> io::Result<Self> {
         let name = encode(address);
-        let socket = limited(open(&name));
+        let socket = open(address);
         loop {
             // Many attempts for one check, so that none comes late.
             for _ in 0..1000 {
@@ -200,44 +200,55 @@ impl Write for RawStream {
 
 /// A socket bound to `address`, not listening yet.
 pub(super) fn bound(address: &str) -> Socket {
-    let name = encode(address);
-    let socket = limited(open(&name));
+    let socket = open(address);
     // Two sockets that both reuse addresses can bind the same one, if only one listens.
     socket.set_reuse_address(true).unwrap();
     socket
-        .bind(&name)
+        .bind(&encode(address))
         .unwrap_or_else(|error| panic!("bind {address}: {error}"));
     socket
 }
 
 /// The address of a bound network socket.
 pub(super) fn name_of(socket: &Socket) -> String {
-    match socket
-        .local_addr()
-        .unwrap()
-        .as_socket()
-        .expect("a network socket")
-    {
-        SocketAddr::V4(v4) => format!("inet:{v4}"),
-        SocketAddr::V6(v6) => format!("inet6:{v6}"),
-    }
+    let name = socket.local_addr().unwrap();
+    let name = name.as_socket().expect("a network socket");
+    let kind = match name {
+        SocketAddr::V4(_) => Kind::Inet,
+        SocketAddr::V6(_) => Kind::Inet6,
+    };
+    let socket_type = match socket.r#type().unwrap() {
+        Type::DGRAM => SocketType::Datagram,
+        _ => SocketType::Stream,
+    };
+    format!("{}:{name}", kind.with_type(socket_type).prefix())
 }
 
-fn open(name: &SockAddr) -> Socket {
-    Socket::new(Domain::from(i32::from(name.family())), Type::STREAM, None).unwrap()
+/// A socket of the family and type of an address.
+pub(super) fn open(address: &str) -> Socket {
+    let (prefix, _) = address.split_once(':').unwrap();
+    let form = Form::all().into_iter().find(|form| form.prefix() == prefix);
+    let form = form.unwrap_or_else(|| panic!("an address in full form, not {address}"));
+    let socket_type = match form.socket_type {
+        SocketType::Stream => Type::STREAM,
+        SocketType::SeqPacket => Type::SEQPACKET,
+        _ => Type::DGRAM,
+    };
+    let domain = Domain::from(i32::from(encode(address).family()));
+    limited(Socket::new(domain, socket_type, None).unwrap())
 }
 
 /// The kernel's form of an address, parsed here independently of the library under test.
-fn encode(address: &str) -> SockAddr {
-    let (family, rest) = address.split_once(':').unwrap();
-    match (family, rest.strip_prefix('@')) {
-        ("unix", Some(name)) => SockAddr::unix(format!("\0{name}")).unwrap(),
-        ("unix", None) => SockAddr::unix(rest).unwrap(),
+pub(super) fn encode(address: &str) -> SockAddr {
+    let (prefix, rest) = address.split_once(':').unwrap();
+    match (prefix.starts_with("unix"), rest.strip_prefix('@')) {
+        (true, Some(name)) => SockAddr::unix(format!("\0{name}")).unwrap(),
+        (true, None) => SockAddr::unix(rest).unwrap(),
         _ => SockAddr::from(rest.parse::<SocketAddr>().unwrap()),
     }
 }
 
-fn limited(socket: Socket) -> Socket {
+pub(super) fn limited(socket: Socket) -> Socket {
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     socket.set_write_timeout(Some(LIMIT)).unwrap();
     socket

@@ -13,12 +13,10 @@ use super::values::{family, socket_type};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The address in parts, instead of ADDRESS")]
 pub(crate) struct AddressArgs {
-    /// The address family, such as inet6 or unix
-    #[arg(long, value_parser = family)]
+    #[arg(long, value_parser = family, help = family_help())]
     family: Option<Family>,
 
-    /// The type of the socket: stream, seqpacket or datagram [default: stream]
-    #[arg(long = "type", value_name = "TYPE", value_parser = socket_type)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = socket_type, help = type_help())]
     socket_type: Option<SocketType>,
 
     /// The path of the socket file, without escapes; @NAME is an abstract name
@@ -32,6 +30,28 @@ pub(crate) struct AddressArgs {
     /// The port
     #[arg(long)]
     port: Option<String>,
+}
+
+fn family_help() -> String {
+    format!(
+        "The address family: {}",
+        one_of(&Family::ALL.map(Family::name))
+    )
+}
+
+fn type_help() -> String {
+    let known = one_of(&SocketType::ALL.map(SocketType::name));
+    let usual = SocketType::default();
+    format!("The type of the socket: {known} [default: {usual}]")
+}
+
+/// A choice in words, such as "a, b or c".
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
 }
 
 /// A hint for `host` and `port` given as two words, if together they are an address.
@@ -49,16 +69,17 @@ pub(crate) fn as_one_word(host: &OsStr, port: &OsStr) -> Option<String> {
 impl AddressArgs {
     /// Whether the address is given in parts.
     pub(crate) fn is_given(&self) -> bool {
+        // A stream is the default, so the parts do not say that it was given.
         self.socket_type.is_some() || self.parts() != AddressParts::default()
     }
 
     /// The target given by `word` or by the parts.
     pub(crate) fn target(&self, word: Option<&OsString>) -> Result<Target> {
-        let parts = self.parts();
         match word {
-            Some(word) if parts == AddressParts::default() => Target::parse(word),
+            Some(word) if !self.is_given() => Target::parse(word),
             Some(word) => {
-                let cause = "the address is given twice, as a word and by --family, --path, --host or --port";
+                let cause = "the address is given twice, as a word and by --family, --type, --path, \
+                             --host or --port";
                 Err(Error::because(
                     "address",
                     word.display(),
@@ -66,7 +87,7 @@ impl AddressArgs {
                     cause,
                 ))
             }
-            None => parts.target(),
+            None => self.parts().target(),
         }
     }
 

@@ -14,7 +14,7 @@ use std::fmt;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sok::address::Family;
+use sok::address::{Family, Target};
 use sok::loops::{Framing, MessageFormat};
 use sok::net::Keepalive;
 
@@ -56,21 +56,17 @@ impl TcpArgs {
     }
 }
 
-/// The forms of an address, those of each family as the library has them.
+/// The forms of an address, as the library lists them.
 struct Addresses;
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const OF_TCP: [(&str, &str); 2] = [
-            (
-                "tcp:localhost:8082, localhost:8082",
-                "AF_INET or AF_INET6, as the name resolves",
-            ),
-            (":8082", "every address, dual-stack (to listen)"),
-        ];
-        writeln!(f, "ADDRESS has the same form in every command:")?;
+        writeln!(
+            f,
+            "ADDRESS has the same form in every command; it says the family and the type of a socket:"
+        )?;
         let of_families = Family::ALL.iter().flat_map(|family| family.words());
-        for (words, meaning) in of_families.chain(&OF_TCP) {
+        for (words, meaning) in of_families.chain(&Target::WORDS) {
             writeln!(f, "  {words:<41} {meaning}")?;
         }
         write!(
@@ -324,7 +320,7 @@ mod tests {
         let headings = [
             (
                 "The address in parts, instead of ADDRESS",
-                &["family", "path", "host", "port"][..],
+                &["family", "socket_type", "path", "host", "port"][..],
             ),
             (
                 "The service, one of",
