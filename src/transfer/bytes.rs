@@ -1,4 +1,4 @@
-//! One direction of a transfer: Running, then ShuttingDown, then Done.
+//! One direction between two streams: bytes, which are copied or spliced.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use super::pipe::Pipe;
 use super::yielding::Yielding;
-use super::{Side, Tap};
+use super::direction::{EndFault, State, TURN};
+use super::{Engine, Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Stream, is_refused};
 
@@ -21,34 +22,11 @@ const FULL_PIECES: u8 = 3;
 /// A smaller piece of a stream is small; after [`SMALL_PIECES`] small ones it is a stream no more.
 const SMALL_PIECE: usize = 16 * 1024;
 const SMALL_PIECES: u8 = 4;
-/// The maximum of bytes in one turn, before other connections get theirs.
-const TURN: usize = 1 << 20;
 
 thread_local! {
     /// The buffer of all copying directions on this thread. It is empty between two turns, and
     /// takes no memory beyond that of one receive.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; STREAM_PIECE]);
-}
-
-/// How bytes are moved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Engine {
-    /// Copy messages, and splice streams if that is faster.
-    #[default]
-    Adaptive,
-    /// Always copied.
-    Copy,
-}
-
-/// The end that failed, as seen from this direction, the operation, and the error.
-pub(super) type EndFault = (Side, &'static str, io::Error);
-
-#[derive(Debug)]
-enum State {
-    Running,
-    ShuttingDown,
-    Done,
 }
 
 /// The kind of traffic, which decides how it is moved.
@@ -60,7 +38,7 @@ enum Flow {
 }
 
 /// The bytes from one end to the other.
-pub(super) struct Direction<'a> {
+pub(super) struct Bytes<'a> {
     state: State,
     engine: Engine,
     passed: u64,
@@ -78,7 +56,7 @@ pub(super) struct Direction<'a> {
     tap: Option<(Side, Tap<'a>)>,
 }
 
-impl<'a> Direction<'a> {
+impl<'a> Bytes<'a> {
     /// Bytes that the other end does not take count in `memory`.
     pub(super) fn new(engine: Engine, memory: MemoryLimit, tap: Option<(Side, Tap<'a>)>) -> Self {
         let state = State::Running;
@@ -297,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_becomes_messages_after_four_small_pieces_in_a_row() -> io::Result<()> {
         let ((from, _client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
-        let mut direction = Direction::new(Engine::Adaptive, MemoryLimit::default(), None);
+        let mut direction = Bytes::new(Engine::Adaptive, MemoryLimit::default(), None);
         let mut flow_after = |count, pieces| {
             (0..pieces).for_each(|_| direction.classify(count, &from, &to));
             direction.flow
@@ -319,7 +297,7 @@ mod tests {
     async fn untaken_bytes_are_limited_and_freed() -> io::Result<()> {
         let ((from, client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
         let memory = MemoryLimit::new(1000);
-        let mut direction = Direction::new(Engine::Copy, memory.clone(), None);
+        let mut direction = Bytes::new(Engine::Copy, memory.clone(), None);
         let bytes = vec![7; 4 << 20];
         let refused = tokio::select! {
             moved = poll_fn(|cx| direction.poll(cx, &from, &to)) => moved.map_err(|(_, _, e)| e),
@@ -361,7 +339,7 @@ mod tests {
             for flags in [PollFlags::POLLPRI, ended] {
                 poll(&mut [PollFd::new(from.as_fd(), flags)], PollTimeout::NONE)?;
             }
-            let mut direction = Direction::new(Engine::Adaptive, MemoryLimit::default(), None);
+            let mut direction = Bytes::new(Engine::Adaptive, MemoryLimit::default(), None);
             direction.flow = Flow::SplicedStream;
             let moved = poll_fn(|cx| direction.poll(cx, &from, &to)).await;
             moved.map_err(|(_, _, error)| error)?;
