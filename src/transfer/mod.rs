@@ -28,6 +28,7 @@
 
 mod direction;
 mod idle;
+mod message_pipes;
 mod peer_closed;
 mod pipe;
 mod pipes;
@@ -43,6 +44,7 @@ use std::time::Duration;
 use self::direction::Direction;
 pub use self::direction::Engine;
 pub(crate) use self::idle::unless_idle;
+pub(crate) use self::message_pipes::{MessageReader, discard_rest};
 pub(crate) use self::pipes::{PipeEvent, PipeTransfer};
 use crate::memory::MemoryLimit;
 use crate::net::Stream;
