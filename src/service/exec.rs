@@ -15,8 +15,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
-use super::{broken, counting};
 use super::orphans::{Awaited, spawn};
+use super::{broken, counting};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Framing, Limits, MessageFormat, Service, Stop};

@@ -5,9 +5,9 @@ use std::io;
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
+use super::direction::{EndFault, State, TURN};
 use super::pipe::Pipe;
 use super::yielding::Yielding;
-use super::direction::{EndFault, State, TURN};
 use super::{Engine, Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Stream, is_refused};

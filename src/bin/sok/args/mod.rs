@@ -25,7 +25,9 @@ pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
-pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
+pub(crate) use self::server::{
+    BridgeFramingArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
+};
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::usage::{Help, Refusal};
 use self::values::{keepalive, size};
@@ -151,7 +153,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   sok relay localhost:2375 unix:/var/run/docker.sock
   sok relay ./db.sock db.example:5432 --retry-for 30s
-  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
+  sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
+  sok relay unixgram:/dev/log tcp:loghost:601 --framing line")]
     Relay(RelayArgs),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:

@@ -220,7 +220,9 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
     let usage = |cause: String| Error::because("serve", target, ErrorKind::Usage, cause);
     if given.len() > 1 {
         let given = given.join(" and ");
-        return Err(usage(format!("{given} cannot be used together; choose one")));
+        return Err(usage(format!(
+            "{given} cannot be used together; choose one"
+        )));
     }
     if target.socket_type().keeps_messages() {
         return check_framing(args, target);
@@ -228,9 +230,10 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
     let option = args.framing.given();
     let option = option.or_else(|| args.max_memory.map(|_| "--max-memory"));
     match option {
-        Some(option) if *discard || send.is_some() || exec.is_some() => {
-            Err(usage(format!("{} has no messages, so no {option}", given[0])))
-        }
+        Some(option) if *discard || send.is_some() || exec.is_some() => Err(usage(format!(
+            "{} has no messages, so no {option}",
+            given[0]
+        ))),
         _ => Ok(()),
     }
 }

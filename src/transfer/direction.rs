@@ -1,0 +1,89 @@
+//! One direction of a transfer: Running, then ShuttingDown, then Done.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::bytes::Bytes;
+use super::messages::Messages;
+use super::{Side, Tap, TransferOptions};
+use crate::memory::MemoryLimit;
+use crate::net::Stream;
+
+/// The maximum of bytes in one turn, before other connections get theirs.
+pub(super) const TURN: usize = 1 << 20;
+
+/// The end that failed, as seen from this direction, the operation, and the error.
+pub(super) type EndFault = (Side, &'static str, io::Error);
+
+#[derive(Debug)]
+pub(super) enum State {
+    Running,
+    ShuttingDown,
+    Done,
+}
+
+/// What moves from one end to the other.
+pub(super) enum Direction<'a> {
+    /// Bytes between two streams.
+    Bytes(Bytes<'a>),
+    /// Messages from or to an end that keeps them apart. Boxed: a stream takes no memory for it.
+    Messages(Box<Messages<'a>>),
+}
+
+impl<'a> Direction<'a> {
+    /// What `from` sends to `to`; `side` is that of `from`. What `to` does not take at once counts
+    /// in `memory`.
+    pub(super) fn new(
+        (side, from): (Side, &Stream),
+        to: &Stream,
+        options: &TransferOptions<'a>,
+        memory: MemoryLimit,
+    ) -> Self {
+        let tap: Option<(Side, Tap<'a>)> = options.tap.map(|tap| (side, tap));
+        match from.keeps_messages() || to.keeps_messages() {
+            false => Self::Bytes(Bytes::new(options.engine, memory, tap)),
+            true => {
+                let (format, lost) = (options.format, options.lost);
+                let messages = Messages::new(from, to, format, memory, tap, lost);
+                Self::Messages(Box::new(messages))
+            }
+        }
+    }
+
+    /// The bytes that the other end has taken, without the frames of messages.
+    pub(super) const fn passed(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.passed(),
+            Self::Messages(messages) => messages.passed(),
+        }
+    }
+
+    /// A number that changes whenever something passes, also an empty message.
+    pub(super) const fn progress(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.passed(),
+            Self::Messages(messages) => messages.progress(),
+        }
+    }
+
+    /// Whether the other end has yet to take something.
+    pub(super) fn holds_bytes(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes.holds_bytes(),
+            Self::Messages(messages) => messages.holds_messages(),
+        }
+    }
+
+    /// Moves until an end blocks; ready once `to` is half-closed after end of file on `from`.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Stream,
+        to: &Stream,
+    ) -> Poll<Result<(), EndFault>> {
+        match self {
+            Self::Bytes(bytes) => bytes.poll(cx, from, to),
+            Self::Messages(messages) => messages.poll(cx, from, to),
+        }
+    }
+}
