@@ -77,8 +77,8 @@ pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Ow
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};
-pub(crate) use self::received::LONGEST_MESSAGE;
 pub use self::received::Received;
+pub(crate) use self::received::{LONGEST_MESSAGE, with_length};
 pub use self::socket::Socket;
 pub use self::socket_call::SocketCall;
 pub use self::socket_file::SocketFile;

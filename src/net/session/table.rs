@@ -112,7 +112,7 @@ impl Table {
             };
             self.leaving.push(session.id);
             self.remove(&session);
-            session.queue().end();
+            session.queue().give_up();
         }
         Poll::Pending
     }
@@ -155,7 +155,7 @@ impl Table {
                 break;
             }
             self.remove(&session);
-            session.queue().end();
+            session.queue().give_up();
         }
         self.oldest()
     }
