@@ -216,6 +216,34 @@ bridges!(
     }
 );
 
+bridges!(
+    a_message_that_the_target_cannot_take_is_no_silent_loss,
+    |place, stream| {
+        let backend = RawMessageListener::bind(place);
+        let options = ["--framing", "length", "--max-message", "8MiB", "--once"];
+        let options = [&options[..], &["--half-close-timeout", "100ms"]].concat();
+        let relay = relay(stream, backend.address(), &options);
+        let mut client = RawStream::connect(relay.address());
+        client.send(b"\0\0\0\x06before");
+        let served = backend.accept();
+        assert_eq!(served.receive(), b"before");
+        // More than a relay makes room for.
+        client.send(&(4_u32 << 20).to_be_bytes());
+        client.send(&vec![b'x'; 4 << 20]);
+        let code = match place.has_connection() {
+            true => 1,
+            false => {
+                client.send(b"\0\0\0\x05after");
+                assert_eq!(served.receive(), b"after");
+                client.finish();
+                6
+            }
+        };
+        assert_eq!(relay.wait(), code, "{}", relay.said());
+        assert!(relay.said().contains("4194304 bytes"), "{}", relay.said());
+    }
+);
+
 bridges!(a_bridge_needs_a_framing, |place, stream| {
     let (own, target) = (place.word(), stream.nobody());
     for (listen, target) in [
