@@ -12,16 +12,21 @@ use crate::net::Stream;
 
 /// Frames are collected up to this size, and sent at once.
 const FRAMES: usize = 64 * 1024;
+/// A larger message may need larger buffers than the usual ones, see `wmem_default` in `socket(7)`.
+const LARGE: usize = 128 * 1024;
 
 /// Where messages are sent to: one send for each, or in frames.
 pub(super) struct Outlet<'a> {
     /// Whether each send is one message.
     keeps_messages: bool,
     format: MessageFormat,
-    /// A message, or bytes of frames, that the end did not take at once.
+    /// A message, which may be empty, or bytes of frames, that the end did not take at once.
     unsent: KeptBytes,
+    is_blocked: bool,
     /// The messages that the end has not taken yet, and their bytes.
     waiting: (u64, u64),
+    /// Whether the buffers are large already.
+    is_enlarged: bool,
     passed: u64,
     progress: u64,
     /// Whether a message that cannot be passed on is only a loss: its sender has no connection that
@@ -42,6 +47,8 @@ impl<'a> Outlet<'a> {
             keeps_messages: to.keeps_messages(),
             format,
             unsent: KeptBytes::new(memory),
+            is_blocked: false,
+            is_enlarged: false,
             waiting: (0, 0),
             passed: 0,
             progress: 0,
@@ -58,9 +65,14 @@ impl<'a> Outlet<'a> {
         self.progress
     }
 
-    /// Whether the end has taken all messages.
-    pub(super) const fn is_clear(&self) -> bool {
-        self.waiting.0 == 0
+    /// Whether the end has not taken all messages.
+    pub(super) const fn holds_messages(&self) -> bool {
+        self.waiting.0 > 0
+    }
+
+    /// Whether the end did not take what was sent last.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Counts a message that is not delivered.
@@ -72,16 +84,18 @@ impl<'a> Outlet<'a> {
 
     /// Polls to send what the end did not take before.
     pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
-        while !self.is_clear() {
+        while self.is_blocked {
             let sent = ready!(to.poll_send(cx, &self.unsent));
             self.progress += 1;
             if self.keeps_messages {
                 let length = self.unsent.len();
                 self.unsent.clear();
+                self.is_blocked = false;
                 self.delivered(sent, length, to)?;
             } else {
                 self.unsent.consume(sent?);
                 if self.unsent.is_empty() {
+                    self.is_blocked = false;
                     self.taken();
                 }
             }
@@ -109,8 +123,12 @@ impl<'a> Outlet<'a> {
             };
         }
         self.waits(message.len());
+        if message.len() > LARGE && !mem::replace(&mut self.is_enlarged, true) {
+            to.expect_bulk();
+        }
         match to.try_send(message) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_blocked = true;
                 self.unsent.push(message, 0).map_err(sending)
             }
             sent => self.delivered(sent, message.len(), to).map_err(sending),
@@ -129,7 +147,10 @@ impl<'a> Outlet<'a> {
         self.progress += 1;
         match sent == frames.len() {
             true => self.taken(),
-            false => self.unsent.push(&frames[sent..], 0)?,
+            false => {
+                self.is_blocked = true;
+                self.unsent.push(&frames[sent..], 0)?;
+            }
         }
         frames.clear();
         Ok(())
