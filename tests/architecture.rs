@@ -175,11 +175,24 @@ fn prints_stay_in_the_user_interface() {
     );
 }
 
-/// The variants that `code` branches on, as patterns or by comparison.
-fn branches(code: &str) -> Vec<String> {
+/// The values that depend on the family, and their variants.
+const FAMILIES: &[(&str, &[&str])] = &[
+    ("Family", &["Inet", "Inet6", "Unix"]),
+    ("SocketName", &["Inet", "Inet6", "Unix"]),
+    (
+        "AddressKind",
+        &["Inet", "Inet6", "UnixPath", "UnixAbstract"],
+    ),
+];
+
+/// The same for the socket type.
+const TYPES: &[(&str, &[&str])] = &[("SocketType", &["Stream", "SeqPacket", "Datagram"])];
+
+/// The variants of `kinds` that `code` branches on, as patterns or by comparison.
+fn branches(kinds: &[(&str, &[&str])], code: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for kind in ["Family", "Address"] {
-        for variant in ["Inet", "Inet6", "Unix"] {
+    for (kind, variants) in kinds {
+        for variant in *variants {
             let name = format!("{kind}::{variant}");
             for at in positions(code, &name) {
                 let before = code[..at].trim_end();
@@ -238,36 +251,46 @@ fn inside_matches(before: &str) -> bool {
 fn a_branch_on_a_family_is_recognized() {
     for branch in [
         "match family { Family::Unix => 1 }",
-        "match address { Address::Inet(_) | x => 1 }",
-        "if let Address::Unix(name) = address {}",
-        "let Address::Unix(UnixName::Path(path)) = address else {}",
+        "match name { SocketName::Inet(_) | x => 1 }",
+        "if let SocketName::Unix(name) = name {}",
+        "let SocketName::Unix(UnixName::Path(path)) = name else {}",
         "matches!(family, Family::Inet6)",
         "matches!(family(), Family::Inet6)",
         "if family == Family::Unix {}",
         "if Family::Unix != family {}",
-        "match a { Address::Inet(a) if a.is_good() => 1 }",
+        "match a { SocketName::Inet(a) if a.is_good() => 1 }",
         "use Family::*;",
     ] {
-        assert_eq!(branches(branch).len(), 1, "{branch}");
+        assert_eq!(branches(FAMILIES, branch).len(), 1, "{branch}");
     }
     for harmless in [
         "Socket::open(Family::Unix)?;",
-        "Ok(Target::Address(Address::Unix(name?)))",
-        "let a = Address::Inet(x);",
+        "Ok(SocketName::Unix(name?))",
+        "let a = SocketName::Inet(x);",
         "MyFamily::Unix => 1",
         "if matches!(a, b) { Socket::open(Family::Unix) }",
-        "vec![Address::Inet(a), Address::Inet6(b)]",
+        "vec![SocketName::Inet(a), SocketName::Inet6(b)]",
     ] {
-        assert_eq!(branches(harmless), Vec::<String>::new(), "{harmless}");
+        let found = branches(FAMILIES, harmless);
+        assert_eq!(found, Vec::<String>::new(), "{harmless}");
     }
 }
 
 #[test]
 fn only_the_family_tables_branch_on_a_family() {
-    let places = ["address/", "net/family/", "net/sockaddr.rs"];
+    assert_branches_only_in(FAMILIES, &["address/", "net/family/", "net/sockaddr.rs"]);
+}
+
+/// Others ask `SocketType::keeps_messages` or `SocketType::has_connection`.
+#[test]
+fn only_addresses_and_sockets_branch_on_a_socket_type() {
+    assert_branches_only_in(TYPES, &["address/", "net/"]);
+}
+
+fn assert_branches_only_in(kinds: &[(&str, &[&str])], places: &[&str]) {
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|source| !source.is_in(&places)) {
-        for name in branches(&source.code) {
+    for source in sources().iter().filter(|source| !source.is_in(places)) {
+        for name in branches(kinds, &source.code) {
             broken.push(format!("src/{} branches on {name}", source.path));
         }
     }

@@ -65,12 +65,9 @@ impl Family {
     /// The canonical prefix of an address of this family and `socket_type`.
     #[must_use]
     pub fn prefix(self, socket_type: SocketType) -> &'static str {
-        let all = self.prefixes().iter();
-        let found = all
-            .filter(|(_, of)| *of == socket_type)
-            .map(|(prefix, _)| *prefix)
-            .next();
-        found.unwrap_or(self.name())
+        let all = self.prefixes();
+        let found = all.iter().find(|(_, of)| *of == socket_type);
+        found.unwrap_or(&all[0]).0
     }
 
     /// The words that an address of this family is typed as, each with its meaning, as help lists them.

@@ -81,7 +81,7 @@ impl Address {
     ///     SocketType::SeqPacket,
     /// );
     /// assert_eq!(
-    ///     refused.unwrap_err().cause().to_string(),
+    ///     refused.unwrap_err().cause(),
     ///     "inet has no seqpacket sockets; its types are stream, datagram"
     /// );
     /// # Ok::<(), sok::Error>(())

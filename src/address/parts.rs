@@ -54,7 +54,7 @@ impl AddressParts {
         }
         if let Some(family) = family {
             let required = family.require(*socket_type);
-            required.map_err(|error| self.usage(&error.cause().to_string()))?;
+            required.map_err(|error| self.usage(&error.cause()))?;
         }
         if let Some(path) = path {
             return self.local_target(path);

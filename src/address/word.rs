@@ -22,7 +22,7 @@ fn prefix_of(family: Option<Family>, socket_type: SocketType) -> &'static str {
     match family {
         Some(family) => family.prefix(socket_type),
         // No word means such a socket: an error that shows it names the type.
-        None => either.map_or(socket_type.name(), |(prefix, _)| prefix),
+        None => either.map_or_else(|| socket_type.name(), |(prefix, _)| prefix),
     }
 }
 
@@ -69,9 +69,7 @@ impl Scheme {
 fn require(family: Option<Family>, socket_type: SocketType) -> std::result::Result<(), String> {
     let types = EITHER.map(|(_, known)| known);
     match family {
-        Some(family) => family
-            .require(socket_type)
-            .map_err(|error| error.cause().to_string()),
+        Some(family) => family.require(socket_type).map_err(|error| error.cause()),
         None if types.contains(&socket_type) => Ok(()),
         None => Err(socket_type.missing_in("a host", &types)),
     }
@@ -278,9 +276,7 @@ fn unix(socket_type: SocketType, name: &[u8]) -> std::result::Result<Target, Str
 /// The target at `address`, with this type.
 fn with_type(address: Address, socket_type: SocketType) -> std::result::Result<Target, String> {
     let typed = address.with_type(socket_type);
-    typed
-        .map(Target::Address)
-        .map_err(|error| error.cause().to_string())
+    typed.map(Target::Address).map_err(|error| error.cause())
 }
 
 /// Reads `HOST:PORT` or `[HOST]:PORT`.
