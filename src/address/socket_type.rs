@@ -70,18 +70,6 @@ impl SocketType {
     }
 }
 
-impl SocketType {
-    /// Whether a socket is connected to one peer, whose end it learns: `listen(2)` and `accept(2)`
-    /// exist only for these types. A datagram socket receives from every peer.
-    #[must_use]
-    pub const fn has_connection(self) -> bool {
-        match self {
-            Self::Stream | Self::SeqPacket => true,
-            Self::Datagram => false,
-        }
-    }
-}
-
 impl fmt::Display for SocketType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
