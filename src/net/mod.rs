@@ -58,6 +58,7 @@ pub(crate) use self::descriptor_budget::DescriptorBudget;
 pub(crate) use self::family::EXEC_NAMES;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
+pub(crate) use self::family::connect_error;
 pub use self::family::{exec_environment, is_left_behind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
@@ -67,7 +68,9 @@ pub use self::host::{
 };
 pub use self::listener::{ClosedListener, Listener};
 pub use self::losses::Losses;
-pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
+pub use self::options::{
+    Congestion, ConnectOptions, Keepalive, ListenOptions, Membership, Owner, UdpOptions,
+};
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};

@@ -38,6 +38,8 @@ pub struct Socket {
     socket_type: SocketType,
     resets: AtomicBool,
     may_get_descriptors: bool,
+    /// Where each message is sent, if it is not connected.
+    receiver: Option<Box<SockAddr>>,
 }
 
 impl Socket {
@@ -73,6 +75,7 @@ impl Socket {
             socket_type,
             resets,
             may_get_descriptors: true,
+            receiver: None,
         }
     }
 
@@ -80,6 +83,11 @@ impl Socket {
     /// `socket(7)`), so that the peer sees an error, not end of file.
     pub(crate) fn set_resets(&self, resets: bool) {
         self.resets.store(resets, Ordering::Relaxed);
+    }
+
+    /// Sends each message to `name`, without a connect.
+    pub(super) fn send_always_to(&mut self, name: SockAddr) {
+        self.receiver = Some(Box::new(name));
     }
 
     /// Has the kernel, if it can, refuse descriptors from the peers of a listener not bound yet.
@@ -222,7 +230,10 @@ impl Socket {
     /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_NOSIGNAL.bits();
-        let send = || self.inner.send_with_flags(bytes, flags);
+        let send = || match &self.receiver {
+            None => self.inner.send_with_flags(bytes, flags),
+            Some(name) => self.inner.send_to_with_flags(bytes, name, flags),
+        };
         self.watched("send", || bytes.len().to_string(), send)
     }
 

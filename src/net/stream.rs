@@ -20,7 +20,7 @@ use super::received::Received;
 use super::registration::WaitingSocket;
 use super::room::{Room, Waiters};
 use super::session::SessionStream;
-use super::sockaddr::encode;
+use super::sockaddr::{Encoded, encode};
 use super::socket::{CallTrace, Socket};
 use super::socket_file::SocketFile;
 use crate::address::{Address, Family, SocketType};
@@ -55,7 +55,9 @@ impl Stream {
     /// Connects to `address`, see `connect(2)`.
     ///
     /// While an AF_UNIX backlog is full, retries until the deadline. TCP to a loopback address is
-    /// not paced, see [`Congestion`](super::Congestion).
+    /// not paced, see [`Congestion`](super::Congestion). To a group, or with the option `broadcast`,
+    /// no call connects: the answers come from other addresses, and so datagrams of every host are
+    /// received.
     ///
     /// # Errors
     /// [`NoServer`](crate::ErrorKind::NoServer), [`Denied`](crate::ErrorKind::Denied),
@@ -74,6 +76,9 @@ impl Stream {
             None => None,
         };
         let name = encode(address).map_err(failed)?;
+        if family.is_of_several(address, options) {
+            return Self::to_several(socket, name).map_err(failed);
+        }
         let watch = CallTrace::start(address.family(), "connect");
         let descriptor = socket.as_raw_fd();
         let mut attempt = Attempt::Fresh(socket);
@@ -107,6 +112,17 @@ impl Stream {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(no_answer(address, full)),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// A datagram socket that sends to several hosts, and takes the datagrams of every host.
+    fn to_several(mut socket: Socket, name: Encoded) -> io::Result<Self> {
+        socket.send_always_to(name.name);
+        Ok(Self {
+            file: None,
+            room: Room::default(),
+            io: Io::Socket(WaitingSocket::registered(socket)?),
+            local: None,
+        })
     }
 
     /// Two streams connected to each other, see `socketpair(2)`.
