@@ -14,6 +14,7 @@ mod relay;
 mod run;
 mod serve;
 mod tour;
+mod udp;
 mod wait;
 
 use sok::error::Result;
