@@ -183,12 +183,8 @@ pub async fn call(
     }
     .map_err(|error| broken("send", error))?;
     if reply.is_nothing() {
-        let delivered = Box::pin(stream.delivered());
-        tokio::select! {
-            result = delivered => result,
-            error = drain(stream, &mut buffer, counter) => Err(error),
-        }
-        .map_err(|error| broken("send", error))?;
+        let left = Box::pin(leave(stream, &mut buffer, counter)).await;
+        left.map_err(|error| broken("send", error))?;
     }
     Ok(reply.surplus)
 }
@@ -203,6 +199,23 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
             Err(error) => return error,
         }
     }
+}
+
+/// Waits until the request has arrived, and prepares for the close: one with bytes unread would reset
+/// the connection, and the peer might not read the request.
+pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Result<()> {
+    tokio::select! {
+        delivered = stream.delivered() => delivered?,
+        error = drain(stream, buffer, counter) => return Err(error),
+    }
+    stream.shutdown(Shutdown::Both)?;
+    // Now the peer can send nothing more. An error means that it has gone.
+    while let Ok(received) = poll_fn(|cx| stream.poll_receive(cx, buffer)).await
+        && !received.is_end()
+    {
+        counter.count_received(received.count());
+    }
+    Ok(())
 }
 
 /// The message in its frame; a line that has a newline gets no second.

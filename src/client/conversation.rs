@@ -170,6 +170,10 @@ impl Conversation {
                     unanswered = false;
                     lingers_from = Instant::now();
                 }
+                // A refusal of a datagram makes the socket not readable.
+                refused = stream.reset_by_peer(), if !has_connection => {
+                    return Err(failed("receive", refused));
+                }
                 sent = poll_fn(|cx| stream.poll_send(cx, unsent.as_deref().unwrap_or_default())),
                     if unsent.is_some() =>
                 {

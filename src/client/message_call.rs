@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::call::{CallOptions, Request, Until};
+use super::call::{CallOptions, Request, Until, leave};
 use super::{Counter, output_error, passing_error, unsendable};
 use crate::address::Address;
 use crate::error::Result;
@@ -47,12 +47,18 @@ pub(super) async fn call(
         let finished = stream.shutdown(Shutdown::Write);
         finished.map_err(|error| failed("shutdown", error))?;
     }
+    if call.until == Until::Nothing && stream.socket_type().has_connection() {
+        let left = leave(stream, &mut messages.buffer, counter).await;
+        left.map_err(|error| failed("send", error))?;
+    }
     let mut resend = call.resend;
     let mut written = Vec::new();
     while call.until != Until::Nothing {
         let received = tokio::select! {
             biased;
             received = messages.receive() => received,
+            // A refusal of a datagram makes the socket not readable.
+            refused = stream.reset_by_peer() => Err(refused),
             () = after(resend) => {
                 let sent = messages.send(&request.message).await;
                 sent.map_err(|error| failed("send", error))?;

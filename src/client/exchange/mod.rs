@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use self::messages::Messages;
 use self::shared::{Guard, Shared, uninterrupted};
 use crate::address::Address;
-use crate::client::{Counter, output_error, passing_error, without_loss};
+use crate::client::{Counter, is_too_large, output_error, passing_error, without_loss};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Framing, MessageFormat};
 use crate::net::{Stream, is_refused};
@@ -219,7 +219,10 @@ async fn ended(
                 let error = Error::new("read", "standard input", error);
                 return Err(error.with_kind(ErrorKind::Other));
             }
-            Some(Event::Sent(Err(ExchangeFault::Socket(error)))) if limits.ends_when_idle => {
+            // The peer does not learn of it.
+            Some(Event::Sent(Err(ExchangeFault::Socket(error))))
+                if limits.ends_when_idle || is_too_large(&error) =>
+            {
                 return Err(failed("send", error));
             }
             Some(Event::Sent(Err(ExchangeFault::Socket(error)))) => sent = Some(Err(error)),
