@@ -5,8 +5,13 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use socket2::Socket;
+use sok::address::SocketType;
 
-use crate::support::{Done, Kind, Place, Process, RawMessageListener, Server, sok};
+use crate::support::{
+    Done, Form, Kind, Process, RawMessageListener, Server, in_own_network, required, run, sok,
+};
+
+const UDP: Form = Kind::Inet.with_type(SocketType::Datagram);
 
 fn assert_fails(done: &Done, code: i32, parts: &[&str]) {
     assert_eq!(done.code, code, "{}", done.stderr);
@@ -54,12 +59,11 @@ datagrams!(the_hops_of_a_datagram_are_those_asked_for, |place| {
     assert_eq!(sok(&[&call[..], &["--ttl", "7"]].concat()).code, 0);
     assert_eq!(receive_with_hops(server.socket()), (b"hello".to_vec(), 7));
 
-    let target = server.address();
     let echo = Server::start(place, &["--ttl", "9"]);
     // What it answers goes to the raw socket.
     let answered = server.socket();
     answered.send_to(b"hi", &encoded(echo.address())).unwrap();
-    assert_eq!(receive_with_hops(answered), (b"hi".to_vec(), 9), "{target}");
+    assert_eq!(receive_with_hops(answered), (b"hi".to_vec(), 9));
 });
 
 fn encoded(address: &str) -> socket2::SockAddr {
@@ -69,7 +73,7 @@ fn encoded(address: &str) -> socket2::SockAddr {
 
 #[test]
 fn a_broadcast_address_needs_the_option_and_any_host_answers() {
-    crate::support::run(Kind::Inet.with_type(sok::address::SocketType::Datagram), |_| {
+    run(UDP, |_| {
         let server = Server::at("udp4:0.0.0.0:0", &[]);
         let word = format!("udp4:127.255.255.255:{}", port(server.address()));
         let done = sok(&["call", &word, "who"]);
@@ -84,56 +88,60 @@ fn a_broadcast_address_needs_the_option_and_any_host_answers() {
     });
 }
 
-/// A group of the loopback interface.
-fn group(place: &Place) -> Option<(&'static str, &'static str)> {
-    match place.kind() {
-        Kind::Inet => Some(("239.255.77.1", "239.255.77.1")),
-        Kind::Inet6 => Some(("ff01::77:1", "[ff01::77:1%lo]")),
-        Kind::Unix | Kind::Abstract => None,
-    }
+#[test]
+fn a_group_has_several_servers_which_answer_from_their_addresses() {
+    run(UDP, |_| {
+        let own = ["--join", "239.255.77.1%lo"];
+        let serve = |port: &str, suffix| {
+            let word = format!("udp4:0.0.0.0:{port}");
+            Server::at(&word, &[&own[..], &["--suffix", suffix]].concat())
+        };
+        let first = serve("0", "1");
+        let port = port(first.address());
+        let second = serve(port, "2");
+        let word = format!("udp4:239.255.77.1:{port}");
+        // Both get it, and both answer.
+        let mut client = Process::sok(&[&["connect", &*word], &own[..]].concat());
+        client.write(b"who\n");
+        client.stdout().wait_for("who1\n");
+        client.stdout().wait_for("who2\n");
+        client.close_stdin();
+        assert_eq!(client.wait(), 0);
+
+        let done = sok(&[&["call", &*word, "who"], &own[..]].concat());
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert!(["who1\n", "who2\n"].contains(&&*done.text()));
+        drop(second);
+
+        // A client that is bound to the port receives what others send to the group.
+        let bound = format!("udp4:0.0.0.0:{port}");
+        let listens = [&["connect", &*word, "--bind", &bound], &own[..]].concat();
+        let mut listener = Process::sok(&listens);
+        listener.write(b"itself\n");
+        listener.stdout().wait_for("itself\n");
+        let done = sok(&[&["call", "--no-reply", &*word, "news"], &own[..]].concat());
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        listener.stdout().wait_for("news\n");
+    });
 }
 
-datagrams!(a_group_has_several_servers_which_answer_from_their_addresses, |place| {
-    let Some((group, host)) = group(place) else {
+/// The loopback interface of a host may have no route to the groups of IPv6.
+#[test]
+fn a_group_of_ipv6_is_reached_on_its_interface() {
+    let script = "
+        ip link set lo up && ip -6 route add multicast ff00::/8 dev lo table local || exit 99
+        \"$SOK\" serve 'udp6:[::]:5005' --join ff01::77:1%lo --suffix 1 &
+        \"$SOK\" call 'udp6:[ff01::77:1%lo]:5005' who --resend 20ms --timeout 30s
+        code=$?
+        kill $!
+        exit $code";
+    let done = in_own_network(script);
+    if !required("namespaces", done.is_some()) {
         return;
-    };
-    let prefix = place.prefix();
-    let any = match place.kind() {
-        Kind::Inet => "0.0.0.0",
-        _ => "[::]",
-    };
-    let joined = format!("{group}%lo");
-    let first = Server::at(&format!("{prefix}:{any}:0"), &["--join", &joined, "--suffix", "1"]);
-    let port = port(first.address());
-    let second = Server::at(
-        &format!("{prefix}:{any}:{port}"),
-        &["--join", &joined, "--suffix", "2"],
-    );
-    let word = format!("{prefix}:{host}:{port}");
-    let own = ["--join", &joined];
-    // Both get it, and both answer.
-    let mut client = Process::sok(&[&["connect", &*word], &own[..]].concat());
-    client.write(b"who\n");
-    client.stdout().wait_for("who1\n");
-    client.stdout().wait_for("who2\n");
-    client.close_stdin();
-    assert_eq!(client.wait(), 0);
-
-    let done = sok(&[&["call", &*word, "who"], &own[..]].concat());
-    assert_eq!(done.code, 0, "{}", done.stderr);
-    assert!(["who1\n", "who2\n"].contains(&&*done.text()));
-    drop(second);
-
-    // A client that is bound to the port receives what others send to the group.
-    let bound = format!("{prefix}:{any}:{port}");
-    let listens = [&["connect", &*word, "--bind", &bound], &own[..]].concat();
-    let mut listener = Process::sok(&listens);
-    listener.write(b"itself\n");
-    listener.stdout().wait_for("itself\n");
-    let done = sok(&[&["call", "--no-reply", &*word, "news"], &own[..]].concat());
-    assert_eq!(done.code, 0, "{}", done.stderr);
-    listener.stdout().wait_for("news\n");
-});
+    }
+    let done = done.unwrap();
+    assert_eq!((done.code, &*done.text()), (0, "who1\n"), "{}", done.stderr);
+}
 
 forms!(an_option_of_udp_is_refused_elsewhere, |place| {
     let server = Server::start(place, &[]);

@@ -1,9 +1,12 @@
 //! `connect` and `call` on sockets that keep messages apart.
 
 use nix::sys::signal::Signal;
+use sok::address::SocketType;
+use sok::client::{CallOptions, Counter, Request, Until, call};
+use sok::net::Stream;
 
 use crate::support::{
-    Done, LIMIT, Process, RawListener, RawMessageListener, Server, noise, sok, sok_with,
+    Done, Process, RawListener, RawMessageListener, Server, noise, sok, sok_with,
 };
 
 /// The sizes of messages that every type takes, around the sizes of buffers.
@@ -34,21 +37,27 @@ fn length_framed(messages: &[Vec<u8>]) -> Vec<u8> {
     messages.iter().flat_map(frame).collect()
 }
 
-messages!(a_call_sends_one_message_of_any_size_and_prints_one, |place| {
-    let server = Server::start(place, &[]);
-    for size in SIZES {
-        let sent = message(size);
-        let done = sok_with(&["call", server.address()], &sent);
-        assert_done(&done, [&sent[..], b"\n"].concat());
-        let done = sok_with(&["call", server.address(), "--framing", "length"], &sent);
-        assert_done(&done, &sent);
+messages!(
+    a_call_sends_one_message_of_any_size_and_prints_one,
+    |place| {
+        let server = Server::start(place, &[]);
+        for size in SIZES {
+            let sent = message(size);
+            let done = sok_with(&["call", server.address()], &sent);
+            assert_done(&done, [&sent[..], b"\n"].concat());
+            let done = sok_with(&["call", server.address(), "--framing", "length"], &sent);
+            assert_done(&done, &sent);
+        }
     }
-});
+);
 
 messages!(connect_passes_messages_of_any_size_in_order, |place| {
     let server = Server::start(place, &[]);
     let input = length_framed(&SIZES.map(message));
-    let done = sok_with(&["connect", server.address(), "--framing", "length"], &input);
+    let done = sok_with(
+        &["connect", server.address(), "--framing", "length"],
+        &input,
+    );
     assert_done(&done, &input);
 });
 
@@ -95,51 +104,64 @@ messages!(input_that_ends_in_the_middle_of_a_message_fails, |place| {
     assert_fails(&done, 1, &["standard input", "middle of a message"]);
 });
 
-messages!(a_message_above_the_limit_is_an_error_that_names_it, |place| {
-    let server = Server::start(place, &[]);
-    let limited = ["--max-message", "10"];
-    let call = [&["call", server.address(), "more than ten"], &limited[..]].concat();
-    assert_fails(&sok(&call), 1, &[server.address(), "10 bytes", "--max-message"]);
+messages!(
+    a_message_above_the_limit_is_an_error_that_names_it,
+    |place| {
+        let server = Server::start(place, &[]);
+        let limited = ["--max-message", "10"];
+        let call = [&["call", server.address(), "more than ten"], &limited[..]].concat();
+        assert_fails(
+            &sok(&call),
+            1,
+            &[server.address(), "10 bytes", "--max-message"],
+        );
 
-    let server = RawMessageListener::bind(place);
-    let connect = [&["connect", server.address()], &limited[..]].concat();
-    let mut client = Process::sok(&connect);
-    client.write(b"hello\n");
-    let peer = server.accept();
-    assert_eq!(peer.receive(), b"hello");
-    peer.send(b"more than ten");
-    if place.has_connection() {
-        let done = client.done();
-        assert_fails(&done, 1, &[server.address(), "10 bytes", "--max-message"]);
-        assert_eq!(done.text(), "");
-    } else {
-        // The others are independent of it.
-        peer.send(b"next");
-        client.stdout().wait_for("next\n");
-        client.close_stdin();
-        let done = client.done();
-        assert_fails(&done, 1, &["10 bytes", "messages lost: 1"]);
-        assert_eq!(done.text(), "next\n");
+        let server = RawMessageListener::bind(place);
+        let connect = [&["connect", server.address()], &limited[..]].concat();
+        let mut client = Process::sok(&connect);
+        client.write(b"hello\n");
+        let peer = server.accept();
+        assert_eq!(peer.receive(), b"hello");
+        peer.send(b"more than ten");
+        if place.has_connection() {
+            let done = client.done();
+            assert_fails(&done, 1, &[server.address(), "10 bytes", "--max-message"]);
+            assert_eq!(done.text(), "");
+        } else {
+            // The others are independent of it.
+            peer.send(b"next");
+            client.stdout().wait_for("next\n");
+            client.close_stdin();
+            let done = client.done();
+            assert_fails(&done, 1, &["10 bytes", "messages lost: 1"]);
+            assert_eq!(done.text(), "next\n");
+        }
+
+        let done = sok_with(&connect, b"more than ten\n");
+        assert_fails(&done, 1, &["standard input", "10 bytes"]);
     }
+);
 
-    let done = sok_with(&connect, b"more than ten\n");
-    assert_fails(&done, 1, &["standard input", "10 bytes"]);
-});
+messages!(
+    a_message_that_the_kernel_does_not_take_is_an_error_with_its_size,
+    |place| {
+        let server = Server::start(place, &[]);
+        let large = vec![b'x'; 4 << 20];
+        let done = sok_with(&["call", server.address(), "--max-message", "8MiB"], &large);
+        assert_fails(&done, 1, &[server.address(), "4194304 bytes"]);
 
-messages!(a_message_that_the_kernel_does_not_take_is_an_error_with_its_size, |place| {
-    let server = Server::start(place, &[]);
-    let large = vec![b'x'; 4 << 20];
-    let done = sok_with(&["call", server.address(), "--max-message", "8MiB"], &large);
-    assert_fails(&done, 1, &[server.address(), "4194304 bytes"]);
-
-    let input = [b"a\n", &large[..], b"\nb\n"].concat();
-    let done = sok_with(&["connect", server.address(), "--max-message", "8MiB"], &input);
-    assert_fails(&done, 1, &["4194304 bytes"]);
-    if !place.has_connection() {
-        assert!(done.stderr.contains("messages lost: 1"), "{}", done.stderr);
-        assert_eq!(done.text(), "a\nb\n");
+        let input = [b"a\n", &large[..], b"\nb\n"].concat();
+        let done = sok_with(
+            &["connect", server.address(), "--max-message", "8MiB"],
+            &input,
+        );
+        assert_fails(&done, 1, &["4194304 bytes"]);
+        if !place.has_connection() {
+            assert!(done.stderr.contains("messages lost: 1"), "{}", done.stderr);
+            assert_eq!(done.text(), "a\nb\n");
+        }
     }
-});
+);
 
 messages!(a_conversation_sends_a_line_as_a_message, |place| {
     let server = RawMessageListener::bind(place);
@@ -161,14 +183,17 @@ messages!(a_conversation_sends_a_line_as_a_message, |place| {
     assert_eq!((done.code, &*done.text()), (0, "first\n\na\nb\n"));
 });
 
-datagrams!(connect_ends_when_no_datagram_comes_after_its_input, |place| {
-    let server = RawMessageListener::bind(place);
-    for options in [&[][..], &["--idle-timeout", "50ms"]] {
-        let done = sok_with(&[&["connect", server.address()], options].concat(), b"a\n");
-        assert_done(&done, "");
-        assert_eq!(server.accept().receive(), b"a");
+datagrams!(
+    connect_ends_when_no_datagram_comes_after_its_input,
+    |place| {
+        let server = RawMessageListener::bind(place);
+        for options in [&[][..], &["--idle-timeout", "50ms"]] {
+            let done = sok_with(&[&["connect", server.address()], options].concat(), b"a\n");
+            assert_done(&done, "");
+            assert_eq!(server.accept().receive(), b"a");
+        }
     }
-});
+);
 
 datagrams!(an_idle_time_with_open_input_is_an_error, |place| {
     let server = RawMessageListener::bind(place);
@@ -177,60 +202,70 @@ datagrams!(an_idle_time_with_open_input_is_an_error, |place| {
     assert!(client.said().contains(server.address()));
 });
 
-messages!(a_call_ends_with_the_first_message_and_skips_a_greeting, |place| {
-    let server = RawMessageListener::bind(place);
-    let client = Process::sok(&["call", server.address(), "request", "--skip", "2"]);
-    // A datagram server knows no client before its request.
-    let accepts_first = place.has_connection();
-    let peer = server.accept();
-    if !accepts_first {
-        assert_eq!(peer.receive(), b"request");
-    }
-    peer.send(b"greeting");
-    peer.send(b"");
-    if accepts_first {
-        assert_eq!(peer.receive(), b"request");
-    }
-    peer.send(b"reply");
-    assert_done(&client.done(), "reply\n");
-});
-
-forms!(a_call_without_a_reply_ends_once_its_message_is_sent, |place| {
-    let server = Server::start(place, &["--discard", "--once"]);
-    let done = sok(&["call", "--no-reply", server.address(), "READY=1"]);
-    assert_done(&done, "");
-    let done = sok_with(&["call", "--no-reply", server.address()], b"");
-    let _ = done;
-});
-
-messages!(a_call_without_a_reply_sends_its_message_unchanged, |place| {
-    let server = RawMessageListener::bind(place);
-    let client = Process::sok(&["call", "--no-reply", server.address(), "READY=1"]);
-    let peer = server.accept();
-    assert_eq!(peer.receive(), b"READY=1");
-    if place.has_connection() {
-        peer.assert_end();
-    }
-    assert_done(&client.done(), "");
-});
-
-#[test]
-fn a_greeting_does_not_hide_a_message_without_a_reply() {
-    for (type_name, place) in connections() {
-        let server = RawMessageListener::bind(&place);
-        let client = Process::sok(&["call", "--no-reply", server.address(), "message"]);
+messages!(
+    a_call_ends_with_the_first_message_and_skips_a_greeting,
+    |place| {
+        let server = RawMessageListener::bind(place);
+        let client = Process::sok(&["call", server.address(), "request", "--skip", "2"]);
+        // A datagram server knows no client before its request.
+        let accepts_first = place.has_connection();
         let peer = server.accept();
-        // The client does not wait for it, and leaves it unread.
-        let _ = peer.try_send(b"a greeting");
-        assert_eq!(client.wait(), 0, "{type_name}");
-        assert_eq!(peer.receive(), b"message", "{type_name}");
+        if !accepts_first {
+            assert_eq!(peer.receive(), b"request");
+        }
+        peer.send(b"greeting");
+        peer.send(b"");
+        if accepts_first {
+            assert_eq!(peer.receive(), b"request");
+        }
+        peer.send(b"reply");
+        assert_done(&client.done(), "reply\n");
     }
-}
+);
 
-fn connections() -> Vec<(&'static str, crate::support::Place)> {
-    use crate::support::{Kind, Place};
-    let form = Kind::Unix.with_type(sok::address::SocketType::SeqPacket);
-    vec![("seqpacket", Place::new(form))]
+forms!(
+    a_call_without_a_reply_ends_once_its_message_is_sent,
+    |place| {
+        let server = Server::start(place, &["--discard", "--once"]);
+        let done = sok(&["call", "--no-reply", server.address(), "READY=1"]);
+        assert_done(&done, "");
+    }
+);
+
+messages!(
+    a_call_without_a_reply_sends_its_message_unchanged,
+    |place| {
+        let server = RawMessageListener::bind(place);
+        let client = Process::sok(&["call", "--no-reply", server.address(), "READY=1"]);
+        let peer = server.accept();
+        assert_eq!(peer.receive(), b"READY=1");
+        if place.has_connection() {
+            peer.assert_end();
+        }
+        assert_done(&client.done(), "");
+    }
+);
+
+#[tokio::test]
+async fn bytes_left_unread_do_not_hide_a_message_without_a_reply() {
+    for socket_type in [SocketType::Stream, SocketType::SeqPacket] {
+        let (client, peer) = Stream::pair_of(socket_type).unwrap();
+        peer.send_all(b"a greeting").await.unwrap();
+        let address = "unix:@peer".parse().unwrap();
+        let mut request = Request::new("message");
+        (request.bare, request.finish) = (true, true);
+        let mut options = CallOptions::default();
+        options.until = Until::Nothing;
+        let (mut output, counter) = (Vec::new(), Counter::default());
+        let called = call(&client, &address, request, options, &mut output, &counter);
+        called.await.unwrap();
+        drop(client);
+        assert_eq!(output, b"");
+        let mut buffer = [0; 64];
+        let received = peer.receive(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..received.count()], b"message", "{socket_type}");
+        assert!(peer.receive(&mut buffer).await.unwrap().is_end());
+    }
 }
 
 families!(a_stream_call_without_a_reply_half_closes, |place| {
@@ -252,33 +287,36 @@ datagrams!(a_call_sends_again_while_nothing_has_come, |place| {
     assert_done(&client.done(), "reply\n");
 });
 
-forms!(an_option_that_means_nothing_for_the_type_is_refused, |place| {
-    let server = Server::start(place, &[]);
-    let refused = |arguments: &[&str], option: &str| {
-        let done = sok_with(arguments, b"a");
-        assert_fails(&done, 2, &[server.address(), option]);
-        assert_eq!(done.text(), "");
-    };
-    let call = ["call", server.address(), "a"];
-    if place.has_connection() {
-        refused(&[&call[..], &["--resend", "1s"]].concat(), "--resend");
-    }
-    if place.keeps_messages() {
-        for options in [
-            &["--lines", "1"][..],
-            &["--until", "END"],
-            &["--bytes", "1"],
-            &["--framing", "eof"],
-        ] {
-            refused(&[&call[..], options].concat(), options[0]);
+forms!(
+    an_option_that_means_nothing_for_the_type_is_refused,
+    |place| {
+        let server = Server::start(place, &[]);
+        let refused = |arguments: &[&str], option: &str| {
+            let done = sok_with(arguments, b"a");
+            assert_fails(&done, 2, &[server.address(), option]);
+            assert_eq!(done.text(), "");
+        };
+        let call = ["call", server.address(), "a"];
+        if place.has_connection() {
+            refused(&[&call[..], &["--resend", "1s"]].concat(), "--resend");
         }
-    } else {
-        for options in [&["--framing", "line"][..], &["--max-message", "1KiB"]] {
-            let connect = [&["connect", server.address()], options].concat();
-            refused(&connect, options[0]);
+        if place.keeps_messages() {
+            for options in [
+                &["--lines", "1"][..],
+                &["--until", "END"],
+                &["--bytes", "1"],
+                &["--framing", "eof"],
+            ] {
+                refused(&[&call[..], options].concat(), options[0]);
+            }
+        } else {
+            for options in [&["--framing", "line"][..], &["--max-message", "1KiB"]] {
+                let connect = [&["connect", server.address()], options].concat();
+                refused(&connect, options[0]);
+            }
         }
     }
-});
+);
 
 messages!(no_server_is_exit_code_3, |place| {
     let nobody = place.nobody();
@@ -309,7 +347,11 @@ messages!(a_peer_that_ends_before_its_reply_breaks_the_call, |place| {
     let peer = server.accept();
     assert_eq!(peer.receive(), b"hello");
     drop(peer);
-    assert_fails(&client.done(), 6, &[server.address(), "before the reply was complete"]);
+    assert_fails(
+        &client.done(),
+        6,
+        &[server.address(), "before the reply was complete"],
+    );
 });
 
 forms!(a_socket_file_of_another_type_is_named, |place| {
@@ -343,5 +385,4 @@ datagrams!(a_client_has_the_name_that_it_is_bound_to, |place| {
         peer.send(b"reply");
         assert_done(&client.done(), "reply\n");
     }
-    assert!(LIMIT.as_secs() > 0);
 });

@@ -29,10 +29,13 @@ pub(super) async fn call(
         buffer: vec![0; call.format.max_message.min(LONGEST_MESSAGE)],
     };
     let next = |received: io::Result<Received>| match received {
-        Ok(Received::End) => Err(failed("receive", io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the peer closed the connection before the reply was complete",
-        ))),
+        Ok(Received::End) => Err(failed(
+            "receive",
+            io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer closed the connection before the reply was complete",
+            ),
+        )),
         received => received.map_err(|error| failed("receive", error)),
     };
     let mut greeting = call.greeting;

@@ -56,9 +56,9 @@ pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
 pub(crate) use self::descriptor_budget::DescriptorBudget;
 pub(crate) use self::family::EXEC_NAMES;
+pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
-pub(crate) use self::family::connect_error;
 pub use self::family::{exec_environment, is_left_behind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;

@@ -230,10 +230,12 @@ impl Socket {
     /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_NOSIGNAL.bits();
-        let send = || match &self.receiver {
-            None => self.inner.send_with_flags(bytes, flags),
-            Some(name) => self.inner.send_to_with_flags(bytes, name, flags),
-        };
+        if let Some(name) = &self.receiver {
+            let shown = || decode(name).map_or_else(|_| String::new(), |name| name.to_string());
+            let send = || self.inner.send_to_with_flags(bytes, name, flags);
+            return self.watched("sendto", || format!("{}, {}", bytes.len(), shown()), send);
+        }
+        let send = || self.inner.send_with_flags(bytes, flags);
         self.watched("send", || bytes.len().to_string(), send)
     }
 

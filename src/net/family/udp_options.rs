@@ -63,7 +63,8 @@ pub(super) fn set_udp_options<V: Version>(
                 }
             }
             group => {
-                let cause = format!("{group} is a group of the other version of IP than the socket");
+                let cause =
+                    format!("{group} is a group of the other version of IP than the socket");
                 return Err(refused(cause));
             }
         }

@@ -71,8 +71,7 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             Until::OneOf(last.into_iter().map(OsString::into_vec).collect())
         }
     };
-    let has_messages =
-        keeps_messages || matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
+    let has_messages = keeps_messages || matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
     if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
         let cause = "--max-message needs a reply of messages, not --bytes or --framing eof";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
