@@ -134,7 +134,8 @@ fn a_group_of_ipv6_is_reached_on_its_interface() {
     }
     let script = "
         (
-            ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up &&
+            ip link set lo up && ip link add v0 type veth peer name v1 &&
+            ip link set v0 up && ip link set v1 up &&
             ip addr add fd01::1/64 dev v0 nodad
         ) || exit 99
         \"$SOK\" serve 'udp6:[::]:5005' --join ff02::77:1%v0 --suffix 1 &
