@@ -4,6 +4,7 @@ mod inet;
 mod inet6;
 mod tcp;
 mod tcp_options;
+mod udp_options;
 mod unix;
 
 use std::ffi::OsString;
@@ -75,6 +76,12 @@ pub(super) trait SocketFamily: Debug + Sync {
     /// Sets up a client's socket before it connects to `address`.
     fn prepare_client(&self, _: &Socket, _: &Address, _: &ConnectOptions) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Whether `address` is that of several hosts, as a group. Their answers come from other
+    /// addresses, so that a socket connected to it would receive none.
+    fn is_of_several(&self, _: &Address, _: &ConnectOptions) -> bool {
+        false
     }
 
     /// What an error of `connect(2)` on a non-blocking socket means.
@@ -246,8 +253,9 @@ pub(super) fn connect_fault(family: Family, error: &io::Error) -> ConnectFault {
     }
 }
 
-/// The error of a connect to `address`, with the cause known to its family.
-pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
+/// The error of a connect to `address`, with the cause known to its family. A datagram socket may
+/// learn only when it sends or receives that no server is there.
+pub(crate) fn connect_error(address: &Address, source: io::Error) -> Error {
     of(address.family()).connect_error(address, source)
 }
 

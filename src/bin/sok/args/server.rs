@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sok::loops::Framing;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
 
@@ -127,6 +127,9 @@ pub(crate) struct ListenArgs {
 
     #[command(flatten)]
     pub(crate) tcp: TcpArgs,
+
+    #[command(flatten)]
+    pub(crate) udp: UdpArgs,
 }
 
 /// The framings that keep messages apart.
