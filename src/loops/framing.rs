@@ -65,7 +65,7 @@ impl Default for MessageFormat {
 impl MessageFormat {
     /// The same for a socket that keeps messages apart.
     #[must_use]
-    pub(super) const fn without_framing(self) -> Self {
+    pub(crate) const fn without_framing(self) -> Self {
         Self {
             framing: Framing::Chunk,
             ..self

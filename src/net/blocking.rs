@@ -1,4 +1,4 @@
-//! Blocking connections for measurements: one system call per operation, no event loop.
+//! Blocking connections: one system call per operation, no event loop.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::call_trace::CallTrace;
 use super::family::{self, ConnectFault};
 use super::faults::no_answer;
+use super::received::Received;
 use super::sockaddr::encode;
 use super::socket::Socket;
 use crate::address::Address;
@@ -50,6 +51,28 @@ impl Socket {
             },
         }
         Ok(socket)
+    }
+
+    /// Receives one message of a socket that keeps them apart, see `recv(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports, and `InvalidData` for a message that does not fit into `buffer`.
+    pub fn receive_message(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        self.receive(buffer).map(|(received, _)| received)
+    }
+
+    /// Sends one message, which may be empty, or some bytes of a stream.
+    ///
+    /// # Errors
+    /// What `send(2)` reports: `EMSGSIZE` for a message that the kernel does not take.
+    pub fn send_message(&self, message: &[u8]) -> io::Result<usize> {
+        self.send(message)
+    }
+
+    /// Whether each receive returns one message, and each send sends one.
+    #[must_use]
+    pub const fn keeps_messages(&self) -> bool {
+        self.socket_type().keeps_messages()
     }
 
     /// Sets non-blocking mode: calls fail with `WouldBlock` instead of waiting.

@@ -37,6 +37,7 @@ mod faults;
 mod holder;
 mod host;
 mod listener;
+mod loss;
 mod losses;
 mod options;
 mod pause;
@@ -61,6 +62,7 @@ pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
 pub(crate) use self::descriptor_budget::DescriptorBudget;
 pub(crate) use self::family::EXEC_NAMES;
+pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
 pub use self::family::{exec_environment, is_left_behind};
@@ -72,7 +74,9 @@ pub use self::host::{
 };
 pub use self::listener::{ClosedListener, Listener};
 pub use self::losses::Losses;
-pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
+pub use self::options::{
+    Congestion, ConnectOptions, Keepalive, ListenOptions, Membership, Owner, UdpOptions,
+};
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};

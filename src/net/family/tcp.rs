@@ -10,6 +10,7 @@ use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
 use super::tcp_options::{keep_alive, paces, set_congestion_control};
+use super::udp_options::{is_of_several, set_udp_options};
 use super::{ConnectFault, Piece, SocketFamily, receive_datagram};
 use crate::address::{Address, Family, Purpose, SocketType};
 use crate::error::{Error, ErrorKind};
@@ -39,6 +40,8 @@ mod option {
 pub(super) trait Version: Debug + Sync {
     /// The kernel's number of the family.
     const DOMAIN: Domain;
+    /// Whether its sockets have the options of IPv6.
+    const HAS_V6: bool = false;
     /// The table of connections, see `proc_pid_net(5)`.
     const CONNECTIONS: &str;
     /// See [`SocketFamily::loopback`].
@@ -86,7 +89,8 @@ impl<V: Version> SocketFamily for Tcp<V> {
             // With SO_REUSEADDR, a second server would take the datagrams of the first.
             // A burst of many peers needs room; the kernel caps it by net.core.rmem_max.
             let _ = socket.set_recv_buffer_size(DATAGRAM_ROOM);
-            return self.0.report_destinations(socket, address);
+            self.0.report_destinations(socket, address)?;
+            return set_udp_options(&self.0, socket, address, &options.udp);
         }
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
@@ -134,10 +138,14 @@ impl<V: Version> SocketFamily for Tcp<V> {
         options: &ConnectOptions,
     ) -> io::Result<()> {
         if address.socket_type().keeps_messages() {
-            return Ok(());
+            return set_udp_options(&self.0, socket, address, &options.udp);
         }
         set_congestion_control(socket, address, Purpose::Connect, &options.congestion)?;
         keep_alive(socket, address, Purpose::Connect, options.keepalive)
+    }
+
+    fn is_of_several(&self, address: &Address, options: &ConnectOptions) -> bool {
+        is_of_several(address, &options.udp)
     }
 
     fn connect_fault(&self, error: E) -> ConnectFault {
@@ -153,6 +161,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
                 let cause = "connection refused, no server is listening";
                 Error::because("connect", address, ErrorKind::NoServer, cause)
                     .with_hint("start the server, or check the address")
+            }
+            Some(E::EACCES) if address.socket_type().keeps_messages() => {
+                Error::new("connect", address, source)
+                    .with_hint("if this is a broadcast address, add --broadcast")
             }
             Some(E::ENETUNREACH | E::EHOSTUNREACH) => Error::new("connect", address, source)
                 .with_hint("check the address, and the routes (ip route)"),
@@ -194,6 +206,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
         buffer: &mut [u8],
     ) -> io::Result<Received> {
         receive_datagram(socket, buffer)
+    }
+
+    fn names_every_sender(&self) -> bool {
+        true
     }
 
     /// The length field of UDP has 16 bits.

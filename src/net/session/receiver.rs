@@ -1,20 +1,23 @@
 //! The receiver of a datagram socket: gives each datagram to the session of its peer.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{Session, Shared, clock, millis, moment};
-use crate::net::datagram::Ends;
+use crate::net::datagram::{Batch, Ends};
 use crate::net::family;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
-const TURN: usize = 64;
-/// The turns after which the sessions end although more arrives.
-const LAST_TURNS: usize = 64;
+const TURN: usize = 32;
+const FIRST_TURN: usize = 2;
+/// The receives after which the sessions end although more arrives.
+const LAST_RECEIVES: usize = 4096;
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A time that is not reached.
@@ -25,22 +28,27 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     let longest = family::of(shared.local.family()).longest_datagram();
     // One byte more shows that a datagram is too large.
-    let mut buffer = vec![0; longest.min(max_message).saturating_add(1)];
+    let room = longest.min(max_message).saturating_add(1);
+    let mut batch = Batch::new(room, shared.is_everywhere);
     let mut expiry = pin!(sleep(NEVER));
     let mut is_set = false;
-    // One datagram at first: its answer need not wait until the socket is known to be empty.
-    let mut turn = 1;
+    // Few datagrams at first: an answer need not wait until the socket is known to be empty.
+    let mut turn = FIRST_TURN;
     loop {
         let received = tokio::select! {
             biased;
             () = shared.ending.notified() => {
-                receive_last(&shared, &mut buffer);
+                receive_last(&shared, &mut batch, room);
                 shared.table().end_all();
                 continue;
             }
-            received = shared.io.readable() => received.map(|mut ready| {
-                let received = receive_turn(&shared, &mut buffer, turn);
-                if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            received = shared.io.readable() => received.and_then(|mut ready| {
+                let received = batch.receive(shared.io.get_ref(), turn);
+                let is_empty = match &received {
+                    Ok(is_emptied) => *is_emptied,
+                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                };
+                if is_empty {
                     ready.clear_ready();
                 }
                 received
@@ -50,15 +58,26 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
                 continue;
             }
         };
-        match received.flatten() {
-            Ok(full) => {
-                if let Some(full) = full {
-                    wait_for_room(&shared, &full).await;
+        match received {
+            Ok(is_emptied) => {
+                for (datagram, ends) in batch.datagrams() {
+                    if let Some(full) = deliver(&shared, ends, datagram, room) {
+                        wait_for_room(&shared, &full).await;
+                    }
                 }
-                turn = (2 * turn).min(TURN);
-                tokio::task::yield_now().await;
+                turn = if is_emptied {
+                    FIRST_TURN
+                } else {
+                    (2 * turn).min(TURN)
+                };
+                if !is_emptied {
+                    let_others_run().await;
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => turn = 1,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => turn = FIRST_TURN,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // An earlier send met no socket: its session is not known.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) if is_exhausted(&error) => sleep(EXHAUSTED_PAUSE).await,
             Err(error) => return shared.table().fail(&error),
         }
@@ -69,39 +88,34 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
 }
 
 /// Receives what has arrived at the socket, before its sessions end.
-fn receive_last(shared: &Shared, buffer: &mut [u8]) {
+fn receive_last(shared: &Shared, batch: &mut Batch, room: usize) {
     // The peers may continue to send.
-    for _ in 0..LAST_TURNS {
-        if receive_turn(shared, buffer, TURN).is_err() {
-            return;
+    for _ in 0..LAST_RECEIVES {
+        match batch.receive(shared.io.get_ref(), TURN) {
+            Ok(is_emptied) => {
+                for (datagram, ends) in batch.datagrams() {
+                    let _ = deliver(shared, ends, datagram, room);
+                }
+                if is_emptied {
+                    return;
+                }
+            }
+            Err(_) => return,
         }
     }
 }
 
-/// Receives up to `turn` datagrams; returns a session that takes no more, if receiving must wait
-/// for it.
-fn receive_turn(
-    shared: &Shared,
-    buffer: &mut [u8],
-    turn: usize,
-) -> io::Result<Option<Arc<Session>>> {
-    for _ in 0..turn {
-        let received = shared
-            .io
-            .get_ref()
-            .receive_from(buffer, shared.is_everywhere);
-        let (count, ends) = match received {
-            Ok(received) => received,
-            // An earlier send met no socket: its session is not known.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-            Err(error) => return Err(error),
-        };
-        let full = deliver(shared, ends, &buffer[..count], buffer.len());
-        if full.is_some() {
-            return Ok(full);
+/// Lets the tasks run that are ready now. `yield_now` of the runtime would poll all sockets first.
+async fn let_others_run() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
         }
-    }
-    Ok(None)
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Gives a datagram to the session of its peer; returns the session if it takes no more and

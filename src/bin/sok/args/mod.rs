@@ -7,6 +7,7 @@ mod client;
 mod parse;
 mod server;
 mod tour;
+mod udp;
 mod usage;
 mod values;
 
@@ -25,14 +26,18 @@ pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
-pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
+pub(crate) use self::server::{
+    BridgeFramingArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
+};
 pub(crate) use self::tour::TourArgs;
+pub(crate) use self::udp::UdpArgs;
 pub(crate) use self::usage::{Help, Refusal};
 use self::values::{keepalive, size};
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
+const UDP: &str = "UDP";
 
 /// The options of TCP.
 #[derive(Debug, Args)]
@@ -137,7 +142,9 @@ pub(crate) enum Command {
     /// Connect standard input and output to a server
     #[command(after_help = "Examples:
   sok connect unix:/tmp/s.sock < request > reply
-  sok connect localhost:8082 --prompt '> '")]
+  sok connect localhost:8082 --prompt '> '
+  sok connect udp:localhost:5005 < lines
+  sok connect unixpacket:/run/app.sock --framing null < requests")]
     Connect(ConnectArgs),
     /// Send one message and print the reply
     #[command(after_help = "Examples:
@@ -145,13 +152,17 @@ pub(crate) enum Command {
   sok call /run/redis.sock PING
   sok call localhost:11211 stats --until END
   sok call localhost:25 --skip 1 'NOOP'
-  sok call localhost:8080 --framing eof --no-half-close < request")]
+  sok call localhost:8080 --framing eof --no-half-close < request
+  sok call --no-reply unixgram:\"$NOTIFY_SOCKET\" READY=1
+  sok call udp:10.0.0.255:5005 who --broadcast --resend 500ms --timeout 3s")]
     Call(CallArgs),
     /// Bridge any address to any address
     #[command(after_help = "Examples:
   sok relay localhost:2375 unix:/var/run/docker.sock
   sok relay ./db.sock db.example:5432 --retry-for 30s
-  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
+  sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
+  sok relay unixgram:/dev/log tcp:loghost:601 --framing line")]
     Relay(RelayArgs),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:
@@ -220,7 +231,8 @@ pub(crate) struct TalkArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = MESSAGES)]
 pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
-    /// Where a message ends [default: chunk for serve, line for call]
+    /// Where a message ends [default: chunk for serve, line for call and connect]; on a socket that
+    /// keeps messages apart, only in the input and the output of a client
     #[arg(long, value_enum)]
     pub(crate) framing: Option<F>,
 
@@ -272,6 +284,24 @@ impl FramingArg {
             Self::Null => Framing::Null,
             Self::Length => Framing::Length,
         }
+    }
+}
+
+/// The framing of the messages in the input and the output of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InputFramingArg(pub(crate) FramingArg);
+
+impl ValueEnum for InputFramingArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self(FramingArg::Line),
+            Self(FramingArg::Null),
+            Self(FramingArg::Length),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        self.0.to_possible_value()
     }
 }
 
@@ -359,6 +389,8 @@ mod tests {
                     "half_close_timeout",
                     "max_memory",
                     "no_half_close",
+                    "no_reply",
+                    "resend",
                     "keep_sending",
                     "dump",
                     "copy",
@@ -369,6 +401,7 @@ mod tests {
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
             ("The conversation", &["prompt", "forbid", "raw"]),
+            ("UDP", &["broadcast", "join", "ttl"]),
             (
                 "Limits",
                 &[

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use sok::loops::Framing;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
 
@@ -126,6 +127,31 @@ pub(crate) struct ListenArgs {
 
     #[command(flatten)]
     pub(crate) tcp: TcpArgs,
+
+    #[command(flatten)]
+    pub(crate) udp: UdpArgs,
+}
+
+/// The framings that keep messages apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BridgeFramingArg {
+    /// Ends with a newline
+    Line,
+    /// Ends with a NUL byte
+    Null,
+    /// Preceded by its length, 4 bytes big-endian
+    Length,
+}
+
+impl BridgeFramingArg {
+    /// The library's framing.
+    pub(crate) const fn framing(self) -> Framing {
+        match self {
+            Self::Line => Framing::Line,
+            Self::Null => Framing::Null,
+            Self::Length => Framing::Length,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +163,17 @@ pub(crate) struct RelayArgs {
     /// Where to connect to for each client
     #[arg(value_name = "TARGET")]
     pub(crate) target: OsString,
+
+    /// Where a message ends in a stream; needed between a stream and a socket that keeps messages
+    /// apart. A message that ends with the delimiter gets no second one; one that has it elsewhere
+    /// is not delivered
+    #[arg(long, value_enum, help_heading = MESSAGES)]
+    pub(crate) framing: Option<BridgeFramingArg>,
+
+    /// The maximum size of a message, such as 64KiB; a larger one ends its connection, and a larger
+    /// datagram is not delivered [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = MESSAGES)]
+    pub(crate) max_message: Option<usize>,
 
     /// Another address to listen on; repeatable
     #[arg(long, value_name = "ADDRESS", help_heading = LISTENING)]
@@ -150,11 +187,14 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = CONNECTION)]
     pub(crate) connect_timeout: Option<Duration>,
 
-    /// Close a connection when no data passes in either direction for this time
+    /// Close a connection when no data passes in either direction for this time; a session of a
+    /// datagram socket ends then, without an error [default for datagrams: 30s]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Close a half-closed connection when no data passes in the open direction for this time
+    /// Close a half-closed connection when no data passes in the open direction for this time; a
+    /// datagram target has no end, so this is how long it may answer a client that has half-closed
+    /// [default for datagrams: --idle-timeout]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) half_close_timeout: Option<Duration>,
 
@@ -174,7 +214,7 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "hex|text|FILE", help_heading = EXCHANGE)]
     pub(crate) dump: Option<OsString>,
 
-    /// Copy all data instead of splicing it, for comparison
+    /// Copy all data between streams instead of splicing it, for comparison
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) copy: bool,
 
