@@ -350,8 +350,8 @@ messages!(a_call_is_retried_until_a_server_listens, |place| {
     };
     drop(nobody);
     let _server = Server::at(&word, &[]);
-    assert_eq!(client.wait(), 0, "{}", client.said());
-    assert_eq!(client.stdout().text(), "hello\n");
+    let done = client.done();
+    assert_eq!((done.code, &*done.text()), (0, "hello\n"), "{}", done.stderr);
 });
 
 messages!(a_server_that_has_died_is_exit_code_3, |place| {
