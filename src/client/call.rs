@@ -209,6 +209,7 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
 /// the connection, and the peer might not read the request.
 pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Result<()> {
     tokio::select! {
+        biased;
         delivered = stream.delivered() => delivered?,
         error = drain(stream, buffer, counter) => return Err(error),
     }
