@@ -330,6 +330,30 @@ messages!(no_server_is_exit_code_3, |place| {
     }
 });
 
+messages!(a_call_is_retried_until_a_server_listens, |place| {
+    let nobody = place.nobody();
+    let word = nobody.address.clone();
+    let arguments = [
+        "call",
+        &word,
+        "hello",
+        "--retry-for",
+        "60s",
+        "-v",
+        "--trace",
+    ];
+    let client = Process::sok(&arguments);
+    match place.is_network() {
+        // Only its refusal has a datagram sent again.
+        true => client.stderr().wait_for_count("send(", 2),
+        false => client.stderr().wait_for("waiting"),
+    };
+    drop(nobody);
+    let _server = Server::at(&word, &[]);
+    let done = client.done();
+    assert_eq!((done.code, &*done.text()), (0, "hello\n"), "{}", done.stderr);
+});
+
 messages!(a_server_that_has_died_is_exit_code_3, |place| {
     let server = Server::start(place, &[]);
     server.signal(Signal::SIGKILL);

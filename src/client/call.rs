@@ -59,6 +59,9 @@ pub struct CallOptions {
     pub until: Until,
     /// On a datagram socket, send the request again each time that so long nothing has come.
     pub resend: Option<Duration>,
+    /// How long to send a refused datagram again: without a connection, only its refusal says that no
+    /// server is there yet.
+    pub retry_for: Option<Duration>,
 }
 
 impl Request {
@@ -84,6 +87,7 @@ impl Default for CallOptions {
             greeting: 0,
             until: Until::Messages(1),
             resend: None,
+            retry_for: None,
         }
     }
 }
@@ -205,6 +209,7 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
 /// the connection, and the peer might not read the request.
 pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Result<()> {
     tokio::select! {
+        biased;
         delivered = stream.delivered() => delivered?,
         error = drain(stream, buffer, counter) => return Err(error),
     }

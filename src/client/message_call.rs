@@ -5,13 +5,17 @@ use std::io::{self, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::call::{CallOptions, Request, Until, leave};
 use super::{Counter, output_error, passing_error, unsendable};
 use crate::address::Address;
 use crate::error::Result;
 use crate::net::{LONGEST_MESSAGE, Received, Stream};
+
+/// The first pause before a refused message is sent again; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// The same as [`call`](super::call()): the kernel says where a message ends, so that none is framed.
 pub(super) async fn call(
@@ -54,6 +58,8 @@ pub(super) async fn call(
         let left = leave(stream, &mut messages.buffer, counter).await;
         left.map_err(|error| failed("send", error))?;
     }
+    let give_up = call.retry_for.map(|limit| Instant::now() + limit);
+    let mut pause = PAUSE;
     let mut resend = call.resend;
     let mut written = Vec::new();
     while call.until != Until::Nothing {
@@ -62,12 +68,20 @@ pub(super) async fn call(
             received = messages.receive() => received,
             // A refusal of a datagram makes the socket not readable.
             refused = stream.reset_by_peer() => Err(refused),
-            () = after(resend) => {
-                let sent = messages.send(&request.message).await;
-                sent.map_err(|error| failed("send", error))?;
-                continue;
-            }
+            () = after(resend) => match messages.send(&request.message).await {
+                Ok(()) => continue,
+                Err(error) => Err(error),
+            },
         };
+        if is_refused(&received) && give_up.is_some_and(|end| Instant::now() < end) {
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+            let sent = messages.send(&request.message).await;
+            if !is_refused(&sent) {
+                sent.map_err(|error| failed("send", error))?;
+            }
+            continue;
+        }
         if call.until == Until::End && matches!(received, Ok(Received::End)) {
             break;
         }
@@ -87,6 +101,11 @@ pub(super) async fn call(
         }
     }
     output.flush().map_err(output_error)
+}
+
+/// Whether no socket had the address of a datagram.
+fn is_refused<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Waits for so long; without a time for ever.

@@ -155,7 +155,7 @@ async fn limited(
     target: &Target,
     plan: &ConnectPlan,
     sending: Sending,
-    kind: CallOptions,
+    mut kind: CallOptions,
     timeout: Option<Duration>,
 ) -> Result<usize> {
     let deadline = timeout.map(|limit| Instant::now() + limit);
@@ -189,6 +189,7 @@ async fn limited(
         plan.timeout = Some(left);
         plan.retry_for = plan.retry_for.map(|limit| limit.min(left));
     }
+    kind.retry_for = plan.retry_for;
     let (stream, address) = connect(target, &plan).await?;
     let counter = Counter::default();
     let report = ConnectionLog::connected(&address, &counter);
