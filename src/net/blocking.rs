@@ -95,7 +95,9 @@ impl Socket {
     /// What `getsockopt(2)` reports.
     pub fn longest_message(&self) -> io::Result<Option<usize>> {
         match self.keeps_messages() {
-            true => family::of(self.family()).longest_sent(self.inner()).map(Some),
+            true => family::of(self.family())
+                .longest_sent(self.inner())
+                .map(Some),
             false => Ok(None),
         }
     }

@@ -100,7 +100,9 @@ const UDIAG_SHOW_NAME: u32 = 1;
 const UDIAG_SHOW_VFS: u32 = 2;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
-/// A datagram socket without a peer of its own.
+/// A datagram socket that a client has connected to is in the state of a connected one.
+const ESTABLISHED: u8 = 1;
+/// Any other datagram socket.
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
@@ -154,7 +156,8 @@ fn request() -> Vec<u8> {
     request.extend([0; 8]);
     // Family, protocol, padding, states, inode, what to show, cookie.
     request.extend([u8::try_from(libc::AF_UNIX).unwrap_or_default(), 0, 0, 0]);
-    request.extend((1_u32 << LISTEN | 1 << CLOSE).to_ne_bytes());
+    let states = [ESTABLISHED, CLOSE, LISTEN].map(|state| 1_u32 << state);
+    request.extend(states.iter().sum::<u32>().to_ne_bytes());
     request.extend(0_u32.to_ne_bytes());
     request.extend((UDIAG_SHOW_NAME | UDIAG_SHOW_VFS).to_ne_bytes());
     request.extend([0; 8]);

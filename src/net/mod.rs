@@ -69,7 +69,8 @@ pub use self::family::{exec_environment, is_left_behind};
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
 pub use self::holder::{processes_at, processes_with};
 pub use self::host::{
-    LinkLocal, Obstacle, check_congestion, link_local_addresses, obstacle, try_bind, try_create,
+    LinkLocal, Obstacle, check_congestion, is_of_this_host, link_local_addresses, obstacle,
+    try_bind, try_create,
 };
 pub use self::listener::{ClosedListener, Listener};
 pub use self::losses::Losses;

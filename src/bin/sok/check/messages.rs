@@ -59,14 +59,18 @@ pub(super) async fn cells(scene: &Scene, created: bool) -> Vec<Cell> {
         let mut missing = (!created).then(|| super::basics::CREATE.to_owned());
         for test in Trait::ALL {
             let name = test.name(socket_type);
-            cells.push(if let Err(absence) = scene.kind.family().require(socket_type) {
-                Cell::absent(name, &absence.cause())
-            } else if let Some(missing) = &missing {
-                Cell::untried(name, format!("{missing} fails"))
-            } else {
-                scene.cell(name, attempt(scene, socket_type, test)).await
-            });
-            let has_failed = cells.last().is_some_and(|one| one.outcome == Verdict::Fails);
+            cells.push(
+                if let Err(absence) = scene.kind.family().require(socket_type) {
+                    Cell::absent(name, &absence.cause())
+                } else if let Some(missing) = &missing {
+                    Cell::untried(name, format!("{missing} fails"))
+                } else {
+                    scene.cell(name, attempt(scene, socket_type, test)).await
+                },
+            );
+            let has_failed = cells
+                .last()
+                .is_some_and(|one| one.outcome == Verdict::Fails);
             if has_failed && matches!(test, Trait::Works) {
                 missing = Some(test.name(socket_type));
             }

@@ -89,11 +89,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn value(
-        name: impl Into<Cow<'static, str>>,
-        shown: String,
-        found: String,
-    ) -> Self {
+    pub(super) fn value(name: impl Into<Cow<'static, str>>, shown: String, found: String) -> Self {
         Self {
             found: Some(found),
             shown: Some(shown),

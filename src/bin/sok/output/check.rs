@@ -119,10 +119,14 @@ fn answer_row(answer: &AddressReport) -> Vec<String> {
         who.push("-".to_owned());
     }
     let connect = match answer.serves {
-        true => format!("{}us", answer.micros),
-        false => "-".to_owned(),
+        Some(true) => format!("{}us", answer.micros),
+        _ => "-".to_owned(),
     };
-    let serves = if answer.serves { "yes" } else { "no" };
+    let serves = match answer.serves {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    };
     vec![
         answer.address.clone(),
         serves.to_owned(),
