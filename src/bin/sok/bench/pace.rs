@@ -34,10 +34,22 @@ pub(super) struct Driven {
     pub(super) nanos: u64,
     /// Round trips that were scheduled and never started.
     pub(super) unsent: u64,
+    /// Those that count, and got no reply: a datagram was lost.
+    pub(super) lost: u64,
+}
+
+impl Driven {
+    fn count(&mut self, is_complete: bool, nanos: u64) {
+        match is_complete {
+            true => self.samples.record(nanos),
+            false => self.lost += 1,
+        }
+    }
 }
 
 /// Makes round trips during `window`, at least one that counts. The result of `trip` is dropped
-/// outside the measured time.
+/// outside the measured time; it is `None` if the reply was lost.
+///
 /// On a schedule, each is timed from its scheduled start: while a server stalls, all the due ones
 /// wait, not only the current one.
 pub(super) fn drive<T>(
@@ -45,7 +57,7 @@ pub(super) fn drive<T>(
     window: Window,
     pace: Pace,
     driven: &mut Driven,
-    trip: impl FnMut() -> Result<T>,
+    trip: impl FnMut() -> Result<Option<T>>,
 ) -> Result<()> {
     clock.sleep_until(window.begin);
     match pace {
@@ -60,7 +72,7 @@ fn one_after_another<T>(
     clock: &impl Clock,
     window: Window,
     driven: &mut Driven,
-    mut trip: impl FnMut() -> Result<T>,
+    mut trip: impl FnMut() -> Result<Option<T>>,
 ) -> Result<()> {
     let mut began = clock.now();
     let mut counted_from = None;
@@ -69,7 +81,7 @@ fn one_after_another<T>(
         let kept = trip()?;
         let now = clock.now();
         if began >= window.counted {
-            driven.samples.record(now - began);
+            driven.count(kept.is_some(), now - began);
             driven.nanos = now - *counted_from.get_or_insert(began);
         }
         drop(kept);
@@ -87,7 +99,7 @@ fn scheduled<T>(
     window: Window,
     (offset, interval): (u64, u64),
     driven: &mut Driven,
-    mut trip: impl FnMut() -> Result<T>,
+    mut trip: impl FnMut() -> Result<Option<T>>,
 ) -> Result<()> {
     driven.nanos = window.end - window.counted;
     let mut intended = window.begin + offset;
@@ -104,9 +116,10 @@ fn scheduled<T>(
         let begun = clock.now();
         let kept = trip()?;
         now = clock.now();
+        let is_complete = kept.is_some();
         drop(kept);
         if begun >= window.counted {
-            driven.samples.record(now - intended);
+            driven.count(is_complete, now - intended);
             driven.nanos = now.max(window.end) - window.counted;
         }
         intended += interval;
