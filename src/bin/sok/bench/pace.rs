@@ -150,7 +150,7 @@ mod tests {
                 clock.pass(200 * MS);
             }
             clock.pass(50_000);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         driven
@@ -186,7 +186,7 @@ mod tests {
         let trip = || {
             trips += 1;
             clock.pass(30 * MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
         // Started at 0, 30, 60 and 90 ms; and the last at 1080 ms, which ends at 1110 ms.
@@ -200,7 +200,7 @@ mod tests {
         let mut driven = Driven::default();
         let trip = || {
             clock.pass(3000 * MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
         assert_eq!((driven.samples.count(), driven.nanos), (1, 3000 * MS));
@@ -218,7 +218,7 @@ mod tests {
         let trip = || {
             begun.push(clock.now() / MS);
             clock.pass(MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         assert_eq!(begun, [50, 250, 450, 650, 850, 1050]);
@@ -237,7 +237,7 @@ mod tests {
         let mut driven = Driven::default();
         let trip = || {
             clock.pass(MS);
-            Ok(Closed(&clock))
+            Ok(Some(Closed(&clock)))
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
         assert_eq!(driven.samples.count(), 100);
@@ -254,7 +254,7 @@ mod tests {
         };
         let trip = || {
             clock.pass(100 * MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         // At the end, after 11 of them, it is 1089 ms late: it continues for the same time, and
@@ -278,7 +278,7 @@ mod tests {
             } else {
                 MS / 10
             });
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         // Those of 1050 ms to 1250 ms wait, and meanwhile some more become due.
@@ -301,10 +301,33 @@ mod tests {
                 let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                 return Err(sok::Error::new("receive", "unix:@x", gone));
             }
-            Ok(())
+            Ok(Some(()))
         };
         let done = drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip);
         assert_eq!(done.unwrap_err().kind(), sok::ErrorKind::Broken);
         assert_eq!(driven.samples.count(), 49);
+    }
+
+    #[test]
+    fn a_lost_reply_counts_as_lost_and_takes_its_time() {
+        for pace in [
+            Pace::AtOnce,
+            Pace::Scheduled {
+                offset: 0,
+                interval: 100 * MS,
+            },
+        ] {
+            let clock = FakeClock::default();
+            let mut driven = Driven::default();
+            let mut trips = 0;
+            let trip = || {
+                clock.pass(100 * MS);
+                trips += 1;
+                Ok((trips % 5 != 0).then_some(()))
+            };
+            drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
+            assert_eq!((driven.samples.count(), driven.lost), (8, 2));
+            assert_eq!(driven.nanos, 1000 * MS);
+        }
     }
 }

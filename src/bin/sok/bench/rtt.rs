@@ -262,6 +262,13 @@ impl<'a> Trip<'a> {
     }
 }
 
+/// The error for a server that replies to no message, each of which counts as lost.
+pub(super) fn no_reply(address: &Address, plan: &BenchPlan, measure: Measure) -> Error {
+    let (size, limit) = (plan.size_of(measure), plan.timeout / LOST_IN_A_ROW);
+    let cause = format!("only 0 of {size} bytes came back within {limit:?}");
+    Error::because("receive", address, ErrorKind::TimedOut, cause).with_hint(ECHO)
+}
+
 const ECHO: &str = "measure an echo server, such as 'sok serve ADDRESS --echo'";
 
 /// The time without any data.

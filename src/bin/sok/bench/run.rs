@@ -10,6 +10,7 @@ use super::judge;
 use super::placement::{allowed_cpus, pin};
 use super::plan::{BenchPlan, Job, Measure};
 use super::report::{BenchReport, Machine, Measurement, PlanSummary, Rates};
+use super::rtt::no_reply;
 use super::samples::Samples;
 use super::slice::{Part, one_slice};
 
@@ -97,6 +98,9 @@ pub(crate) fn run(
                     }
                     part => part?,
                 };
+                if round == 0 && part.got_no_reply() {
+                    return Err(no_reply(&server.address, plan, job.measure));
+                }
                 nagle |= part.delays_small_sends;
                 let breaks = |error: &Error| round > 0 && ends_a_run(error);
                 if let Some(fatal) = part.failures.iter().position(|error| !breaks(error)) {

@@ -33,6 +33,14 @@ pub(super) struct Part {
     pub(super) handshake: Option<Duration>,
 }
 
+impl Part {
+    /// Whether messages were lost, and nothing else came of them.
+    pub(super) fn got_no_reply(&self) -> bool {
+        let lost: u64 = self.driven.iter().map(|one| one.lost).sum();
+        lost > 0 && self.driven.iter().all(|one| one.samples.count() == 0)
+    }
+}
+
 /// Runs one turn of `server` of about the length of `slice`.
 ///
 /// # Errors
