@@ -11,11 +11,12 @@ use std::os::fd::AsRawFd;
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendmsg,
-    sendto,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom,
+    recvmmsg, sendmsg, sendto,
 };
 
 use super::call_trace::{CallTrace, uninterrupted};
+use super::family;
 use super::sockaddr::decode_sender;
 use super::socket::Socket;
 use crate::address::{Address, SocketName};
@@ -55,22 +56,13 @@ impl Ends {
 }
 
 impl Socket {
-    /// A datagram, cut if the buffer is too small, and its ends; `is_everywhere` if the socket is
-    /// bound to every address of the host.
-    pub(super) fn receive_from(
-        &self,
-        buffer: &mut [u8],
-        is_everywhere: bool,
-    ) -> io::Result<(usize, Ends)> {
-        let call = if is_everywhere { "recvmsg" } else { "recvfrom" };
-        let watch = CallTrace::start(self.family(), call);
+    /// A datagram, cut if the buffer is too small, and its sender.
+    pub(super) fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Ends)> {
+        let watch = CallTrace::start(self.family(), "recvfrom");
         let size = buffer.len();
-        let received = uninterrupted(|| match is_everywhere {
-            true => receive_with_destination(self, buffer),
-            false => {
-                let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
-                Ok((count, Ends { peer, own: None }))
-            }
+        let received = uninterrupted(|| {
+            let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
+            Ok((count, Ends { peer, own: None }))
         });
         let arguments = || match &received {
             Ok((_, ends)) => format!("{}, {size}, {}", self.as_raw_fd(), ends.peer_name(self)),
@@ -123,13 +115,103 @@ impl Socket {
     }
 }
 
-/// Receives a datagram, with the address of this host that it was sent to.
-fn receive_with_destination(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Ends)> {
-    let mut space = cmsg_space!(in6_pktinfo);
-    let mut data = [IoSliceMut::new(buffer)];
-    let fd = socket.as_raw_fd();
-    let received = recvmsg::<SockaddrStorage>(fd, &mut data, Some(&mut space), MsgFlags::empty())?;
-    let own = received.cmsgs()?.find_map(|message| match message {
+/// Buffers for the datagrams of one receive.
+#[derive(Debug)]
+pub(super) struct Batch {
+    buffers: Vec<Vec<u8>>,
+    /// The size of a buffer.
+    room: usize,
+    /// The datagrams of the last receive: how much of each buffer is used, and the ends.
+    received: Vec<(usize, Ends)>,
+    /// Whether the socket is bound to every address of the host.
+    is_everywhere: bool,
+}
+
+impl Batch {
+    /// Buffers of `room` bytes, which take memory only for what is received.
+    pub(super) const fn new(room: usize, is_everywhere: bool) -> Self {
+        Self {
+            buffers: Vec::new(),
+            room,
+            received: Vec::new(),
+            is_everywhere,
+        }
+    }
+
+    /// The datagrams of the last receive; one of `room` bytes may have been cut.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], Ends)> {
+        let each = self.buffers.iter().zip(&self.received);
+        each.map(|(buffer, (count, ends))| (&buffer[..*count], *ends))
+    }
+
+    /// Receives up to `most` datagrams; returns whether the socket was emptied.
+    ///
+    /// # Errors
+    /// What `recvfrom(2)` reports; then nothing was received.
+    pub(super) fn receive(&mut self, socket: &Socket, most: usize) -> io::Result<bool> {
+        self.received.clear();
+        let most = match family::of(socket.family()).names_every_sender() {
+            true => most,
+            false => 1,
+        };
+        while self.buffers.len() < most {
+            self.buffers.push(vec![0; self.room]);
+        }
+        let call = if most > 1 { "recvmmsg" } else { "recvfrom" };
+        let watch = CallTrace::start(socket.family(), call);
+        let done = match most {
+            1 => self.receive_one(socket).map(|()| false),
+            most => self
+                .receive_several(socket, most)
+                .map(|()| self.received.len() < most),
+        };
+        let senders = || {
+            let names = self
+                .received
+                .iter()
+                .map(|(_, ends)| ends.peer_name(socket).to_string());
+            let names: Vec<String> = names.collect();
+            format!("{}, {}, {}", socket.as_raw_fd(), self.room, names.join(" "))
+        };
+        let counts = |_: &bool| {
+            let counts = self.received.iter().map(|(count, _)| count.to_string());
+            counts.collect::<Vec<_>>().join(" ")
+        };
+        watch.done(&done, senders, counts);
+        done
+    }
+
+    fn receive_one(&mut self, socket: &Socket) -> io::Result<()> {
+        let buffer = &mut self.buffers[0];
+        let (count, peer) = uninterrupted(|| Ok(recvfrom(socket.as_raw_fd(), buffer)?))?;
+        self.received.push((count, Ends { peer, own: None }));
+        Ok(())
+    }
+
+    fn receive_several(&mut self, socket: &Socket, most: usize) -> io::Result<()> {
+        let space = self.is_everywhere.then(|| cmsg_space!(in6_pktinfo));
+        // A used one would keep the lengths of the names that it was used for.
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(most, space);
+        let mut slices: Vec<_> = self.buffers[..most]
+            .iter_mut()
+            .map(|buffer| [IoSliceMut::new(buffer)])
+            .collect();
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        for message in recvmmsg(fd, &mut headers, slices.iter_mut(), flags, None)? {
+            let own = match self.is_everywhere {
+                true => message.cmsgs()?.find_map(|control| own_ip(&control)),
+                false => None,
+            };
+            let peer = message.address;
+            self.received.push((message.bytes, Ends { peer, own }));
+        }
+        Ok(())
+    }
+}
+
+/// The address of this host that a datagram was sent to.
+fn own_ip(control: &ControlMessageOwned) -> Option<OwnIp> {
+    match control {
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             // For a datagram to a group, it is the address of the interface.
             let ip = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
@@ -151,7 +233,5 @@ fn receive_with_destination(socket: &Socket, buffer: &mut [u8]) -> io::Result<(u
             })
         }
         _ => None,
-    });
-    let peer = received.address;
-    Ok((received.bytes, Ends { peer, own }))
+    }
 }

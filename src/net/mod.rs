@@ -37,6 +37,7 @@ mod faults;
 mod holder;
 mod host;
 mod listener;
+mod loss;
 mod losses;
 mod options;
 mod pause;
@@ -62,6 +63,7 @@ pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
 pub(crate) use self::descriptor_budget::DescriptorBudget;
 pub(crate) use self::family::EXEC_NAMES;
+pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
 pub use self::family::{exec_environment, is_left_behind};
@@ -74,12 +76,14 @@ pub use self::host::{
 };
 pub use self::listener::{ClosedListener, Listener};
 pub use self::losses::Losses;
-pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
+pub use self::options::{
+    Congestion, ConnectOptions, Keepalive, ListenOptions, Membership, Owner, UdpOptions,
+};
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};
-pub(crate) use self::received::LONGEST_MESSAGE;
 pub use self::received::Received;
+pub(crate) use self::received::{LONGEST_MESSAGE, with_length};
 pub use self::receiving_socket::{ReceivingSocket, Sender};
 pub use self::socket::Socket;
 pub use self::socket_call::SocketCall;

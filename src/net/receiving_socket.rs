@@ -7,7 +7,6 @@ use super::binding;
 use super::datagram::Ends;
 use super::family;
 use super::faults::{Refusal, bind_error};
-use super::options::ListenOptions;
 use super::socket::Socket;
 use super::socket_file::SocketFile;
 use crate::address::Address;
@@ -28,16 +27,16 @@ pub struct ReceivingSocket {
 pub struct Sender(Ends);
 
 impl ReceivingSocket {
-    /// Binds to `address`, of a datagram socket.
+    /// Binds to `address`, of a datagram socket, with the options and buffers that any program gets.
     ///
     /// # Errors
     /// As [`Listener::bind`](super::Listener::bind).
-    pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self> {
+    pub fn bind(address: &Address) -> Result<Self> {
         let failed = |refusal: Refusal| bind_error(address, refusal);
         let of_kernel = |error: io::Error| failed(error.into());
         let opened = Socket::open(address.family(), address.socket_type());
         let socket = opened.map_err(of_kernel)?;
-        let file = binding::listen(&socket, address, options).map_err(failed)?;
+        let file = binding::bind_client(&socket, address).map_err(failed)?;
         let family = family::of(address.family());
         let name = family.bound_name(socket.inner(), address);
         let local = name.and_then(|name| socket.typed(name));
@@ -67,11 +66,7 @@ impl ReceivingSocket {
     /// # Errors
     /// What `recvfrom(2)` reports.
     pub fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Sender)> {
-        let is_everywhere = self
-            .local
-            .as_ip()
-            .is_some_and(|(ip, _)| ip.is_unspecified());
-        let (count, ends) = self.socket.receive_from(buffer, is_everywhere)?;
+        let (count, ends) = self.socket.receive_from(buffer)?;
         Ok((count, Sender(ends)))
     }
 

@@ -43,9 +43,8 @@ impl Ends {
     /// # Errors
     /// What the kernel reports.
     pub(crate) async fn at(address: &Address, limit: Duration) -> Result<Self> {
-        let options = ListenOptions::default();
         if !address.socket_type().has_connection() {
-            let receiver = ReceivingSocket::bind(address, &options)?;
+            let receiver = ReceivingSocket::bind(address)?;
             let sender = Socket::connect_blocking(receiver.local_addr(), limit)?;
             return Ok(Self {
                 sender,
@@ -53,7 +52,7 @@ impl Ends {
             });
         }
         let failed = |error: io::Error| Error::new("accept", address, error);
-        let listener = Listener::bind(address, &options)?;
+        let listener = Listener::bind(address, &ListenOptions::default())?;
         let client = Stream::connect(listener.local_addr(), &ConnectOptions::default()).await?;
         let (server, _) = listener.accept().await.map_err(failed)?;
         let (sender, _) = client.into_blocking().map_err(failed)?;

@@ -4,6 +4,7 @@ mod inet;
 mod inet6;
 mod tcp;
 mod tcp_options;
+mod udp_options;
 mod unix;
 
 use std::ffi::OsString;
@@ -77,6 +78,12 @@ pub(super) trait SocketFamily: Debug + Sync {
         Ok(())
     }
 
+    /// Whether `address` is that of several hosts, as a group. Their answers come from other
+    /// addresses, so that a socket connected to it would receive none.
+    fn is_of_several(&self, _: &Address, _: &ConnectOptions) -> bool {
+        false
+    }
+
     /// What an error of `connect(2)` on a non-blocking socket means.
     fn connect_fault(&self, error: nix::Error) -> ConnectFault;
 
@@ -116,6 +123,9 @@ pub(super) trait SocketFamily: Debug + Sync {
         socket_type: SocketType,
         buffer: &mut [u8],
     ) -> io::Result<Received>;
+
+    /// Whether every datagram comes with the name of its sender.
+    fn names_every_sender(&self) -> bool;
 
     /// The size of the largest datagram that a socket may receive.
     fn longest_datagram(&self) -> usize;
@@ -246,8 +256,9 @@ pub(super) fn connect_fault(family: Family, error: &io::Error) -> ConnectFault {
     }
 }
 
-/// The error of a connect to `address`, with the cause known to its family.
-pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
+/// The error of a connect to `address`, with the cause known to its family. A datagram socket may
+/// learn only when it sends or receives that no server is there.
+pub(crate) fn connect_error(address: &Address, source: io::Error) -> Error {
     of(address.family()).connect_error(address, source)
 }
 
@@ -265,8 +276,9 @@ pub fn is_left_behind(address: &Address) -> bool {
 }
 
 /// All variables about the peer; inherited ones are removed. A few of UCSPI's are never set here.
-pub(crate) const EXEC_NAMES: [&str; 19] = [
+pub(crate) const EXEC_NAMES: [&str; 26] = [
     "SOK_FAMILY",
+    "SOK_TYPE",
     "SOK_LOCAL",
     "SOK_PEER",
     "PROTO",
@@ -277,6 +289,12 @@ pub(crate) const EXEC_NAMES: [&str; 19] = [
     "TCPREMOTEPORT",
     "TCPREMOTEHOST",
     "TCPREMOTEINFO",
+    "UDPLOCALIP",
+    "UDPLOCALPORT",
+    "UDPLOCALHOST",
+    "UDPREMOTEIP",
+    "UDPREMOTEPORT",
+    "UDPREMOTEHOST",
     "UNIXLOCALPATH",
     "UNIXLOCALUID",
     "UNIXLOCALGID",
@@ -290,11 +308,13 @@ pub(crate) const EXEC_NAMES: [&str; 19] = [
 /// The environment of a program that serves `peer`: UCSPI variables, and those of sok.
 ///
 /// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and so
-/// on. `SOK_FAMILY`, `SOK_LOCAL` and `SOK_PEER` are the same on every family.
+/// on; `UDPREMOTEIP` and so on as of `udpsvd(8)`. `SOK_FAMILY`, `SOK_TYPE`, `SOK_LOCAL` and
+/// `SOK_PEER` are the same on every family.
 #[must_use]
 pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
     let mut all: Vec<(&'static str, OsString)> = vec![
         ("SOK_FAMILY", local.family().name().into()),
+        ("SOK_TYPE", local.socket_type().name().into()),
         ("SOK_LOCAL", local.to_string().into()),
         ("SOK_PEER", peer.address.to_string().into()),
     ];

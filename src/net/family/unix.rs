@@ -127,9 +127,8 @@ impl SocketFamily for Unix {
                 Error::new("connect", address, source).with_hint("check the path")
             }
             (_, Some(E::EPROTOTYPE)) => {
-                let wanted = address.socket_type();
-                because(ErrorKind::Other, &format!("this is not a {wanted} socket"))
-                    .with_hint(format!("give the name of a {wanted} socket"))
+                let cause = format!("this is not a {} socket", address.socket_type());
+                because(ErrorKind::Other, &cause).with_hint(other_types(address))
             }
             _ => Error::new("connect", address, source),
         }
@@ -180,6 +179,11 @@ impl SocketFamily for Unix {
             0 if !has_credentials => Ok(Received::End),
             length => Received::message(length, room),
         }
+    }
+
+    /// A socket that is not bound has no name.
+    fn names_every_sender(&self) -> bool {
+        false
     }
 
     /// As much as the send buffer of the peer holds, which an administrator can raise.
@@ -270,6 +274,15 @@ impl SocketFamily for Unix {
         }
         all
     }
+}
+
+/// How to connect to a socket of the same name and of another type.
+fn other_types(address: &Address) -> String {
+    let types = address.family().types().iter();
+    let others = types.filter(|other| **other != address.socket_type());
+    let words = others.filter_map(|other| address.clone().with_type(*other).ok());
+    let words: Vec<String> = words.map(|word| word.to_string()).collect();
+    format!("give the type that it has, as in {}", words.join(" or "))
 }
 
 /// Has messages of a connection come with credentials, see [`SocketFamily::receive_message`].

@@ -12,8 +12,9 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -25,7 +26,7 @@ use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
 use super::peer::Peer;
-use super::received::Received;
+use super::received::{Received, with_length};
 use super::registration::registered;
 use super::socket::Socket;
 use crate::address::Address;
@@ -44,10 +45,13 @@ struct Shared {
     idle: Duration,
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
-    began: Instant,
     table: Mutex<Table>,
     /// A queue has room again.
     room: Notify,
+    /// All sessions are to end.
+    ending: Notify,
+    /// The number of datagrams that passed: the clock does not order those of one moment.
+    passed: AtomicU64,
     /// The task that receives, until the last session has ended.
     receiver: OnceLock<AbortHandle>,
 }
@@ -57,9 +61,10 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time since the socket was bound, in milliseconds.
+    /// The moment at which a datagram passes: later ones are larger.
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let count = self.passed.fetch_add(1, Ordering::Relaxed);
+        moment(clock()) | (count & (moment(1) - 1))
     }
 
     /// Closes the socket once no session is left and none begins.
@@ -72,6 +77,23 @@ impl Shared {
     }
 }
 
+/// The time in milliseconds, by a clock that costs little and is a few of them late.
+fn clock() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    let millis = now.map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000);
+    u64::try_from(millis).unwrap_or_default()
+}
+
+/// The first moment of a millisecond, see [`Shared::now`].
+const fn moment(millis: u64) -> u64 {
+    millis << 20
+}
+
+/// The millisecond of a moment.
+const fn millis(moment: u64) -> u64 {
+    moment >> 20
+}
+
 /// One session, as its service and the receiver of the socket share it.
 #[derive(Debug)]
 struct Session {
@@ -79,7 +101,7 @@ struct Session {
     /// Its peer, and the address of this host that the peer sends to.
     ends: Ends,
     queue: Mutex<Queue>,
-    /// When a datagram last passed, on the clock of [`Shared::now`].
+    /// When a datagram last passed, see [`Shared::now`].
     last: AtomicU64,
     losses: Arc<Losses>,
 }
@@ -106,9 +128,10 @@ impl SessionSocket {
             backlog: usize::try_from(options.backlog)
                 .unwrap_or(usize::MAX)
                 .max(1),
-            began: Instant::now(),
             table: Mutex::default(),
             room: Notify::new(),
+            ending: Notify::new(),
+            passed: AtomicU64::new(0),
             receiver: OnceLock::new(),
         });
         let receiving = receiver::receive(Arc::clone(&shared), options.max_message);
@@ -149,9 +172,9 @@ impl SessionSocket {
         self.0.table().close();
     }
 
-    /// Ends all sessions, after the datagrams that have arrived.
+    /// Ends all sessions, after the datagrams that have arrived at the socket.
     pub(super) fn end_all(&self) {
-        self.0.table().end_all();
+        self.0.ending.notify_one();
     }
 }
 
@@ -219,6 +242,12 @@ impl SessionStream {
         }
     }
 
+    /// Takes no more datagrams: the end follows those that have arrived.
+    pub(super) fn end(&self) {
+        self.shared.table().remove(&self.session);
+        self.session.queue().end();
+    }
+
     /// Waits until the session has ended.
     pub(super) async fn ended(&self) {
         std::future::poll_fn(|cx| self.session.queue().poll_ended(cx)).await;
@@ -234,7 +263,13 @@ impl SessionStream {
             match self.try_send(bytes) {
                 // The kernel does not report when the queue of one peer has room.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.session.queue().is_given_up() {
+                        let cause = "the session ended before its peer took the reply";
+                        self.session.losses.add(&io::Error::other(cause));
+                        return Poll::Ready(Ok(bytes.len()));
+                    }
                     self.session.queue().set_blocked(true);
+                    self.shared.room.notify_one();
                     pause.get_or_insert_default().begin();
                 }
                 sent => {
@@ -265,7 +300,7 @@ impl SessionStream {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                self.session.losses.add(&error);
+                self.session.losses.add(&with_length(error, bytes.len()));
                 Ok(bytes.len())
             }
         }

@@ -62,7 +62,7 @@ impl Server {
     fn bind(address: &Address, role: Role, options: &ListenOptions) -> Result<Self> {
         match address.socket_type().has_connection() || role.runs_the_loop() {
             true => Listener::bind(address, options).map(Self::Loop),
-            false => ReceivingSocket::bind(address, options).map(Self::Datagrams),
+            false => ReceivingSocket::bind(address).map(Self::Datagrams),
         }
     }
 

@@ -71,7 +71,7 @@ impl MessageServer {
 /// Binds a datagram socket, as the server.
 pub(super) fn bind(address: &Address) -> Result<ReceivingSocket> {
     done_by(SERVER, || {
-        let socket = ReceivingSocket::bind(address, &ListenOptions::default())?;
+        let socket = ReceivingSocket::bind(address)?;
         let limited = socket.socket().set_blocking_within(LIMIT);
         limited.map_err(|error| Error::new("bind", address, error))?;
         Ok(socket)
