@@ -56,6 +56,22 @@ impl Ends {
 }
 
 impl Socket {
+    /// A datagram, cut if the buffer is too small, and its sender.
+    pub(super) fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Ends)> {
+        let watch = CallTrace::start(self.family(), "recvfrom");
+        let size = buffer.len();
+        let received = uninterrupted(|| {
+            let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
+            Ok((count, Ends { peer, own: None }))
+        });
+        let arguments = || match &received {
+            Ok((_, ends)) => format!("{}, {size}, {}", self.as_raw_fd(), ends.peer_name(self)),
+            Err(_) => format!("{}, {size}", self.as_raw_fd()),
+        };
+        watch.done(&received, arguments, |(count, _)| count.to_string());
+        received
+    }
+
     /// Sends one datagram back.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ mod pipe_ends;
 mod reach;
 mod read_write;
 mod received;
+mod receiving_socket;
 mod registration;
 mod room;
 mod send_receive;
@@ -68,9 +69,10 @@ pub(crate) use self::family::is_ending_at;
 pub use self::family::{exec_environment, is_left_behind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
-pub use self::holder::processes_with;
+pub use self::holder::{processes_at, processes_with};
 pub use self::host::{
-    LinkLocal, Obstacle, check_congestion, link_local_addresses, obstacle, try_bind, try_create,
+    LinkLocal, Obstacle, check_congestion, is_of_this_host, link_local_addresses, obstacle,
+    try_bind, try_create,
 };
 pub use self::listener::{ClosedListener, Listener};
 pub use self::losses::Losses;
@@ -82,6 +84,7 @@ pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};
 pub use self::received::Received;
 pub(crate) use self::received::{LONGEST_MESSAGE, with_length};
+pub use self::receiving_socket::{ReceivingSocket, Sender};
 pub use self::socket::Socket;
 pub use self::socket_call::SocketCall;
 pub use self::socket_file::SocketFile;

@@ -331,7 +331,7 @@ impl AsFd for Socket {
 }
 
 /// The kernel's number of a type.
-const fn kernel_type(socket_type: SocketType) -> Type {
+pub(super) const fn kernel_type(socket_type: SocketType) -> Type {
     match socket_type {
         SocketType::Stream => Type::STREAM,
         SocketType::SeqPacket => Type::SEQPACKET,

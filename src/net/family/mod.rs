@@ -130,6 +130,9 @@ pub(super) trait SocketFamily: Debug + Sync {
     /// The size of the largest datagram that a socket may receive.
     fn longest_datagram(&self) -> usize;
 
+    /// The size of the largest message that `socket` sends.
+    fn longest_sent(&self, socket: &Socket) -> io::Result<usize>;
+
     /// Has the kernel refuse, with `EPERM`, descriptors sent to connections of a listener. `false`
     /// if it cannot: it then closes them on receive.
     fn refuse_descriptors(&self, _: &Socket) -> bool {

@@ -26,6 +26,8 @@ const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe
 /// `TCP_FIN_WAIT1` of `netinet/tcp.h`.
 const FIN_WAIT_1: u8 = 4;
 
+/// The size of a UDP header.
+const UDP_HEADER: usize = 8;
 /// The receive buffer of a datagram server; the kernel doubles it.
 const DATAGRAM_ROOM: usize = 4 << 20;
 
@@ -40,6 +42,8 @@ mod option {
 pub(super) trait Version: Debug + Sync {
     /// The kernel's number of the family.
     const DOMAIN: Domain;
+    /// The size of its header, if that counts for the maximum size of a packet.
+    const COUNTED_HEADER: usize;
     /// Whether its sockets have the options of IPv6.
     const HAS_V6: bool = false;
     /// The table of connections, see `proc_pid_net(5)`.
@@ -215,6 +219,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
     /// The length field of UDP has 16 bits.
     fn longest_datagram(&self) -> usize {
         usize::from(u16::MAX)
+    }
+
+    fn longest_sent(&self, _: &Socket) -> io::Result<usize> {
+        Ok(self.longest_datagram() - UDP_HEADER - V::COUNTED_HEADER)
     }
 
     fn interest(&self) -> Interest {

@@ -19,7 +19,7 @@ use crate::address::{Address, SocketName, SocketType, UnixName};
 use crate::error::{Error, ErrorKind};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
-use crate::net::holder::holders;
+use crate::net::holder::processes_at;
 use crate::net::options::ConnectOptions;
 use crate::net::peer::{Credentials, Peer};
 use crate::net::received::{LONGEST_MESSAGE, Received};
@@ -69,7 +69,7 @@ impl SocketFamily for Unix {
 
     fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal {
         match error.kind() {
-            io::ErrorKind::AddrInUse => in_use(&holders(name(address))),
+            io::ErrorKind::AddrInUse => in_use(&processes_at(address)),
             _ => error.into(),
         }
     }
@@ -189,6 +189,11 @@ impl SocketFamily for Unix {
     /// As much as the send buffer of the peer holds, which an administrator can raise.
     fn longest_datagram(&self) -> usize {
         LONGEST_MESSAGE
+    }
+
+    /// `unix_dgram_sendmsg` of the kernel keeps 32 bytes of the send buffer.
+    fn longest_sent(&self, socket: &Socket) -> io::Result<usize> {
+        Ok(socket.send_buffer_size()?.saturating_sub(32))
     }
 
     /// A client of a datagram server has a name, so that answers arrive.
