@@ -351,7 +351,12 @@ messages!(a_call_is_retried_until_a_server_listens, |place| {
     drop(nobody);
     let _server = Server::at(&word, &[]);
     let done = client.done();
-    assert_eq!((done.code, &*done.text()), (0, "hello\n"), "{}", done.stderr);
+    assert_eq!(
+        (done.code, &*done.text()),
+        (0, "hello\n"),
+        "{}",
+        done.stderr
+    );
 });
 
 messages!(a_server_that_has_died_is_exit_code_3, |place| {
