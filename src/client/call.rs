@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::pin::pin;
-use std::time::Duration;
 
+use super::leave::{drain, leave};
+use super::request::{CallOptions, Request, Until};
 use crate::address::Address;
 use crate::client::{Counter, message_call, output_error};
 use crate::error::{Error, Result};
-use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
+use crate::loops::{MemoryLimit, MessageDecoder, MessageFormat};
 use crate::net::Stream;
 
 /// The first receive buffer: most replies are short, and touching new memory is most of the cost of
@@ -18,88 +19,15 @@ const RECEIVE: usize = 4 * 1024;
 /// The receive buffer for a long reply.
 const RECEIVE_MAX: usize = 64 * 1024;
 
-/// Where a reply ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Until {
-    /// After this many messages.
-    Messages(u64),
-    /// After one of these messages; a final carriage return is ignored on both sides.
-    OneOf(Vec<Vec<u8>>),
-    /// After this many bytes.
-    Bytes(u64),
-    /// At end of file.
-    End,
-    /// There is none: the call ends once the request is sent, and on a stream has arrived.
-    Nothing,
-}
-
-/// The request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Request {
-    /// The message without its frame.
-    pub message: Vec<u8>,
-    /// Whether it is sent unchanged, without a frame.
-    pub bare: bool,
-    /// Whether to half-close after it, so that the peer gets end of file.
-    pub finish: bool,
-}
-
-/// One call: the frame of its messages, and where the reply begins and ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CallOptions {
-    /// How messages are framed, both ways.
-    pub format: MessageFormat,
-    /// The number of messages that the peer sends before the request, or on a datagram socket before
-    /// the reply; they are not part of the reply.
-    pub greeting: u64,
-    /// Where the reply ends.
-    pub until: Until,
-    /// On a datagram socket, send the request again each time that so long nothing has come.
-    pub resend: Option<Duration>,
-    /// How long to send a refused datagram again: without a connection, only its refusal says that no
-    /// server is there yet.
-    pub retry_for: Option<Duration>,
-}
-
-impl Request {
-    /// A message in its frame, after which our sending half stays open.
-    #[must_use]
-    pub fn new(message: impl Into<Vec<u8>>) -> Self {
-        Self {
-            message: message.into(),
-            bare: false,
-            finish: false,
-        }
-    }
-}
-
-impl Default for CallOptions {
-    /// One line is the reply.
-    fn default() -> Self {
-        Self {
-            format: MessageFormat {
-                framing: Framing::Line,
-                ..MessageFormat::default()
-            },
-            greeting: 0,
-            until: Until::Messages(1),
-            resend: None,
-            retry_for: None,
-        }
-    }
-}
-
 /// Sends `request` and writes the reply to `output`; it ends as soon as the reply is complete, even
 /// if the peer keeps the connection open. The request is sent only after the greeting, as some
 /// servers disconnect a client that does not wait.
 ///
 /// A line and a NUL-ended message are written with their delimiter, a length-framed one without its
 /// length. On a socket that keeps messages apart, the request is one message, sent unchanged, and the
-/// messages of the reply are written as if they came framed. Returns the number of bytes received beyond the reply, which are not written. The
-/// `counter` counts all bytes, including frames and greeting.
+/// messages of the reply are written as if they came framed. Returns the number of bytes received
+/// beyond the reply, which are not written. The `counter` counts all bytes, including frames and
+/// greeting.
 ///
 /// # Errors
 /// [`ErrorKind::Broken`](crate::ErrorKind::Broken) if the peer ends or resets before the reply is
@@ -191,36 +119,6 @@ pub async fn call(
         left.map_err(|error| broken("send", error))?;
     }
     Ok(reply.surplus)
-}
-
-/// Discards what the peer sends beyond its reply, until an error.
-async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Error {
-    loop {
-        match poll_fn(|cx| stream.poll_receive(cx, buffer)).await {
-            // The peer may still receive: a send will tell.
-            Ok(received) if received.is_end() => std::future::pending().await,
-            Ok(received) => counter.count_received(received.count()),
-            Err(error) => return error,
-        }
-    }
-}
-
-/// Waits until the request has arrived, and prepares for the close: one with bytes unread would reset
-/// the connection, and the peer might not read the request.
-pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Result<()> {
-    tokio::select! {
-        biased;
-        delivered = stream.delivered() => delivered?,
-        error = drain(stream, buffer, counter) => return Err(error),
-    }
-    stream.shutdown(Shutdown::Both)?;
-    // Now the peer can send nothing more. An error means that it has gone.
-    while let Ok(received) = poll_fn(|cx| stream.poll_receive(cx, buffer)).await
-        && !received.is_end()
-    {
-        counter.count_received(received.count());
-    }
-    Ok(())
 }
 
 /// The message in its frame; a line that has a newline gets no second.
@@ -354,28 +252,5 @@ impl ReplyReader {
             io::ErrorKind::UnexpectedEof,
             format!("the peer closed the connection {missing}"),
         )))
-    }
-}
-
-/// A line without the carriage return before its newline.
-fn text_of(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-impl Until {
-    /// Counts a message; returns whether it is the last of the reply.
-    pub(super) fn ends_with(&mut self, message: &[u8]) -> bool {
-        match self {
-            Self::Messages(left) => {
-                *left = left.saturating_sub(1);
-                *left == 0
-            }
-            Self::OneOf(last) => last.iter().any(|last| text_of(last) == text_of(message)),
-            Self::Bytes(left) => {
-                *left = left.saturating_sub(message.len() as u64);
-                *left == 0
-            }
-            Self::End | Self::Nothing => false,
-        }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::call::{CallOptions, Request, Until, leave};
+use super::leave::leave;
+use super::request::{CallOptions, Request, Until};
 use super::{Counter, output_error, passing_error, unsendable};
 use crate::address::Address;
 use crate::error::Result;

@@ -30,8 +30,10 @@ mod conversation;
 mod counter;
 mod exchange;
 mod failures;
+mod leave;
 mod message_call;
 mod race;
+mod request;
 mod retry;
 mod shown;
 mod wait;
@@ -42,12 +44,13 @@ use std::time::Duration;
 
 use tracing::warn;
 
-pub use self::call::{CallOptions, Request, Until, call};
+pub use self::call::call;
 pub use self::connect::ConnectPlan;
 pub use self::connect::resolve;
 pub use self::conversation::{Conversation, LineSource};
 pub use self::counter::Counter;
 pub use self::exchange::{ExchangeOptions, exchange};
+pub use self::request::{CallOptions, Request, Until};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::shown::fuzz as fuzz_shown;
 pub use self::wait::{WaitPlan, wait};
