@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use sok::client::{ConnectPlan, connect};
 use sok::net::{ListenOptions, Listener, Stream};
 use tokio::runtime::Builder;
@@ -54,13 +55,19 @@ families!(a_listener_is_no_stream_and_a_stream_no_listener, |place| {
 });
 
 #[test]
-fn what_is_no_stream_socket_is_refused() {
+fn what_is_no_connection_is_refused() {
     if !have(Kind::Inet) {
         return;
     }
     run(async {
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
         let refused = Stream::try_from(OwnedFd::from(datagrams)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotConnected);
+
+        let family = AddressFamily::Netlink;
+        let (kind, flags) = (SockType::Datagram, SockFlag::empty());
+        let netlink = socket(family, kind, flags, SockProtocol::NetlinkRoute).unwrap();
+        let refused = Stream::try_from(netlink).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidInput);
 
         let file = File::open("/dev/null").unwrap();

@@ -146,7 +146,7 @@ families!(
             let mut buffer = vec![0; 1 << 16];
             let receiving = async {
                 loop {
-                    peer.receive(&mut buffer).await.unwrap();
+                    let _ = peer.receive(&mut buffer).await.unwrap();
                 }
             };
             tokio::select! {

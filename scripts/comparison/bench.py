@@ -159,8 +159,9 @@ class Bench:
 
     @contextlib.contextmanager
     def server(self, family, command):
-        """Starts a server on a free address of the family; yields its process and its address."""
-        address = {"unix": f"unix:{self.path('s')}", "inet": "inet:127.0.0.1:0", "inet6": "inet6:[::1]:0"}[family]
+        """Starts a server on a free address of the family, or of this prefix; yields its process and its address."""
+        address = {"inet": "inet:127.0.0.1:0", "inet6": "inet6:[::1]:0", "udp4": "udp4:127.0.0.1:0",
+                   "udp6": "udp6:[::1]:0"}.get(family) or f"{family}:{self.path('s')}"
         # The bare programs print their address as data, sok as talk.
         talks = {"stderr": subprocess.PIPE} if command[0] == self.sok else {"stdout": subprocess.PIPE}
         process = self.start([command[0], command[1], address, *command[2:]], stdin=subprocess.DEVNULL, **talks)

@@ -91,6 +91,37 @@ def compare_echo(bench):
             row(name, ours, ratios, met, f"p50 {p50:.0f} us, p99 {p99:.0f} us, {cpu:.2f} us of CPU each")
 
 
+def compare_echo_datagrams(bench):
+    """Round trips of small datagrams, with one peer and with many."""
+    servers = {
+        "bare recvfrom, sendto": [bench.bare, "echo"],
+        "sok serve --threads 1": [bench.sok, "serve", "--echo", "--threads", "1"],
+    }
+    prefixes = {"unix": "unixgram", "inet": "udp4", "inet6": "udp6"}
+    for family, peers in ((family, peers) for family in bench.options.family for peers in ["1", "64"]):
+        prefix = prefixes[family]
+        with contextlib.ExitStack() as stack:
+            running = {name: stack.enter_context(bench.server(prefix, c)) for name, c in servers.items()}
+            notes = {name: [] for name in servers}
+
+            def once(name, number):
+                process, address = running[name]
+                before = on_cpu(process)
+                out = json.loads(bench.run(bench.bare, "load", address, peers, str(bench.options.seconds), "64"))
+                if number > 0:
+                    notes[name].append((out["p50_us"], (on_cpu(process) - before) / 1000 / out["trips"]))
+                return out["per_second"]
+
+            figures = bench.rounds(servers, once, 4 * bench.options.rounds)
+        title(f"echo over {prefix}: 64 bytes, {peers} peers", "trips/s", ">= 0.90 x bare")
+        bare = figures["bare recvfrom, sendto"]
+        for name, ours in figures.items():
+            p50, cpu = (statistics.median(each) for each in zip(*notes[name]))
+            is_ours = ours is not bare
+            met = (lambda ratio: ratio >= 0.9) if is_ours else None
+            row(name, ours, divided(ours, bare) if is_ours else None, met, f"p50 {p50:.0f} us, {cpu:.2f} us of CPU each")
+
+
 def compare_idle(bench):
     """Resident memory for each idle connection."""
     count = held_connections(bench.options, 1)

@@ -203,6 +203,23 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The same port at another host of the family; `None` if it has no host.
+    pub(crate) fn with_ip(&self, ip: IpAddr) -> Option<Self> {
+        let name = match (&self.name, ip) {
+            (SocketName::Inet(v4), IpAddr::V4(ip)) => SocketAddrV4::new(ip, v4.port()).into(),
+            (SocketName::Inet6(v6), IpAddr::V6(ip)) => {
+                SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()).into()
+            }
+            _ => return None,
+        };
+        Some(Self {
+            name,
+            socket_type: self.socket_type,
+        })
+    }
+}
+
 impl From<SocketAddrV4> for SocketName {
     fn from(v4: SocketAddrV4) -> Self {
         Self::Inet(v4)

@@ -8,7 +8,7 @@ use super::failures::ConnectErrors;
 use super::race::race;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, reaches};
+use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, UdpOptions, reaches};
 use crate::offload::offload;
 
 /// Options for connecting to a target.
@@ -24,6 +24,8 @@ pub struct ConnectPlan {
     pub keepalive: Keepalive,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
+    /// Options of UDP.
+    pub udp: UdpOptions,
     /// The time limit of one round: resolve the name, and try all its addresses.
     pub timeout: Option<Duration>,
     /// How long to retry temporary errors.
@@ -61,6 +63,7 @@ pub(super) async fn try_once(
         deadline,
         keepalive: plan.keepalive,
         congestion: plan.congestion.clone(),
+        udp: plan.udp.clone(),
     };
     let raced = race(addresses, &options).await;
     raced.map_err(|each| ConnectErrors::of(target, each))

@@ -51,7 +51,7 @@ pub fn communication_loop<'c, 'a, A: Answer>(
                 exchange.stream.close_on_drop();
                 Ok(())
             }
-            Err((operation, source)) => Err(failure(operation, connection, source)),
+            Err((operation, source)) => Err(failure(operation, exchange.connection, source)),
         }
     }
 }

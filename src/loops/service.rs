@@ -39,7 +39,7 @@ pub struct Connection {
     began: Instant,
     received: AtomicU64,
     sent: AtomicU64,
-    // Boxed: most connections are not forwarded.
+    // Boxed, as few connections are forwarded.
     forwarded_to: OnceLock<Box<Address>>,
     losses: OnceLock<Arc<Losses>>,
 }

@@ -6,26 +6,19 @@ use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
+use nix::sys::socket::MsgFlags;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use socket2::{SockAddr, Type};
-use tracing::Level;
 
+use super::call_trace::{CallTrace, Shown, uninterrupted};
 use super::family;
 use super::received::Received;
-use super::sockaddr::{decode, decode_sender};
+use super::sockaddr::decode;
 use crate::address::{Address, Family, SocketName, SocketType};
-
-/// The `tracing` target under which each socket call is reported, at trace level.
-///
-/// The fields are `call`, `family`, `arguments`, `result` and `micros`. A `recv`, `send` or
-/// `accept` that would block is not reported: a program with blocking sockets would not make that
-/// call.
-pub const SOCKET_CALLS: &str = "sok::call";
 
 /// A socket of any family and type, closed when dropped.
 ///
@@ -38,6 +31,8 @@ pub struct Socket {
     socket_type: SocketType,
     resets: AtomicBool,
     may_get_descriptors: bool,
+    /// Where each message is sent, if it is not connected.
+    receiver: Option<Box<SockAddr>>,
 }
 
 impl Socket {
@@ -73,6 +68,7 @@ impl Socket {
             socket_type,
             resets,
             may_get_descriptors: true,
+            receiver: None,
         }
     }
 
@@ -80,6 +76,11 @@ impl Socket {
     /// `socket(7)`), so that the peer sees an error, not end of file.
     pub(crate) fn set_resets(&self, resets: bool) {
         self.resets.store(resets, Ordering::Relaxed);
+    }
+
+    /// Sends each message to `name`, without a connect.
+    pub(super) fn send_always_to(&mut self, name: SockAddr) {
+        self.receiver = Some(Box::new(name));
     }
 
     /// Has the kernel, if it can, refuse descriptors from the peers of a listener not bound yet.
@@ -176,42 +177,6 @@ impl Socket {
         self.watched("recv", || size.to_string(), receive)
     }
 
-    /// `recvfrom(2)`: a datagram, cut if the buffer is too small, and the name of its sender.
-    pub(super) fn receive_from(
-        &self,
-        buffer: &mut [u8],
-    ) -> io::Result<(usize, Option<SockaddrStorage>)> {
-        let watch = CallTrace::start(self.family, "recvfrom");
-        let size = buffer.len();
-        let received = uninterrupted(|| Ok(recvfrom(self.as_raw_fd(), buffer)?));
-        let arguments = || match &received {
-            Ok((_, name)) => {
-                let name = decode_sender(self.family, name.as_ref());
-                format!("{}, {size}, {name}", self.as_raw_fd())
-            }
-            Err(_) => format!("{}, {size}", self.as_raw_fd()),
-        };
-        watch.done(&received, arguments, |(count, _)| count.to_string());
-        received
-    }
-
-    /// `sendto(2)`: one datagram.
-    pub(super) fn send_to(&self, bytes: &[u8], name: &SockaddrStorage) -> io::Result<usize> {
-        let send = || {
-            Ok(sendto(
-                self.as_raw_fd(),
-                bytes,
-                name,
-                MsgFlags::MSG_NOSIGNAL,
-            )?)
-        };
-        let arguments = || {
-            let name = decode_sender(self.family, Some(name));
-            format!("{}, {name}", bytes.len())
-        };
-        self.watched("sendto", arguments, send)
-    }
-
     /// `recv(2)` with `MSG_PEEK`: the number of available bytes, at most `count`.
     pub(super) fn peek(&self, count: usize) -> io::Result<usize> {
         let mut buffer = vec![MaybeUninit::uninit(); count];
@@ -222,6 +187,11 @@ impl Socket {
     /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_NOSIGNAL.bits();
+        if let Some(name) = &self.receiver {
+            let shown = || decode(name).map_or_else(|_| String::new(), |name| name.to_string());
+            let send = || self.inner.send_to_with_flags(bytes, name, flags);
+            return self.watched("sendto", || format!("{}, {}", bytes.len(), shown()), send);
+        }
         let send = || self.inner.send_with_flags(bytes, flags);
         self.watched("send", || bytes.len().to_string(), send)
     }
@@ -276,7 +246,7 @@ impl Socket {
         self.inner.set_nonblocking(false)
     }
 
-    fn watched<T>(
+    pub(super) fn watched<T>(
         &self,
         call: &'static str,
         arguments: impl FnOnce() -> String,
@@ -361,105 +331,10 @@ impl AsFd for Socket {
 }
 
 /// The kernel's number of a type.
-const fn kernel_type(socket_type: SocketType) -> Type {
+pub(super) const fn kernel_type(socket_type: SocketType) -> Type {
     match socket_type {
         SocketType::Stream => Type::STREAM,
         SocketType::SeqPacket => Type::SEQPACKET,
         SocketType::Datagram => Type::DGRAM,
-    }
-}
-
-/// Repeats `call` until no signal interrupts it.
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-}
-
-/// Prints the result of a call as the system call would return it.
-trait Shown {
-    fn shown(&self) -> String;
-}
-
-impl Shown for () {
-    fn shown(&self) -> String {
-        "0".to_owned()
-    }
-}
-
-impl Shown for (Received, bool) {
-    fn shown(&self) -> String {
-        self.0.count().to_string()
-    }
-}
-
-impl Shown for usize {
-    fn shown(&self) -> String {
-        self.to_string()
-    }
-}
-
-/// A failure as the system call would return it, with the name of the error, see `errno(3)`.
-fn failure(error: &io::Error) -> String {
-    match error.raw_os_error().map(nix::Error::from_raw) {
-        Some(errno) => format!("-1 {errno:?} ({})", errno.desc()),
-        None => format!("-1 {error}"),
-    }
-}
-
-/// A socket call in progress; costs one comparison if not traced.
-#[derive(Debug)]
-pub(super) struct CallTrace {
-    family: Family,
-    call: &'static str,
-    started: Option<Instant>,
-}
-
-impl CallTrace {
-    pub(super) fn start(family: Family, call: &'static str) -> Self {
-        let watched = tracing::enabled!(target: SOCKET_CALLS, Level::TRACE);
-        Self {
-            family,
-            call,
-            started: watched.then(Instant::now),
-        }
-    }
-
-    /// Reports the call with its result, unless it would block and will be retried.
-    pub(super) fn done<T>(
-        &self,
-        result: &io::Result<T>,
-        arguments: impl FnOnce() -> String,
-        value: impl FnOnce(&T) -> String,
-    ) {
-        let Some(started) = self.started else { return };
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let result = match result {
-            Ok(done) => value(done),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => failure(error),
-        };
-        self.report(micros, &arguments(), &result);
-    }
-
-    /// Reports a call that failed and will be retried, without a wait for readiness.
-    pub(super) fn refused(&self, error: &io::Error, arguments: impl FnOnce() -> String) {
-        let Some(started) = self.started else { return };
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.report(micros, &arguments(), &failure(error));
-    }
-
-    fn report(&self, micros: u64, arguments: &str, result: &str) {
-        tracing::trace!(
-            target: SOCKET_CALLS,
-            call = self.call,
-            family = self.family.af_name(),
-            arguments,
-            result,
-            micros,
-        );
     }
 }

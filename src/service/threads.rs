@@ -8,6 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinError;
+use tokio_util::either::Either;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::error::{Error, Result, copied};
@@ -104,50 +106,69 @@ impl<S: Service> Threads<S> {
             elsewhere.wait().await;
         }
     }
+
+    /// Starts to serve a connection on another thread.
+    fn serve_on(
+        &self,
+        other: &Handle,
+        stream: Stream,
+        connection: &Arc<Connection>,
+    ) -> Result<AbortOnDropHandle<Result<()>>> {
+        let moved = {
+            let _entered = other.enter();
+            stream.into_current_runtime()
+        };
+        let stream =
+            moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
+        let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
+        let serving = async move { service.serve(stream, &connection).await };
+        let serving = self.elsewhere.spawn_on(serving, other);
+        Ok(AbortOnDropHandle::new(serving))
+    }
 }
 
 impl<S: Service> Service for Threads<S> {
-    // An `async fn` would hold its arguments twice for each connection.
-    #[allow(clippy::manual_async_fn)]
+    // Not an `async fn`, which would keep its arguments in memory for each connection.
     fn serve(
         &self,
         stream: Stream,
         connection: &Arc<Connection>,
     ) -> impl Future<Output = Result<()>> + Send {
+        // The first of those with the fewest: the accepting thread, if it is one of them.
+        let fewest = self
+            .threads
+            .iter()
+            .min_by_key(|t| t.open.load(Ordering::Relaxed));
+        let place = fewest.map(|thread| ThreadLoad::take(&thread.open));
+        let serving = match fewest.and_then(|thread| thread.runtime.as_ref()) {
+            // For a connection served on another thread, only the wait for it is kept here.
+            None => Ok(Either::Left(Box::pin(
+                self.service.serve(stream, connection),
+            ))),
+            Some(other) => self.serve_on(other, stream, connection).map(Either::Right),
+        };
         async move {
-            // The first of those with the fewest: the accepting thread, if it is one of them.
-            let fewest = self
-                .threads
-                .iter()
-                .min_by_key(|t| t.open.load(Ordering::Relaxed));
-            let _place = fewest.map(|thread| ThreadLoad::take(&thread.open));
-            let Some(other) = fewest.and_then(|thread| thread.runtime.as_ref()) else {
-                // For a connection served on another thread, only the wait for it is kept here.
-                return Box::pin(self.service.serve(stream, connection)).await;
+            let served = match serving {
+                Ok(Either::Left(here)) => here.await,
+                Ok(Either::Right(there)) => joined(there.await, connection),
+                Err(error) => Err(error),
             };
-            let moved = {
-                let _entered = other.enter();
-                stream.into_current_runtime()
-            };
-            let stream =
-                moved.map_err(|error| Error::new("accept", &connection.peer().address, error))?;
-            let known = connection;
-            let (service, connection) = (Arc::clone(&self.service), Arc::clone(connection));
-            let serving = async move { service.serve(stream, &connection).await };
-            let serving = self.elsewhere.spawn_on(serving, other);
-            match AbortOnDropHandle::new(serving).await {
-                Ok(served) => served,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => resume_unwind(panic),
-                    // Its thread has ended.
-                    Err(cancelled) => {
-                        let peer = &known.peer().address;
-                        Err(Error::new("serve", peer, cancelled))
-                    }
-                },
-            }
+            drop(place);
+            served
         }
     }
+}
+
+/// The result of a connection served on another thread.
+fn joined(
+    served: std::result::Result<Result<()>, JoinError>,
+    connection: &Connection,
+) -> Result<()> {
+    served.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        // Its thread has ended.
+        Err(cancelled) => Err(Error::new("serve", &connection.peer().address, cancelled)),
+    })
 }
 
 #[cfg(test)]
@@ -175,15 +196,26 @@ mod tests {
         }
     }
 
+    fn connection() -> Result<Arc<Connection>> {
+        let peer = Peer::new("unix:@peer".parse()?);
+        Ok(Arc::new(Connection::new(1, peer)))
+    }
+
+    #[tokio::test]
+    async fn the_wait_for_a_connection_does_not_hold_its_stream() -> Result<()> {
+        let threads = Threads::new(Recorded(Mutex::default()), 1)?;
+        let (_client, server) = Stream::pair().expect("there are descriptors");
+        let connection = connection()?;
+        let waiting = threads.serve(server, &connection);
+        assert!(size_of_val(&waiting) < size_of::<Stream>());
+        Ok(())
+    }
+
     #[tokio::test]
     async fn one_connection_stays_on_the_accepting_thread_and_two_get_a_thread_each() -> Result<()>
     {
         let threads = Threads::new(Recorded(Mutex::default()), 2)?;
-        let peer = Peer {
-            address: "unix:@peer".parse()?,
-            credentials: None,
-        };
-        let connection = Arc::new(Connection::new(1, peer));
+        let connection = connection()?;
         let pair = || Stream::pair().expect("there are descriptors");
         let heard =
             async |client: &Stream| client.receive(&mut [0]).await.ok() == Some(Received::Bytes(1));

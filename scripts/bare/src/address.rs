@@ -1,4 +1,4 @@
-//! Addresses and sockets of every family, all blocking.
+//! Addresses and sockets of every family and type, all blocking.
 
 use std::net::{SocketAddr, SocketAddrV4};
 
@@ -7,27 +7,40 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::{Result, say};
 
-fn parse(text: &str) -> Result<SockAddr> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(SockAddr::unix(path)?);
-    }
-    let (_, rest) = text
+fn parse(text: &str) -> Result<(SockAddr, Type)> {
+    let (prefix, rest) = text
         .split_once(':')
-        .ok_or("an address is unix:, inet: or inet6:")?;
-    Ok(rest.parse::<SocketAddr>()?.into())
+        .ok_or("an address is unix:, inet:, inet6:, udp4:, udp6:, unixgram: or unixpacket:")?;
+    let kind = match prefix {
+        "udp4" | "udp6" | "unixgram" => Type::DGRAM,
+        "unixpacket" => Type::SEQPACKET,
+        _ => Type::STREAM,
+    };
+    let address = match prefix {
+        "unix" | "unixgram" | "unixpacket" => SockAddr::unix(rest)?,
+        _ => rest.parse::<SocketAddr>()?.into(),
+    };
+    Ok((address, kind))
+}
+
+/// Whether the sockets of an address have no connection.
+pub fn is_datagram(text: &str) -> Result<bool> {
+    Ok(parse(text)?.1 == Type::DGRAM)
 }
 
 pub fn listen(text: &str) -> Result<Socket> {
-    let address = parse(text)?;
-    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
-    if address.domain() != Domain::UNIX {
+    let (address, kind) = parse(text)?;
+    let socket = Socket::new(address.domain(), kind, None)?;
+    if address.domain() != Domain::UNIX && kind == Type::STREAM {
         socket.set_reuse_address(true)?;
     }
     socket.bind(&address)?;
-    socket.listen(4096)?;
+    if kind != Type::DGRAM {
+        socket.listen(4096)?;
+    }
+    let prefix = text.split(':').next().unwrap_or_default();
     match socket.local_addr()?.as_socket() {
-        Some(SocketAddr::V4(v4)) => say(&format!("listening on inet:{v4}"))?,
-        Some(SocketAddr::V6(v6)) => say(&format!("listening on inet6:{v6}"))?,
+        Some(ip) => say(&format!("listening on {prefix}:{ip}"))?,
         None => say(&format!("listening on {text}"))?,
     }
     Ok(socket)
@@ -35,8 +48,8 @@ pub fn listen(text: &str) -> Result<Socket> {
 
 /// Connects as most clients do.
 pub fn connect_plain(text: &str) -> Result<Socket> {
-    let address = parse(text)?;
-    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+    let (address, kind) = parse(text)?;
+    let socket = Socket::new(address.domain(), kind, None)?;
     socket.connect(&address)?;
     Ok(socket)
 }
@@ -45,9 +58,13 @@ pub fn connect_plain(text: &str) -> Result<Socket> {
 /// the loopback network has many addresses. Each process takes others, as the ports of the one before
 /// rest for a minute (`TIME-WAIT`, see RFC 9293).
 pub fn connect_as(text: &str, index: usize) -> Result<Socket> {
-    let address = parse(text)?;
-    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
-    if address.domain() == Domain::IPV4 {
+    let (address, kind) = parse(text)?;
+    let socket = Socket::new(address.domain(), kind, None)?;
+    if address.domain() == Domain::UNIX && kind == Type::DGRAM {
+        // Without a name it gets no answer; the kernel chooses one.
+        socket.bind(&SockAddr::unix("")?)?;
+    }
+    if address.domain() == Domain::IPV4 && kind == Type::STREAM {
         let [.., high, low] = std::process::id().to_be_bytes();
         let last = u8::try_from(2 + index / 5_000)?;
         let own = SocketAddrV4::new([127, high, low, last].into(), 0);
@@ -60,7 +77,7 @@ pub fn connect_as(text: &str, index: usize) -> Result<Socket> {
 }
 
 pub fn no_delay(socket: &Socket) -> Result<()> {
-    if socket.domain()? != Domain::UNIX {
+    if socket.domain()? != Domain::UNIX && socket.r#type()? == Type::STREAM {
         socket.set_tcp_nodelay(true)?;
     }
     Ok(())

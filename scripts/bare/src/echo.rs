@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
 use socket2::Socket;
 
 use crate::{Result, address};
@@ -17,6 +18,9 @@ struct Connection {
 }
 
 pub fn echo(text: &str) -> Result<()> {
+    if address::is_datagram(text)? {
+        return echo_datagrams(text);
+    }
     address::raise_descriptor_limit()?;
     let listener = address::listen(text)?;
     listener.set_nonblocking(true)?;
@@ -61,6 +65,19 @@ pub fn echo(text: &str) -> Result<()> {
                 let fd = connection.socket.as_raw_fd();
                 epoll.modify(&connection.socket, &mut interest(wanted, fd))?;
             }
+        }
+    }
+}
+
+/// The least that a datagram server can do: two calls for each datagram, and no event loop.
+fn echo_datagrams(text: &str) -> Result<()> {
+    let socket = address::listen(text)?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let (count, sender) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut buffer)?;
+        if let Some(sender) = sender {
+            // A client that has gone takes no answer.
+            let _ = sendto(socket.as_raw_fd(), &buffer[..count], &sender, MsgFlags::empty());
         }
     }
 }

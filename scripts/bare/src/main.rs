@@ -6,6 +6,7 @@ mod address;
 mod bulk;
 mod dial;
 mod echo;
+mod flow;
 mod hold;
 mod load;
 mod pair;
@@ -17,7 +18,7 @@ use std::io::{self, Write};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
-bare echo ADDRESS                       a single-threaded epoll loop that echoes
+bare echo ADDRESS                       a single-threaded epoll loop that echoes; a blocking loop for datagrams
 bare call ADDRESS TEXT                  one message, one receive, done
 bare load ADDRESS COUNT SECONDS SIZE    COUNT connections, each with one message of SIZE under way
 bare dial ADDRESS CLIENTS SECONDS        CLIENTS that connect, send, take the echo and reset, in a loop
@@ -25,6 +26,8 @@ bare mirror ADDRESS                     a blocking echo that sockperf takes for 
 bare pair ADDRESS SECONDS SIZE          round trips by a blocking write and read
 bare devour ADDRESS                     a blocking sink
 bare pour ADDRESS SECONDS SIZE          messages of SIZE into it by blocking writes
+bare flow ADDRESS COUNT SIZE            COUNT numbered messages of SIZE by blocking writes
+bare tally ADDRESS                      how many of each flow came, how many in order, in how many seconds
 bare hold ADDRESS COUNT                 COUNT connections, one message each, then idle until EOF
 bare sink ADDRESS                       a digest of what each connection sends
 bare relay ADDRESS TARGET               splices what comes to TARGET, then what comes back
@@ -35,7 +38,8 @@ bare feed FILE                          FILE into the standard output, a pipe
 bare digest                             a digest of the standard input
 bare race RUNS STDIN REPLY -- COMMAND... [-- COMMAND...]...
                                         the wall time of each command's process, in turns
-ADDRESS is unix:PATH, inet:HOST:PORT or inet6:[HOST]:PORT, the host in numbers.";
+ADDRESS is unix:PATH, inet:HOST:PORT or inet6:[HOST]:PORT, the host in numbers; echo and load take
+unixpacket:PATH, unixgram:PATH, udp4:HOST:PORT and udp6:[HOST]:PORT too.";
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +54,8 @@ fn main() {
         ["devour", address] => pair::devour(address),
         ["pour", address, seconds, size] => pair::pour(address, seconds, size),
         ["hold", address, count] => hold::hold(address, count),
+        ["flow", address, count, size] => flow::flow(address, count, size),
+        ["tally", address] => flow::tally(address),
         ["sink", address] => bulk::sink(address),
         ["relay", address, target] => relay::relay(address, target),
         ["source", address, file] => bulk::source(address, file),

@@ -1,7 +1,8 @@
-//! AF_INET6: TCP over IPv6, see `ipv6(7)`.
+//! AF_INET6: TCP and UDP over IPv6, see `ipv6(7)`.
 
 use std::io;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket};
 
 use super::tcp::{Tcp, Version};
@@ -17,6 +18,8 @@ pub(super) struct V6;
 
 impl Version for V6 {
     const DOMAIN: Domain = Domain::IPV6;
+    const COUNTED_HEADER: usize = 0;
+    const HAS_V6: bool = true;
     const CONNECTIONS: &str = "/proc/net/tcp6";
     const LOOPBACK: &str = "::1/128";
     const SWITCHES: &[&str] = &[
@@ -26,6 +29,15 @@ impl Version for V6 {
 
     fn prepare_listener(&self, socket: &Socket, options: &ListenOptions) -> io::Result<()> {
         socket.set_only_v6(options.v6only)
+    }
+
+    fn report_destinations(&self, socket: &Socket, address: &Address) -> io::Result<()> {
+        match address.as_ip() {
+            Some((ip, _)) if ip.is_unspecified() => {
+                Ok(setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn also_takes(&self, socket: &Socket, address: &Address) -> Option<Family> {

@@ -12,22 +12,22 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::socket::SockaddrStorage;
+use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::queue::Queue;
 use self::table::Table;
+use super::datagram::Ends;
 use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
 use super::peer::Peer;
-use super::received::Received;
+use super::received::{Received, with_length};
 use super::registration::registered;
-use super::sockaddr::decode_sender;
 use super::socket::Socket;
 use crate::address::Address;
 
@@ -40,13 +40,18 @@ pub(super) struct SessionSocket(Arc<Shared>);
 struct Shared {
     io: AsyncFd<Socket>,
     local: Arc<Address>,
+    /// Whether it is bound to every address of the host.
+    is_everywhere: bool,
     idle: Duration,
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
-    began: Instant,
     table: Mutex<Table>,
     /// A queue has room again.
     room: Notify,
+    /// All sessions are to end.
+    ending: Notify,
+    /// The number of datagrams that passed: the clock does not order those of one moment.
+    passed: AtomicU64,
     /// The task that receives, until the last session has ended.
     receiver: OnceLock<AbortHandle>,
 }
@@ -56,9 +61,10 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time since the socket was bound, in milliseconds.
+    /// The moment at which a datagram passes: later ones are larger.
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let count = self.passed.fetch_add(1, Ordering::Relaxed);
+        moment(clock()) | (count & (moment(1) - 1))
     }
 
     /// Closes the socket once no session is left and none begins.
@@ -71,14 +77,31 @@ impl Shared {
     }
 }
 
+/// The time in milliseconds, by a clock that costs little and is a few of them late.
+fn clock() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    let millis = now.map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000);
+    u64::try_from(millis).unwrap_or_default()
+}
+
+/// The first moment of a millisecond, see [`Shared::now`].
+const fn moment(millis: u64) -> u64 {
+    millis << 20
+}
+
+/// The millisecond of a moment.
+const fn millis(moment: u64) -> u64 {
+    moment >> 20
+}
+
 /// One session, as its service and the receiver of the socket share it.
 #[derive(Debug)]
 struct Session {
     id: u64,
-    /// The name to answer to; an unbound AF_UNIX socket has none.
-    name: Option<SockaddrStorage>,
+    /// Its peer, and the address of this host that the peer sends to.
+    ends: Ends,
     queue: Mutex<Queue>,
-    /// When a datagram last passed, on the clock of [`Shared::now`].
+    /// When a datagram last passed, see [`Shared::now`].
     last: AtomicU64,
     losses: Arc<Losses>,
 }
@@ -99,14 +122,16 @@ impl SessionSocket {
         let interest = super::family::of(socket.family()).interest();
         let shared = Arc::new(Shared {
             io: registered(socket, interest)?,
+            is_everywhere: local.as_ip().is_some_and(|(ip, _)| ip.is_unspecified()),
             local,
             idle: options.session_idle,
             backlog: usize::try_from(options.backlog)
                 .unwrap_or(usize::MAX)
                 .max(1),
-            began: Instant::now(),
             table: Mutex::default(),
             room: Notify::new(),
+            ending: Notify::new(),
+            passed: AtomicU64::new(0),
             receiver: OnceLock::new(),
         });
         let receiving = receiver::receive(Arc::clone(&shared), options.max_message);
@@ -126,7 +151,7 @@ impl SessionSocket {
         let mut table = self.0.table();
         let session = ready!(table.poll_fresh(cx))?;
         drop(table);
-        let name = decode_sender(self.socket().family(), session.name.as_ref());
+        let name = session.ends.peer_name(self.socket());
         let peer = Peer::new(self.socket().typed(name)?);
         let stream = SessionStream {
             shared: Arc::clone(&self.0),
@@ -147,9 +172,9 @@ impl SessionSocket {
         self.0.table().close();
     }
 
-    /// Ends all sessions, after the datagrams that have arrived.
+    /// Ends all sessions, after the datagrams that have arrived at the socket.
     pub(super) fn end_all(&self) {
-        self.0.table().end_all();
+        self.0.ending.notify_one();
     }
 }
 
@@ -175,8 +200,11 @@ impl SessionStream {
         self.shared.io.get_ref()
     }
 
-    pub(super) fn local(&self) -> &Arc<Address> {
-        &self.shared.local
+    /// The address of this end.
+    pub(super) fn local(&self) -> Arc<Address> {
+        let local = &self.shared.local;
+        let own = self.session.ends.own_address(local);
+        own.map_or_else(|| Arc::clone(local), Arc::new)
     }
 
     pub(super) fn losses(&self) -> &Arc<Losses> {
@@ -185,7 +213,7 @@ impl SessionStream {
 
     /// The address of the peer.
     pub(super) fn peer(&self) -> io::Result<Address> {
-        let name = decode_sender(self.socket().family(), self.session.name.as_ref());
+        let name = self.session.ends.peer_name(self.socket());
         self.socket().typed(name)
     }
 
@@ -235,7 +263,13 @@ impl SessionStream {
             match self.try_send(bytes) {
                 // The kernel does not report when the queue of one peer has room.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.session.queue().is_given_up() {
+                        let cause = "the session ended before its peer took the reply";
+                        self.session.losses.add(&io::Error::other(cause));
+                        return Poll::Ready(Ok(bytes.len()));
+                    }
                     self.session.queue().set_blocked(true);
+                    self.shared.room.notify_one();
                     pause.get_or_insert_default().begin();
                 }
                 sent => {
@@ -254,20 +288,19 @@ impl SessionStream {
     /// # Errors
     /// `WouldBlock` if there is no room.
     pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(name) = &self.session.name else {
-            self.session.losses.add(&io::Error::other(
-                "a peer without a name cannot be answered",
-            ));
+        if !self.session.ends.has_name() {
+            let cause = io::Error::other("a peer without a name cannot be answered");
+            self.session.losses.add(&cause);
             return Ok(bytes.len());
-        };
-        match self.socket().send_to(bytes, name) {
+        }
+        match self.socket().send_back(bytes, &self.session.ends) {
             Ok(count) => {
                 self.touch();
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                self.session.losses.add(&error);
+                self.session.losses.add(&with_length(error, bytes.len()));
                 Ok(bytes.len())
             }
         }

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::net::received::Received;
 
@@ -10,6 +13,9 @@ use crate::net::received::Received;
 const FULL_BYTES: usize = 256 * 1024;
 /// The datagrams after which a queue is full.
 const FULL_COUNT: usize = 256;
+/// A peer that takes no reply for this time does not read: its datagrams no longer delay those of
+/// others.
+const STALLED: Duration = Duration::from_millis(250);
 
 /// A queue of datagrams, and the tasks that wait for one.
 #[derive(Debug, Default)]
@@ -18,8 +24,10 @@ pub(super) struct Queue {
     bytes: usize,
     /// Whether no more arrive.
     has_ended: bool,
-    /// Whether the peer takes no replies now, so that its service waits for it.
-    is_blocked: bool,
+    /// Whether its service no longer waits for the peer to take replies.
+    is_given_up: bool,
+    /// Since when the peer takes no replies, if its service waits for it.
+    blocked_since: Option<Instant>,
     wakers: Vec<Waker>,
 }
 
@@ -28,13 +36,28 @@ impl Queue {
         self.bytes >= FULL_BYTES || self.datagrams.len() >= FULL_COUNT
     }
 
-    /// Whether a full queue is the fault of its own peer, which does not take its replies.
-    pub(super) const fn is_blocked(&self) -> bool {
-        self.is_blocked
+    /// Whether the other datagrams of the socket wait until this queue has room: it is full, and not
+    /// by the fault of its own peer, which does not read its replies.
+    pub(super) fn delays_others(&self) -> bool {
+        let is_stalled = self.stalled_at().is_some_and(|at| at <= Instant::now());
+        self.is_full() && !is_stalled && !self.has_ended
     }
 
-    pub(super) const fn set_blocked(&mut self, is_blocked: bool) {
-        self.is_blocked = is_blocked;
+    /// When the peer counts as stalled, if it takes no replies.
+    pub(super) fn stalled_at(&self) -> Option<Instant> {
+        self.blocked_since.map(|since| since + STALLED)
+    }
+
+    /// Whether the peer takes no replies now.
+    pub(super) fn set_blocked(&mut self, is_blocked: bool) {
+        self.blocked_since = match is_blocked {
+            true => self.blocked_since.or_else(|| Some(Instant::now())),
+            false => None,
+        };
+    }
+
+    pub(super) const fn is_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     pub(super) const fn has_ended(&self) -> bool {
@@ -84,6 +107,13 @@ impl Queue {
     pub(super) fn end(&mut self) {
         self.has_ended = true;
         self.wake();
+    }
+
+    /// The same, and a peer that does not take its replies gets no more of them, so that it does not
+    /// keep its place.
+    pub(super) fn give_up(&mut self) {
+        self.is_given_up = true;
+        self.end();
     }
 
     /// Ends, and drops what has arrived; returns how many datagrams that were.

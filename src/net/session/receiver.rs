@@ -1,77 +1,127 @@
 //! The receiver of a datagram socket: gives each datagram to the session of its peer.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use nix::sys::socket::SockaddrStorage;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::{Session, Shared};
+use super::{Session, Shared, clock, millis, moment};
+use crate::net::datagram::{Batch, Ends};
 use crate::net::family;
 
-/// The datagrams of one turn, before the services of the sessions get theirs.
-const TURN: usize = 64;
+/// The maximum of datagrams in one turn, before the services of the sessions get theirs.
+const TURN: usize = 32;
+const FIRST_TURN: usize = 2;
+/// The receives after which the sessions end although more arrives.
+const LAST_RECEIVES: usize = 4096;
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// A time that is not reached.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Receives for ever, or until the socket fails. A datagram above `max_message` is counted for its
 /// session, and dropped.
 pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
+    let longest = family::of(shared.local.family()).longest_datagram();
     // One byte more shows that a datagram is too large.
-    let room = family::of(shared.local.family())
-        .longest_datagram()
-        .min(max_message);
-    let mut buffer = vec![0; room.saturating_add(1)];
+    let room = longest.min(max_message).saturating_add(1);
+    let mut batch = Batch::new(room, shared.is_everywhere);
+    let mut expiry = pin!(sleep(NEVER));
+    let mut is_set = false;
+    // Few datagrams at first: an answer need not wait until the socket is known to be empty.
+    let mut turn = FIRST_TURN;
     loop {
-        let due = expiry(&shared);
         let received = tokio::select! {
             biased;
-            () = sleep_until_or_forever(due) => continue,
-            received = shared.io.readable() => received.map(|mut ready| {
-                receive_turn(&shared, &mut buffer).inspect_err(|error| {
-                    if error.kind() == io::ErrorKind::WouldBlock {
-                        ready.clear_ready();
-                    }
-                })
+            () = shared.ending.notified() => {
+                receive_last(&shared, &mut batch, room);
+                shared.table().end_all();
+                continue;
+            }
+            received = shared.io.readable() => received.and_then(|mut ready| {
+                let received = batch.receive(shared.io.get_ref(), turn);
+                let is_empty = match &received {
+                    Ok(is_emptied) => *is_emptied,
+                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                };
+                if is_empty {
+                    ready.clear_ready();
+                }
+                received
             }),
+            () = expiry.as_mut() => {
+                is_set = set(expiry.as_mut(), expire(&shared));
+                continue;
+            }
         };
-        match received.flatten() {
-            Ok(None) => tokio::task::yield_now().await,
-            Ok(Some(full)) => wait_for_room(&shared, &full).await,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        match received {
+            Ok(is_emptied) => {
+                for (datagram, ends) in batch.datagrams() {
+                    if let Some(full) = deliver(&shared, ends, datagram, room) {
+                        wait_for_room(&shared, &full).await;
+                    }
+                }
+                turn = if is_emptied {
+                    FIRST_TURN
+                } else {
+                    (2 * turn).min(TURN)
+                };
+                if !is_emptied {
+                    let_others_run().await;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => turn = FIRST_TURN,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // An earlier send met no socket: its session is not known.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) if is_exhausted(&error) => sleep(EXHAUSTED_PAUSE).await,
             Err(error) => return shared.table().fail(&error),
+        }
+        if !is_set {
+            is_set = set(expiry.as_mut(), expire(&shared));
         }
     }
 }
 
-/// Receives some datagrams; returns a session that takes no more, if receiving must wait for it.
-fn receive_turn(shared: &Shared, buffer: &mut [u8]) -> io::Result<Option<Arc<Session>>> {
-    for _ in 0..TURN {
-        let (count, name) = match shared.io.get_ref().receive_from(buffer) {
-            Ok(received) => received,
-            // An earlier send met no socket: its session is not known.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-            Err(error) => return Err(error),
-        };
-        let full = deliver(shared, name, &buffer[..count], buffer.len());
-        if full.is_some() {
-            return Ok(full);
+/// Receives what has arrived at the socket, before its sessions end.
+fn receive_last(shared: &Shared, batch: &mut Batch, room: usize) {
+    // The peers may continue to send.
+    for _ in 0..LAST_RECEIVES {
+        match batch.receive(shared.io.get_ref(), TURN) {
+            Ok(is_emptied) => {
+                for (datagram, ends) in batch.datagrams() {
+                    let _ = deliver(shared, ends, datagram, room);
+                }
+                if is_emptied {
+                    return;
+                }
+            }
+            Err(_) => return,
         }
     }
-    Ok(None)
+}
+
+/// Lets the tasks run that are ready now. `yield_now` of the runtime would poll all sockets first.
+async fn let_others_run() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Gives a datagram to the session of its peer; returns the session if it takes no more and
 /// receiving must wait.
-fn deliver(
-    shared: &Shared,
-    name: Option<SockaddrStorage>,
-    datagram: &[u8],
-    room: usize,
-) -> Option<Arc<Session>> {
-    let session = shared.table().session(name, shared.now(), shared.backlog)?;
+fn deliver(shared: &Shared, ends: Ends, datagram: &[u8], room: usize) -> Option<Arc<Session>> {
+    let session = shared.table().session(ends, shared.now(), shared.backlog)?;
     let mut queue = session.queue();
     if datagram.len() == room {
         let limit = room - 1;
@@ -86,7 +136,7 @@ fn deliver(
         return None;
     }
     queue.push(datagram);
-    let must_wait = queue.is_full() && !queue.is_blocked() && shared.waits_for_receivers();
+    let must_wait = shared.waits_for_receivers() && queue.delays_others();
     drop(queue);
     must_wait.then_some(session)
 }
@@ -99,45 +149,50 @@ impl Shared {
     }
 }
 
-/// Waits until `full` takes more, or its peer is at fault. Meanwhile sessions may end.
+/// Waits until `full` takes more, or its peer has stalled. Meanwhile sessions may end.
 async fn wait_for_room(shared: &Shared, full: &Session) {
     loop {
         let room = shared.room.notified();
-        let is_waiting = {
+        let stalled = {
             let queue = full.queue();
-            queue.is_full() && !queue.is_blocked() && !queue.has_ended()
+            if !queue.delays_others() {
+                return;
+            }
+            queue.stalled_at()
         };
-        if !is_waiting {
-            return;
-        }
-        let due = expiry(shared);
+        let due = expire(shared).into_iter().chain(stalled).min();
         tokio::select! {
             () = room => {}
-            () = sleep_until_or_forever(due) => {}
+            () = shared.ending.notified() => return shared.ending.notify_one(),
+            () = sleep_until(due.unwrap_or_else(never)) => {}
         }
     }
 }
 
 /// Ends the sessions that have been idle too long; returns when the next one may be.
-fn expiry(shared: &Shared) -> Option<Instant> {
+fn expire(shared: &Shared) -> Option<Instant> {
     let idle = u64::try_from(shared.idle.as_millis()).unwrap_or(u64::MAX);
+    let now = clock();
     let mut table = shared.table();
-    let limit = shared.now().checked_sub(idle);
-    let oldest = match limit {
-        Some(limit) => table.expire(limit),
+    let oldest = match now.checked_sub(idle) {
+        Some(limit) => table.expire(moment(limit + 1) - 1),
         None => table.oldest(),
     };
     oldest.map(|last| {
-        let due = Duration::from_millis(last.saturating_add(idle).saturating_add(1));
-        (shared.began + due).into()
+        // The clock of the sessions is coarse.
+        let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;
+        Instant::now() + Duration::from_millis(left).min(NEVER)
     })
 }
 
-async fn sleep_until_or_forever(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
+fn never() -> Instant {
+    Instant::now() + NEVER
+}
+
+/// Sets when the timer ends next; returns whether it does.
+fn set(timer: Pin<&mut Sleep>, due: Option<Instant>) -> bool {
+    timer.reset(due.unwrap_or_else(never));
+    due.is_some()
 }
 
 /// Whether memory is short, which may pass.

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
-use nix::sys::socket::SockaddrStorage;
-
 use super::Session;
+use crate::net::datagram::Ends;
 
 /// The sessions of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    open: HashMap<Option<SockaddrStorage>, Arc<Session>>,
+    open: HashMap<Ends, Arc<Session>>,
     /// The accepted sessions, the one that has been idle longest first. An entry may be late: its session
     /// may have been active since.
     idlest: BinaryHeap<Reverse<IdleSince>>,
@@ -38,15 +37,10 @@ struct IdleSince {
 }
 
 impl Table {
-    /// The session of the peer `name`; a new one if it has none, unless the socket is closed. With
+    /// The session between `ends`; a new one if it has none, unless the socket is closed. With
     /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
-    pub(super) fn session(
-        &mut self,
-        name: Option<SockaddrStorage>,
-        now: u64,
-        backlog: usize,
-    ) -> Option<Arc<Session>> {
-        let vacant = match self.open.entry(name) {
+    pub(super) fn session(&mut self, ends: Ends, now: u64, backlog: usize) -> Option<Arc<Session>> {
+        let vacant = match self.open.entry(ends) {
             Entry::Occupied(known) => {
                 let session = known.get();
                 session.last.store(now, Relaxed);
@@ -60,7 +54,7 @@ impl Table {
         self.begun += 1;
         let session = Arc::new(Session {
             id: self.begun,
-            name,
+            ends,
             queue: Default::default(),
             last: AtomicU64::new(now),
             losses: Default::default(),
@@ -118,7 +112,7 @@ impl Table {
             };
             self.leaving.push(session.id);
             self.remove(&session);
-            session.queue().end();
+            session.queue().give_up();
         }
         Poll::Pending
     }
@@ -142,9 +136,9 @@ impl Table {
     /// Ends the sessions whose last datagram passed before `limit`; returns the time of the last
     /// datagram of the one that is next, or an earlier one.
     pub(super) fn expire(&mut self, limit: u64) -> Option<u64> {
-        while let Some(session) = self
-            .fresh
-            .pop_front_if(|one| one.last.load(Relaxed) <= limit)
+        let is_due = |one: &Arc<Session>| one.last.load(Relaxed) <= limit;
+        while self.fresh.front().is_some_and(is_due)
+            && let Some(session) = self.fresh.pop_front()
         {
             self.forget(&session);
         }
@@ -161,7 +155,7 @@ impl Table {
                 break;
             }
             self.remove(&session);
-            session.queue().end();
+            session.queue().give_up();
         }
         self.oldest()
     }
@@ -182,7 +176,7 @@ impl Table {
 
     /// Removes a session that takes no more: the next datagram of its peer begins another.
     pub(super) fn remove(&mut self, session: &Session) {
-        if let Entry::Occupied(known) = self.open.entry(session.name)
+        if let Entry::Occupied(known) = self.open.entry(session.ends)
             && known.get().id == session.id
         {
             known.remove();

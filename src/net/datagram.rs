@@ -1,0 +1,237 @@
+//! Datagrams of many peers on one socket: `recvfrom(2)` and `sendto(2)`.
+//!
+//! A socket that is bound to every address of the host also needs to know which of them a datagram
+//! was sent to: the answer must come from there, as a connected peer takes no other
+//! (`IP_PKTINFO` in `ip(7)`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+
+use nix::cmsg_space;
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom,
+    recvmmsg, sendmsg, sendto,
+};
+
+use super::call_trace::{CallTrace, uninterrupted};
+use super::family;
+use super::sockaddr::decode_sender;
+use super::socket::Socket;
+use crate::address::{Address, SocketName};
+
+/// The two ends of a datagram, as the receiver sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ends {
+    /// The name of the sender; an unbound AF_UNIX socket has none.
+    peer: Option<SockaddrStorage>,
+    /// The address of this host, where the socket is bound to all of them.
+    own: Option<OwnIp>,
+}
+
+/// An IP address of this host, and the interface of one that is valid on a link only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct OwnIp {
+    ip: IpAddr,
+    interface: u32,
+}
+
+impl Ends {
+    /// Whether the sender has a name to answer to.
+    pub(super) const fn has_name(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    /// The name of the sender.
+    pub(super) fn peer_name(&self, socket: &Socket) -> SocketName {
+        decode_sender(socket.family(), self.peer.as_ref())
+    }
+
+    /// The address that the datagram was sent to, if `bound` is every address of the host.
+    pub(super) fn own_address(&self, bound: &Address) -> Option<Address> {
+        let own = self.own?;
+        bound.with_ip(own.ip)
+    }
+}
+
+impl Socket {
+    /// A datagram, cut if the buffer is too small, and its sender.
+    pub(super) fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Ends)> {
+        let watch = CallTrace::start(self.family(), "recvfrom");
+        let size = buffer.len();
+        let received = uninterrupted(|| {
+            let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
+            Ok((count, Ends { peer, own: None }))
+        });
+        let arguments = || match &received {
+            Ok((_, ends)) => format!("{}, {size}, {}", self.as_raw_fd(), ends.peer_name(self)),
+            Err(_) => format!("{}, {size}", self.as_raw_fd()),
+        };
+        watch.done(&received, arguments, |(count, _)| count.to_string());
+        received
+    }
+
+    /// Sends one datagram back.
+    ///
+    /// # Errors
+    /// What `sendto(2)` reports, and `NotConnected` for a peer without a name.
+    pub(super) fn send_back(&self, bytes: &[u8], ends: &Ends) -> io::Result<usize> {
+        let peer = ends.peer.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        let arguments = || format!("{}, {}", bytes.len(), ends.peer_name(self));
+        let Some(own) = ends.own else {
+            let send = || Ok(sendto(self.as_raw_fd(), bytes, peer, flags)?);
+            return self.watched("sendto", arguments, send);
+        };
+        let data = [IoSlice::new(bytes)];
+        let send = || {
+            let sent = match own.ip {
+                IpAddr::V4(ip) => {
+                    let source = in_pktinfo {
+                        ipi_ifindex: 0,
+                        ipi_spec_dst: in_addr {
+                            s_addr: u32::from_ne_bytes(ip.octets()),
+                        },
+                        ipi_addr: in_addr { s_addr: 0 },
+                    };
+                    let control = [ControlMessage::Ipv4PacketInfo(&source)];
+                    sendmsg(self.as_raw_fd(), &data, &control, flags, Some(peer))
+                }
+                IpAddr::V6(ip) => {
+                    let source = in6_pktinfo {
+                        ipi6_addr: in6_addr {
+                            s6_addr: ip.octets(),
+                        },
+                        ipi6_ifindex: own.interface,
+                    };
+                    let control = [ControlMessage::Ipv6PacketInfo(&source)];
+                    sendmsg(self.as_raw_fd(), &data, &control, flags, Some(peer))
+                }
+            };
+            Ok(sent?)
+        };
+        self.watched("sendmsg", arguments, send)
+    }
+}
+
+/// Buffers for the datagrams of one receive.
+#[derive(Debug)]
+pub(super) struct Batch {
+    buffers: Vec<Vec<u8>>,
+    /// The size of a buffer.
+    room: usize,
+    /// The datagrams of the last receive: how much of each buffer is used, and the ends.
+    received: Vec<(usize, Ends)>,
+    /// Whether the socket is bound to every address of the host.
+    is_everywhere: bool,
+}
+
+impl Batch {
+    /// Buffers of `room` bytes, which take memory only for what is received.
+    pub(super) const fn new(room: usize, is_everywhere: bool) -> Self {
+        Self {
+            buffers: Vec::new(),
+            room,
+            received: Vec::new(),
+            is_everywhere,
+        }
+    }
+
+    /// The datagrams of the last receive; one of `room` bytes may have been cut.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], Ends)> {
+        let each = self.buffers.iter().zip(&self.received);
+        each.map(|(buffer, (count, ends))| (&buffer[..*count], *ends))
+    }
+
+    /// Receives up to `most` datagrams; returns whether the socket was emptied.
+    ///
+    /// # Errors
+    /// What `recvfrom(2)` reports; then nothing was received.
+    pub(super) fn receive(&mut self, socket: &Socket, most: usize) -> io::Result<bool> {
+        self.received.clear();
+        let most = match family::of(socket.family()).names_every_sender() {
+            true => most,
+            false => 1,
+        };
+        while self.buffers.len() < most {
+            self.buffers.push(vec![0; self.room]);
+        }
+        let call = if most > 1 { "recvmmsg" } else { "recvfrom" };
+        let watch = CallTrace::start(socket.family(), call);
+        let done = match most {
+            1 => self.receive_one(socket).map(|()| false),
+            most => self
+                .receive_several(socket, most)
+                .map(|()| self.received.len() < most),
+        };
+        let senders = || {
+            let names = self
+                .received
+                .iter()
+                .map(|(_, ends)| ends.peer_name(socket).to_string());
+            let names: Vec<String> = names.collect();
+            format!("{}, {}, {}", socket.as_raw_fd(), self.room, names.join(" "))
+        };
+        let counts = |_: &bool| {
+            let counts = self.received.iter().map(|(count, _)| count.to_string());
+            counts.collect::<Vec<_>>().join(" ")
+        };
+        watch.done(&done, senders, counts);
+        done
+    }
+
+    fn receive_one(&mut self, socket: &Socket) -> io::Result<()> {
+        let buffer = &mut self.buffers[0];
+        let (count, peer) = uninterrupted(|| Ok(recvfrom(socket.as_raw_fd(), buffer)?))?;
+        self.received.push((count, Ends { peer, own: None }));
+        Ok(())
+    }
+
+    fn receive_several(&mut self, socket: &Socket, most: usize) -> io::Result<()> {
+        let space = self.is_everywhere.then(|| cmsg_space!(in6_pktinfo));
+        // A used one would keep the lengths of the names that it was used for.
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(most, space);
+        let mut slices: Vec<_> = self.buffers[..most]
+            .iter_mut()
+            .map(|buffer| [IoSliceMut::new(buffer)])
+            .collect();
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        for message in recvmmsg(fd, &mut headers, slices.iter_mut(), flags, None)? {
+            let own = match self.is_everywhere {
+                true => message.cmsgs()?.find_map(|control| own_ip(&control)),
+                false => None,
+            };
+            let peer = message.address;
+            self.received.push((message.bytes, Ends { peer, own }));
+        }
+        Ok(())
+    }
+}
+
+/// The address of this host that a datagram was sent to.
+fn own_ip(control: &ControlMessageOwned) -> Option<OwnIp> {
+    match control {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            // For a datagram to a group, it is the address of the interface.
+            let ip = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
+            Some(OwnIp {
+                ip: ip.into(),
+                interface: 0,
+            })
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            let interface = match ip.is_unicast_link_local() {
+                true => info.ipi6_ifindex,
+                false => 0,
+            };
+            // A group is no address to send from.
+            (!ip.is_multicast()).then_some(OwnIp {
+                ip: ip.into(),
+                interface,
+            })
+        }
+        _ => None,
+    }
+}
