@@ -5,8 +5,8 @@ use std::io;
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
-use super::direction::{EndFault, State, TURN};
 use super::pipe::Pipe;
+use super::turn::{EndFault, State, TURN};
 use super::yielding::Yielding;
 use super::{Engine, Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};

@@ -4,8 +4,8 @@
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
-use super::direction::{EndFault, State, TURN};
 use super::outlet::Outlet;
+use super::turn::{EndFault, State, TURN};
 use super::{Lost, Side, Tap};
 use crate::loops::{Buffers, MessageDecoder, MessageFormat};
 use crate::memory::MemoryLimit;

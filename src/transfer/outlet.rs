@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use super::direction::EndFault;
+use super::turn::EndFault;
 use super::{Lost, Side};
 use crate::loops::MessageFormat;
 use crate::memory::{KeptBytes, MemoryLimit};
