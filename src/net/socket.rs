@@ -164,6 +164,9 @@ impl Socket {
 
     /// `recv(2)`: available bytes or a message, and whether more of a stream may be available.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(Received, bool)> {
+        if self.receiver.is_some() {
+            return Ok((self.receive_of_any(buffer)?, true));
+        }
         let size = buffer.len();
         let family = family::of(self.family);
         let receive = || {

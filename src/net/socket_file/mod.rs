@@ -28,7 +28,7 @@ use super::faults::Refusal;
 use super::options::{ListenOptions, Owner};
 use super::sockaddr::encode_path;
 use super::socket::Socket;
-use crate::address::{Address, UnixName};
+use crate::address::UnixName;
 use crate::error::ErrorKind;
 
 /// Our socket file, removed on drop if it is still ours.
@@ -64,7 +64,7 @@ impl SocketFile {
         let found = found()?;
         let own = Private::socket();
         let address = private.directory().socket_name(own)?;
-        let shown = Address::from(UnixName::Path(path.to_owned()));
+        let shown = socket.typed(UnixName::Path(path.to_owned()).into())?;
         socket.bind_by(&shown, |socket| {
             match options.reuse_address || directory.status(name)?.is_none() {
                 true => socket.bind(&address),
@@ -113,8 +113,9 @@ impl SocketFile {
         {
             directory.remove(name).map_err(another_users)?;
         }
+        let shown = socket.typed(UnixName::Path(path.to_owned()).into())?;
         socket
-            .bind(&address, &Address::from(UnixName::Path(path.to_owned())))
+            .bind(&address, &shown)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => taken_meanwhile(&directory, name, path),
                 _ => error.into(),
