@@ -52,11 +52,8 @@ impl Ends {
 
     /// The address of the sender, for a report.
     fn peer_shown(&self, socket: &Socket) -> String {
-        let name = self.peer_name(socket);
-        let bare = name.to_string();
-        socket
-            .typed(name)
-            .map_or(bare, |address| address.to_string())
+        let address = socket.typed(self.peer_name(socket));
+        address.map_or_else(|_| String::new(), |address| address.to_string())
     }
 
     /// The address that the datagram was sent to, if `bound` is every address of the host.
