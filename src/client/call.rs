@@ -220,8 +220,7 @@ pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter)
 
 /// The message in its frame; a line that has a newline gets no second.
 fn frame(message: &[u8], format: MessageFormat) -> io::Result<Vec<u8>> {
-    let delimiter = format.framing.delimiter();
-    let bare = message.strip_suffix(delimiter).unwrap_or(message);
+    let bare = format.framing.bare(message);
     let mut framed = Vec::with_capacity(bare.len() + 4);
     format.enclose(&mut framed, |out| {
         out.extend_from_slice(bare);
