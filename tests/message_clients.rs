@@ -97,6 +97,27 @@ messages!(a_received_message_is_printed_as_the_framing_says, |place| {
     }
 });
 
+messages!(
+    a_message_that_ends_with_the_delimiter_gets_no_second_one,
+    |place| {
+        let server = Server::start(place, &["--suffix", "\n"]);
+        let call = ["call", server.address(), "one"];
+        assert_done(&sok(&call), "one\n");
+        let connect = ["connect", server.address()];
+        assert_done(&sok_with(&connect, b"one\ntwo\n"), "one\ntwo\n");
+        let conversation = [&connect[..], &["--prompt", "> "]].concat();
+        let done = sok_with(&conversation, b"one\n");
+        assert_eq!((done.code, &*done.text()), (0, "one\n"));
+        for (framing, input, output) in [
+            ("null", &b"one\0"[..], &b"one\n\0"[..]),
+            ("length", b"\0\0\0\x03one", b"\0\0\0\x04one\n"),
+        ] {
+            let framed = [&connect[..], &["--framing", framing]].concat();
+            assert_done(&sok_with(&framed, input), output);
+        }
+    }
+);
+
 messages!(input_that_ends_in_the_middle_of_a_message_fails, |place| {
     let server = Server::start(place, &[]);
     let arguments = ["connect", server.address(), "--framing", "length"];

@@ -1,6 +1,8 @@
 //! `--trace`: the same steps on every family, as they happen.
 
-use crate::support::{Server, sok};
+use sok::address::SocketType;
+
+use crate::support::{Kind, RawMessages, Server, run, sok};
 
 /// The lines of a trace without what differs from run to run: descriptors, addresses, times.
 fn steps(trace: &str, own: &[&str]) -> Vec<String> {
@@ -31,8 +33,11 @@ fn steps(trace: &str, own: &[&str]) -> Vec<String> {
             };
             let mut all = vec![first];
             // How much is asked for is our own choice; how much comes is not.
-            match call.ends_with("recv") {
-                true => all.push("SIZE"),
+            match call.contains(" recv") {
+                true => {
+                    all.push("SIZE");
+                    all.extend(&others[1..]);
+                }
                 false => all.extend(others),
             }
             format!("{call}({}) = {result}", all.join(", "))
@@ -83,6 +88,80 @@ families!(an_exchange_shows_the_same_steps, |place| {
         );
     }
 });
+
+messages!(a_call_in_messages_shows_the_same_steps, |place| {
+    let server = Server::start(place, &[]);
+    let done = sok(&["--trace", "call", server.address(), "hi"]);
+    assert_eq!((done.code, done.text().as_str()), (0, "hi\n"));
+    let named = place.has_connection() || place.is_network();
+    let kind = match place.has_connection() {
+        true => "AF socket(AF, SOCK_SEQPACKET) = FD",
+        false => "AF socket(AF, SOCK_DGRAM) = FD",
+    };
+    let mut expected = vec![kind];
+    // To get the answer, it needs a name.
+    expected.extend((!named).then_some("AF bind(FD, unixgram:@) = 0"));
+    expected.extend([
+        "AF connect(FD, ADDRESS) = 0",
+        "AF send(FD, 2) = 2",
+        "AF recv(FD, SIZE) = 2",
+        "AF close(FD) = 0",
+    ]);
+    assert_eq!(steps(&done.stderr, &[server.address()]), expected);
+});
+
+datagrams!(a_datagram_server_shows_each_peer, |place| {
+    let word = place.word();
+    let server = Server::at(&word, &["--trace"]);
+    let own = place.word();
+    let client = RawMessages::connect_from(&own, server.address());
+    client.send(b"hi");
+    assert_eq!(client.receive(), b"hi");
+    let peer = match client.socket().local_addr().unwrap().as_socket() {
+        Some(name) => format!("{}:{name}", place.prefix()),
+        None => own,
+    };
+    server.terminate();
+    assert_eq!(server.wait(), 0);
+    let receive = match place.is_network() {
+        true => "recvmmsg",
+        false => "recvfrom",
+    };
+    assert_eq!(
+        steps(&server.said(), &[server.address(), &word, &peer]),
+        [
+            "AF socket(AF, SOCK_DGRAM) = FD",
+            "AF bind(FD, ADDRESS) = 0",
+            &format!("AF {receive}(FD, SIZE, ADDRESS) = 2"),
+            "AF sendto(FD, 2, ADDRESS) = 2",
+            "AF close(FD) = 0",
+        ]
+    );
+});
+
+#[test]
+fn without_a_connection_each_call_shows_the_peer() {
+    run(Kind::Inet.with_type(SocketType::Datagram), |_| {
+        // The answer comes from the address that was asked, of all those that it is bound to.
+        let server = Server::at("udp4:0.0.0.0:0", &["--trace"]);
+        let word = format!("udp4:127.255.255.255:{}", server.port());
+        let done = sok(&["--trace", "call", &word, "who", "--broadcast"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        server.terminate();
+        assert_eq!(server.wait(), 0);
+        let own = server.address().to_owned();
+        let served = steps(&server.said(), &[&own]);
+        let sent = "AF sendmsg(FD, 3, udp4:127.";
+        assert!(
+            served.iter().any(|step| step.starts_with(sent)),
+            "{served:?}"
+        );
+        let steps = steps(&done.stderr, &[&word]);
+        assert_eq!(steps[1], "AF sendto(FD, 3, ADDRESS) = 3");
+        let received = "AF recvfrom(FD, SIZE, udp4:127.";
+        assert!(steps[2].starts_with(received), "{steps:?}");
+    });
+}
 
 families!(a_refused_connection_shows_why, |place| {
     let nobody = place.nobody();

@@ -123,8 +123,7 @@ pub async fn call(
 
 /// The message in its frame; a line that has a newline gets no second.
 fn frame(message: &[u8], format: MessageFormat) -> io::Result<Vec<u8>> {
-    let delimiter = format.framing.delimiter();
-    let bare = message.strip_suffix(delimiter).unwrap_or(message);
+    let bare = format.framing.bare(message);
     let mut framed = Vec::with_capacity(bare.len() + 4);
     format.enclose(&mut framed, |out| {
         out.extend_from_slice(bare);

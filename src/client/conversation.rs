@@ -284,7 +284,7 @@ struct Reply<'a, W> {
     ends_line: bool,
     /// Escapes them, if enabled.
     shown: Option<Shown>,
-    /// Whether what is written at once is a message, which gets a newline.
+    /// Whether what is written at once is a message, which gets a newline unless it has one.
     ends_messages: bool,
 }
 
@@ -298,7 +298,9 @@ impl<W: Write> Reply<'_, W> {
             let rest = self.shown.as_mut().map(Shown::finish);
             let text = text.to_mut();
             text.extend_from_slice(rest.unwrap_or_default().as_bytes());
-            text.push(b'\n');
+            if !bytes.ends_with(b"\n") {
+                text.push(b'\n');
+            }
         }
         self.put(&text)
     }

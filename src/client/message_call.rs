@@ -94,7 +94,7 @@ pub(super) async fn call(
         }
         // One write: a reader of a line gets it whole.
         written.clear();
-        written.extend_from_slice(message);
+        written.extend_from_slice(call.format.framing.bare(message));
         written.extend_from_slice(call.format.framing.delimiter());
         output.write_all(&written).map_err(output_error)?;
         if call.until.ends_with(message) {

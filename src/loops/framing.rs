@@ -29,6 +29,13 @@ impl Framing {
         }
     }
 
+    /// A message without the delimiter at its end, if it has one: many programs end a datagram with
+    /// a newline.
+    #[must_use]
+    pub fn bare(self, message: &[u8]) -> &[u8] {
+        message.strip_suffix(self.delimiter()).unwrap_or(message)
+    }
+
     /// The length of the prefix before a message.
     const fn header(self) -> usize {
         match self {
@@ -91,15 +98,13 @@ impl MessageFormat {
         }
     }
 
-    /// Appends `message` in its frame to `out`. If it ends with the delimiter, that is its own: many
-    /// programs end a datagram with a newline.
+    /// Appends `message` in its frame to `out`. If it ends with the delimiter, it gets no second one.
     ///
     /// # Errors
     /// `InvalidInput` for a message that a reader would take for several, and as for
     /// [`enclose`](Self::enclose).
     pub fn frame(&self, message: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        let delimiter = self.framing.delimiter();
-        let message = message.strip_suffix(delimiter).unwrap_or(message);
+        let message = self.framing.bare(message);
         if self.delimiter_in(message).is_some() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

@@ -14,10 +14,12 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom,
     recvmmsg, sendmsg, sendto,
 };
+use rustix::net::{self, RecvFlags};
 
 use super::call_trace::{CallTrace, uninterrupted};
 use super::family;
-use super::sockaddr::decode_sender;
+use super::received::Received;
+use super::sockaddr::{decode_accepted, decode_sender};
 use super::socket::Socket;
 use crate::address::{Address, SocketName};
 
@@ -46,6 +48,12 @@ impl Ends {
     /// The name of the sender.
     pub(super) fn peer_name(&self, socket: &Socket) -> SocketName {
         decode_sender(socket.family(), self.peer.as_ref())
+    }
+
+    /// The address of the sender, for a report.
+    fn peer_shown(&self, socket: &Socket) -> String {
+        let address = socket.typed(self.peer_name(socket));
+        address.map_or_else(|_| String::new(), |address| address.to_string())
     }
 
     /// The address that the datagram was sent to, if `bound` is every address of the host.
@@ -79,7 +87,7 @@ impl Socket {
     pub(super) fn send_back(&self, bytes: &[u8], ends: &Ends) -> io::Result<usize> {
         let peer = ends.peer.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let flags = MsgFlags::MSG_NOSIGNAL;
-        let arguments = || format!("{}, {}", bytes.len(), ends.peer_name(self));
+        let arguments = || format!("{}, {}", bytes.len(), ends.peer_shown(self));
         let Some(own) = ends.own else {
             let send = || Ok(sendto(self.as_raw_fd(), bytes, peer, flags)?);
             return self.watched("sendto", arguments, send);
@@ -112,6 +120,26 @@ impl Socket {
             Ok(sent?)
         };
         self.watched("sendmsg", arguments, send)
+    }
+
+    /// Receives one datagram of any peer; the trace shows of which.
+    ///
+    /// # Errors
+    /// What `recvfrom(2)` reports, and `InvalidData` for one that does not fit into `buffer`.
+    pub(super) fn receive_of_any(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let room = buffer.len();
+        let watch = CallTrace::start(self.family(), "recvfrom");
+        // With MSG_TRUNC, the length is that of the datagram, also if it was cut.
+        let flags = RecvFlags::TRUNC;
+        let received = uninterrupted(|| Ok(net::recvfrom(self, &mut *buffer, flags)?));
+        let arguments = || {
+            let name = received.as_ref().ok().and_then(|(_, _, name)| name.clone());
+            let name = decode_accepted(self.inner(), name).and_then(|name| self.typed(name));
+            let peer = name.map_or_else(|_| String::new(), |peer| format!(", {peer}"));
+            format!("{}, {room}{peer}", self.as_raw_fd())
+        };
+        watch.done(&received, arguments, |(_, length, _)| length.to_string());
+        Received::message(received?.1, room)
     }
 }
 
@@ -166,11 +194,8 @@ impl Batch {
                 .map(|()| self.received.len() < most),
         };
         let senders = || {
-            let names = self
-                .received
-                .iter()
-                .map(|(_, ends)| ends.peer_name(socket).to_string());
-            let names: Vec<String> = names.collect();
+            let each = self.received.iter();
+            let names: Vec<String> = each.map(|(_, ends)| ends.peer_shown(socket)).collect();
             format!("{}, {}, {}", socket.as_raw_fd(), self.room, names.join(" "))
         };
         let counts = |_: &bool| {

@@ -164,6 +164,9 @@ impl Socket {
 
     /// `recv(2)`: available bytes or a message, and whether more of a stream may be available.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(Received, bool)> {
+        if self.receiver.is_some() {
+            return Ok((self.receive_of_any(buffer)?, true));
+        }
         let size = buffer.len();
         let family = family::of(self.family);
         let receive = || {
@@ -188,7 +191,8 @@ impl Socket {
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_NOSIGNAL.bits();
         if let Some(name) = &self.receiver {
-            let shown = || decode(name).map_or_else(|_| String::new(), |name| name.to_string());
+            let address = || decode(name).and_then(|name| self.typed(name));
+            let shown = || address().map_or_else(|_| String::new(), |to| to.to_string());
             let send = || self.inner.send_to_with_flags(bytes, name, flags);
             return self.watched("sendto", || format!("{}, {}", bytes.len(), shown()), send);
         }

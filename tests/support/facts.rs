@@ -14,6 +14,29 @@ pub(crate) fn resident_kib(pid: Pid) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+/// The ports of the UDP sockets of a process.
+pub(crate) fn udp_ports(pid: Pid) -> Vec<u16> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let sockets: Vec<String> = links
+        .filter_map(|link| {
+            let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(number.to_owned())
+        })
+        .collect();
+    let tables = ["udp", "udp6"].map(|name| format!("/proc/{pid}/net/{name}"));
+    let tables = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
+    rows.filter_map(|row| {
+        // Fields 1 and 9 are the address, with the port in hex, and the number of the socket.
+        let fields: Vec<&str> = row.split_whitespace().collect();
+        let (_, port) = fields[1].rsplit_once(':').unwrap();
+        let is_own = sockets.iter().any(|socket| socket == fields[9]);
+        is_own.then(|| u16::from_str_radix(port, 16).unwrap())
+    })
+    .collect()
+}
+
 /// The processor time of a process.
 pub(crate) fn processor_time(pid: Pid) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

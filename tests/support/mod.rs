@@ -18,7 +18,9 @@ mod terminal;
 
 use std::time::Duration;
 
-pub(crate) use self::facts::{assert_same, is_root, noise, processor_time, resident_kib};
+pub(crate) use self::facts::{
+    assert_same, is_root, noise, processor_time, resident_kib, udp_ports,
+};
 pub(crate) use self::faults::{can_inject, sok_with_fault, sok_with_fault_at};
 pub(crate) use self::log::Log;
 pub(crate) use self::messages::{RawMessageListener, RawMessages};

@@ -123,7 +123,7 @@ impl Messages {
         }
         framed.clear();
         self.format.enclose(framed, |out| {
-            out.extend_from_slice(message);
+            out.extend_from_slice(self.format.framing.bare(message));
             Some(())
         })?;
         output.write_all(framed)

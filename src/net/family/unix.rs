@@ -17,6 +17,7 @@ use tokio::io::Interest;
 use super::{BindTarget, ConnectFault, Piece, SocketFamily, receive_datagram};
 use crate::address::{Address, SocketName, SocketType, UnixName};
 use crate::error::{Error, ErrorKind};
+use crate::net::call_trace::{CallTrace, Shown};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::processes_at;
@@ -203,10 +204,14 @@ impl SocketFamily for Unix {
         address: &Address,
         options: &ConnectOptions,
     ) -> io::Result<()> {
-        match address.socket_type().has_connection() || options.bind.is_some() {
-            true => Ok(()),
-            false => socket.bind(&SockAddr::unix("")?),
+        if address.socket_type().has_connection() || options.bind.is_some() {
+            return Ok(());
         }
+        let watch = CallTrace::start(address.family(), "bind");
+        let bound = socket.bind(&SockAddr::unix("")?);
+        let arguments = || format!("{}, unixgram:@", socket.as_raw_fd());
+        watch.done(&bound, arguments, Shown::shown);
+        bound
     }
 
     fn connected(&self, socket: &Socket, address: &Address) -> io::Result<()> {

@@ -113,11 +113,9 @@ impl SocketFile {
         {
             directory.remove(name).map_err(another_users)?;
         }
+        let shown = socket.typed(UnixName::Path(path.to_owned()).into())?;
         socket
-            .bind(
-                &address,
-                &socket.typed(UnixName::Path(path.to_owned()).into())?,
-            )
+            .bind(&address, &shown)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => taken_meanwhile(&directory, name, path),
                 _ => error.into(),
