@@ -5,7 +5,8 @@ use std::io;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket};
 
-use super::tcp::{Tcp, Version};
+use super::tcp::Tcp;
+use super::version::Version;
 use crate::address::Address;
 
 /// IPv4.

@@ -6,6 +6,7 @@ mod tcp;
 mod tcp_options;
 mod udp_options;
 mod unix;
+mod version;
 
 use std::ffi::OsString;
 use std::fmt::Debug;

@@ -1,7 +1,6 @@
 //! What IPv4 and IPv6 have in common: TCP, see `tcp(7)`.
 
 use std::ffi::OsString;
-use std::fmt::Debug;
 use std::io::{self, Read};
 
 use nix::Error as E;
@@ -11,6 +10,7 @@ use tokio::io::Interest;
 
 use super::tcp_options::{keep_alive, paces, set_congestion_control};
 use super::udp_options::{is_of_several, set_udp_options};
+use super::version::Version;
 use super::{ConnectFault, Piece, SocketFamily, receive_datagram};
 use crate::address::{Address, Family, Purpose, SocketType};
 use crate::error::{Error, ErrorKind};
@@ -36,41 +36,6 @@ mod option {
 
     // The first byte of `struct tcp_info` is the state; the kernel copies as much as requested.
     sockopt_impl!(TcpState, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, u8);
-}
-
-/// The differences between the versions of the Internet Protocol.
-pub(super) trait Version: Debug + Sync {
-    /// The kernel's number of the family.
-    const DOMAIN: Domain;
-    /// The size of its header, if that counts for the maximum size of a packet.
-    const COUNTED_HEADER: usize;
-    /// Whether its sockets have the options of IPv6.
-    const HAS_V6: bool = false;
-    /// The table of connections, see `proc_pid_net(5)`.
-    const CONNECTIONS: &str;
-    /// See [`SocketFamily::loopback`].
-    const LOOPBACK: &str;
-    /// See [`SocketFamily::switches`].
-    const SWITCHES: &[&str] = &[];
-
-    /// Sets up a socket before listen.
-    fn prepare_listener(&self, _: &Socket, _: &ListenOptions) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Has each datagram come with the address of this host that it was sent to, if `address` is
-    /// every address.
-    fn report_destinations(&self, socket: &Socket, address: &Address) -> io::Result<()>;
-
-    /// See [`SocketFamily::also_takes`].
-    fn also_takes(&self, _: &Socket, _: &Address) -> Option<Family> {
-        None
-    }
-
-    /// See [`SocketFamily::lacks_scope`].
-    fn lacks_scope(&self, _: &Address) -> bool {
-        false
-    }
 }
 
 /// TCP over one version of the Internet Protocol.

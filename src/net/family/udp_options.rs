@@ -7,7 +7,7 @@ use nix::net::if_::if_nametoindex;
 use rustix::net::sockopt::set_ip_multicast_if_with_ifindex;
 use socket2::{InterfaceIndexOrAddress, Socket};
 
-use super::tcp::Version;
+use super::version::Version;
 use crate::address::Address;
 use crate::net::options::{Membership, UdpOptions};
 
