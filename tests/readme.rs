@@ -50,7 +50,7 @@ fn each_example_prints_what_the_readme_says() {
     let all = examples();
     assert!(all.len() >= 7, "only {} examples found", all.len());
     for Example { script, prints } in all {
-        if ["redis-server", "curl", "python3"]
+        if ["redis-server", "curl", "python3", "logger"]
             .iter()
             .any(|peer| script.contains(peer) && !support::require_peer(peer))
         {

@@ -115,6 +115,8 @@ pub(crate) enum Command {
   sok call localhost:25 --skip 1 'NOOP'
   sok call localhost:8080 --framing eof --no-half-close < request
   sok call --no-reply unixgram:\"$NOTIFY_SOCKET\" READY=1
+  sok call unixgram:/run/wpa_supplicant/wlan0 PING
+  sok call unixpacket:./jobs 'resize 1.png'
   sok call udp:10.0.0.255:5005 who --broadcast --resend 500ms --timeout 3s")]
     Call(CallArgs),
     /// Bridge any address to any address
@@ -122,6 +124,7 @@ pub(crate) enum Command {
   sok relay localhost:2375 unix:/var/run/docker.sock
   sok relay ./db.sock db.example:5432 --retry-for 30s
   sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
+  sok relay udp:127.0.0.1:53 udp:192.0.2.53:53 --idle-timeout 5s
   sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
   sok relay unixgram:/dev/log tcp:loghost:601 --framing line")]
     Relay(RelayArgs),

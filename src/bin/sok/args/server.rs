@@ -39,6 +39,8 @@ Examples:
   sok serve --family unix --path /tmp/s.sock
   sok serve inet6:[::1]:8082 --suffix '!' --framing line
   sok serve udp:localhost:5140 --framing line --exec ./log.sh
+  sok serve unixgram:./notify --framing null --exec ./states.sh
+  sok serve unixpacket:./jobs --framing line --exec ./worker.sh
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
 
 const LISTENING: &str = "The listening socket";
