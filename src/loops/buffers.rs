@@ -1,5 +1,4 @@
-//! The buffers of the communication loop: shared by the connections of a thread, or owned by one
-//! connection.
+//! The buffers for messages: shared by the connections of a thread, or owned by one connection.
 
 use std::cell::Cell;
 use std::io;
@@ -24,14 +23,14 @@ thread_local! {
 
 /// The bytes of one receive, and the replies to them.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
-    pub(super) received: Received,
-    pub(super) replies: Vec<u8>,
+pub(crate) struct Buffers {
+    pub(crate) received: Received,
+    pub(crate) replies: Vec<u8>,
 }
 
 impl Buffers {
     /// The buffers of this thread; [`give_back`](Self::give_back) returns them.
-    pub(super) fn shared() -> Box<Self> {
+    pub(crate) fn shared() -> Box<Self> {
         SHARED.take().unwrap_or_else(|| {
             let mut buffers = Box::<Self>::default();
             buffers.received.bytes = vec![0; SCRATCH];
@@ -40,7 +39,7 @@ impl Buffers {
     }
 
     /// Returns the buffers to the thread; those of a connection are dropped.
-    pub(super) fn give_back(mut self: Box<Self>) {
+    pub(crate) fn give_back(mut self: Box<Self>) {
         if !self.received.bytes.is_empty() {
             self.received.is_message = false;
             self.clear_replies();
@@ -60,12 +59,12 @@ impl Buffers {
     }
 
     /// Whether the replies are enough for one send.
-    pub(super) const fn is_full(&self) -> bool {
+    pub(crate) const fn is_full(&self) -> bool {
         self.replies.len() >= SCRATCH
     }
 
     /// Drops the replies.
-    pub(super) fn clear_replies(&mut self) {
+    pub(crate) fn clear_replies(&mut self) {
         self.replies.clear();
         if self.replies.capacity() > REPLIES {
             self.replies.shrink_to(REPLIES);
@@ -75,7 +74,7 @@ impl Buffers {
 
 /// The bytes of one receive that are not decoded yet.
 #[derive(Debug, Default)]
-pub(super) struct Received {
+pub(crate) struct Received {
     bytes: Vec<u8>,
     rest: Range<usize>,
     /// Whether the rest is a message, perhaps an empty one, that is not returned yet.
@@ -85,7 +84,7 @@ pub(super) struct Received {
 impl Received {
     /// The buffer for one receive of a stream, or of a message of at most `max_message` bytes;
     /// [`filled`](Self::filled) sets how much of it was used.
-    pub(super) fn room(&mut self, keeps_messages: bool, max_message: usize) -> &mut [u8] {
+    pub(crate) fn room(&mut self, keeps_messages: bool, max_message: usize) -> &mut [u8] {
         let size = match keeps_messages {
             true => max_message.min(LONGEST_MESSAGE),
             false => SCRATCH,
@@ -97,7 +96,7 @@ impl Received {
         &mut self.bytes[..size]
     }
 
-    pub(super) fn filled(&mut self, received: net::Received) {
+    pub(crate) fn filled(&mut self, received: net::Received) {
         self.rest = 0..received.count();
         self.is_message = matches!(received, net::Received::Message(_));
     }
@@ -105,7 +104,7 @@ impl Received {
     /// The next complete message of the bytes in `decoder` and the received ones. If there is none,
     /// `decoder` keeps the rest, or the next message is `invalid` and the rest is dropped.
     #[inline]
-    pub(super) fn decode<'a>(
+    pub(crate) fn decode<'a>(
         &'a mut self,
         decoder: &'a mut MessageDecoder,
         invalid: &mut Option<io::Error>,
@@ -128,7 +127,7 @@ impl Received {
     }
 
     /// Keeps the rest in `decoder`.
-    fn keep_in(&mut self, decoder: &mut MessageDecoder) -> io::Result<()> {
+    pub(crate) fn keep_in(&mut self, decoder: &mut MessageDecoder) -> io::Result<()> {
         let rest = &mut &self.bytes[mem::take(&mut self.rest)];
         match mem::take(&mut self.is_message) {
             true => decoder.keep_message(rest),

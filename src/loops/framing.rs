@@ -65,7 +65,7 @@ impl Default for MessageFormat {
 impl MessageFormat {
     /// The same for a socket that keeps messages apart.
     #[must_use]
-    pub(super) const fn without_framing(self) -> Self {
+    pub(crate) const fn without_framing(self) -> Self {
         Self {
             framing: Framing::Chunk,
             ..self
@@ -89,6 +89,28 @@ impl MessageFormat {
                 Ok(None)
             }
         }
+    }
+
+    /// Appends `message` in its frame to `out`. If it ends with the delimiter, that is its own: many
+    /// programs end a datagram with a newline.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a message that a reader would take for several, and as for
+    /// [`enclose`](Self::enclose).
+    pub fn frame(&self, message: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        let delimiter = self.framing.delimiter();
+        let message = message.strip_suffix(delimiter).unwrap_or(message);
+        if self.delimiter_in(message).is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a message has the delimiter of the framing in it, and would become several",
+            ));
+        }
+        self.enclose(out, |out| {
+            out.extend_from_slice(message);
+            Some(())
+        })
+        .map(drop)
     }
 
     /// Begins the frame of a message that is appended to `out` next; returns its position.
@@ -319,7 +341,8 @@ impl MessageFormat {
         self.max_message.saturating_add(self.framing.overhead())
     }
 
-    fn oversized(&self) -> io::Error {
+    /// The error for a message above the maximum size.
+    pub(crate) fn oversized(&self) -> io::Error {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!(

@@ -33,6 +33,7 @@ mod signals;
 mod stop;
 
 pub use self::answer::{Answer, Reply};
+pub(crate) use self::buffers::Buffers;
 pub use self::communication::communication_loop;
 pub use self::connection::{Limits, LoopTotals, connection_loop};
 pub use self::framing::{Framing, MessageDecoder, MessageFormat};

@@ -37,6 +37,7 @@ mod faults;
 mod holder;
 mod host;
 mod listener;
+mod loss;
 mod losses;
 mod options;
 mod pause;

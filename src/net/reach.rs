@@ -25,7 +25,8 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
     let (Some((listens, port)), Some((ip, target_port))) = (own.as_ip(), target.as_ip()) else {
         return own == target;
     };
-    if port == 0 || port != target_port {
+    // Each socket type has its own ports.
+    if port == 0 || port != target_port || own.socket_type() != target.socket_type() {
         return false;
     }
     // Connecting to the wildcard address reaches this machine.
@@ -107,6 +108,8 @@ mod tests {
             ("unix:/tmp/a", "unix:/tmp/../tmp/./a"),
             ("unix:a", "unix:./a"),
             ("unix:@a", "unix:@a"),
+            ("unix:/tmp/a", "unixgram:/tmp/a"),
+            ("udp6:[::]:80", "udp4:127.0.0.1:80"),
             ("inet:127.0.0.1:80", "inet6:[::ffff:127.0.0.1]:80"),
             ("inet:0.0.0.0:80", "inet:127.0.0.9:80"),
             ("inet6:[::]:80", "inet:127.0.0.1:80"),
@@ -138,6 +141,8 @@ mod tests {
             // A documentation address (RFC 5737), which no machine has.
             ("inet:0.0.0.0:80", "inet:192.0.2.1:80"),
             ("inet:0.0.0.0:80", "inet6:[::1]:80"),
+            ("inet:127.0.0.1:80", "udp4:127.0.0.1:80"),
+            ("unix:@a", "unixgram:@a"),
         ] {
             assert!(!reached(own, target, false), "{own} {target}");
         }

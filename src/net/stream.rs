@@ -199,6 +199,14 @@ impl Stream {
         }
     }
 
+    /// Ends it after what has arrived, if it is a session; the next datagram of its peer begins
+    /// another one.
+    pub(crate) fn end_session(&self) {
+        if let Io::Session(session) = &self.io {
+            session.end();
+        }
+    }
+
     /// The address of the other end, from the kernel; see `getpeername(2)`.
     ///
     /// # Errors

@@ -12,14 +12,14 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
-use super::counting;
 use super::orphans::{Awaited, spawn};
+use super::{broken, counting};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
-use crate::loops::{Connection, Limits, Service, Stop};
+use crate::loops::{Connection, Framing, Limits, MessageFormat, Service, Stop};
 use crate::memory::MemoryLimit;
 use crate::net::{EXEC_NAMES, PipeReader, PipeWriter, Stream, exec_environment};
 use crate::transfer::{Passed, PipeEvent, PipeTransfer};
@@ -32,6 +32,12 @@ use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 /// The program gets two pipes instead of the socket: a close of either is seen at once on every
 /// family, its output arrives complete even if it did not read its input, and `SO_PEERCRED` on its
 /// input fails instead of naming the server.
+///
+/// A pipe does not keep messages apart. On a socket that does, each message is in a frame in the
+/// pipes, see [`MessageFormat::frame`], and a last line without a newline is a message too. Without
+/// a framing, such a connection fails. A session ends when its program does. If the session ends
+/// first, the program gets end of file, SIGTERM after the grace period, and SIGKILL after another
+/// one, as a peer that sends nothing more must not keep a program.
 ///
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL at the end of the
 /// grace period. [`exec_environment`] describes its environment; inherited variables of these names
@@ -51,6 +57,8 @@ pub struct Exec {
     pub grace: Duration,
     /// The memory limit for bytes that a side of any connection did not take at once.
     pub memory: MemoryLimit,
+    /// The frames in the pipes, if the socket keeps messages apart.
+    pub format: MessageFormat,
 }
 
 impl Exec {
@@ -63,6 +71,7 @@ impl Exec {
             stop,
             grace: Limits::default().grace,
             memory: MemoryLimit::default(),
+            format: MessageFormat::default(),
         }
     }
 }
@@ -75,22 +84,43 @@ impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let local = stream.local_addr().map_err(|source| self.failed(source))?;
         stream.reset_on_drop();
+        if stream.keeps_messages() && self.format.framing == Framing::Chunk {
+            let cause = "a pipe does not keep messages apart; choose a framing";
+            let error = Error::because("exec", self.shown(), ErrorKind::Usage, cause);
+            return Err(error);
+        }
         let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
         let mut group = Group::of(pid);
-        let mut transfer = PipeTransfer::new(&stream, Some(input), output, &self.memory);
+        let mut transfer =
+            PipeTransfer::new(&stream, Some(input), output, self.format, &self.memory);
         let passed = counting(connection);
-        let broken = |operation, error| Error::new(operation, connection.peer(), error);
         let (mut status, mut fault, mut finished) = (None, None, false);
+        // A session has no peer that could close it.
+        let is_session = stream.ends_when_idle();
+        let mut patience = None;
         while status.is_none() || !transfer.output_ended() {
             tokio::select! {
                 event = transfer.next(passed), if fault.is_none() => match event {
+                    PipeEvent::PeerEnded if is_session => {
+                        patience = Some(Instant::now() + self.grace);
+                    }
                     PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
-                    PipeEvent::Broken(operation, error) => fault = Some(broken(operation, error)),
+                    PipeEvent::Broken(operation, error) => fault = Some(broken(operation, connection, error)),
                 },
-                gone = stream.peer_closed(), if transfer.peer_ended() && !transfer.output_ended() => {
+                () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    patience = (!group.is_asked).then(|| Instant::now() + self.grace);
+                    match patience {
+                        Some(_) => group.ask_to_end(),
+                        None => {
+                            group.signal(Signal::SIGKILL);
+                            transfer.abandon();
+                        }
+                    }
+                }
+                gone = stream.peer_closed(), if !is_session && transfer.peer_ended() && !transfer.output_ended() => {
                     transfer.abandon();
-                    fault = gone.err().map(|error| broken("receive", error));
+                    fault = gone.err().map(|error| broken("receive", connection, error));
                 }
                 ended = child.wait(), if status.is_none() => {
                     let ended = ended.map_err(|source| self.failed(source))?;
@@ -118,11 +148,11 @@ impl Service for Exec {
             if transfer.output_ended() && fault.is_none() && may_finish && !finished {
                 stream
                     .shutdown(Shutdown::Write)
-                    .map_err(|error| broken("shutdown", error))?;
+                    .map_err(|error| broken("shutdown", connection, error))?;
                 finished = true;
             }
         }
-        if finished && !transfer.peer_ended() && !status.is_some_and(was_killed) {
+        if finished && !is_session && !transfer.peer_ended() && !status.is_some_and(was_killed) {
             fault = self.linger(&mut transfer, connection, passed).await;
         }
         group.ended().await;
@@ -191,7 +221,7 @@ impl Exec {
             event = transfer.next(passed) => match event {
                 PipeEvent::PeerEnded | PipeEvent::OutputEnded => None,
                 PipeEvent::Broken(operation, error) => {
-                    Some(Error::new(operation, connection.peer(), error))
+                    Some(broken(operation, connection, error))
                 }
             },
             () = sleep(self.grace) => None,
@@ -298,7 +328,15 @@ mod tests {
 
     #[test]
     fn every_variable_of_exec_is_first_removed() {
-        for word in ["inet:127.0.0.1:1", "inet6:[::1]:1", "unix:/s", "unix:@s"] {
+        for word in [
+            "inet:127.0.0.1:1",
+            "inet6:[::1]:1",
+            "udp4:127.0.0.1:1",
+            "udp6:[::1]:1",
+            "unix:/s",
+            "unix:@s",
+            "unixgram:/s",
+        ] {
             let address: Address = word.parse().unwrap();
             let credentials = Some(Credentials {
                 pid: 1,

@@ -10,13 +10,13 @@ use super::counting;
 use crate::address::{Address, Target};
 use crate::client::{ConnectPlan, WaitQueue};
 use crate::error::{Error, ErrorKind, Result};
-use crate::loops::{Connection, Service};
+use crate::loops::{Connection, MessageFormat, Service};
 use crate::memory::MemoryLimit;
 use crate::net::{Peer, Stream};
 use crate::service::Dump;
 use crate::transfer::{Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
-/// Connects to the target for each connection, and moves the bytes both ways.
+/// Connects to the target for each connection, and moves the bytes or messages both ways.
 ///
 /// If the target cannot be reached, or a side fails, the client and the target get a reset, if
 /// their family has one, not end of file.
@@ -35,7 +35,10 @@ pub struct Forward {
     pub may_loop: bool,
     /// How bytes are moved.
     pub engine: Engine,
-    /// The time without a byte in either direction after which a connection is closed.
+    /// Where messages end in a stream whose other side keeps them apart, and the largest message.
+    pub format: MessageFormat,
+    /// The time without a byte in either direction after which a connection is closed. The idle time
+    /// of a session is that of its listener; if it is the same, it is a good end.
     pub idle_timeout: Option<Duration>,
     /// The time without a byte after which a half-closed connection is closed.
     pub half_close_timeout: Option<Duration>,
@@ -55,6 +58,7 @@ impl Forward {
             plan,
             waiting: WaitQueue::default(),
             engine: Engine::default(),
+            format: MessageFormat::default(),
             idle_timeout: None,
             half_close_timeout: None,
             memory: MemoryLimit::default(),
@@ -82,12 +86,15 @@ impl Service for Forward {
             .dump
             .as_ref()
             .map(|dump| move |from, bytes: &[u8]| dump.show(id, from, bytes));
+        let lost = |cause: &io::Error| connection.count_undelivered(cause);
         let options = TransferOptions {
             engine: self.engine,
             idle: self.idle_timeout,
             half_close: self.half_close_timeout,
             memory: Some(&self.memory),
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
+            format: self.format,
+            lost: Some(&lost),
         };
         let moved = transfer(&near, &far, options, count).await;
         moved.map_err(|fault| as_error(fault, connection.peer(), &address))?;
@@ -127,28 +134,52 @@ impl Forward {
 }
 
 fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
-    if let TransferFault::Broken(_, _, source) = &fault
-        && source.kind() == io::ErrorKind::QuotaExceeded
-    {
-        let error = Error::because("forward", target, ErrorKind::Other, source.to_string());
-        return error.with_hint("raise --max-memory");
-    }
+    let timed_out = |cause: String| Error::because("forward", target, ErrorKind::TimedOut, cause);
     match fault {
-        TransferFault::Broken(Side::Near, operation, source) => Error::new(operation, peer, source),
+        TransferFault::Broken(_, _, source) if source.kind() == io::ErrorKind::QuotaExceeded => {
+            Error::because("forward", target, ErrorKind::Other, source.to_string())
+                .with_hint("raise --max-memory")
+        }
+        TransferFault::Broken(Side::Near, operation, source) => {
+            about_messages(Error::new(operation, peer, source))
+        }
+        // Only a datagram socket connects to nobody.
+        TransferFault::Broken(Side::Far, operation, source)
+            if source.kind() == io::ErrorKind::ConnectionRefused =>
+        {
+            let cause = "connection refused, no server is listening";
+            Error::because(operation, target, ErrorKind::NoServer, cause)
+                .with_hint("start the server, or check the address")
+        }
         TransferFault::Broken(Side::Far, operation, source) => {
-            Error::new(operation, target, source)
+            about_messages(Error::new(operation, target, source))
         }
-        TransferFault::Idle(limit) => {
-            let cause = format!(
-                "no data passed in either direction for {}",
-                format_duration(limit)
-            );
-            Error::because("forward", target, ErrorKind::TimedOut, cause)
-        }
-        TransferFault::HalfClosed(limit) => {
-            let limit = format_duration(limit);
-            let cause = format!("the connection was half-closed, and no data passed for {limit}");
-            Error::because("forward", target, ErrorKind::TimedOut, cause)
+        TransferFault::Idle(limit) => timed_out(format!(
+            "no data passed in either direction for {}",
+            format_duration(limit)
+        )),
+        TransferFault::HalfClosed(limit) => timed_out(format!(
+            "the connection was half-closed, and no data passed for {}",
+            format_duration(limit)
+        )),
+        TransferFault::NoFraming => {
+            let cause = "one side is a stream, the other keeps messages apart";
+            Error::because("forward", target, ErrorKind::Usage, cause)
+                .with_hint("choose where a message ends in the stream: line, null or length")
         }
     }
+}
+
+/// The same error, with what to do about a message that cannot pass.
+fn about_messages(error: Error) -> Error {
+    use io::ErrorKind as E;
+    let source = error.io_error();
+    let hint = match source.kind() {
+        E::InvalidData => "raise --max-message",
+        E::InvalidInput if source.raw_os_error().is_none() => "use --framing length",
+        E::FileTooLarge if source.raw_os_error().is_none() => "raise net.core.wmem_max",
+        _ => return error,
+    };
+    // The message is at fault, not the request of the user.
+    error.with_kind(ErrorKind::Other).with_hint(hint)
 }

@@ -12,7 +12,8 @@ use crate::net::Stream;
 use crate::transfer::unless_idle;
 
 /// Wraps a service, and closes each connection on which no data passes in either direction for a
-/// time, by the counts of the service.
+/// time, by the counts of the service. A session ends by itself, see
+/// [`ListenOptions::session_idle`](crate::net::ListenOptions::session_idle), and that is no failure.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct IdleLimit<S> {
@@ -29,7 +30,7 @@ impl<S: Service> Service for IdleLimit<S> {
         stream: Stream,
         connection: &Arc<Connection>,
     ) -> impl Future<Output = Result<()>> + Send {
-        match self.limit {
+        match self.limit.filter(|_| !stream.ends_when_idle()) {
             None => Either::Left(self.service.serve(stream, connection)),
             Some(limit) => Either::Right(Box::pin(self.serve_within(limit, stream, connection))),
         }

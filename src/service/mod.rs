@@ -55,8 +55,32 @@ pub use self::send::SendFile;
 pub use self::threads::Threads;
 pub use crate::loops::{Service, Traffic};
 
+use std::io;
+
+use crate::error::{Error, ErrorKind};
 use crate::loops::Connection;
 use crate::transfer::Passed;
+
+/// The failure of `connection` in `operation`, and what to do about a message that cannot pass.
+fn broken(operation: &'static str, connection: &Connection, source: io::Error) -> Error {
+    use io::ErrorKind as E;
+    let hint = match source.kind() {
+        E::InvalidData => Some("raise --max-message"),
+        E::InvalidInput if source.raw_os_error().is_none() => Some("use --framing length"),
+        E::QuotaExceeded => Some("raise --max-memory"),
+        _ => None,
+    };
+    let error = Error::new(operation, connection.peer(), source);
+    let error = match error.kind() {
+        // The message is at fault, not the request of the user.
+        ErrorKind::Usage => error.with_kind(ErrorKind::Other),
+        _ => error,
+    };
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
 
 /// Adds the bytes of a transfer to the counts of `connection`: those from the peer, and those to
 /// it.

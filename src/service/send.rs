@@ -12,24 +12,31 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{AccessFlags, access};
 
-use super::counting;
+use super::{broken, counting};
 use crate::error::{Error, ErrorKind, Result};
-use crate::loops::{Connection, Service, Stop};
+use crate::loops::{Connection, MessageFormat, Service, Stop};
 use crate::memory::MemoryLimit;
 use crate::net::{PipeReader, Stream, is_refused};
 use crate::offload::offload;
-use crate::transfer::{PipeEvent, PipeTransfer};
+use crate::transfer::{MessageReader, PipeEvent, PipeTransfer, discard_rest};
 
 /// The maximum size of one `sendfile(2)`, so that other connections get their turn.
 const PIECE: usize = 1 << 20;
 const COPY_BUFFER: usize = 64 * 1024;
 
 /// Sends a file, half-closes, and waits for the peer to end too, so that no data is lost.
+///
+/// On a socket that keeps messages apart, each message in the file is sent as one; a last line
+/// without a newline is one too. Without a framing, the whole file is one message, even if it is
+/// empty.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SendFile {
     path: PathBuf,
     stop: Stop,
     memory: MemoryLimit,
+    /// The frames of the messages in the file, if the socket keeps messages apart.
+    pub format: MessageFormat,
 }
 
 /// The kind of file at the path.
@@ -47,7 +54,12 @@ impl SendFile {
     /// # Errors
     /// Errors of the open, before any client connects.
     pub fn new(path: PathBuf, stop: Stop, memory: MemoryLimit) -> Result<Self> {
-        let service = Self { path, stop, memory };
+        let service = Self {
+            path,
+            stop,
+            memory,
+            format: MessageFormat::default(),
+        };
         if fs::metadata(&service.path).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(service.failed("open", io::ErrorKind::IsADirectory.into()));
         }
@@ -95,26 +107,21 @@ impl SendFile {
 
 impl Service for SendFile {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let broken = |operation, source| Error::new(operation, connection.peer(), source);
         stream.reset_on_drop();
         match self.open()? {
             Opened::Fifo(fifo) => self.send_fifo(fifo, &stream, connection).await?,
+            Opened::File(file) if stream.keeps_messages() => {
+                self.send_messages(file, &stream, connection).await?;
+            }
             Opened::File(file) => self.send_file(file, &stream, connection).await?,
         }
         stream
             .shutdown(Shutdown::Write)
-            .map_err(|error| broken("shutdown", error))?;
-        let mut rest = vec![0; 4096];
-        loop {
-            match stream
-                .receive(&mut rest)
-                .await
-                .map_err(|error| broken("receive", error))?
-            {
-                received if received.is_end() => break,
-                received => connection.count_received(received.count()),
-            }
-        }
+            .map_err(|error| broken("shutdown", connection, error))?;
+        let received = |count| connection.count_received(count);
+        discard_rest(&stream, self.format.max_message, received)
+            .await
+            .map_err(|error| broken("receive", connection, error))?;
         stream.close_on_drop();
         Ok(())
     }
@@ -147,7 +154,7 @@ impl SendFile {
             Err(error)
         };
         let fifo = PipeReader::of_fifo(fifo).map_err(|error| self.failed("open", error))?;
-        let mut transfer = PipeTransfer::new(stream, None, fifo, &self.memory);
+        let mut transfer = PipeTransfer::new(stream, None, fifo, self.format, &self.memory);
         let passed = counting(connection);
         let mut is_draining = false;
         while !transfer.output_ended() {
@@ -155,12 +162,15 @@ impl SendFile {
                 event = transfer.next(passed) => match event {
                     PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
                     PipeEvent::Broken(operation, error) => {
-                        return Err(Error::new(operation, connection.peer(), error));
+                        return Err(broken(operation, connection, error));
                     }
                 },
                 gone = stream.peer_closed(), if transfer.peer_ended() => {
                     gone.map_err(|error| Error::new("receive", connection.peer(), error))?;
-                    return failed("send", "the client has closed the connection");
+                    return failed("send", match stream.ends_when_idle() {
+                        true => "the session ended before the end of the pipe's data",
+                        false => "the client has closed the connection",
+                    });
                 }
                 () = self.stop.requested(), if !is_draining => {
                     if connection.traffic().sent == 0 {
@@ -174,22 +184,78 @@ impl SendFile {
     }
 
     /// Copies the rest of a file that blocks, outside the threads of the runtime.
-    async fn copy(&self, mut file: File, stream: &Stream, connection: &Connection) -> Result<()> {
-        let mut buffer = vec![0; COPY_BUFFER];
+    async fn copy(&self, file: File, stream: &Stream, connection: &Connection) -> Result<()> {
+        let mut source = BlockingFile::new(file);
         loop {
-            let read = offload("read", self.path.display(), move || {
-                let count = file.read(&mut buffer);
-                (file, buffer, count)
-            });
-            let count;
-            (file, buffer, count) = read.await?;
-            let count = count.map_err(|error| self.failed("read", error))?;
-            if count == 0 {
+            let bytes = source.read(self).await?;
+            if bytes.is_empty() {
                 return Ok(());
             }
-            let sent = stream.send_all(&buffer[..count]).await;
-            sent.map_err(|error| Error::new("send", connection.peer(), error))?;
-            connection.count_sent(count);
+            let sent = stream.send_all(bytes).await;
+            sent.map_err(|error| broken("send", connection, error))?;
+            connection.count_sent(bytes.len());
         }
+    }
+
+    /// Sends each message of a file.
+    async fn send_messages(
+        &self,
+        file: File,
+        stream: &Stream,
+        connection: &Connection,
+    ) -> Result<()> {
+        let failed = |error| broken("send", connection, error);
+        let send = async |message: &[u8]| {
+            stream.send_all(message).await.map_err(failed)?;
+            connection.count_sent(message.len());
+            Ok(())
+        };
+        let mut source = BlockingFile::new(file);
+        let mut reader = MessageReader::new(self.format, &self.memory);
+        loop {
+            let mut bytes = source.read(self).await?;
+            if bytes.is_empty() {
+                return match reader.last().map_err(failed)? {
+                    Some(message) => send(message).await,
+                    None => Ok(()),
+                };
+            }
+            while let Some(message) = reader.next(&mut bytes).map_err(failed)? {
+                send(message).await?;
+            }
+        }
+    }
+}
+
+/// A file whose reads block, outside the threads of the runtime.
+struct BlockingFile {
+    /// None during a read.
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl BlockingFile {
+    fn new(file: File) -> Self {
+        Self {
+            file: Some(file),
+            buffer: vec![0; COPY_BUFFER],
+        }
+    }
+
+    /// The next bytes, none at end of file.
+    async fn read(&mut self, service: &SendFile) -> Result<&[u8]> {
+        let Some(mut file) = self.file.take() else {
+            return Ok(&[]);
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = offload("read", service.path.display(), move || {
+            let count = file.read(&mut buffer);
+            (file, buffer, count)
+        });
+        let (file, buffer, count) = read.await?;
+        let count = count.map_err(|error| service.failed("read", error))?;
+        self.file = Some(file);
+        self.buffer = buffer;
+        Ok(&self.buffer[..count])
     }
 }

@@ -1,6 +1,9 @@
 //! Transfers bytes both ways between two ends of any family: half-close for each direction, copy
 //! for messages, splice for streams, back-pressure, and no buffer while idle.
 //!
+//! An end that keeps messages apart gets and gives whole messages. Between such an end and a stream,
+//! a framing says where a message ends in the stream.
+//!
 //! ```
 //! use std::net::Shutdown;
 //!
@@ -26,8 +29,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bytes;
+mod clock;
 mod direction;
 mod idle;
+mod message_pipes;
+mod messages;
+mod outlet;
 mod peer_closed;
 mod pipe;
 mod pipes;
@@ -36,18 +44,30 @@ mod yielding;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use self::clock::Clock;
 use self::direction::Direction;
-pub use self::direction::Engine;
 pub(crate) use self::idle::unless_idle;
+pub(crate) use self::message_pipes::{MessageReader, discard_rest};
 pub(crate) use self::pipes::{PipeEvent, PipeTransfer};
+use crate::loops::{Framing, MessageFormat};
 use crate::memory::MemoryLimit;
 use crate::net::Stream;
 
-/// The bytes moved in each direction.
+/// How bytes are moved between two streams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// Copy messages, and splice streams if that is faster.
+    #[default]
+    Adaptive,
+    /// Always copied.
+    Copy,
+}
+
+/// The bytes moved in each direction, without the frames of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Passed {
     /// From the near end to the far end.
@@ -75,10 +95,16 @@ pub enum TransferFault {
     Idle(Duration),
     /// The transfer was half-closed, and no data passed in the open direction for its time limit.
     HalfClosed(Duration),
+    /// One end is a stream, the other keeps messages apart, and no framing says where a message ends
+    /// in the stream.
+    NoFraming,
 }
 
-/// Observes the bytes received from an end, before the other end gets them.
+/// Observes the bytes received from an end, or each of its messages, before the other end gets them.
 pub type Tap<'a> = &'a (dyn Fn(Side, &[u8]) + Send + Sync);
+
+/// Is called for each datagram that could not be delivered; the transfer goes on.
+pub type Lost<'a> = &'a (dyn Fn(&io::Error) + Send + Sync);
 
 /// A future that few connections need; boxed, so that it takes no memory of the others.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -98,6 +124,10 @@ pub struct TransferOptions<'a> {
     pub memory: Option<&'a MemoryLimit>,
     /// The observer of the bytes, if any; it disables splicing.
     pub tap: Option<Tap<'a>>,
+    /// Where messages end in a stream whose other end keeps them apart, and the largest message.
+    pub format: MessageFormat,
+    /// Counts the datagrams that could not be delivered.
+    pub lost: Option<Lost<'a>>,
 }
 
 impl std::fmt::Debug for TransferOptions<'_> {
@@ -108,16 +138,23 @@ impl std::fmt::Debug for TransferOptions<'_> {
             .field("half_close", &self.half_close)
             .field("memory", &self.memory)
             .field("tapped", &self.tap.is_some())
-            .finish()
+            .field("format", &self.format)
+            .finish_non_exhaustive()
     }
 }
 
-/// Moves bytes both ways between `near` and `far` until both have ended.
+/// Moves bytes or messages both ways between `near` and `far` until both have ended.
 ///
 /// End of file on one side half-closes the other, and the other direction stays open. While a side
-/// does not read, at most one buffer or pipe for each direction is held. If a side has closed
+/// does not read, at most one buffer, pipe or message for each direction is held. If a side has closed
 /// completely, and its family reports that, it takes nothing more: the transfer ends once the other
 /// side has all its bytes.
+///
+/// A datagram socket has no end. A session ends with its idle time, or when the far side ends. After
+/// the end of a near side, a far datagram socket may answer until nothing has passed for `half_close`,
+/// or else `idle`, or
+/// [`SESSION_IDLE`](crate::net::ListenOptions::SESSION_IDLE).
+///
 /// `passed` is called at each turn with the bytes that the other ends have taken so far.
 ///
 /// # Errors
@@ -125,21 +162,20 @@ impl std::fmt::Debug for TransferOptions<'_> {
 pub async fn transfer(
     near: &Stream,
     far: &Stream,
-    options: TransferOptions<'_>,
+    mut options: TransferOptions<'_>,
     mut passed: impl FnMut(Passed),
 ) -> Result<(), TransferFault> {
-    let TransferOptions {
-        engine,
-        idle,
-        half_close,
-        memory,
-        tap,
-    } = options;
-    let memory = memory.cloned().unwrap_or_default();
-    let engine = if tap.is_some() { Engine::Copy } else { engine };
-    let mut there = Direction::new(engine, memory.clone(), tap.map(|tap| (Side::Near, tap)));
-    let mut back = Direction::new(engine, memory, tap.map(|tap| (Side::Far, tap)));
-    let (moved, is_half_closed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let is_bridge = near.keeps_messages() != far.keeps_messages();
+    if is_bridge && options.format.framing == Framing::Chunk {
+        return Err(TransferFault::NoFraming);
+    }
+    if options.tap.is_some() {
+        options.engine = Engine::Copy;
+    }
+    let clock = Clock::new(near, far, &options);
+    let memory = options.memory.cloned().unwrap_or_default();
+    let mut there = Direction::new((Side::Near, near), far, &options, memory.clone());
+    let mut back = Direction::new((Side::Far, far), near, &options, memory);
     // After end of file, a receive reports nothing more, but the connection can still be reset, or
     // be closed for sending too.
     let mut gone: Option<Boxed<'_, io::Result<()>>> = None;
@@ -155,20 +191,26 @@ pub async fn transfer(
         };
         let there_done = there.poll(cx, near, far).map_err(broken_there);
         let back_done = back.poll(cx, far, near).map_err(broken_back);
-        let now = Passed {
+        passed(Passed {
             near_to_far: there.passed(),
             far_to_near: back.passed(),
-        };
-        moved.store(now.near_to_far + now.far_to_near, Ordering::Relaxed);
-        passed(now);
+        });
+        if clock.is_needed() {
+            let holds_bytes = there.holds_bytes() || back.holds_bytes();
+            clock.note(there.progress() + back.progress(), holds_bytes);
+        }
         let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
             (Poll::Pending, Poll::Pending) => return Poll::Pending,
             (Poll::Ready(()), Poll::Pending) => (Side::Near, near, far, back.holds_bytes()),
             (Poll::Pending, Poll::Ready(())) => (Side::Far, far, near, there.holds_bytes()),
         };
-        is_half_closed.store(true, Ordering::Relaxed);
-        let gone = gone.get_or_insert_with(|| Box::pin(ended.peer_closed()));
+        let gone = gone.get_or_insert_with(|| {
+            clock.note_end(end);
+            // A session ends with the other end, after what has arrived.
+            other.end_session();
+            Box::pin(ended.peer_closed())
+        });
         match ready!(gone.as_mut().poll(cx)) {
             Err(error) => Poll::Ready(Err(TransferFault::Broken(end, "receive", error))),
             Ok(()) if holds_bytes => Poll::Ready(Err(peer_closed::undelivered(end))),
@@ -178,22 +220,17 @@ pub async fn transfer(
             }
         }
     });
-    if idle.is_none() && half_close.is_none() {
+    if !clock.is_needed() {
         return both.await;
     }
-    let is_half_closed = || is_half_closed.load(Ordering::Relaxed);
-    let limit = || match half_close.filter(|_| is_half_closed()) {
-        Some(half) => Some(idle.map_or(half, |idle| idle.min(half))),
-        None => idle,
-    };
     // On the heap: otherwise a transfer without a limit would have the size of its timer.
-    let ended = Box::pin(unless_idle(both, limit, || moved.load(Ordering::Relaxed))).await;
-    ended.unwrap_or_else(|limit| {
-        Err(match idle {
-            Some(idle) if idle == limit => TransferFault::Idle(limit),
-            _ => TransferFault::HalfClosed(limit),
-        })
-    })
+    let ended = Box::pin(unless_idle(both, || clock.limit(), || clock.progress())).await;
+    match ended.map_err(|limit| clock.fault(limit)) {
+        Ok(ended) => ended,
+        Err(Some(fault)) => Err(fault),
+        Err(None) if far.has_connection() => peer_closed::until_last_taken(far).await,
+        Err(None) => Ok(()),
+    }
 }
 
 impl Side {

@@ -17,28 +17,42 @@ pub(super) fn undelivered(end: Side) -> TransferFault {
 /// Bytes that `other` sends until then are received and discarded: nothing takes them, and unread
 /// bytes would turn end of file into a reset.
 pub(super) async fn until_taken(end: Side, other: &Stream) -> Result<(), TransferFault> {
-    let mut discarded = 0;
-    let broken = |operation, error| TransferFault::Broken(end.other(), operation, error);
-    tokio::select! {
-        biased;
-        ended = discard(other, &mut discarded) => {
-            ended.map_err(|error| broken("receive", error))?;
-        }
-        taken = other.delivered() => taken.map_err(|error| broken("send", error))?,
-    }
-    match discarded {
-        0 => Ok(()),
-        _ => Err(undelivered(end)),
+    let broken = |(operation, error)| TransferFault::Broken(end.other(), operation, error);
+    match taken(other).await.map_err(broken)? {
+        false => Ok(()),
+        true => Err(undelivered(end)),
     }
 }
 
-/// Discards and counts the bytes of `stream` until end of file.
-async fn discard(stream: &Stream, discarded: &mut u64) -> io::Result<()> {
+/// The same for the far end after the near one has ended without a connection, or has gone: what
+/// comes too late for it is no failure.
+pub(super) async fn until_last_taken(far: &Stream) -> Result<(), TransferFault> {
+    let broken = |(operation, error)| TransferFault::Broken(Side::Far, operation, error);
+    taken(far).await.map(drop).map_err(broken)
+}
+
+/// Waits until `stream` has taken all, or has ended; returns whether it sent anything meanwhile.
+async fn taken(stream: &Stream) -> Result<bool, (&'static str, io::Error)> {
+    let mut has_sent = false;
+    tokio::select! {
+        biased;
+        ended = discard(stream, &mut has_sent) => {
+            ended.map_err(|error| ("receive", error))?;
+        }
+        taken = stream.delivered() => taken.map_err(|error| ("send", error))?,
+    }
+    Ok(has_sent)
+}
+
+/// Discards what `stream` sends until its end.
+async fn discard(stream: &Stream, has_sent: &mut bool) -> io::Result<()> {
     let mut buffer = [0; PIECE];
     loop {
-        match stream.receive(&mut buffer).await? {
-            received if received.is_end() => return Ok(()),
-            received => *discarded += received.count() as u64,
+        match stream.receive(&mut buffer).await {
+            Ok(received) if received.is_end() => return Ok(()),
+            // A message that is larger than the buffer.
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+            Ok(_) | Err(_) => *has_sent = true,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Bytes between a connection and two pipes, such as those of a program that serves it.
+//! Bytes between a connection and two pipes, such as those of a program that serves it. Those of a
+//! socket that keeps messages apart are in `message_pipes.rs`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -6,6 +7,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::Passed;
+use super::message_pipes::{FromPeer, MessagePipes};
+use crate::loops::MessageFormat;
 use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Fed, PipeReader, PipeWriter, Received, Stream, is_refused};
 
@@ -13,6 +16,8 @@ use crate::net::{Fed, PipeReader, PipeWriter, Received, Stream, is_refused};
 const PIECE: usize = 64 * 1024;
 /// The maximum size of one splice, and of one turn, before other connections get theirs.
 const TURN: usize = 1 << 20;
+/// What a move counts at least in a turn: messages may be empty.
+const MOVE: usize = 256;
 /// The bytes in one direction after which its pipe is enlarged.
 const BULK: u64 = 256 * 1024;
 
@@ -45,6 +50,8 @@ pub(crate) struct PipeTransfer<'a> {
     peer_ended: bool,
     there: Way,
     back: Way,
+    /// If the socket keeps messages apart.
+    messages: Option<Box<MessagePipes>>,
 }
 
 /// One direction.
@@ -97,15 +104,19 @@ impl Way {
 
 impl<'a> PipeTransfer<'a> {
     /// From `stream` to `input`, if there is one, and from `output` to `stream`. Copied bytes that
-    /// are not taken at once count in `memory`.
+    /// are not taken at once count in `memory`. If the socket keeps messages apart, each is in a frame
+    /// of `format` in the pipes.
     #[must_use]
     pub(crate) fn new(
         stream: &'a Stream,
         input: Option<PipeWriter>,
         output: PipeReader,
+        format: MessageFormat,
         memory: &MemoryLimit,
     ) -> Self {
+        let messages = || Box::new(MessagePipes::new(format, memory));
         Self {
+            messages: stream.keeps_messages().then(messages),
             stream,
             input,
             output: Some(output),
@@ -157,28 +168,40 @@ impl<'a> PipeTransfer<'a> {
 
     /// From the output to the peer.
     fn poll_back(&mut self, cx: &mut Context<'_>) -> Poll<PipeEvent> {
-        let turn_ends = self.back.passed + TURN as u64;
+        let mut turn = TURN;
         while let Some(output) = &self.output {
-            if self.back.passed >= turn_ends {
+            if turn == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let moved = match self.back.copies {
-                true => ready!(poll_copy_back(cx, &mut self.back, output, self.stream)),
-                false => ready!(output.poll_splice_to(cx, self.stream, TURN)),
+            // None at end of file.
+            let moved = match &mut self.messages {
+                Some(messages) => ready!(messages.poll_back(cx, output, self.stream)),
+                None => {
+                    let moved = match self.back.copies {
+                        true => ready!(poll_copy_back(cx, &mut self.back, output, self.stream)),
+                        false => ready!(output.poll_splice_to(cx, self.stream, TURN)),
+                    };
+                    moved.map(|count| (count > 0).then_some(count))
+                }
             };
             match moved {
-                Ok(0) => {
+                Ok(None) => {
                     self.output = None;
                     return Poll::Ready(PipeEvent::OutputEnded);
                 }
-                Ok(count) => {
+                Ok(Some(count)) => {
+                    turn = turn.saturating_sub(count.max(MOVE));
                     self.back.passed += count as u64;
                     if self.back.is_bulk_now() {
                         output.expect_bulk();
                     }
                 }
-                Err(error) if !self.back.copies && is_refused(&error) => self.back.copies = true,
+                Err(error)
+                    if self.messages.is_none() && !self.back.copies && is_refused(&error) =>
+                {
+                    self.back.copies = true;
+                }
                 Err(error) => return self.broken("send", error),
             }
         }
@@ -187,40 +210,24 @@ impl<'a> PipeTransfer<'a> {
 
     /// From the peer to the input.
     fn poll_there(&mut self, cx: &mut Context<'_>) -> Poll<PipeEvent> {
-        let turn_ends = self.there.passed + TURN as u64;
+        let mut turn = TURN;
         while !self.peer_ended {
-            if self.there.passed >= turn_ends {
+            if turn == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let fed = match &self.input {
-                Some(input) if !self.there.copies && self.there.unsent.is_empty() => {
-                    match ready!(input.poll_splice_from(cx, self.stream, TURN)) {
-                        Ok(Fed::Stopped) => {
-                            self.there.is_unsure = true;
-                            ready!(poll_copy_there(cx, &mut self.there, input, self.stream))
-                        }
-                        Err(error) if is_refused(&error) => {
-                            (self.there.copies, self.there.is_unsure) = (true, true);
-                            continue;
-                        }
-                        fed => fed,
-                    }
-                }
-                Some(input) => ready!(poll_copy_there(cx, &mut self.there, input, self.stream)),
-                None => {
-                    let received = BUFFER
-                        .with_borrow_mut(|buffer| self.there.poll_receive(cx, self.stream, buffer));
-                    ready!(received).map(Fed::Bytes)
-                }
+            let received = match &mut self.messages {
+                Some(messages) => messages.poll_there(cx, self.input.as_ref(), self.stream),
+                None => self.poll_bytes_there(cx),
             };
-            match fed {
-                Ok(Fed::Bytes(0)) => {
+            match ready!(received) {
+                Ok(FromPeer::End) => {
                     self.input = None;
                     self.peer_ended = true;
                     return Poll::Ready(PipeEvent::PeerEnded);
                 }
-                Ok(Fed::Bytes(count)) => {
+                Ok(FromPeer::Bytes(count)) => {
+                    turn = turn.saturating_sub(count.max(MOVE));
                     self.there.passed += count as u64;
                     if self.there.is_bulk_now()
                         && let Some(input) = &self.input
@@ -228,7 +235,7 @@ impl<'a> PipeTransfer<'a> {
                         input.expect_bulk();
                     }
                 }
-                Ok(Fed::Closed | Fed::Stopped) => {
+                Ok(FromPeer::InputClosed) => {
                     self.input = None;
                     self.there.is_unsure = true;
                     self.there.unsent.clear();
@@ -237,6 +244,37 @@ impl<'a> PipeTransfer<'a> {
             }
         }
         Poll::Pending
+    }
+
+    /// Moves bytes of a stream to the input, or discards them.
+    fn poll_bytes_there(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<FromPeer>> {
+        let there = &mut self.there;
+        let fed = match &self.input {
+            Some(input) if !there.copies && there.unsent.is_empty() => {
+                match ready!(input.poll_splice_from(cx, self.stream, TURN)) {
+                    Ok(Fed::Stopped) => {
+                        there.is_unsure = true;
+                        ready!(poll_copy_there(cx, there, input, self.stream))
+                    }
+                    Err(error) if is_refused(&error) => {
+                        (there.copies, there.is_unsure) = (true, true);
+                        ready!(poll_copy_there(cx, there, input, self.stream))
+                    }
+                    fed => fed,
+                }
+            }
+            Some(input) => ready!(poll_copy_there(cx, there, input, self.stream)),
+            None => {
+                let received =
+                    BUFFER.with_borrow_mut(|buffer| there.poll_receive(cx, self.stream, buffer));
+                ready!(received).map(Fed::Bytes)
+            }
+        };
+        Poll::Ready(fed.map(|fed| match fed {
+            Fed::Bytes(0) => FromPeer::End,
+            Fed::Bytes(count) => FromPeer::Bytes(count),
+            Fed::Closed | Fed::Stopped => FromPeer::InputClosed,
+        }))
     }
 }
 

@@ -265,8 +265,9 @@ pub fn is_left_behind(address: &Address) -> bool {
 }
 
 /// All variables about the peer; inherited ones are removed. A few of UCSPI's are never set here.
-pub(crate) const EXEC_NAMES: [&str; 19] = [
+pub(crate) const EXEC_NAMES: [&str; 26] = [
     "SOK_FAMILY",
+    "SOK_TYPE",
     "SOK_LOCAL",
     "SOK_PEER",
     "PROTO",
@@ -277,6 +278,12 @@ pub(crate) const EXEC_NAMES: [&str; 19] = [
     "TCPREMOTEPORT",
     "TCPREMOTEHOST",
     "TCPREMOTEINFO",
+    "UDPLOCALIP",
+    "UDPLOCALPORT",
+    "UDPLOCALHOST",
+    "UDPREMOTEIP",
+    "UDPREMOTEPORT",
+    "UDPREMOTEHOST",
     "UNIXLOCALPATH",
     "UNIXLOCALUID",
     "UNIXLOCALGID",
@@ -290,11 +297,13 @@ pub(crate) const EXEC_NAMES: [&str; 19] = [
 /// The environment of a program that serves `peer`: UCSPI variables, and those of sok.
 ///
 /// UCSPI names (<https://cr.yp.to/proto/ucspi.txt>): `PROTO`, `TCPREMOTEIP`, `UNIXREMOTEPID` and so
-/// on. `SOK_FAMILY`, `SOK_LOCAL` and `SOK_PEER` are the same on every family.
+/// on; `UDPREMOTEIP` and so on as of `udpsvd(8)`. `SOK_FAMILY`, `SOK_TYPE`, `SOK_LOCAL` and
+/// `SOK_PEER` are the same on every family.
 #[must_use]
 pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
     let mut all: Vec<(&'static str, OsString)> = vec![
         ("SOK_FAMILY", local.family().name().into()),
+        ("SOK_TYPE", local.socket_type().name().into()),
         ("SOK_LOCAL", local.to_string().into()),
         ("SOK_PEER", peer.address.to_string().into()),
     ];

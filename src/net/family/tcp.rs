@@ -240,11 +240,23 @@ impl<V: Version> SocketFamily for Tcp<V> {
     }
 
     fn ucspi(&self, local: &Address, peer: &Peer) -> Vec<(&'static str, OsString)> {
-        let mut all: Vec<(&'static str, OsString)> = vec![("PROTO", "TCP".into())];
-        let names = [
-            ("TCPLOCALIP", "TCPLOCALPORT"),
-            ("TCPREMOTEIP", "TCPREMOTEPORT"),
-        ];
+        let (protocol, names) = match local.socket_type().has_connection() {
+            true => (
+                "TCP",
+                [
+                    ("TCPLOCALIP", "TCPLOCALPORT"),
+                    ("TCPREMOTEIP", "TCPREMOTEPORT"),
+                ],
+            ),
+            false => (
+                "UDP",
+                [
+                    ("UDPLOCALIP", "UDPLOCALPORT"),
+                    ("UDPREMOTEIP", "UDPREMOTEPORT"),
+                ],
+            ),
+        };
+        let mut all: Vec<(&'static str, OsString)> = vec![("PROTO", protocol.into())];
         for (end, (ip_name, port_name)) in [local, &peer.address].into_iter().zip(names) {
             if let Some((ip, port)) = end.as_ip() {
                 // A dual-stack listener sees an IPv4 client as ::ffff:a.b.c.d.

@@ -221,6 +221,12 @@ impl SessionStream {
         }
     }
 
+    /// Takes no more datagrams: the end follows those that have arrived.
+    pub(super) fn end(&self) {
+        self.shared.table().remove(&self.session);
+        self.session.queue().end();
+    }
+
     /// Waits until the session has ended.
     pub(super) async fn ended(&self) {
         std::future::poll_fn(|cx| self.session.queue().poll_ended(cx)).await;

@@ -174,7 +174,8 @@ impl Table {
         let _ = session.queue().end_now();
     }
 
-    fn remove(&mut self, session: &Session) {
+    /// Removes a session that takes no more: the next datagram of its peer begins another.
+    pub(super) fn remove(&mut self, session: &Session) {
         if let Entry::Occupied(known) = self.open.entry(session.ends)
             && known.get().id == session.id
         {

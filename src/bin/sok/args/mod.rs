@@ -25,7 +25,9 @@ pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
-pub(crate) use self::server::{LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs};
+pub(crate) use self::server::{
+    BridgeFramingArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
+};
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::usage::{Help, Refusal};
 use self::values::{keepalive, size};
@@ -82,19 +84,28 @@ the standard error of sok. It gets end of file when the client ends its sending 
 answer. The client gets end of file when the last process that holds the output closes it. It then
 has --grace to close its end; what it sends meanwhile is discarded. If a signal ends the program,
 the connection is reset, on families that have a reset.
+A pipe does not keep messages apart. On a socket that does, --framing says how they are separated in
+both pipes: each message from the client is written in a frame, each frame of the output is sent as
+one message. A message that ends with the delimiter gets no second one; one that has it elsewhere is
+an error; output without a last delimiter is a message too. On a datagram socket, the program serves
+one session. When that ends by --idle-timeout, the program gets end of file, and SIGTERM after --grace.
 The program gets these environment variables; those that do not apply are not set:
   SOK_FAMILY, SOK_LOCAL, SOK_PEER           the family, such as inet6; the address of each end
-  PROTO                                     TCP or UNIX
+  SOK_TYPE                                  the socket type: stream, seqpacket or datagram
+  PROTO                                     TCP, UDP or UNIX
   TCPLOCALIP, TCPLOCALPORT                  the server's end, on TCP
   TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
+  UDPLOCALIP, UDPLOCALPORT                  the server's end, on UDP
+  UDPREMOTEIP, UDPREMOTEPORT                the client's end, on UDP
   UNIXLOCALPATH, UNIXREMOTEPATH             the socket file of each end, on AF_UNIX
   UNIXREMOTEPID, UNIXREMOTEEUID,
   UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
-TCPLOCALHOST and TCPREMOTEHOST are never set: a name lookup would delay each client.
+TCPLOCALHOST, TCPREMOTEHOST and those of UDP are never set: a name lookup would delay each client.
 
 Examples:
   sok serve --family unix --path /tmp/s.sock
   sok serve inet6:[::1]:8082 --suffix '!' --framing line
+  sok serve udp:localhost:5140 --framing line --exec ./log.sh
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
 
 const CHECK_HELP: &str = "\
@@ -142,7 +153,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   sok relay localhost:2375 unix:/var/run/docker.sock
   sok relay ./db.sock db.example:5432 --retry-for 30s
-  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web")]
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
+  sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
+  sok relay unixgram:/dev/log tcp:loghost:601 --framing line")]
     Relay(RelayArgs),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:

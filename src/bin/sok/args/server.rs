@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use sok::loops::Framing;
 
 use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs};
 use crate::args::address::AddressArgs;
@@ -37,7 +38,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
-    /// Disconnect a client when no data passes in either direction for this time
+    /// Disconnect a client when no data passes in either direction for this time; a session of a
+    /// datagram socket ends then, without an error [default for datagrams: 30s]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
@@ -60,12 +62,13 @@ pub(crate) struct ServiceArgs {
     #[arg(long)]
     pub(crate) discard: bool,
 
-    /// Send FILE to each client
+    /// Send FILE to each client, as one message on a socket that keeps messages apart, or as the
+    /// messages of --framing
     #[arg(long, value_name = "FILE")]
     pub(crate) send: Option<PathBuf>,
 
     /// Run CMD for each client, with pipes as its standard input and output; takes the rest of the
-    /// command line. See below
+    /// command line. A socket that keeps messages apart needs --framing. See below
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) exec: Option<Vec<OsString>>,
 }
@@ -74,8 +77,8 @@ pub(crate) struct ServiceArgs {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// The maximum number of clients served at once, within `ulimit -n`; the others wait in the
-    /// backlog [default: 65536, more than the ports of one TCP peer; at most one for each 64KiB of
-    /// memory]
+    /// backlog. On a datagram socket, the session that has been idle longest ends instead [default:
+    /// 65536, more than the ports of one TCP peer; at most one for each 64KiB of memory]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) max_connections: Option<u64>,
 
@@ -83,16 +86,16 @@ pub(crate) struct LimitArgs {
     #[arg(long, conflicts_with = "max_connections")]
     pub(crate) one_at_a_time: bool,
 
-    /// Serve one connection, then exit with its result
+    /// Serve one connection or session, then exit with its result
     #[arg(long, conflicts_with = "exit_after")]
     pub(crate) once: bool,
 
-    /// Serve N connections, then exit with the result of the first that failed, if any
+    /// Serve N connections or sessions, then exit with the result of the first that failed, if any
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) exit_after: Option<u64>,
 
     /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for connected clients; a second signal cuts
-    /// them off
+    /// them off. A session ends once what has arrived is served
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
 
@@ -104,7 +107,8 @@ pub(crate) struct LimitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = LISTENING)]
 pub(crate) struct ListenArgs {
-    /// The maximum number of connections that wait to be accepted
+    /// The maximum number of connections that wait to be accepted; of datagram sessions, the oldest
+    /// that waits is then dropped
     #[arg(long, value_name = "N", default_value = "4096")]
     pub(crate) backlog: u32,
 
@@ -112,7 +116,8 @@ pub(crate) struct ListenArgs {
     #[arg(long)]
     pub(crate) v6only: bool,
 
-    /// The permission bits of the socket file; connecting needs write permission [default: 600]
+    /// The permission bits of the socket file; connecting and sending need write permission
+    /// [default: 600]
     #[arg(long, value_name = "OCTAL", value_parser = mode)]
     pub(crate) mode: Option<u32>,
 
@@ -124,6 +129,28 @@ pub(crate) struct ListenArgs {
     pub(crate) tcp: TcpArgs,
 }
 
+/// The framings that keep messages apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BridgeFramingArg {
+    /// Ends with a newline
+    Line,
+    /// Ends with a NUL byte
+    Null,
+    /// Preceded by its length, 4 bytes big-endian
+    Length,
+}
+
+impl BridgeFramingArg {
+    /// The library's framing.
+    pub(crate) const fn framing(self) -> Framing {
+        match self {
+            Self::Line => Framing::Line,
+            Self::Null => Framing::Null,
+            Self::Length => Framing::Length,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RelayArgs {
     /// Where to listen
@@ -133,6 +160,17 @@ pub(crate) struct RelayArgs {
     /// Where to connect to for each client
     #[arg(value_name = "TARGET")]
     pub(crate) target: OsString,
+
+    /// Where a message ends in a stream; needed between a stream and a socket that keeps messages
+    /// apart. A message that ends with the delimiter gets no second one; one that has it elsewhere
+    /// is not delivered
+    #[arg(long, value_enum, help_heading = MESSAGES)]
+    pub(crate) framing: Option<BridgeFramingArg>,
+
+    /// The maximum size of a message, such as 64KiB; a larger one ends its connection, and a larger
+    /// datagram is not delivered [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = MESSAGES)]
+    pub(crate) max_message: Option<usize>,
 
     /// Another address to listen on; repeatable
     #[arg(long, value_name = "ADDRESS", help_heading = LISTENING)]
@@ -146,11 +184,14 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = CONNECTION)]
     pub(crate) connect_timeout: Option<Duration>,
 
-    /// Close a connection when no data passes in either direction for this time
+    /// Close a connection when no data passes in either direction for this time; a session of a
+    /// datagram socket ends then, without an error [default for datagrams: 30s]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Close a half-closed connection when no data passes in the open direction for this time
+    /// Close a half-closed connection when no data passes in the open direction for this time; a
+    /// datagram target has no end, so this is how long it may answer a client that has half-closed
+    /// [default for datagrams: --idle-timeout]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) half_close_timeout: Option<Duration>,
 
@@ -170,7 +211,7 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "hex|text|FILE", help_heading = EXCHANGE)]
     pub(crate) dump: Option<OsString>,
 
-    /// Copy all data instead of splicing it, for comparison
+    /// Copy all data between streams instead of splicing it, for comparison
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) copy: bool,
 

@@ -20,7 +20,8 @@ pub(crate) fn congestion(
     };
     let may_have_one = |target: &&&Target| {
         let address = target.as_address();
-        address.is_none_or(|address| address.family().facts().has_congestion_control)
+        let may = address.is_none_or(|address| address.family().facts().has_congestion_control);
+        may && !target.socket_type().keeps_messages()
     };
     if !targets.iter().any(|target| may_have_one(&target)) {
         let words: Vec<String> = targets.iter().map(ToString::to_string).collect();

@@ -19,7 +19,7 @@ use super::listening::listen_options;
 use super::memory::max_memory;
 use super::run::block_on;
 use super::serve::{Server, limits, raise_descriptor_limit};
-use crate::args::RelayArgs;
+use crate::args::{BridgeFramingArg, RelayArgs};
 use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::dump::{dump, is_file};
@@ -32,6 +32,9 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
     let target = Target::parse(&args.target)?;
     let mut options = listen_options(&args.socket, &targets)?;
+    let format = message_format(args, &targets, &target)?;
+    options.max_message = format.max_message;
+    options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
     let all: Vec<&Target> = targets.iter().chain([&target]).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
     let mut plan = ConnectPlan::default();
@@ -95,9 +98,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         on_hangup,
         ui,
     };
-    let memory = args
-        .max_memory
-        .unwrap_or_else(|| max_memory(MessageFormat::default()));
+    let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
     let memory = MemoryLimit::new(memory);
     let served = block_on(async {
         server
@@ -105,6 +106,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                 let mut service = Forward::new(target, plan);
                 service.may_loop = may_loop;
                 service.engine = engine;
+                service.format = format;
                 service.idle_timeout = args.idle_timeout;
                 service.half_close_timeout = args.half_close_timeout;
                 service.memory = memory;
@@ -122,6 +124,54 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
 /// The number of threads: two streams should not share a processor while another one is idle.
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Where messages end in a stream, and how large they may be. Between a stream and a socket that
+/// keeps messages apart, the user must choose; where that changes nothing, the options are refused.
+fn message_format(args: &RelayArgs, listens: &[Target], target: &Target) -> Result<MessageFormat> {
+    let keeps_messages = |one: &Target| one.socket_type().keeps_messages();
+    let usage = |cause: String| Err(Error::because("relay", target, ErrorKind::Usage, cause));
+    let to = keeps_messages(target);
+    let bridged = listens.iter().find(|from| keeps_messages(from) != to);
+    let has_streams = !to && listens.iter().any(|from| !keeps_messages(from));
+    match (args.framing, bridged) {
+        (None, Some(listen)) => {
+            let (stream, other) = if to {
+                (listen, target)
+            } else {
+                (target, listen)
+            };
+            return usage(format!(
+                "{stream} is a stream, {other} keeps messages apart"
+            ))
+            .map_err(|error| {
+                let hint = "say where a message ends in the stream: --framing line, null or length";
+                error.with_hint(hint)
+            });
+        }
+        (Some(_), None) => {
+            return usage(
+                "--framing applies only between a stream and a socket that keeps messages apart"
+                    .to_owned(),
+            );
+        }
+        _ => {}
+    }
+    if args.max_message.is_some() && !to && bridged.is_none() {
+        return usage(
+            "--max-message applies only to messages, and both sides are streams".to_owned(),
+        );
+    }
+    if args.copy && !has_streams {
+        return usage("--copy applies only between two streams".to_owned());
+    }
+    let framing = args.framing.map(BridgeFramingArg::framing);
+    Ok(MessageFormat {
+        framing: framing.unwrap_or_default(),
+        max_message: args
+            .max_message
+            .unwrap_or(MessageFormat::default().max_message),
+    })
 }
 
 /// The addresses to listen on, without names. Refuses duplicates, and the local address towards the

@@ -37,9 +37,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             .with_hint("--exec takes the rest of the command line: write the address before it"),
         _ => error,
     })?;
-    let about_messages = args.framing.given();
-    let about_messages = about_messages.or_else(|| args.max_memory.map(|_| "--max-memory"));
-    check_services(&args.services, about_messages, &target)?;
+    check_services(&args, &target)?;
     let targets = vec![target];
     let format = MessageFormat {
         framing: args
@@ -50,6 +48,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
     let mut options = listen_options(&args.listen, &targets)?;
+    options.max_message = format.max_message;
+    options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
     options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
     // Answers to messages do not use them.
     options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
@@ -99,12 +99,19 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
                     service.arguments = command;
                     service.grace = grace;
                     service.memory = memory;
+                    service.format = format;
                     Ok(service)
                 })
                 .await;
         }
         if let Some(path) = send {
-            return server.run(|stop| SendFile::new(path, stop, memory)).await;
+            return server
+                .run(|stop| {
+                    let mut service = SendFile::new(path, stop, memory)?;
+                    service.format = format;
+                    Ok(service)
+                })
+                .await;
         }
         if let Some(text) = text {
             let answer = suffix(text.into_vec());
@@ -192,18 +199,14 @@ fn on_request(table: ConnectionTable, ui: Ui) -> Result<()> {
 }
 
 /// Refuses two services, and options of messages for services without them.
-fn check_services(
-    services: &ServiceArgs,
-    about_messages: Option<&str>,
-    target: &Target,
-) -> Result<()> {
+fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
     let ServiceArgs {
         echo,
         suffix,
         discard,
         send,
         exec,
-    } = services;
+    } = &args.services;
     let given: Vec<&str> = [
         ("--echo", *echo),
         ("--suffix", suffix.is_some()),
@@ -214,20 +217,51 @@ fn check_services(
     .into_iter()
     .filter_map(|(name, given)| given.then_some(name))
     .collect();
-    let usage = |cause: String| Err(Error::because("serve", target, ErrorKind::Usage, cause));
+    let usage = |cause: String| Error::because("serve", target, ErrorKind::Usage, cause);
     if given.len() > 1 {
-        return usage(format!(
-            "{} cannot be used together; choose one",
-            given.join(" and ")
-        ));
+        let given = given.join(" and ");
+        return Err(usage(format!(
+            "{given} cannot be used together; choose one"
+        )));
     }
-    match about_messages {
-        Some(option) if *discard || send.is_some() || exec.is_some() => {
-            usage(format!("{} has no messages, so no {option}", given[0]))
-        }
+    if target.socket_type().keeps_messages() {
+        return check_framing(args, target);
+    }
+    let option = args.framing.given();
+    let option = option.or_else(|| args.max_memory.map(|_| "--max-memory"));
+    match option {
+        Some(option) if *discard || send.is_some() || exec.is_some() => Err(usage(format!(
+            "{} has no messages, so no {option}",
+            given[0]
+        ))),
         _ => Ok(()),
     }
 }
+
+/// The same for a socket that keeps messages apart: only pipes and files need a framing.
+fn check_framing(args: &ServeArgs, target: &Target) -> Result<()> {
+    let (services, framing) = (&args.services, args.framing.framing);
+    let frames = framing.is_some_and(|framing| framing.framing() != Framing::Chunk);
+    let needs_framing = services.exec.is_some();
+    let usage = |cause: String| Error::because("serve", target, ErrorKind::Usage, cause);
+    if needs_framing && !frames {
+        let cause = "a pipe to a program does not keep messages apart";
+        return Err(usage(cause.to_owned()).with_hint(format!("give --framing {FRAMINGS}")));
+    }
+    if framing.is_some() && !needs_framing && (services.send.is_none() || !frames) {
+        let kind = target.socket_type();
+        let cause = format!("--framing has no meaning here: a {kind} socket keeps messages apart");
+        let hint = match services.send {
+            Some(_) => format!("give {FRAMINGS}, or omit it to send the whole file as one message"),
+            None => "omit it".to_owned(),
+        };
+        return Err(usage(cause).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// The framings that say where a message ends.
+const FRAMINGS: &str = "line, null or length";
 
 pub(crate) fn limits(args: &LimitArgs) -> Limits {
     let mut limits = Limits::default();

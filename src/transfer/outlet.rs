@@ -1,0 +1,186 @@
+//! The end of a direction that messages are sent to, and those that it has not taken yet.
+
+use std::io;
+use std::mem;
+use std::task::{Context, Poll, ready};
+
+use super::direction::EndFault;
+use super::{Lost, Side};
+use crate::loops::MessageFormat;
+use crate::memory::{KeptBytes, MemoryLimit};
+use crate::net::Stream;
+
+/// Frames are collected up to this size, and sent at once.
+const FRAMES: usize = 64 * 1024;
+
+/// Where messages are sent to: one send for each, or in frames.
+pub(super) struct Outlet<'a> {
+    /// Whether each send is one message.
+    keeps_messages: bool,
+    format: MessageFormat,
+    /// A message, or bytes of frames, that the end did not take at once.
+    unsent: KeptBytes,
+    /// The messages that the end has not taken yet, and their bytes.
+    waiting: (u64, u64),
+    passed: u64,
+    progress: u64,
+    /// Whether a message that cannot be passed on is only a loss: its sender has no connection that
+    /// could break.
+    is_loss: bool,
+    lost: Option<Lost<'a>>,
+}
+
+impl<'a> Outlet<'a> {
+    pub(super) fn new(
+        from: &Stream,
+        to: &Stream,
+        format: MessageFormat,
+        memory: MemoryLimit,
+        lost: Option<Lost<'a>>,
+    ) -> Self {
+        Self {
+            keeps_messages: to.keeps_messages(),
+            format,
+            unsent: KeptBytes::new(memory),
+            waiting: (0, 0),
+            passed: 0,
+            progress: 0,
+            is_loss: !from.has_connection(),
+            lost,
+        }
+    }
+
+    pub(super) const fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    pub(super) const fn progress(&self) -> u64 {
+        self.progress
+    }
+
+    /// Whether the end has taken all messages.
+    pub(super) const fn is_clear(&self) -> bool {
+        self.waiting.0 == 0
+    }
+
+    /// Counts a message that is not delivered.
+    pub(super) fn lose(&self, cause: &io::Error) {
+        if let Some(lost) = self.lost {
+            lost(cause);
+        }
+    }
+
+    /// Polls to send what the end did not take before.
+    pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
+        while !self.is_clear() {
+            let sent = ready!(to.poll_send(cx, &self.unsent));
+            self.progress += 1;
+            if self.keeps_messages {
+                let length = self.unsent.len();
+                self.unsent.clear();
+                self.delivered(sent, length, to)?;
+            } else {
+                self.unsent.consume(sent?);
+                if self.unsent.is_empty() {
+                    self.taken();
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends a message, or appends its frame to `frames`; they are sent once they are many.
+    pub(super) fn pass(
+        &mut self,
+        message: &[u8],
+        frames: &mut Vec<u8>,
+        to: &Stream,
+    ) -> Result<(), EndFault> {
+        let sending = |error| (Side::Far, "send", error);
+        if !self.keeps_messages {
+            match self.format.frame(message, frames) {
+                Ok(()) => self.waits(message.len()),
+                Err(error) if self.is_loss => self.lose(&error),
+                Err(error) => return Err((Side::Near, "receive", error)),
+            }
+            return match frames.len() < FRAMES {
+                true => Ok(()),
+                false => self.flush(frames, to).map_err(sending),
+            };
+        }
+        self.waits(message.len());
+        match to.try_send(message) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.unsent.push(message, 0).map_err(sending)
+            }
+            sent => self.delivered(sent, message.len(), to).map_err(sending),
+        }
+    }
+
+    /// Sends all `frames`, and keeps what the end does not take.
+    pub(super) fn flush(&mut self, frames: &mut Vec<u8>, to: &Stream) -> io::Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let sent = match to.try_send(frames) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            sent => sent,
+        }?;
+        self.progress += 1;
+        match sent == frames.len() {
+            true => self.taken(),
+            false => self.unsent.push(&frames[sent..], 0)?,
+        }
+        frames.clear();
+        Ok(())
+    }
+
+    const fn waits(&mut self, bytes: usize) {
+        self.waiting.0 += 1;
+        self.waiting.1 += bytes as u64;
+    }
+
+    /// The end has taken all that waited.
+    fn taken(&mut self) {
+        self.passed += mem::take(&mut self.waiting).1;
+        self.progress += 1;
+    }
+
+    /// A message of `length` bytes was sent, or was lost, or the end is broken.
+    fn delivered(&mut self, sent: io::Result<usize>, length: usize, to: &Stream) -> io::Result<()> {
+        let Err(error) = sent else {
+            self.taken();
+            return Ok(());
+        };
+        let is_loss = to.is_loss(&error);
+        let error = with_length(error, length);
+        if !is_loss {
+            return Err(error);
+        }
+        self.lose(&error);
+        self.waiting = (0, 0);
+        self.progress += 1;
+        Ok(())
+    }
+}
+
+impl Drop for Outlet<'_> {
+    /// Counts what was not taken before the transfer failed, if nothing else tells the sender.
+    fn drop(&mut self) {
+        if self.is_loss {
+            let cause = io::Error::other("the connection ended before it was sent");
+            (0..self.waiting.0).for_each(|_| self.lose(&cause));
+        }
+    }
+}
+
+/// Names the length of a message that the kernel does not take.
+fn with_length(error: io::Error, length: usize) -> io::Error {
+    match error.raw_os_error().map(nix::Error::from_raw) {
+        Some(nix::Error::EMSGSIZE) => io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("a message of {length} bytes is too large for the socket"),
+        ),
+        _ => error,
+    }
+}
