@@ -24,6 +24,9 @@ pub struct ConnectPlan {
     pub keepalive: Keepalive,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
+    /// Whether an AF_UNIX server gets `EPERM` when it sends descriptors, see
+    /// [`ListenOptions::take_descriptors`](crate::net::ListenOptions::take_descriptors).
+    pub refuse_descriptors: bool,
     /// The time limit of one round: resolve the name, and try all its addresses.
     pub timeout: Option<Duration>,
     /// How long to retry temporary errors.
@@ -61,6 +64,7 @@ pub(super) async fn try_once(
         deadline,
         keepalive: plan.keepalive,
         congestion: plan.congestion.clone(),
+        refuse_descriptors: plan.refuse_descriptors,
     };
     let raced = race(addresses, &options).await;
     raced.map_err(|each| ConnectErrors::of(target, each))

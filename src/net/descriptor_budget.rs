@@ -1,10 +1,14 @@
 //! The descriptors that busy streams use in addition to their sockets.
 
 use std::io;
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit};
+
+use super::rights::{MOST_DESCRIPTORS, not_passed};
 
 /// Their share of the process's descriptor limit, one in this many; the rest is for connections,
 /// which work without them.
@@ -36,6 +40,12 @@ impl DescriptorBudget {
         Err(nix::Error::EMFILE.into())
     }
 
+    /// Reserves `count` more, even beyond the share.
+    fn take_anyway(count: u64) -> Self {
+        TAKEN.fetch_add(count, Ordering::Relaxed);
+        Self(count)
+    }
+
     /// The number in use now.
     #[must_use]
     pub(crate) fn taken() -> u64 {
@@ -46,5 +56,63 @@ impl DescriptorBudget {
 impl Drop for DescriptorBudget {
     fn drop(&mut self) {
         TAKEN.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// The number of descriptors of peers that wait, on all threads.
+static WAITING: AtomicU64 = AtomicU64::new(0);
+
+/// Descriptors of a peer that wait to be passed on. Those of all peers together are within the share,
+/// or no more than one message may have.
+#[derive(Debug)]
+pub(crate) struct WaitingDescriptors {
+    files: Vec<OwnedFd>,
+    _budget: DescriptorBudget,
+}
+
+impl WaitingDescriptors {
+    /// Keeps `files`.
+    ///
+    /// # Errors
+    /// If too many wait; they are closed.
+    pub(crate) fn new(files: Vec<OwnedFd>) -> io::Result<Self> {
+        let count = files.len() as u64;
+        let waiting = WAITING.fetch_add(count, Ordering::Relaxed) + count;
+        let budget = match waiting <= MOST_DESCRIPTORS as u64 {
+            true => Ok(DescriptorBudget::take_anyway(count)),
+            false => DescriptorBudget::take(count),
+        };
+        match budget {
+            Ok(budget) => Ok(Self {
+                files,
+                _budget: budget,
+            }),
+            Err(_) => {
+                WAITING.fetch_sub(count, Ordering::Relaxed);
+                let cause = format!("{waiting} would wait for their receivers, on all connections");
+                Err(not_passed(cause))
+            }
+        }
+    }
+
+    /// The descriptors, which wait no more.
+    pub(crate) fn take(&mut self) -> Vec<OwnedFd> {
+        let files = std::mem::take(&mut self.files);
+        WAITING.fetch_sub(files.len() as u64, Ordering::Relaxed);
+        files
+    }
+}
+
+impl Deref for WaitingDescriptors {
+    type Target = [OwnedFd];
+
+    fn deref(&self) -> &[OwnedFd] {
+        &self.files
+    }
+}
+
+impl Drop for WaitingDescriptors {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
