@@ -61,7 +61,7 @@ pub(crate) use self::bulk::is_refused;
 pub use self::call_trace::SOCKET_CALLS;
 pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
-pub(crate) use self::descriptor_budget::{DescriptorBudget, WaitingDescriptors};
+pub(crate) use self::descriptor_budget::{DescriptorBudget, WaitingDescriptors, WaitingPlace};
 pub(crate) use self::family::EXEC_NAMES;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use super::direction::EndFault;
 use super::{Lost, Side};
 use crate::loops::MessageFormat;
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::Stream;
+use crate::net::{Stream, WaitingDescriptors};
 
 /// Frames are collected up to this size, and sent at once.
 const FRAMES: usize = 64 * 1024;
@@ -20,6 +21,8 @@ pub(super) struct Outlet<'a> {
     format: MessageFormat,
     /// A message, or bytes of frames, that the end did not take at once.
     unsent: KeptBytes,
+    /// Descriptors, and the number of bytes to send before the one that they go with.
+    files: Option<(Box<WaitingDescriptors>, usize)>,
     /// The messages that the end has not taken yet, and their bytes.
     waiting: (u64, u64),
     passed: u64,
@@ -42,6 +45,7 @@ impl<'a> Outlet<'a> {
             keeps_messages: to.keeps_messages(),
             format,
             unsent: KeptBytes::new(memory),
+            files: None,
             waiting: (0, 0),
             passed: 0,
             progress: 0,
@@ -58,9 +62,13 @@ impl<'a> Outlet<'a> {
         self.progress
     }
 
-    /// Whether the end has taken all messages.
-    pub(super) const fn is_clear(&self) -> bool {
-        self.waiting.0 == 0
+    /// Whether the end has taken all messages that were sent.
+    pub(super) fn is_clear(&self) -> bool {
+        match self.keeps_messages {
+            true => self.waiting.0 == 0,
+            // Frames that are still collected also wait.
+            false => self.unsent.is_empty(),
+        }
     }
 
     /// Counts a message that is not delivered.
@@ -73,14 +81,23 @@ impl<'a> Outlet<'a> {
     /// Polls to send what the end did not take before.
     pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
         while !self.is_clear() {
-            let sent = ready!(to.poll_send(cx, &self.unsent));
+            let sent = ready!(match &self.files {
+                Some((files, 0)) => to.poll_send_passing(cx, &self.unsent, files),
+                Some((_, before)) => to.poll_send(cx, &self.unsent[..*before]),
+                None => to.poll_send(cx, &self.unsent),
+            });
             self.progress += 1;
             if self.keeps_messages {
                 let length = self.unsent.len();
                 self.unsent.clear();
+                self.files = None;
                 self.delivered(sent, length, to)?;
             } else {
-                self.unsent.consume(sent?);
+                let sent = sent?;
+                self.files = self.files.take().and_then(|(files, before)| {
+                    (before > 0).then(|| (files, before.saturating_sub(sent)))
+                });
+                self.unsent.consume(sent);
                 if self.unsent.is_empty() {
                     self.taken();
                 }
@@ -115,6 +132,57 @@ impl<'a> Outlet<'a> {
             }
             sent => self.delivered(sent, message.len(), to).map_err(sending),
         }
+    }
+
+    /// Sends a message with descriptors that came with it, after all `frames` before it.
+    pub(super) fn pass_with(
+        &mut self,
+        message: &[u8],
+        files: Vec<OwnedFd>,
+        frames: &mut Vec<u8>,
+        to: &Stream,
+    ) -> Result<(), EndFault> {
+        let sending = |error| (Side::Far, "send", error);
+        let mut bytes = message;
+        if !self.keeps_messages {
+            self.flush(frames, to).map_err(sending)?;
+            match self.format.frame(message, frames) {
+                Ok(()) => bytes = frames,
+                Err(error) if self.is_loss => {
+                    self.lose(&error);
+                    return Ok(());
+                }
+                Err(error) => return Err((Side::Near, "receive", error)),
+            }
+        }
+        self.waits(message.len());
+        let before = self.unsent.len();
+        let sent = match before {
+            0 => to.try_send_passing(bytes, &files),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let kept = match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let kept = self.unsent.push(bytes, 0).map_err(sending);
+                kept.and_then(|()| {
+                    let waiting = WaitingDescriptors::new(files);
+                    let waiting = waiting.map_err(|error| (Side::Near, "receive", error))?;
+                    self.files = Some((Box::new(waiting), before));
+                    Ok(())
+                })
+            }
+            sent if self.keeps_messages => self.delivered(sent, message.len(), to).map_err(sending),
+            sent => sent.map_err(sending).and_then(|sent| {
+                self.progress += 1;
+                match &bytes[sent..] {
+                    [] => self.taken(),
+                    rest => self.unsent.push(rest, 0).map_err(sending)?,
+                }
+                Ok(())
+            }),
+        };
+        frames.clear();
+        kept
     }
 
     /// Sends all `frames`, and keeps what the end does not take.

@@ -114,12 +114,12 @@ impl Queue {
         if received.is_ok() {
             buffer[..bytes.len()].copy_from_slice(&bytes);
         }
-        if let Some(mut waiting) = datagram.files {
+        if let Some(waiting) = datagram.files {
             self.files -= waiting.len();
             if let Some(files) = files
                 && received.is_ok()
             {
-                files.append(&mut waiting.take());
+                files.append(&mut waiting.into_files());
             }
         }
         Poll::Ready(received)

@@ -26,7 +26,7 @@ pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
 pub(crate) use self::server::{
-    BridgeFramingArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
+    BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::usage::{Help, Refusal};
