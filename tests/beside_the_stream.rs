@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use crate::support::{Kind, Place, Process, RawStream, Server, assert_same, noise, run};
+use crate::support::{
+    Kind, Place, Process, RawStream, Server, assert_same, kernel_can_refuse_descriptors, noise, run,
+};
 
 /// A relay in front of a server.
 fn relay(place: &Place, server: &Server, options: &[&str]) -> Server {
@@ -55,15 +57,6 @@ families!(a_stream_continues_after_urgent_data, |place| {
         assert_same(&came, &[before, after].concat());
     }
 });
-
-/// Whether this is Linux 6.16 or later, which has `SO_PASSRIGHTS`.
-fn kernel_can_refuse_descriptors() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(16))
-}
 
 #[test]
 fn data_after_a_passed_descriptor_is_answered() {

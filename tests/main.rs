@@ -24,6 +24,7 @@ mod congestion;
 mod connect;
 mod connection_loop;
 mod conversation;
+mod descriptors;
 mod dual_stack;
 mod dump;
 mod errors;
