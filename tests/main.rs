@@ -45,6 +45,8 @@ mod readme;
 mod refused_calls;
 mod relay;
 mod relay_closed;
+mod relay_framing;
+mod relay_messages;
 mod relay_names;
 mod relay_options;
 mod relay_peers;

@@ -71,7 +71,7 @@ impl<'a> Messages<'a> {
 
     /// Whether the other end has yet to take a message.
     pub(super) fn holds_messages(&self) -> bool {
-        !self.outlet.is_clear() || self.decoder.finish().is_err()
+        self.outlet.holds_messages() || self.decoder.finish().is_err()
     }
 
     /// Moves messages until an end blocks; ready once `to` is half-closed after the end of `from`.
@@ -163,7 +163,7 @@ impl<'a> Messages<'a> {
             };
             self.outlet.flush(replies, to).map_err(sending)?;
             match end {
-                Poll::Pending if self.outlet.is_clear() => return Poll::Pending,
+                Poll::Pending if !self.outlet.is_blocked() => return Poll::Pending,
                 // Waits for room first.
                 Poll::Pending => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err((Side::Near, "receive", error))),

@@ -186,6 +186,8 @@ pub async fn transfer(
     // After end of file, a receive reports nothing more, but the connection can still be reset, or
     // be closed for sending too.
     let mut gone: Option<Boxed<'_, io::Result<()>>> = None;
+    // What says that nobody takes the datagrams: a receive may not report it.
+    let mut refused = refusal(far);
     // From then on no direction is polled.
     let mut left: Option<Boxed<'_, Result<(), TransferFault>>> = None;
     let both = poll_fn(|cx| {
@@ -206,6 +208,14 @@ pub async fn transfer(
             let holds_bytes = there.holds_bytes() || back.holds_bytes();
             clock.note(there.progress() + back.progress(), holds_bytes);
         }
+        if let Some(Poll::Ready(error)) = refused.as_mut().map(|one| one.as_mut().poll(cx)) {
+            if !far.is_loss(&error) {
+                return Poll::Ready(Err(TransferFault::Broken(Side::Far, "receive", error)));
+            }
+            options.lost.inspect(|lost| lost(&error));
+            refused = refusal(far);
+            cx.waker().wake_by_ref();
+        }
         let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
             (Poll::Pending, Poll::Pending) => return Poll::Pending,
@@ -218,6 +228,10 @@ pub async fn transfer(
             other.end_session();
             Box::pin(ended.peer_closed())
         });
+        if !ended.has_connection() {
+            // Its peer may still get answers.
+            return Poll::Pending;
+        }
         match ready!(gone.as_mut().poll(cx)) {
             Err(error) => Poll::Ready(Err(TransferFault::Broken(end, "receive", error))),
             Ok(()) if holds_bytes => Poll::Ready(Err(peer_closed::undelivered(end))),
@@ -237,6 +251,14 @@ pub async fn transfer(
         Err(Some(fault)) => Err(fault),
         Err(None) if far.has_connection() => peer_closed::until_last_taken(far).await,
         Err(None) => Ok(()),
+    }
+}
+
+/// Waits for an error of a socket that has no connection which could break.
+fn refusal(far: &Stream) -> Option<Boxed<'_, io::Error>> {
+    match far.has_connection() {
+        true => None,
+        false => Some(Box::pin(far.reset_by_peer())),
     }
 }
 

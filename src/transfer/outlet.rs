@@ -13,18 +13,23 @@ use crate::net::{Stream, WaitingDescriptors};
 
 /// Frames are collected up to this size, and sent at once.
 const FRAMES: usize = 64 * 1024;
+/// A larger message may need larger buffers than the usual ones, see `wmem_default` in `socket(7)`.
+const LARGE: usize = 128 * 1024;
 
 /// Where messages are sent to: one send for each, or in frames.
 pub(super) struct Outlet<'a> {
     /// Whether each send is one message.
     keeps_messages: bool,
     format: MessageFormat,
-    /// A message, or bytes of frames, that the end did not take at once.
+    /// A message, which may be empty, or bytes of frames, that the end did not take at once.
     unsent: KeptBytes,
     /// Descriptors, and the number of bytes to send before the one that they go with.
     files: Option<(Box<WaitingDescriptors>, usize)>,
+    is_blocked: bool,
     /// The messages that the end has not taken yet, and their bytes.
     waiting: (u64, u64),
+    /// Whether the buffers are large already.
+    is_enlarged: bool,
     passed: u64,
     progress: u64,
     /// Whether a message that cannot be passed on is only a loss: its sender has no connection that
@@ -46,6 +51,8 @@ impl<'a> Outlet<'a> {
             format,
             unsent: KeptBytes::new(memory),
             files: None,
+            is_blocked: false,
+            is_enlarged: false,
             waiting: (0, 0),
             passed: 0,
             progress: 0,
@@ -62,13 +69,14 @@ impl<'a> Outlet<'a> {
         self.progress
     }
 
-    /// Whether the end has taken all messages that were sent.
-    pub(super) fn is_clear(&self) -> bool {
-        match self.keeps_messages {
-            true => self.waiting.0 == 0,
-            // Frames that are still collected also wait.
-            false => self.unsent.is_empty(),
-        }
+    /// Whether the end has not taken all messages.
+    pub(super) const fn holds_messages(&self) -> bool {
+        self.waiting.0 > 0
+    }
+
+    /// Whether the end did not take what was sent last.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Counts a message that is not delivered.
@@ -80,7 +88,7 @@ impl<'a> Outlet<'a> {
 
     /// Polls to send what the end did not take before.
     pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
-        while !self.is_clear() {
+        while self.is_blocked {
             let sent = ready!(match &self.files {
                 Some((files, 0)) => to.poll_send_passing(cx, &self.unsent, files),
                 Some((_, before)) => to.poll_send(cx, &self.unsent[..*before]),
@@ -91,6 +99,7 @@ impl<'a> Outlet<'a> {
                 let length = self.unsent.len();
                 self.unsent.clear();
                 self.files = None;
+                self.is_blocked = false;
                 self.delivered(sent, length, to)?;
             } else {
                 let sent = sent?;
@@ -99,6 +108,7 @@ impl<'a> Outlet<'a> {
                 });
                 self.unsent.consume(sent);
                 if self.unsent.is_empty() {
+                    self.is_blocked = false;
                     self.taken();
                 }
             }
@@ -126,8 +136,10 @@ impl<'a> Outlet<'a> {
             };
         }
         self.waits(message.len());
+        self.prepare_for(message.len(), to);
         match to.try_send(message) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_blocked = true;
                 self.unsent.push(message, 0).map_err(sending)
             }
             sent => self.delivered(sent, message.len(), to).map_err(sending),
@@ -156,6 +168,7 @@ impl<'a> Outlet<'a> {
             }
         }
         self.waits(message.len());
+        self.prepare_for(message.len(), to);
         let before = self.unsent.len();
         let sent = match before {
             0 => to.try_send_passing(bytes, &files),
@@ -163,20 +176,30 @@ impl<'a> Outlet<'a> {
         };
         let kept = match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let kept = self.unsent.push(bytes, 0).map_err(sending);
-                kept.and_then(|()| {
-                    let waiting = WaitingDescriptors::new(files);
-                    let waiting = waiting.map_err(|error| (Side::Near, "receive", error))?;
-                    self.files = Some((Box::new(waiting), before));
-                    Ok(())
-                })
+                match WaitingDescriptors::new(files) {
+                    Ok(files) => {
+                        self.is_blocked = true;
+                        self.files = Some((Box::new(files), before));
+                        self.unsent.push(bytes, 0).map_err(sending)
+                    }
+                    Err(error) if self.is_loss => {
+                        self.waiting.0 -= 1;
+                        self.waiting.1 -= message.len() as u64;
+                        self.lose(&error);
+                        Ok(())
+                    }
+                    Err(error) => Err((Side::Near, "receive", error)),
+                }
             }
             sent if self.keeps_messages => self.delivered(sent, message.len(), to).map_err(sending),
             sent => sent.map_err(sending).and_then(|sent| {
                 self.progress += 1;
                 match &bytes[sent..] {
                     [] => self.taken(),
-                    rest => self.unsent.push(rest, 0).map_err(sending)?,
+                    rest => {
+                        self.is_blocked = true;
+                        self.unsent.push(rest, 0).map_err(sending)?;
+                    }
                 }
                 Ok(())
             }),
@@ -197,10 +220,20 @@ impl<'a> Outlet<'a> {
         self.progress += 1;
         match sent == frames.len() {
             true => self.taken(),
-            false => self.unsent.push(&frames[sent..], 0)?,
+            false => {
+                self.is_blocked = true;
+                self.unsent.push(&frames[sent..], 0)?;
+            }
         }
         frames.clear();
         Ok(())
+    }
+
+    /// Enlarges the buffers before the first large message.
+    fn prepare_for(&mut self, length: usize, to: &Stream) {
+        if length > LARGE && !mem::replace(&mut self.is_enlarged, true) {
+            to.expect_bulk();
+        }
     }
 
     const fn waits(&mut self, bytes: usize) {

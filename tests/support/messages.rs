@@ -118,6 +118,11 @@ impl RawMessages {
         Ok(Self { socket, peer: None })
     }
 
+    /// The kernel's form of an address.
+    pub(crate) fn name(address: &str) -> SockAddr {
+        encode(address)
+    }
+
     /// The socket, for its options.
     pub(crate) const fn socket(&self) -> &Socket {
         &self.socket

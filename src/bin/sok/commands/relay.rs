@@ -249,6 +249,19 @@ fn check_target(
             "no address in the same family as --source {source}"
         ));
     }
+    if let Some(source) = source
+        && source.socket_type() != target.socket_type()
+    {
+        let (own, wanted) = (source.socket_type(), target.socket_type());
+        let error = Error::because(
+            "relay",
+            target,
+            ErrorKind::Usage,
+            format!("--source {source} is of type {own}, the target of type {wanted}"),
+        );
+        let typed = Address::new(source.name().clone(), wanted)?;
+        return Err(error.with_hint(format!("write --source {typed}")));
+    }
     // The local address would be the server's, or replace it.
     if let Some(source) = source.filter(|own| to.iter().any(|to| reaches(to, own, v6only))) {
         return usage(format!("--source {source} is the target's own address"));
