@@ -5,8 +5,8 @@ use std::io;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Files, Kind, Place, Process, RawListener, RawMessageListener, RawMessages, Server, assert_same,
-    kernel_can_refuse_descriptors, noise, open_descriptors, run, sok,
+    Files, Kind, Place, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server,
+    assert_same, kernel_can_refuse_descriptors, noise, open_descriptors, run, sok,
 };
 
 /// A relay from a fresh address of `place` to `target`.
@@ -415,8 +415,19 @@ forms!(a_program_inherits_only_what_it_is_given, |place| {
     };
     let arguments = [&place.word(), file.to_str().unwrap(), framing];
     let server = Server::of(Process::sh(script, &arguments));
-    let done = sok(&["call", server.address(), "go"]);
-    assert!(done.text().starts_with("a line"), "{done:?}");
+    let got = match place.keeps_messages() {
+        true => {
+            let client = RawMessages::connect(server.address());
+            client.send(b"go");
+            client.receive()
+        }
+        false => {
+            let mut client = RawStream::connect(server.address());
+            client.send(b"go\n");
+            client.take(6)
+        }
+    };
+    assert_eq!(got, b"a line");
     server.stderr().wait_for("6: ");
 });
 
