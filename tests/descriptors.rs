@@ -265,6 +265,7 @@ locals!(
         other.send(b"hello");
         exchange(&other, &served);
         assert_eq!(open_descriptors(&relay), before);
+        drop((other, served));
         relay.terminate();
         relay.wait();
         let said = relay.said();
