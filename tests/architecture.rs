@@ -28,6 +28,7 @@ const PROGRAM: &[&[&str]] = &[
     &["output"],
     &["args"],
     &["bench", "check", "tour"],
+    &["full_receiver"],
     &["exit"],
 ];
 

@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::{
-    Kind, Place, Process, RawListener, RawStream, Server, Terminal, have, require_peer, sok,
-    uncoloured,
+    Kind, Place, Process, RawListener, RawMessageListener, RawStream, Server, Terminal, have,
+    require_peer, sok, uncoloured,
 };
 
 /// Long enough to measure something, and no longer.
@@ -54,19 +54,169 @@ fn raw_server(place: &Place, serve: impl Fn(RawStream, u64) + Send + Sync + 'sta
     address
 }
 
-families!(each_measure_talks_to_a_server_at_an_address, |place| {
+forms!(each_measure_talks_to_a_server_at_an_address, |place| {
     let server = Server::start(place, &["--echo"]);
     for measure in ["rtt", "throughput", "connect"] {
+        if measure == "throughput" && loses(place) {
+            continue;
+        }
         let all = results(&[measure, server.address(), "--duration", "30ms"]);
         let [one] = all.as_slice() else {
             panic!("{all:?}")
         };
         assert_eq!(one["measure"], measure);
         assert_eq!(one["family"], place.family());
+        assert_eq!(one["type"], place.socket_type().name());
         assert_eq!(one["address"], server.address());
         assert_eq!(one["own_server"], false);
         assert!(one["count"].as_u64().unwrap() > 0, "{one}");
         assert_eq!((&one["errors"], &one["dropped"]), (&0.into(), &0.into()));
+    }
+});
+
+/// Whether a message can get lost on its way.
+fn loses(place: &Place) -> bool {
+    !place.has_connection() && place.is_network()
+}
+
+messages!(
+    how_much_a_server_receives_is_asked_only_where_it_can_be_known,
+    |place| {
+        let server = Server::start(place, &["--discard"]);
+        let done = bench(&["throughput", server.address(), "--duration", "30ms"]);
+        let all = bench(&[server.address(), "--timeout", "50ms"]);
+        match loses(place) {
+            true => {
+                assert_eq!(done.code, 2, "{}", done.stderr);
+                assert!(done.stderr.contains(server.address()), "{}", done.stderr);
+                assert!(all.stderr.contains("skipped throughput"), "{}", all.stderr);
+            }
+            false => {
+                assert_eq!(done.code, 0, "{}", done.stderr);
+                assert!(!all.stderr.contains("skipped"), "{}", all.stderr);
+            }
+        }
+    }
+);
+
+messages!(a_message_above_the_limit_is_a_usage_error, |place| {
+    let server = Server::start(place, &["--echo"]);
+    let size = |size: usize| {
+        let size = size.to_string();
+        bench(&[
+            "rtt",
+            server.address(),
+            "--size",
+            &size,
+            "--duration",
+            "30ms",
+        ])
+    };
+    let refused = size(1 << 29);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains(server.address()),
+        "{}",
+        refused.stderr
+    );
+    let limit = refused.stderr.split("above the limit of ").nth(1);
+    let limit = limit.and_then(|rest| rest.split(' ').next());
+    let limit: usize = limit.expect("a limit").parse().unwrap();
+    let largest = size(limit);
+    assert_eq!(largest.code, 0, "{}", largest.stderr);
+    assert_eq!(size(limit + 1).code, 2);
+});
+
+/// Answers each datagram with those that `reply` makes of it.
+fn raw_receiver(
+    place: &Place,
+    mut reply: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+) -> String {
+    let listener = RawMessageListener::bind(place);
+    let address = listener.address().to_owned();
+    thread::spawn(move || {
+        loop {
+            let peer = listener.accept();
+            for message in reply(&peer.receive()) {
+                // A client that has gone needs no reply.
+                let _ = peer.try_send(&message);
+            }
+        }
+    });
+    address
+}
+
+datagrams!(a_lost_message_is_counted_and_the_next_is_sent, |place| {
+    // A reply that comes too late is not that of the next message.
+    let mut late = Vec::new();
+    let address = raw_receiver(place, move |message| {
+        let number = u64::from_le_bytes(message[..8].try_into().unwrap());
+        if number == 1 {
+            // Of another client.
+            late.clear();
+        }
+        if number % 10 == 9 {
+            late = message.to_vec();
+            return Vec::new();
+        }
+        let both = [std::mem::take(&mut late), message.to_vec()];
+        both.into_iter().filter(|reply| !reply.is_empty()).collect()
+    });
+    for spin in [&[][..], &["--spin"]] {
+        let mut words = vec!["rtt", &address, "--timeout", "50ms"];
+        words.extend(["--duration", "300ms"]);
+        words.extend(spin);
+        let one = results(&words).remove(0);
+        let of = |key: &str| one[key].as_u64().unwrap();
+        assert!(of("count") > 0 && of("dropped") > 0, "{one}");
+        assert_eq!(of("errors"), 0);
+        let number = |key: &str| one[key].as_f64().unwrap();
+        let (lost, replied) = (number("dropped"), number("count"));
+        let share = 100.0 * lost / (lost + replied);
+        let shown = number("lost_percent");
+        assert!((shown - share).abs() < 0.001, "{one}");
+    }
+});
+
+messages!(
+    a_server_of_messages_that_does_not_echo_is_reported,
+    |place| {
+        if place.has_connection() {
+            let server = Server::start(place, &["--suffix", "!"]);
+            let done = bench(&["rtt", server.address(), "--duration", "30ms"]);
+            assert_eq!(done.code, 1, "{}", done.stderr);
+            return;
+        }
+        for (add, cause) in [("!", "longer than the 64 bytes"), ("", "differs from")] {
+            let address = raw_receiver(place, move |message| {
+                let other = [b"another".as_slice(), message].concat();
+                match add {
+                    "" => vec![other[..message.len()].to_vec()],
+                    add => vec![[message, add.as_bytes()].concat()],
+                }
+            });
+            let done = bench(&["rtt", &address, "--duration", "30ms"]);
+            assert_eq!(done.code, 1, "{}", done.stderr);
+            assert!(done.stderr.contains(cause), "{}", done.stderr);
+        }
+    }
+);
+
+messages!(our_own_server_counts_what_arrives, |place| {
+    let socket_type = place.socket_type().name();
+    let options = ["--type", socket_type, "--families", place.family()];
+    let mut words = vec!["throughput", "--connections", "3", "--duration", "60ms"];
+    words.extend(options);
+    let one = results(&words).remove(0);
+    assert!(one["bytes"].as_u64().unwrap() > 0, "{one}");
+    assert_eq!(one["errors"], 0, "{one}");
+    assert_eq!(
+        one["lost_percent"].is_null(),
+        place.has_connection(),
+        "{one}"
+    );
+    if !loses(place) {
+        assert_eq!(one["dropped"], 0, "{one}");
     }
 });
 
@@ -152,6 +302,100 @@ fn the_given_families_are_measured_in_order() {
     let families: Vec<&Value> = all.iter().map(|one| &one["family"]).collect();
     assert_eq!(families, ["unix", "inet"]);
     assert_eq!(all[0]["relative"], 1.0);
+}
+
+#[test]
+fn the_given_types_are_measured_on_each_family_that_has_them() {
+    let have = [Kind::Inet, Kind::Inet6].iter().all(|kind| have(*kind));
+    if !have {
+        return;
+    }
+    let rows = |words: &[&str]| -> Vec<String> {
+        let mut all = vec!["rtt", "--duration", "30ms"];
+        all.extend(words);
+        let results = results(&all);
+        let name = |one: &Value| {
+            let text = |key: &str| one[key].as_str().unwrap().to_owned();
+            let prefix = text("address").split(':').next().unwrap().to_owned();
+            format!("{} {} {prefix}", text("family"), text("type"))
+        };
+        assert_eq!(results[0]["relative"], 1.0);
+        results.iter().map(name).collect()
+    };
+    assert_eq!(
+        rows(&["--type", "datagram,seqpacket", "--type", "stream"]),
+        [
+            "inet datagram udp4",
+            "inet6 datagram udp6",
+            "unix datagram unixgram",
+            "unix seqpacket unixpacket",
+            "inet stream inet",
+            "inet6 stream inet6",
+            "unix stream unix"
+        ]
+    );
+    assert_eq!(
+        rows(&["--type", "seqpacket,datagram", "--families", "unix,inet"]),
+        [
+            "unix seqpacket unixpacket",
+            "unix datagram unixgram",
+            "inet datagram udp4"
+        ]
+    );
+}
+
+#[test]
+fn all_types_are_sent_messages_of_one_size() {
+    let size = |words: &[&str]| {
+        let mut all = vec!["throughput", "--families", "unix,inet"];
+        all.extend(["--duration", "30ms"]);
+        all.extend(words);
+        let sizes: Vec<u64> = results(&all)
+            .iter()
+            .map(|one| one["size"].as_u64().unwrap())
+            .collect();
+        assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+        sizes[0]
+    };
+    assert_eq!(size(&[]), 64 * 1024);
+    assert_eq!(size(&["--type", "stream,datagram"]), 32 * 1024);
+    assert_eq!(
+        size(&["--type", "stream,datagram", "--size", "65507"]),
+        65507
+    );
+}
+
+#[test]
+fn lost_datagrams_have_a_column() {
+    let done = bench(&[
+        "rtt",
+        "--type",
+        "stream,datagram",
+        "--families",
+        "unix",
+        "--duration",
+        "30ms",
+    ]);
+    let text = done.text();
+    let head = text
+        .lines()
+        .find(|line| line.starts_with("family"))
+        .unwrap();
+    let at = head.find("lost").expect(head) + "lost".len();
+    let lost = |form: &str| {
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{form} ")))
+            .unwrap();
+        row[..at].split("  ").last().unwrap().trim().to_owned()
+    };
+    assert_eq!(
+        (lost("unix"), lost("unixgram")),
+        ("-".to_owned(), "0.00 %".to_owned()),
+        "{text}"
+    );
+    let without = bench(&["rtt", "--families", "unix", "--duration", "30ms"]).text();
+    assert!(!without.contains("lost"), "{without}");
 }
 
 /// `a.b: type` for each key, a list by its first element.
@@ -244,6 +488,7 @@ const TIMES: &str = "\
 .results[].dropped: count
 .results[].errors: count
 .results[].family: text
+.results[].lost_percent: null
 .results[].measure: text
 .results[].own_server: bool
 .results[].per_second: number
@@ -259,6 +504,7 @@ const TIMES: &str = "\
 .results[].times.p999_ns: count
 .results[].times.p99_ns: count
 .results[].times.stdev_ns: number
+.results[].type: text
 .version: count
 .warnings: list";
 
@@ -279,7 +525,7 @@ fn the_comma_separated_values_keep_their_columns() {
     let head = "measure,family,address,own_server,size,connections,rate,spin,count,seconds,\
                 per_second,relative,min_ns,mean_ns,p50_ns,p90_ns,p99_ns,p999_ns,max_ns,stdev_ns,\
                 bytes,bytes_per_second_min,bytes_per_second_mean,bytes_per_second_max,errors,\
-                dropped,client_cpus,server_cpus";
+                dropped,client_cpus,server_cpus,type,lost_percent";
     assert_eq!(lines.next(), Some(head));
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.len(), 3, "{text}");
@@ -288,8 +534,9 @@ fn the_comma_separated_values_keep_their_columns() {
         assert_eq!(row.len(), names.len(), "{text}");
         for (name, cell) in names.iter().zip(row) {
             match *name {
-                "measure" | "family" | "address" => assert!(!cell.is_empty()),
+                "measure" | "family" | "address" | "type" => assert!(!cell.is_empty()),
                 "own_server" | "spin" => assert!(cell.parse::<bool>().is_ok(), "{name} {cell}"),
+                "lost_percent" => assert_eq!(*cell, ""),
                 _ if cell.is_empty() => {
                     let bulk = name.starts_with("bytes");
                     assert!(bulk != (row[0] == "throughput"), "{name} of {}", row[0]);
@@ -510,7 +757,7 @@ families!(a_server_that_does_not_echo_is_reported, |place| {
     }
 });
 
-families!(a_server_that_never_replies_ends_the_run, |place| {
+forms!(a_server_that_never_replies_ends_the_run, |place| {
     let server = Server::start(place, &["--discard"]);
     for spin in [&[][..], &["--spin"]] {
         let mut words = vec!["rtt", server.address(), "--timeout", "50ms"];
@@ -577,9 +824,12 @@ families!(delayed_acknowledgements_are_reported, |place| {
     assert_eq!(warned, place.is_network(), "{}{}", done.text(), done.stderr);
 });
 
-families!(no_server_is_reported, |place| {
+forms!(no_server_is_reported, |place| {
     let nobody = place.nobody();
     for measure in ["rtt", "throughput", "connect"] {
+        if measure == "throughput" && loses(place) {
+            continue;
+        }
         let done = bench(&[measure, &nobody.address]);
         assert_eq!(done.code, 3, "{}", done.stderr);
         assert!(done.stderr.contains(&nobody.address), "{}", done.stderr);
@@ -598,6 +848,9 @@ fn wrong_bench_arguments_are_usage_errors() {
         &["--cpus", "0,0", "./s.sock"],
         &["--families", "ipx"],
         &["--families", "unix", "./s.sock"],
+        &["--type", "raw"],
+        &["--type", "stream", "./s.sock"],
+        &["--type", "seqpacket", "--families", "unix,inet"],
         &["latency", "./s.sock"],
         &["--csv", "--json"],
     ] {

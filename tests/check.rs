@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::private_directory::without_proc;
 use crate::support::{
-    Done, Kind, Place, Process, Server, have, in_own_network, is_root, require_peer, resolved, run,
-    sok, sok_without_rights,
+    Done, Kind, Place, Process, RawMessageListener, RawMessages, Server, have, in_own_network,
+    is_root, require_peer, resolved, run, sok, sok_without_rights,
 };
 
 /// The steps of a connection, each of which needs the one before it.
@@ -37,6 +37,15 @@ const MORE: [(&str, &[Kind]); 12] = [
     ("longest name", &[Kind::Unix, Kind::Abstract]),
     ("mode enforced", &[Kind::Unix]),
     ("descriptor passing", &[Kind::Unix, Kind::Abstract]),
+];
+
+/// The tests of each type that keeps messages apart; the first has the name of the type.
+const OF_MESSAGES: [&str; 5] = [
+    "",
+    " boundaries kept",
+    " largest message",
+    " empty message",
+    " full receiver",
 ];
 
 const fn form(kind: Kind) -> &'static str {
@@ -118,9 +127,67 @@ families!(each_family_of_this_host_works_cell_by_cell, |place| {
             assert_works(&cell);
         }
     }
+    for socket_type in ["seqpacket", "datagram"] {
+        let has_it = socket_type == "datagram" || !place.is_network();
+        for test in OF_MESSAGES {
+            let cell = cell(&column, &format!("{socket_type}{test}"));
+            if has_it {
+                assert_works(&cell);
+            } else {
+                assert_eq!(cell["outcome"], "absent", "{cell}");
+                let reason = cell["reason"].as_str().unwrap();
+                assert!(reason.contains("has no seqpacket sockets"), "{cell}");
+            }
+        }
+    }
     let cells = column["cells"].as_array().unwrap();
-    assert_eq!(cells.len(), STEPS.len() + MORE.len());
+    let all = STEPS.len() + MORE.len() + 2 * OF_MESSAGES.len();
+    assert_eq!(cells.len(), all);
 });
+
+messages!(
+    what_messages_a_socket_takes_is_as_a_raw_peer_finds,
+    |place| {
+        let done = sok(&["check", "--json", "--family", place.family()]);
+        let column = column(&json(&done), place.kind());
+        let found = |test: &str| {
+            let name = format!("{} {test}", place.socket_type());
+            let cell = cell(&column, &name);
+            cell["found"].as_str().expect("a value").to_owned()
+        };
+        let largest = found("largest message");
+        let largest: usize = largest.strip_suffix(" bytes").unwrap().parse().unwrap();
+        let listener = RawMessageListener::bind(place);
+        let sender = RawMessages::connect(listener.address());
+        sender.send(&vec![0; largest]);
+        let refused = sender.try_send(&vec![0; largest + 1]).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(nix::libc::EMSGSIZE));
+
+        let full = found("full receiver");
+        let what = if place.is_network() { "drops" } else { "waits" };
+        let fit = full.strip_prefix(&format!("{what} after "));
+        let fit = fit.and_then(|rest| rest.strip_suffix(" messages of 1 byte"));
+        let fit: usize = fit.expect(&full).parse().unwrap();
+        let listener = RawMessageListener::bind(place);
+        let sender = RawMessages::connect(listener.address());
+        let receiver = listener.socket().try_clone().unwrap();
+        sender.socket().set_nonblocking(true).unwrap();
+        let taken = (0..).take_while(|sent| *sent < 4 * fit && sender.try_send(b"x").is_ok());
+        let taken = taken.count();
+        let arrived = match place.has_connection() {
+            // Nothing is lost on a connection.
+            true => taken,
+            false => {
+                receiver.set_nonblocking(true).unwrap();
+                let receive = || receiver.recv(&mut [std::mem::MaybeUninit::uninit(); 8]);
+                std::iter::repeat_with(receive)
+                    .take_while(Result::is_ok)
+                    .count()
+            }
+        };
+        assert_eq!((arrived, taken == arrived), (fit, !place.is_network()));
+    }
+);
 
 #[test]
 fn a_cell_shows_what_was_found() {
@@ -229,6 +296,22 @@ fn the_table_has_an_aligned_column_for_each_kind_of_address() {
         }
         let credentials = lines.find(|line| line.starts_with("peer credentials"));
         let credentials = credentials.expect("a row of credentials");
+        let datagram: Vec<&str> = lines
+            .skip_while(|line| !line.starts_with("datagram"))
+            .collect();
+        assert_eq!(datagram.len(), OF_MESSAGES.len(), "{text}");
+        for (test, line) in OF_MESSAGES.iter().zip(&datagram).skip(1) {
+            assert!(line.starts_with(&format!(" {test}")), "{text}");
+        }
+        assert!(
+            datagram[2][starts[0]..].starts_with("65527 bytes"),
+            "{text}"
+        );
+        assert!(datagram[4][starts[0]..].starts_with("drops at "), "{text}");
+        assert!(datagram[4][starts[1]..].starts_with("waits at "), "{text}");
+        for line in table.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
         assert!(credentials[starts[0]..].starts_with('-'), "{text}");
         assert!(credentials[starts[1]..].starts_with("yes"), "{text}");
         assert!(

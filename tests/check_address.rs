@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Done, Kind, Place, RawListener, RawStream, Server, have, in_own_mounts, is_root, run, sok,
-    sok_without_rights,
+    Done, Kind, Place, RawListener, RawMessageListener, RawMessages, RawStream, Server, have,
+    in_own_mounts, is_root, run, sok, sok_without_rights,
 };
 
 /// The JSON result of `sok check` for one address, after it exited with `code`.
@@ -24,7 +24,7 @@ fn check(address: &str) -> Done {
     sok(&["check", "--json", address])
 }
 
-families!(the_listening_process_is_reported, |place| {
+forms!(the_listening_process_is_reported, |place| {
     let server = Server::start(place, &[]);
     let served = report(&check(server.address()), 0);
     assert_eq!(served["target"], server.address());
@@ -35,27 +35,31 @@ families!(the_listening_process_is_reported, |place| {
     assert!(answer["micros"].is_u64(), "{answer}");
     let pid = server.pid().as_raw();
     assert_eq!(answer["listeners"], json!([{ "pid": pid, "name": "sok" }]));
-    let credentials = match place.is_network() {
-        true => Value::Null,
-        false => json!({
+    assert_eq!(answer["type"], place.socket_type().name());
+    let credentials = match !place.is_network() && place.has_connection() {
+        false => Value::Null,
+        true => json!({
             "pid": pid,
             "uid": nix::unistd::geteuid().as_raw(),
             "gid": nix::unistd::getegid().as_raw(),
         }),
     };
     assert_eq!(answer["credentials"], credentials);
-    assert!(
-        answer["reason"].is_null() && answer["hint"].is_null(),
-        "{answer}"
-    );
+    assert!(answer["hint"].is_null(), "{answer}");
+    match is_told(place) {
+        true => assert!(answer["reason"].is_null(), "{answer}"),
+        false => assert_is_unknown(answer),
+    }
 });
 
-families!(the_text_output_is_a_table, |place| {
+forms!(the_text_output_is_a_table, |place| {
     let server = Server::start(place, &[]);
     let done = sok(&["check", server.address()]);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     let text = done.text();
-    let (header, row) = text.trim_end().split_once('\n').unwrap();
+    let mut lines = text.lines();
+    let (header, row) = (lines.next().unwrap(), lines.next().unwrap());
+    assert_eq!(lines.count(), usize::from(!is_told(place)), "{text}");
     let at = |name| header.find(name).unwrap();
     assert!(row.starts_with(server.address()), "{text}");
     assert!(row[at("serves")..].starts_with("yes "), "{text}");
@@ -70,7 +74,8 @@ families!(the_text_output_is_a_table, |place| {
     );
     let who = format!("pid {} (sok)", server.pid());
     assert!(row[at("listener")..].starts_with(&who), "{text}");
-    assert_eq!(row.contains("uid "), !place.is_network(), "{text}");
+    let has_credentials = !place.is_network() && place.has_connection();
+    assert_eq!(row.contains("uid "), has_credentials, "{text}");
 });
 
 families!(a_server_other_than_sok_is_found_too, |place| {
@@ -81,6 +86,60 @@ families!(a_server_other_than_sok_is_found_too, |place| {
     assert!(listeners[0]["name"].is_string(), "{served}");
 });
 
+messages!(a_receiver_other_than_sok_is_found_too, |place| {
+    let listener = RawMessageListener::bind(place);
+    for (address, code) in [(listener.address(), 0), (&*place.nobody().address, 3)] {
+        let served = report(&check(address), code);
+        let listeners = &served["addresses"][0]["listeners"];
+        match code {
+            0 => assert_eq!(listeners[0]["pid"], std::process::id()),
+            _ => assert_eq!(*listeners, json!([])),
+        }
+    }
+});
+
+datagrams!(a_receiver_gets_nothing_from_a_check, |place| {
+    let listener = RawMessageListener::bind(place);
+    report(&check(listener.address()), 0);
+    let sender = RawMessages::connect(listener.address());
+    sender.send(b"the first");
+    assert_eq!(listener.accept().receive(), b"the first");
+});
+
+/// No host of it is ever asked: RFC 5737 and RFC 3849 keep these addresses for documents.
+#[test]
+fn whether_a_udp_server_is_on_another_host_cannot_be_known() {
+    let there = ["udp4:192.0.2.1:53", "udp6:[2001:db8::1]:53"];
+    for address in there {
+        let done = check(address);
+        let served: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let answer = &served["addresses"][0];
+        if done.code == 2 {
+            assert_eq!(
+                (&answer["serves"], &served["serves"]),
+                (&Value::Null, &false.into())
+            );
+            assert_is_unknown(answer);
+            let text = sok(&["check", address]).text();
+            assert!(text.contains("  unknown  "), "{text}");
+        } else {
+            let reason = answer["reason"].as_str().unwrap();
+            crate::support::skipped(&format!("a route to {address}: {reason}"));
+        }
+    }
+}
+
+/// Whether a client learns that no server is there.
+fn is_told(place: &Place) -> bool {
+    place.has_connection() || !place.is_network()
+}
+
+fn assert_is_unknown(answer: &Value) {
+    let reason = answer["reason"].as_str().unwrap();
+    let unknown = "a UDP client cannot know whether a server is there";
+    assert!(reason.contains(unknown), "{answer}");
+}
+
 families!(the_server_keeps_serving, |place| {
     let server = Server::start(place, &[]);
     report(&check(server.address()), 0);
@@ -90,7 +149,7 @@ families!(the_server_keeps_serving, |place| {
     );
 });
 
-families!(no_server_is_3, |place| {
+forms!(no_server_is_3, |place| {
     let nobody = place.nobody();
     let served = report(&check(&nobody.address), 3);
     let answer = &served["addresses"][0];

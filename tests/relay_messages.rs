@@ -117,6 +117,7 @@ pairs!(the_largest_message_of_the_kernel_passes, |near, far| {
     assert_eq!(served.receive().len(), message.len());
     client.send(&message);
     assert_same(&served.receive(), &message);
+    served.socket().set_send_buffer_size(1 << 18).unwrap();
     served.send(&message);
     assert_same(&client.receive(), &message);
 });

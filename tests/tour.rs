@@ -242,6 +242,36 @@ fn two_sends_arrive_in_one_receive_and_one_send_in_many() {
             (&"6".into(), &"6".into())
         );
         assert_eq!(sent[2]["result"], "10000");
+        let mut types = vec!["SOCK_DGRAM"];
+        if !is_network(&report) {
+            types.insert(0, "SOCK_SEQPACKET");
+        }
+        assert_eq!(report["measured"]["with_messages"], types.join(", "));
+        for socket_type in types {
+            let what = format!("{socket_type}: 3 sends, 3 receives: 你好, (empty), 再见");
+            assert!(saw(&report, &what), "{report}");
+        }
+    }
+}
+
+#[test]
+fn one_datagram_socket_serves_three_senders_and_a_full_one_shows_what_differs() {
+    for report in lesson(9) {
+        assert_eq!(report["measured"]["senders"], 3);
+        assert!(saw(&report, "3 senders, 1 socket, 0 connections accepted"));
+        let server = names(&calls_of(&report, "server"));
+        let count = |call: &str| server.iter().filter(|made| *made == call).count();
+        assert_eq!((count("recvfrom"), count("sendto")), (3, 3), "{server:?}");
+        assert_eq!((count("listen"), count("accept")), (0, 0), "{server:?}");
+        for number in 1..=3 {
+            assert!(saw(&report, &format!("client {number} (received)")));
+        }
+        let full = match is_network(&report) {
+            true => "the next is dropped",
+            false => "the sender waits",
+        };
+        assert_eq!(report["measured"]["full_receiver"], full);
+        assert!(report["measured"]["fit"].as_u64().unwrap() > 1, "{report}");
     }
 }
 
@@ -264,7 +294,7 @@ fn the_same_loops_serve_many_clients_at_once() {
 }
 
 #[test]
-fn the_last_lesson_measures_what_differs() {
+fn a_lesson_measures_what_differs() {
     for report in lesson(8) {
         let measured = &report["measured"];
         let text = |key: &str| measured[key].as_str().unwrap();
@@ -296,7 +326,7 @@ fn the_whole_tour_teaches_on_each_family_and_leaves_nothing_behind() {
     let done = Process::spawn(command).done();
     let text = done.text();
     assert_eq!((done.code, &*done.stderr), (0, ""), "{text}");
-    for number in 1..=8 {
+    for number in 1..=9 {
         assert!(text.contains(&format!("Lesson {number}: ")), "{text}");
     }
     assert!(!text.contains("FAILED"), "{text}");
@@ -318,6 +348,8 @@ fn the_whole_tour_teaches_on_each_family_and_leaves_nothing_behind() {
         "the server learns",
         "round trip (median)",
         "reach",
+        "types with messages",
+        "datagrams: a full receiver",
     ] {
         assert!(
             table.iter().any(|line| line.trim_start().starts_with(row)),
@@ -344,9 +376,9 @@ fn lessons_and_families_can_be_chosen() {
 #[test]
 fn an_unknown_lesson_or_family_is_a_usage_error() {
     for (option, value, known) in [
-        ("--lesson", "0", "1 to 8"),
-        ("--lesson", "9", "1 to 8"),
-        ("--lesson", "one", "1 to 8"),
+        ("--lesson", "0", "1 to 9"),
+        ("--lesson", "10", "1 to 9"),
+        ("--lesson", "one", "1 to 9"),
         ("--family", "ipx", "inet6"),
     ] {
         let done = sok(&["tour", option, value]);
@@ -478,6 +510,6 @@ fn the_tour_ends_with_its_verdict_and_the_next_command() {
         one.ends_with("The next lesson: sok tour --lesson 7 --pause\n"),
         "{one}"
     );
-    let last = sok(&["tour", "--lesson", "8", "--family", "unix"]).text();
+    let last = sok(&["tour", "--lesson", "9", "--family", "unix"]).text();
     assert!(!last.contains("--pause"), "{last}");
 }

@@ -12,6 +12,11 @@ pub struct Facts {
     /// Whether a sender of datagrams waits while its receiver has no room. Otherwise they are
     /// dropped.
     pub full_receiver_blocks: bool,
+    /// Whether `connect(2)` on a datagram socket fails if no socket has the address. Otherwise a
+    /// client learns at best from the answer to a datagram.
+    pub missing_receiver_is_told: bool,
+    /// Whether datagrams can go to a group of hosts.
+    pub has_groups: bool,
     /// Whether a connection can be closed so that the peer gets an error instead of end of file,
     /// even without unread data (`SO_LINGER` of 0, see `socket(7)`).
     pub has_reset: bool,
@@ -51,6 +56,8 @@ impl Family {
         const INET: Facts = Facts {
             full_backlog_is_told: false,
             full_receiver_blocks: false,
+            missing_receiver_is_told: false,
+            has_groups: true,
             has_reset: true,
             passes_descriptors: false,
             peer_is_process: false,
@@ -68,6 +75,8 @@ impl Family {
             Self::Unix => &Facts {
                 full_backlog_is_told: true,
                 full_receiver_blocks: true,
+                missing_receiver_is_told: true,
+                has_groups: false,
                 has_reset: false,
                 passes_descriptors: true,
                 peer_is_process: true,

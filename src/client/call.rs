@@ -4,9 +4,10 @@ use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::pin::pin;
+use std::time::Duration;
 
 use crate::address::Address;
-use crate::client::{Counter, output_error};
+use crate::client::{Counter, message_call, output_error};
 use crate::error::{Error, Result};
 use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 use crate::net::Stream;
@@ -29,6 +30,8 @@ pub enum Until {
     Bytes(u64),
     /// At end of file.
     End,
+    /// There is none: the call ends once the request is sent, and on a stream has arrived.
+    Nothing,
 }
 
 /// The request.
@@ -49,11 +52,16 @@ pub struct Request {
 pub struct CallOptions {
     /// How messages are framed, both ways.
     pub format: MessageFormat,
-    /// The number of messages that the peer sends before the request; they are not part of the
-    /// reply.
+    /// The number of messages that the peer sends before the request, or on a datagram socket before
+    /// the reply; they are not part of the reply.
     pub greeting: u64,
     /// Where the reply ends.
     pub until: Until,
+    /// On a datagram socket, send the request again each time that so long nothing has come.
+    pub resend: Option<Duration>,
+    /// How long to send a refused datagram again: without a connection, only its refusal says that no
+    /// server is there yet.
+    pub retry_for: Option<Duration>,
 }
 
 impl Request {
@@ -78,6 +86,8 @@ impl Default for CallOptions {
             },
             greeting: 0,
             until: Until::Messages(1),
+            resend: None,
+            retry_for: None,
         }
     }
 }
@@ -87,12 +97,14 @@ impl Default for CallOptions {
 /// servers disconnect a client that does not wait.
 ///
 /// A line and a NUL-ended message are written with their delimiter, a length-framed one without its
-/// length. Returns the number of bytes received beyond the reply, which are not written. The
+/// length. On a socket that keeps messages apart, the request is one message, sent unchanged, and the
+/// messages of the reply are written as if they came framed. Returns the number of bytes received beyond the reply, which are not written. The
 /// `counter` counts all bytes, including frames and greeting.
 ///
 /// # Errors
 /// [`ErrorKind::Broken`](crate::ErrorKind::Broken) if the peer ends or resets before the reply is
-/// complete: the partial reply is still written.
+/// complete: the partial reply is still written. [`ErrorKind::NoServer`](crate::ErrorKind::NoServer)
+/// if a datagram was refused.
 pub async fn call(
     stream: &Stream,
     address: &Address,
@@ -101,6 +113,11 @@ pub async fn call(
     output: &mut impl Write,
     counter: &Counter,
 ) -> Result<usize> {
+    if stream.keeps_messages() {
+        // On the heap, so that a call on a stream touches no more of the stack.
+        let called = message_call::call(stream, address, request, call, output, counter);
+        return Box::pin(called).await.map(|()| 0);
+    }
     let broken = |operation, source| Error::new(operation, address, source);
     let framed = match request.bare {
         true => request.message,
@@ -123,6 +140,9 @@ pub async fn call(
     let mut reply = ReplyReader::new(call);
     let mut buffer = vec![0; RECEIVE];
     let ended = loop {
+        if reply.is_nothing() {
+            break Ok(());
+        }
         tokio::select! {
             biased;
             result = &mut sending, if sent.is_none() && reply.greeting == 0 => sent = Some(result),
@@ -166,6 +186,10 @@ pub async fn call(
         }
     }
     .map_err(|error| broken("send", error))?;
+    if reply.is_nothing() {
+        let left = Box::pin(leave(stream, &mut buffer, counter)).await;
+        left.map_err(|error| broken("send", error))?;
+    }
     Ok(reply.surplus)
 }
 
@@ -179,6 +203,24 @@ async fn drain(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Err
             Err(error) => return error,
         }
     }
+}
+
+/// Waits until the request has arrived, and prepares for the close: one with bytes unread would reset
+/// the connection, and the peer might not read the request.
+pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter) -> io::Result<()> {
+    tokio::select! {
+        biased;
+        delivered = stream.delivered() => delivered?,
+        error = drain(stream, buffer, counter) => return Err(error),
+    }
+    stream.shutdown(Shutdown::Both)?;
+    // Now the peer can send nothing more. An error means that it has gone.
+    while let Ok(received) = poll_fn(|cx| stream.poll_receive(cx, buffer)).await
+        && !received.is_end()
+    {
+        counter.count_received(received.count());
+    }
+    Ok(())
 }
 
 /// The message in its frame; a line that has a newline gets no second.
@@ -220,6 +262,11 @@ impl ReplyReader {
         }
     }
 
+    /// Whether nothing more has to come.
+    fn is_nothing(&self) -> bool {
+        self.greeting == 0 && self.until == Until::Nothing
+    }
+
     /// Handles received bytes; returns whether the reply is complete.
     fn take(
         &mut self,
@@ -251,6 +298,7 @@ impl ReplyReader {
                 .map_err(|e| TakeError::Output(output_error(e)))
         };
         match &mut self.until {
+            Until::Nothing => Ok(true),
             Until::End => {
                 write(bytes)?;
                 Ok(false)
@@ -292,7 +340,7 @@ impl ReplyReader {
     fn finish(&mut self, output: &mut impl Write) -> Result<io::Result<()>> {
         let missing = match self.until {
             _ if self.greeting > 0 => "before its greeting was complete".to_owned(),
-            Until::End => return Ok(Ok(())),
+            Until::End | Until::Nothing => return Ok(Ok(())),
             Until::Bytes(left) => format!("{left} bytes before the reply was complete"),
             Until::Messages(_) | Until::OneOf(_) if !self.decoder.unfinished().is_empty() => {
                 output
@@ -316,14 +364,18 @@ fn text_of(line: &[u8]) -> &[u8] {
 
 impl Until {
     /// Counts a message; returns whether it is the last of the reply.
-    fn ends_with(&mut self, message: &[u8]) -> bool {
+    pub(super) fn ends_with(&mut self, message: &[u8]) -> bool {
         match self {
             Self::Messages(left) => {
                 *left = left.saturating_sub(1);
                 *left == 0
             }
             Self::OneOf(last) => last.iter().any(|last| text_of(last) == text_of(message)),
-            Self::Bytes(_) | Self::End => false,
+            Self::Bytes(left) => {
+                *left = left.saturating_sub(message.len() as u64);
+                *left == 0
+            }
+            Self::End | Self::Nothing => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::failures::ConnectErrors;
 use super::race::race;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, reaches};
+use crate::net::{Congestion, ConnectOptions, Keepalive, Stream, UdpOptions, reaches};
 use crate::offload::offload;
 
 /// Options for connecting to a target.
@@ -27,6 +27,8 @@ pub struct ConnectPlan {
     /// Whether an AF_UNIX server gets `EPERM` when it sends descriptors, see
     /// [`ListenOptions::take_descriptors`](crate::net::ListenOptions::take_descriptors).
     pub refuse_descriptors: bool,
+    /// Options of UDP.
+    pub udp: UdpOptions,
     /// The time limit of one round: resolve the name, and try all its addresses.
     pub timeout: Option<Duration>,
     /// How long to retry temporary errors.
@@ -65,6 +67,7 @@ pub(super) async fn try_once(
         keepalive: plan.keepalive,
         congestion: plan.congestion.clone(),
         refuse_descriptors: plan.refuse_descriptors,
+        udp: plan.udp.clone(),
     };
     let raced = race(addresses, &options).await;
     raced.map_err(|each| ConnectErrors::of(target, each))

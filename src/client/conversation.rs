@@ -1,5 +1,6 @@
 //! A conversation with a server: a line, the reply, and so on.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -7,15 +8,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::sync::mpsc as async_mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shown::Shown;
+use super::{
+    Counter, ExchangeOptions, QUIET, is_too_large, output_error, passing_error, report_lost,
+    unsendable, without_loss,
+};
 use crate::address::Address;
-use crate::client::{Counter, QUIET, output_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::Stream;
+use crate::loops::MessageFormat;
+use crate::net::{LONGEST_MESSAGE, Stream};
 use crate::offload::no_thread;
 
 const RECEIVE: usize = 64 * 1024;
@@ -47,7 +52,7 @@ fn unread(error: io::Error) -> Error {
 }
 
 /// Options of a conversation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conversation {
     /// A line that contains one of these is not sent.
@@ -57,10 +62,30 @@ pub struct Conversation {
     pub adds_newlines: bool,
     /// Whether to write control characters, except tabs and newlines, as `\xNN`, for a terminal.
     pub escapes: bool,
+    /// The maximum size of a message, on a socket that keeps messages apart.
+    pub max_message: usize,
+    /// Whether to write such a message without a newline.
+    pub bare: bool,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self {
+            forbidden: Vec::new(),
+            adds_newlines: false,
+            escapes: false,
+            max_message: MessageFormat::default().max_message,
+            bare: false,
+        }
+    }
 }
 
 impl Conversation {
     /// Sends each line and writes what comes back, until the lines or the peer end.
+    ///
+    /// On a socket that keeps messages apart, a line is one message, without its newline. No peer can
+    /// end a conversation on a datagram socket: it ends after the last line, when no message has come
+    /// for [`ExchangeOptions::LINGER`].
     ///
     /// A reply is what one receive returns; if none comes for a short time, the next line follows.
     /// Late replies are written when they come. After the last line this half-closes, and writes
@@ -80,33 +105,49 @@ impl Conversation {
         output: &mut impl Write,
         counter: &Counter,
     ) -> Result<()> {
-        let failed = |operation, source| Error::new(operation, address, source);
+        let failed = |operation, source| passing_error(operation, address, source);
         let is_typed = lines.is_typed();
+        let has_connection = stream.socket_type().has_connection();
         let adds_newlines = self.adds_newlines;
         let shown = self.escapes.then(Shown::default);
-        let (mut typed, next) = self.read_lines(lines)?;
-        let mut buffer = vec![0; RECEIVE];
+        let ends_messages = stream.keeps_messages() && !self.bare;
+        let (room, end) = match stream.keeps_messages() {
+            true => (self.max_message.min(LONGEST_MESSAGE), ""),
+            false => (RECEIVE, "\n"),
+        };
+        let (mut typed, next) = self.read_lines(lines, end)?;
+        let mut buffer = vec![0; room];
         let mut reply = Reply {
             output,
             adds_newlines,
             ends_line: true,
             shown,
+            ends_messages,
         };
-        let mut unsent = Bytes::new();
+        let mut unsent: Option<Bytes> = None;
         let mut finished = false;
+        let mut lost = 0_u64;
         // The next line is read only after the last one is sent and its reply is written, or does
         // not come.
         let (mut asked, mut unanswered) = (false, false);
         let mut sent_at = Instant::now();
+        let mut lingers_from = sent_at;
         loop {
-            let may_ask = !(asked || unanswered || finished) && unsent.is_empty();
+            let may_ask = !(asked || unanswered || finished) && unsent.is_none();
             tokio::select! {
                 biased;
                 received = stream.receive(&mut buffer) => {
-                    let received = received.map_err(|error| failed("receive", error))?;
+                    let received = match received {
+                        Err(error) if is_too_large(&error) && !has_connection => {
+                            report_lost(address, &error);
+                            lost += 1;
+                            continue;
+                        }
+                        received => received.map_err(|error| failed("receive", error))?,
+                    };
                     if received.is_end() {
                         reply.finish().map_err(output_error)?;
-                        if !unsent.is_empty() {
+                        if unsent.is_some() {
                             return Err(failed("send", io::ErrorKind::BrokenPipe.into()));
                         }
                         if finished || is_typed {
@@ -127,28 +168,54 @@ impl Conversation {
                     counter.count_received(count);
                     reply.write(&buffer[..count]).map_err(output_error)?;
                     unanswered = false;
+                    lingers_from = Instant::now();
                 }
-                sent = poll_fn(|cx| stream.poll_send(cx, &unsent)), if !unsent.is_empty() => {
-                    let count = sent.map_err(|error| failed("send", error))?;
-                    unsent.advance(count);
-                    counter.count_sent(count);
+                // A refusal of a datagram makes the socket not readable.
+                refused = stream.reset_by_peer(), if !has_connection => {
+                    return Err(failed("receive", refused));
+                }
+                sent = poll_fn(|cx| stream.poll_send(cx, unsent.as_deref().unwrap_or_default())),
+                    if unsent.is_some() =>
+                {
+                    let size = unsent.as_ref().map_or(0, Bytes::len);
+                    let count = match sent.map_err(|error| unsendable(error, size)) {
+                        Err(error) if is_too_large(&error) && !has_connection => {
+                            report_lost(address, &error);
+                            lost += 1;
+                            size
+                        }
+                        sent => {
+                            let count = sent.map_err(|error| failed("send", error))?;
+                            counter.count_sent(count);
+                            count
+                        }
+                    };
+                    unsent = unsent.take().map(|bytes| bytes.slice(count..));
+                    unsent.take_if(|rest| rest.is_empty());
                     sent_at = Instant::now();
                 }
                 line = typed.recv(), if asked => match line {
                     Some(Ok(line)) => {
                         // A late reply may have come since this line was requested.
                         reply.end_line().map_err(output_error)?;
-                        unsent = line.into();
+                        unsent = Some(line.into());
                         (asked, unanswered) = (false, true);
                     }
                     Some(Err(error)) => return Err(unread(error)),
                     None => {
                         (asked, finished) = (false, true);
+                        lingers_from = Instant::now();
                         stream.shutdown(Shutdown::Write).map_err(|error| failed("shutdown", error))?;
                     }
                 },
-                () = sleep_until(sent_at + REPLY_PAUSE), if unanswered && unsent.is_empty() => {
+                () = sleep_until(sent_at + REPLY_PAUSE), if unanswered && unsent.is_none() => {
                     unanswered = false;
+                }
+                () = sleep_until(lingers_from + ExchangeOptions::LINGER),
+                    if finished && !has_connection =>
+                {
+                    reply.finish().map_err(output_error)?;
+                    return without_loss(lost, address);
                 }
                 // Last: bytes already received are written before the next line is read.
                 () = std::future::ready(()), if may_ask => {
@@ -161,10 +228,12 @@ impl Conversation {
         }
     }
 
-    /// Reads lines on a separate thread, one for each request; a closed channel is the end.
+    /// Reads lines on a separate thread, one for each request, and adds `end` to each; a closed
+    /// channel is the end.
     fn read_lines(
         self,
         mut lines: impl LineSource,
+        end: &'static str,
     ) -> Result<(
         async_mpsc::UnboundedReceiver<io::Result<String>>,
         mpsc::Sender<()>,
@@ -175,7 +244,7 @@ impl Conversation {
             while asked.recv().is_ok() {
                 match self.allowed_line(&mut lines) {
                     Ok(Some(line)) => {
-                        if to_send.send(Ok(line + "\n")).is_err() {
+                        if to_send.send(Ok(line + end)).is_err() {
                             return;
                         }
                     }
@@ -215,17 +284,23 @@ struct Reply<'a, W> {
     ends_line: bool,
     /// Escapes them, if enabled.
     shown: Option<Shown>,
+    /// Whether what is written at once is a message, which gets a newline.
+    ends_messages: bool,
 }
 
 impl<W: Write> Reply<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.shown {
-            Some(shown) => {
-                let text = shown.take(bytes);
-                self.put(text.as_bytes())
-            }
-            None => self.put(bytes),
+        let mut text = match &mut self.shown {
+            Some(shown) => Cow::from(shown.take(bytes).into_bytes()),
+            None => Cow::from(bytes),
+        };
+        if self.ends_messages {
+            let rest = self.shown.as_mut().map(Shown::finish);
+            let text = text.to_mut();
+            text.extend_from_slice(rest.unwrap_or_default().as_bytes());
+            text.push(b'\n');
         }
+        self.put(&text)
     }
 
     /// Writes the held-back part of the last reply, and ends its line.

@@ -30,13 +30,17 @@ mod conversation;
 mod counter;
 mod exchange;
 mod failures;
+mod message_call;
 mod race;
 mod retry;
 mod shown;
 mod wait;
 mod waiting;
 
+use std::io;
 use std::time::Duration;
+
+use tracing::warn;
 
 pub use self::call::{CallOptions, Request, Until, call};
 pub use self::connect::ConnectPlan;
@@ -48,14 +52,62 @@ pub use self::exchange::{ExchangeOptions, exchange};
 pub(crate) use self::shown::fuzz as fuzz_shown;
 pub use self::wait::{WaitPlan, wait};
 pub use self::waiting::{WaitQueue, connect};
-use crate::error::{Error, ErrorKind};
+use crate::address::Address;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::connect_error;
 
 /// After the peer ends, input that pauses this long is not sent.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// The error of a send of a message of this size: of one that the kernel does not take, with the
+/// size, which the kernel does not name.
+fn unsendable(error: io::Error, size: usize) -> io::Error {
+    match error.raw_os_error().map(nix::Error::from_raw) {
+        Some(nix::Error::EMSGSIZE) => io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a message of {size} bytes is larger than the kernel takes"),
+        ),
+        _ => error,
+    }
+}
+
+/// Whether a message was too large to be sent or received. On a datagram socket that concerns no
+/// other message.
+fn is_too_large(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}
+
+/// The error of a send or receive on a connected socket.
+fn passing_error(operation: &'static str, address: &Address, source: io::Error) -> Error {
+    match source.kind() {
+        // Only a datagram is refused after the connect: no socket has the address.
+        io::ErrorKind::ConnectionRefused => connect_error(address, source),
+        io::ErrorKind::InvalidData if operation == "receive" => {
+            Error::new(operation, address, source).with_hint("raise --max-message")
+        }
+        _ => Error::new(operation, address, source),
+    }
+}
+
+/// Reports a message that was too large, and goes on.
+fn report_lost(address: &Address, error: &io::Error) {
+    warn!(%address, %error, "a message was lost");
+}
+
+/// The result of an exchange in which so many messages were lost.
+fn without_loss(lost: u64, address: &Address) -> Result<()> {
+    match lost {
+        0 => Ok(()),
+        _ => {
+            let cause = format!("messages lost: {lost}");
+            Err(Error::because("exchange", address, ErrorKind::Other, cause))
+        }
+    }
+}
+
 /// The error of a write to our output, which may be closed.
-pub fn output_error(source: std::io::Error) -> Error {
-    let closed = source.kind() == std::io::ErrorKind::BrokenPipe;
+pub fn output_error(source: io::Error) -> Error {
+    let closed = source.kind() == io::ErrorKind::BrokenPipe;
     let error = Error::new("write", "standard output", source);
     error.with_kind(if closed {
         ErrorKind::OutputClosed

@@ -51,8 +51,10 @@ impl Default for WaitPlan {
 /// each address of a name, or a name that does not resolve.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`] with the last reason of each late target, or a permanent error.
+/// [`ErrorKind::TimedOut`] with the last reason of each late target, a permanent error, or
+/// [`ErrorKind::Usage`] for a target of UDP: a server there may answer nothing.
 pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
+    targets.iter().try_for_each(require_knowable)?;
     let deadline = plan.timeout.map(|limit| Instant::now() + limit);
     let mut all = JoinSet::new();
     for target in targets {
@@ -89,6 +91,20 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
             ))
         }
     }
+}
+
+/// Refuses a target of which no call says whether a server has it.
+fn require_knowable(target: &Target) -> Result<()> {
+    // A host name is one of a network family.
+    let address = target.as_address();
+    let is_told = address.is_some_and(|one| one.family().facts().missing_receiver_is_told);
+    if target.socket_type().has_connection() || is_told {
+        return Ok(());
+    }
+    let cause = "whether a server is there cannot be known: a datagram needs no answer";
+    let hint = format!("send what it answers, as in 'sok call {target} MESSAGE --timeout 1s'");
+    let error = Error::because("wait for", target, ErrorKind::Usage, cause);
+    Err(error.with_hint(hint))
 }
 
 /// Waits for one target; returns the last reason if it is late.

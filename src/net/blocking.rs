@@ -1,4 +1,4 @@
-//! Blocking connections for measurements: one system call per operation, no event loop.
+//! Blocking connections: one system call per operation, no event loop.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::call_trace::CallTrace;
 use super::family::{self, ConnectFault};
 use super::faults::no_answer;
+use super::options::ConnectOptions;
+use super::received::Received;
 use super::sockaddr::encode;
 use super::socket::Socket;
 use crate::address::Address;
@@ -23,10 +25,13 @@ impl Socket {
         // Keeps the system's congestion control on loopback too, to measure its cost.
         let socket = Self::open(address.family(), address.socket_type()).map_err(failed)?;
         let name = encode(address).map_err(failed)?;
-        socket.set_blocking().map_err(failed)?;
-        let options = socket.inner();
-        options.set_read_timeout(Some(limit)).map_err(failed)?;
-        options.set_write_timeout(Some(limit)).map_err(failed)?;
+        if !address.socket_type().has_connection() {
+            let options = ConnectOptions::default();
+            let family = family::of(address.family());
+            let prepared = family.prepare_client(socket.inner(), address, &options);
+            prepared.map_err(failed)?;
+        }
+        socket.set_blocking_within(limit).map_err(failed)?;
         let watch = CallTrace::start(address.family(), "connect");
         let connected = socket.connect(&name.name);
         let descriptor = socket.as_raw_fd();
@@ -50,6 +55,51 @@ impl Socket {
             },
         }
         Ok(socket)
+    }
+
+    /// Sets blocking mode; calls fail with `WouldBlock` after `limit`.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn set_blocking_within(&self, limit: Duration) -> io::Result<()> {
+        self.set_blocking()?;
+        self.inner().set_read_timeout(Some(limit))?;
+        self.inner().set_write_timeout(Some(limit))
+    }
+
+    /// Receives one message of a socket that keeps them apart, see `recv(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports, and `InvalidData` for a message that does not fit into `buffer`.
+    pub fn receive_message(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        self.receive(buffer, None).map(|(received, _)| received)
+    }
+
+    /// Sends one message, which may be empty, or some bytes of a stream.
+    ///
+    /// # Errors
+    /// What `send(2)` reports: `EMSGSIZE` for a message that the kernel does not take.
+    pub fn send_message(&self, message: &[u8]) -> io::Result<usize> {
+        self.send(message)
+    }
+
+    /// Whether each receive returns one message, and each send sends one.
+    #[must_use]
+    pub const fn keeps_messages(&self) -> bool {
+        self.socket_type().keeps_messages()
+    }
+
+    /// The size of the largest message that it sends; a stream has none.
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports.
+    pub fn longest_message(&self) -> io::Result<Option<usize>> {
+        match self.keeps_messages() {
+            true => family::of(self.family())
+                .longest_sent(self.inner())
+                .map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Sets non-blocking mode: calls fail with `WouldBlock` instead of waiting.

@@ -9,7 +9,8 @@ use super::call_trace::CallTrace;
 use super::family;
 use super::faults::{bind_error, no_answer};
 use super::options::ConnectOptions;
-use super::sockaddr::encode;
+use super::registration::WaitingSocket;
+use super::sockaddr::{Encoded, encode};
 use super::socket::Socket;
 use super::stream::Stream;
 use crate::address::Address;
@@ -19,7 +20,9 @@ impl Stream {
     /// Connects to `address`, see `connect(2)`.
     ///
     /// While an AF_UNIX backlog is full, retries until the deadline. TCP to a loopback address is
-    /// not paced, see [`Congestion`](super::Congestion).
+    /// not paced, see [`Congestion`](super::Congestion). To a group, or with the option `broadcast`,
+    /// no call connects: the answers come from other addresses, and so datagrams of every host are
+    /// received.
     ///
     /// # Errors
     /// [`NoServer`](crate::ErrorKind::NoServer), [`Denied`](crate::ErrorKind::Denied),
@@ -41,6 +44,9 @@ impl Stream {
             None => None,
         };
         let name = encode(address).map_err(failed)?;
+        if family.is_of_several(address, options) {
+            return Self::to_several(socket, name).map_err(failed);
+        }
         let watch = CallTrace::start(address.family(), "connect");
         let descriptor = socket.as_raw_fd();
         let mut attempt = Attempt::Fresh(socket);
@@ -69,5 +75,11 @@ impl Stream {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(no_answer(address, full)),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// A datagram socket that sends to several hosts, and takes the datagrams of every host.
+    fn to_several(mut socket: Socket, name: Encoded) -> io::Result<Self> {
+        socket.send_always_to(name.name);
+        Ok(Self::connected(WaitingSocket::registered(socket)?, None))
     }
 }

@@ -19,7 +19,7 @@ use rustix::net::RecvFlags;
 use super::call_trace::{CallTrace, uninterrupted};
 use super::family;
 use super::rights::{passing, receive_rights};
-use super::sockaddr::{Sender, decode_sender};
+use super::sockaddr::{SenderName, decode_sender};
 use super::socket::Socket;
 use crate::address::{Address, SocketName};
 
@@ -27,7 +27,7 @@ use crate::address::{Address, SocketName};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ends {
     /// The name of the sender; an unbound AF_UNIX socket has none.
-    peer: Option<Sender>,
+    peer: Option<SenderName>,
     /// The address of this host, where the socket is bound to all of them.
     own: Option<OwnIp>,
 }
@@ -58,6 +58,23 @@ impl Ends {
 }
 
 impl Socket {
+    /// A datagram, cut if the buffer is too small, and its sender.
+    pub(super) fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Ends)> {
+        let watch = CallTrace::start(self.family(), "recvfrom");
+        let size = buffer.len();
+        let received = uninterrupted(|| {
+            let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
+            let peer = peer.map(SenderName::Any);
+            Ok((count, Ends { peer, own: None }))
+        });
+        let arguments = || match &received {
+            Ok((_, ends)) => format!("{}, {size}, {}", self.as_raw_fd(), ends.peer_name(self)),
+            Err(_) => format!("{}, {size}", self.as_raw_fd()),
+        };
+        watch.done(&received, arguments, |(count, _)| count.to_string());
+        received
+    }
+
     /// Sends one datagram back, with descriptors if there are any.
     ///
     /// # Errors
@@ -81,8 +98,8 @@ impl Socket {
         let Some(own) = ends.own else {
             let send = || {
                 let peer: &dyn SockaddrLike = match peer {
-                    Sender::Any(peer) => peer,
-                    Sender::Unix(peer) => peer,
+                    SenderName::Any(peer) => peer,
+                    SenderName::Unix(peer) => peer,
                 };
                 Ok(sendto(self.as_raw_fd(), bytes, peer, flags)?)
             };
@@ -122,12 +139,12 @@ impl Socket {
         &self,
         bytes: &[u8],
         control: &[ControlMessage<'_>],
-        peer: &Sender,
+        peer: &SenderName,
     ) -> nix::Result<usize> {
         let (data, flags) = ([IoSlice::new(bytes)], MsgFlags::MSG_NOSIGNAL);
         match peer {
-            Sender::Any(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
-            Sender::Unix(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
+            SenderName::Any(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
+            SenderName::Unix(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
         }
     }
 }
@@ -222,7 +239,7 @@ impl Batch {
     fn receive_one(&mut self, socket: &Socket) -> io::Result<()> {
         let buffer = &mut self.buffers[0];
         let (count, peer) = uninterrupted(|| Ok(recvfrom(socket.as_raw_fd(), buffer)?))?;
-        let peer = peer.map(Sender::Any);
+        let peer = peer.map(SenderName::Any);
         self.received.push((count, Ends { peer, own: None }));
         Ok(())
     }
@@ -233,7 +250,7 @@ impl Batch {
             let flags = RecvFlags::empty();
             receive_rights(socket.inner(), buffer, flags, Some(&mut files))
         })?;
-        let peer = received.sender.and_then(Sender::of_unix);
+        let peer = received.sender.and_then(SenderName::of_unix);
         self.files = Some(match received.lost {
             None => Ok(files),
             Some(cause) => Err(cause),
@@ -257,7 +274,7 @@ impl Batch {
                 true => message.cmsgs()?.find_map(|control| own_ip(&control)),
                 false => None,
             };
-            let peer = message.address.map(Sender::Any);
+            let peer = message.address.map(SenderName::Any);
             self.received.push((message.bytes, Ends { peer, own }));
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Which process listens on an AF_UNIX name, found without a connection to its server:
-//! `sock_diag(7)`, `proc(5)`.
+//! Which process listens on an AF_UNIX name, or receives datagrams there, found without a connection
+//! to its server: `sock_diag(7)`, `proc(5)`.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,10 +12,16 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{major, minor};
 
-use crate::address::UnixName;
+use super::socket::kernel_type;
+use crate::address::{Address, SocketType, UnixName};
 
-/// The visible processes that hold the stream socket listening on `name`.
-pub(super) fn holders(name: &UnixName) -> Vec<i32> {
+/// The visible processes that hold the socket that listens on a local address, or receives datagrams
+/// there; none for an address of another family.
+#[must_use]
+pub fn processes_at(address: &Address) -> Vec<i32> {
+    let Some(name) = address.as_unix() else {
+        return Vec::new();
+    };
     let is_it: &dyn Fn(&Listening) -> bool = match name {
         UnixName::Path(path) => {
             let Ok(file) = fs::symlink_metadata(path) else {
@@ -23,10 +29,11 @@ pub(super) fn holders(name: &UnixName) -> Vec<i32> {
             };
             &move |one| one.file.as_ref().is_some_and(|id| *id == file_id(&file))
         }
-        // The kernel puts a NUL before it.
-        UnixName::Abstract(name) => {
-            &move |one| one.name.split_first() == Some((&0, name.as_slice()))
-        }
+        // The kernel puts a NUL before it. Each type has its own names.
+        UnixName::Abstract(name) => &move |one| {
+            let is_of_type = one.socket_type == address.socket_type();
+            is_of_type && one.name.split_first() == Some((&0, name.as_slice()))
+        },
         UnixName::Unnamed => return Vec::new(),
     };
     let all = listening().unwrap_or_default();
@@ -78,9 +85,10 @@ fn file_id(file: &Metadata) -> FileId {
     (file.ino() as u32, device as u32)
 }
 
-/// A listening AF_UNIX socket.
+/// An AF_UNIX socket that listens, or receives datagrams.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listening {
+    socket_type: SocketType,
     inode: u64,
     name: Vec<u8>,
     file: Option<FileId>,
@@ -92,7 +100,11 @@ const UDIAG_SHOW_NAME: u32 = 1;
 const UDIAG_SHOW_VFS: u32 = 2;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
-const LISTEN: u32 = 10;
+/// A datagram socket that a client has connected to is in the state of a connected one.
+const ESTABLISHED: u8 = 1;
+/// Any other datagram socket.
+const CLOSE: u8 = 7;
+const LISTEN: u8 = 10;
 
 /// The sizes of `nlmsghdr` of `netlink(7)`, `unix_diag_req` and `unix_diag_msg`.
 const HEADER: usize = 16;
@@ -144,7 +156,8 @@ fn request() -> Vec<u8> {
     request.extend([0; 8]);
     // Family, protocol, padding, states, inode, what to show, cookie.
     request.extend([u8::try_from(libc::AF_UNIX).unwrap_or_default(), 0, 0, 0]);
-    request.extend((1_u32 << LISTEN).to_ne_bytes());
+    let states = [ESTABLISHED, CLOSE, LISTEN].map(|state| 1_u32 << state);
+    request.extend(states.iter().sum::<u32>().to_ne_bytes());
     request.extend(0_u32.to_ne_bytes());
     request.extend((UDIAG_SHOW_NAME | UDIAG_SHOW_VFS).to_ne_bytes());
     request.extend([0; 8]);
@@ -176,11 +189,16 @@ fn next_part<'a>(
 /// Parses one message about a socket.
 fn listening_of(message: &[u8]) -> Option<Listening> {
     // Family, type, state, padding, inode, cookie, and attributes.
-    if i32::from(*message.get(1)?) != libc::SOCK_STREAM {
+    let number = i32::from(*message.get(1)?);
+    let socket_type = SocketType::ALL
+        .into_iter()
+        .find(|known| i32::from(kernel_type(*known)) == number)?;
+    if socket_type.has_connection() && *message.get(2)? != LISTEN {
         return None;
     }
     let inode = u32_at(message, 4)?.into();
     let mut one = Listening {
+        socket_type,
         inode,
         ..Listening::default()
     };

@@ -114,6 +114,12 @@ pub fn link_local_addresses() -> io::Result<Vec<LinkLocal>> {
     Ok(found)
 }
 
+/// Whether packets to the address stay on this host.
+#[must_use]
+pub fn is_of_this_host(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified() || is_of_an_interface(ip)
+}
+
 /// Whether an interface of this host has the address.
 pub(super) fn is_of_an_interface(ip: IpAddr) -> bool {
     let addresses = getifaddrs().into_iter().flatten();

@@ -46,6 +46,7 @@ mod pipe_ends;
 mod reach;
 mod read_write;
 mod received;
+mod receiving_socket;
 mod registration;
 mod rights;
 mod room;
@@ -63,23 +64,28 @@ pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
 pub(crate) use self::descriptor_budget::{DescriptorBudget, WaitingDescriptors, WaitingPlace};
 pub(crate) use self::family::EXEC_NAMES;
+pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
 pub use self::family::{exec_environment, is_left_behind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
-pub use self::holder::processes_with;
+pub use self::holder::{processes_at, processes_with};
 pub use self::host::{
-    LinkLocal, Obstacle, check_congestion, link_local_addresses, obstacle, try_bind, try_create,
+    LinkLocal, Obstacle, check_congestion, is_of_this_host, link_local_addresses, obstacle,
+    try_bind, try_create,
 };
 pub use self::listener::{ClosedListener, Listener};
 pub use self::losses::Losses;
-pub use self::options::{Congestion, ConnectOptions, Keepalive, ListenOptions, Owner};
+pub use self::options::{
+    Congestion, ConnectOptions, Keepalive, ListenOptions, Membership, Owner, UdpOptions,
+};
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
 pub use self::reach::{reaches, refuse_unreachable};
-pub(crate) use self::received::LONGEST_MESSAGE;
 pub use self::received::Received;
+pub(crate) use self::received::{LONGEST_MESSAGE, with_length};
+pub use self::receiving_socket::{ReceivingSocket, Sender};
 pub(crate) use self::rights::{MOST_DESCRIPTORS, is_not_passed, not_passed};
 pub use self::socket::Socket;
 pub use self::socket_call::SocketCall;

@@ -1,5 +1,6 @@
 //! Options of listening and connecting sockets.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -50,6 +51,8 @@ pub struct ListenOptions {
     pub session_idle: Duration,
     /// The maximum size of a datagram; larger ones are counted and dropped.
     pub max_message: usize,
+    /// Options of UDP.
+    pub udp: UdpOptions,
 }
 
 impl ListenOptions {
@@ -72,6 +75,7 @@ impl Default for ListenOptions {
             pass_descriptors: false,
             session_idle: Self::SESSION_IDLE,
             max_message: 1 << 20,
+            udp: UdpOptions::default(),
         }
     }
 }
@@ -91,6 +95,33 @@ pub struct ConnectOptions {
     /// Whether an AF_UNIX server gets `EPERM` when it sends descriptors, see
     /// [`ListenOptions::take_descriptors`].
     pub refuse_descriptors: bool,
+    /// Options of UDP.
+    pub udp: UdpOptions,
+}
+
+/// Options of UDP sockets; see `udp(7)`, `ip(7)` and `ipv6(7)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpOptions {
+    /// Whether it may send to a broadcast address, which only IPv4 has (`SO_BROADCAST`). A client
+    /// then takes the answers of all hosts.
+    pub broadcast: bool,
+    /// The groups whose datagrams it receives. Other sockets that have joined a group can then bind
+    /// the same port.
+    pub join: Vec<Membership>,
+    /// The maximum number of routers on the way of a datagram, plus one; by default that of the
+    /// system, and 1 for a datagram to a group.
+    pub ttl: Option<u8>,
+}
+
+/// A membership in a multicast group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The address of the group.
+    pub group: IpAddr,
+    /// The interface, by name or number; datagrams to groups are also sent from it. By default the
+    /// routes determine it.
+    pub interface: Option<String>,
 }
 
 /// How long a connection may be silent before the kernel probes its peer.

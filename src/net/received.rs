@@ -1,4 +1,4 @@
-//! What one receive returns.
+//! What one receive returns, and the sizes of messages.
 
 /// The largest message that is ever received, in bytes; the default limit of the kernel is far below
 /// it.
@@ -54,5 +54,17 @@ impl Received {
                 format!("a message is larger than the limit of {room} bytes"),
             )),
         }
+    }
+}
+
+/// The error of a send of a message of `length` bytes: that of the kernel for one that is too large
+/// does not name the length.
+pub(crate) fn with_length(error: std::io::Error, length: usize) -> std::io::Error {
+    match error.raw_os_error().map(nix::Error::from_raw) {
+        Some(nix::Error::EMSGSIZE) => std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("a message of {length} bytes is larger than the kernel takes"),
+        ),
+        _ => error,
     }
 }

@@ -101,14 +101,14 @@ pub(super) fn decode_accepted(
 
 /// The name of a datagram's sender, to answer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Sender {
+pub(super) enum SenderName {
     /// As `recvfrom(2)` and `recvmmsg(2)` report it.
     Any(SockaddrStorage),
     /// That of an AF_UNIX socket, as `recvmsg(2)` reports it.
     Unix(UnixAddr),
 }
 
-impl Sender {
+impl SenderName {
     /// The name that `recvmsg(2)` reported; `None` for one that cannot be answered.
     pub(super) fn of_unix(name: SocketAddrAny) -> Option<Self> {
         // A path that fills `sun_path` has no NUL at its end: the kernel adds one to the name, and
@@ -144,7 +144,7 @@ impl Sender {
 }
 
 /// The name of a datagram's sender, which has none if it is not bound.
-pub(super) fn decode_sender(family: Family, sender: Option<&Sender>) -> SocketName {
+pub(super) fn decode_sender(family: Family, sender: Option<&SenderName>) -> SocketName {
     let Some(sender) = sender else {
         return unnamed(family);
     };

@@ -32,6 +32,8 @@ pub struct Socket {
     socket_type: SocketType,
     resets: AtomicBool,
     may_get_descriptors: bool,
+    /// Where each message is sent, if it is not connected.
+    receiver: Option<Box<SockAddr>>,
 }
 
 impl Socket {
@@ -67,6 +69,7 @@ impl Socket {
             socket_type,
             resets,
             may_get_descriptors: true,
+            receiver: None,
         }
     }
 
@@ -74,6 +77,11 @@ impl Socket {
     /// `socket(7)`), so that the peer sees an error, not end of file.
     pub(crate) fn set_resets(&self, resets: bool) {
         self.resets.store(resets, Ordering::Relaxed);
+    }
+
+    /// Sends each message to `name`, without a connect.
+    pub(super) fn send_always_to(&mut self, name: SockAddr) {
+        self.receiver = Some(Box::new(name));
     }
 
     /// Has the kernel, if it can, refuse descriptors from the peers of a socket not bound or
@@ -204,6 +212,11 @@ impl Socket {
     /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_NOSIGNAL.bits();
+        if let Some(name) = &self.receiver {
+            let shown = || decode(name).map_or_else(|_| String::new(), |name| name.to_string());
+            let send = || self.inner.send_to_with_flags(bytes, name, flags);
+            return self.watched("sendto", || format!("{}, {}", bytes.len(), shown()), send);
+        }
         let send = || self.inner.send_with_flags(bytes, flags);
         self.watched("send", || bytes.len().to_string(), send)
     }
@@ -360,7 +373,7 @@ impl AsFd for Socket {
 }
 
 /// The kernel's number of a type.
-const fn kernel_type(socket_type: SocketType) -> Type {
+pub(super) const fn kernel_type(socket_type: SocketType) -> Type {
     match socket_type {
         SocketType::Stream => Type::STREAM,
         SocketType::SeqPacket => Type::SEQPACKET,

@@ -77,7 +77,7 @@ impl Exec {
 }
 
 /// During a requested stop, a client that has the whole reply and sends nothing for this time is
-/// not waited for.
+/// not waited for, and the program of a session has this time to end by itself.
 const QUIET: Duration = Duration::from_millis(500);
 
 impl Service for Exec {
@@ -98,11 +98,11 @@ impl Service for Exec {
         let (mut status, mut fault, mut finished) = (None, None, false);
         // A session has no peer that could close it.
         let is_session = stream.ends_when_idle();
-        let mut patience = None;
+        let (mut patience, mut is_stopping) = (None, false);
         while status.is_none() || !transfer.output_ended() {
             tokio::select! {
                 event = transfer.next(passed), if fault.is_none() => match event {
-                    PipeEvent::PeerEnded if is_session => {
+                    PipeEvent::PeerEnded if is_session && patience.is_none() => {
                         patience = Some(Instant::now() + self.grace);
                     }
                     PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
@@ -134,7 +134,12 @@ impl Service for Exec {
                 () = group.ended(), if status.is_some() && group.is_asked && group.id.is_some() => {
                     group.leave();
                 }
-                () = self.stop.requested(), if !group.is_asked => group.ask_to_end(),
+                () = self.stop.requested(), if !is_session && !group.is_asked => group.ask_to_end(),
+                // A stop ends the session: the program first answers what has arrived.
+                () = self.stop.requested(), if is_session && !is_stopping => {
+                    is_stopping = true;
+                    patience = Some(Instant::now() + QUIET);
+                }
             }
             if status.is_some() && transfer.output_ended() && !group.is_asked {
                 // The program's children may continue, as under a shell.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::counting;
+use super::{about_message, counting};
 use crate::address::{Address, Target};
 use crate::client::{ConnectPlan, WaitQueue};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, MessageFormat, Service};
 use crate::memory::MemoryLimit;
-use crate::net::{Peer, Stream, is_not_passed};
+use crate::net::{Peer, Stream};
 use crate::service::Dump;
 use crate::transfer::{Descriptors, Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
@@ -155,7 +155,7 @@ fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
                 .with_hint("raise --max-memory")
         }
         TransferFault::Broken(Side::Near, operation, source) => {
-            about_messages(Error::new(operation, peer, source))
+            about_message(Error::new(operation, peer, source))
         }
         // Only a datagram socket connects to nobody.
         TransferFault::Broken(Side::Far, operation, source)
@@ -166,7 +166,7 @@ fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
                 .with_hint("start the server, or check the address")
         }
         TransferFault::Broken(Side::Far, operation, source) => {
-            about_messages(Error::new(operation, target, source))
+            about_message(Error::new(operation, target, source))
         }
         TransferFault::Idle(limit) => timed_out(format!(
             "no data passed in either direction for {}",
@@ -182,19 +182,4 @@ fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
                 .with_hint("choose where a message ends in the stream: line, null or length")
         }
     }
-}
-
-/// The same error, with what to do about a message that cannot pass.
-fn about_messages(error: Error) -> Error {
-    use io::ErrorKind as E;
-    let source = error.io_error();
-    let hint = match source.kind() {
-        _ if is_not_passed(source) => "use --descriptors refuse, or drop to go on without them",
-        E::InvalidData => "raise --max-message",
-        E::InvalidInput if source.raw_os_error().is_none() => "use --framing length",
-        E::FileTooLarge if source.raw_os_error().is_none() => "raise net.core.wmem_max",
-        _ => return error,
-    };
-    // The message is at fault, not the request of the user.
-    error.with_kind(ErrorKind::Other).with_hint(hint)
 }

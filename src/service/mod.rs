@@ -59,26 +59,30 @@ use std::io;
 
 use crate::error::{Error, ErrorKind};
 use crate::loops::Connection;
+use crate::net::is_not_passed;
 use crate::transfer::Passed;
 
-/// The failure of `connection` in `operation`, and what to do about a message that cannot pass.
+/// The failure of `connection` in `operation`, and what to do about it.
 fn broken(operation: &'static str, connection: &Connection, source: io::Error) -> Error {
+    about_message(Error::new(operation, connection.peer(), source))
+}
+
+/// The same error, with what to do about a message that cannot pass.
+fn about_message(error: Error) -> Error {
     use io::ErrorKind as E;
+    let source = error.io_error();
     let hint = match source.kind() {
-        E::InvalidData => Some("raise --max-message"),
-        E::InvalidInput if source.raw_os_error().is_none() => Some("use --framing length"),
-        E::QuotaExceeded => Some("raise --max-memory"),
-        _ => None,
+        _ if is_not_passed(source) => "use --descriptors refuse, or drop to go on without them",
+        E::InvalidData => "raise --max-message",
+        E::InvalidInput if source.raw_os_error().is_none() => "use --framing length",
+        E::FileTooLarge if source.raw_os_error().is_none() => "send smaller messages",
+        E::QuotaExceeded => "raise --max-memory",
+        _ => return error,
     };
-    let error = Error::new(operation, connection.peer(), source);
-    let error = match error.kind() {
+    match error.kind() {
         // The message is at fault, not the request of the user.
-        ErrorKind::Usage => error.with_kind(ErrorKind::Other),
-        _ => error,
-    };
-    match hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
+        ErrorKind::Usage => error.with_kind(ErrorKind::Other).with_hint(hint),
+        _ => error.with_hint(hint),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{broken, counting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, MessageFormat, Service, Stop};
 use crate::memory::MemoryLimit;
-use crate::net::{PipeReader, Stream, is_refused};
+use crate::net::{PipeReader, Stream, is_refused, with_length};
 use crate::offload::offload;
 use crate::transfer::{MessageReader, PipeEvent, PipeTransfer, discard_rest};
 
@@ -206,7 +206,8 @@ impl SendFile {
     ) -> Result<()> {
         let failed = |error| broken("send", connection, error);
         let send = async |message: &[u8]| {
-            stream.send_all(message).await.map_err(failed)?;
+            let sent = stream.send_all(message).await;
+            sent.map_err(|error| failed(with_length(error, message.len())))?;
             connection.count_sent(message.len());
             Ok(())
         };

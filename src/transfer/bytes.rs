@@ -7,36 +7,18 @@ use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use super::descriptors::Rights;
-use super::direction::{EndFault, State, TURN};
+use super::flow::{Flow, STREAM_PIECE};
 use super::pipe::Pipe;
+use super::turn::{EndFault, State, TURN};
 use super::yielding::Yielding;
 use super::{Engine, Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};
 use crate::net::{Stream, WaitingDescriptors, is_refused};
 
-/// The maximum size of one receive of messages.
-const PIECE: usize = 64 * 1024;
-/// The maximum size of one receive of a copied stream. TCP splits 64 KiB into one full segment and
-/// one of a few bytes, so that such pieces cost about twice as much as one large piece.
-const STREAM_PIECE: usize = 4 * PIECE;
-/// After this many full receives, a direction is a stream.
-const FULL_PIECES: u8 = 3;
-/// A smaller piece of a stream is small; after [`SMALL_PIECES`] small ones it is a stream no more.
-const SMALL_PIECE: usize = 16 * 1024;
-const SMALL_PIECES: u8 = 4;
-
 thread_local! {
     /// The buffer of all copying directions on this thread. It is empty between two turns, and
     /// takes no memory beyond that of one receive.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; STREAM_PIECE]);
-}
-
-/// The kind of traffic, which decides how it is moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    Messages,
-    CopiedStream,
-    SplicedStream,
 }
 
 /// The bytes from one end to the other.
@@ -138,10 +120,7 @@ impl<'a> Bytes<'a> {
 
     /// Updates the kind of traffic after a piece of `count` bytes.
     fn classify(&mut self, count: usize, from: &Stream, to: &Stream) {
-        let (is_other, enough) = match self.flow {
-            Flow::Messages => (count == PIECE, FULL_PIECES),
-            Flow::CopiedStream | Flow::SplicedStream => (count < SMALL_PIECE, SMALL_PIECES),
-        };
+        let (is_other, enough) = self.flow.is_other(count);
         self.streak = if is_other { self.streak + 1 } else { 0 };
         if self.streak < enough {
             return;
@@ -191,10 +170,7 @@ impl<'a> Bytes<'a> {
             self.passed += sent as u64;
             self.unsent.consume(sent);
         }
-        let room = match self.flow {
-            Flow::Messages => PIECE,
-            Flow::CopiedStream | Flow::SplicedStream => STREAM_PIECE,
-        };
+        let room = self.flow.room();
         let mut files = Vec::new();
         let count = BUFFER.with_borrow_mut(|buffer| {
             let room = &mut buffer[..room];
@@ -330,6 +306,7 @@ mod tests {
     use crate::address::Address;
     use crate::net::{ListenOptions, Listener};
     use crate::transfer::Descriptors;
+    use crate::transfer::flow::{PIECE, SMALL_PIECE};
 
     fn direction(
         engine: Engine,

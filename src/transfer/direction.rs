@@ -1,28 +1,15 @@
-//! One direction of a transfer: Running, then ShuttingDown, then Done.
+//! One direction of a transfer: of bytes, or of messages.
 
-use std::io;
 use std::task::{Context, Poll};
 
 use super::bytes::Bytes;
 use super::descriptors::Rights;
 use super::messages::Messages;
 use super::outlet::Outlet;
+use super::turn::EndFault;
 use super::{Side, Tap, TransferOptions};
 use crate::memory::MemoryLimit;
 use crate::net::Stream;
-
-/// The maximum of bytes in one turn, before other connections get theirs.
-pub(super) const TURN: usize = 1 << 20;
-
-/// The end that failed, as seen from this direction, the operation, and the error.
-pub(super) type EndFault = (Side, &'static str, io::Error);
-
-#[derive(Debug)]
-pub(super) enum State {
-    Running,
-    ShuttingDown,
-    Done,
-}
 
 /// What moves from one end to the other.
 pub(super) enum Direction<'a> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::loops::{Framing, MessageDecoder, MessageFormat};
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Fed, LONGEST_MESSAGE, PipeReader, PipeWriter, Stream};
+use crate::net::{Fed, LONGEST_MESSAGE, PipeReader, PipeWriter, Stream, with_length};
 
 /// The maximum size of one read.
 const PIECE: usize = 64 * 1024;
@@ -75,7 +75,7 @@ impl MessagePipes {
     /// Receives a message and writes it in its frame to `input`; without an input it is discarded.
     /// While the input takes nothing, nothing is received.
     ///
-    /// A message that is not delivered is an error, but counts as a loss of a session.
+    /// A message that does not fit the framing is an error, but only a loss of a session.
     pub(super) fn poll_there(
         &mut self,
         cx: &mut Context<'_>,
@@ -101,15 +101,16 @@ impl MessagePipes {
             }
             let count = received.count();
             let Scratch { bytes, frame } = scratch;
-            let Some(input) = input else {
-                lost(stream, "the program had closed its input");
-                return Poll::Ready(Ok(FromPeer::Bytes(count)));
-            };
-            frame.clear();
-            match self.format.frame(&bytes[..count], frame) {
-                Ok(()) => self.write(cx, frame, input)?,
-                Err(error) if stream.losses().is_some() => lost(stream, &error.to_string()),
-                Err(error) => return Poll::Ready(Err(error)),
+            if let Some(input) = input {
+                frame.clear();
+                match (self.format.frame(&bytes[..count], frame), stream.losses()) {
+                    (Ok(()), _) => self.write(cx, frame, input)?,
+                    (Err(error), Some(losses)) => losses.add(&error),
+                    (Err(error), None) => return Poll::Ready(Err(error)),
+                }
+            } else if let Some(losses) = stream.losses() {
+                // The peer of a session does not learn that its service has ended.
+                losses.add(&io::Error::other("the program had closed its input"));
             }
             Poll::Ready(Ok(FromPeer::Bytes(count)))
         })
@@ -139,8 +140,8 @@ impl MessagePipes {
         FromPeer::InputClosed
     }
 
-    /// Reads from `output`, and sends each message in it; returns the number of bytes sent, `None`
-    /// once all were.
+    /// Sends the next message in the bytes of `output`; returns the number of bytes sent, `None` once
+    /// all were.
     pub(super) fn poll_back(
         &mut self,
         cx: &mut Context<'_>,
@@ -168,25 +169,13 @@ impl MessagePipes {
                 };
             }
             let mut bytes = &buffer[..count];
-            let mut sent = 0;
-            while let Some(message) = reader.next(&mut bytes)? {
-                match unsent.poll(cx, stream, message)? {
-                    Poll::Ready(count) => sent += count,
-                    Poll::Pending => {
-                        reader.keep(&mut bytes)?;
-                        break;
-                    }
-                }
-            }
-            Poll::Ready(Ok(Some(sent)))
+            let sent = match reader.next(&mut bytes)? {
+                Some(message) => unsent.poll(cx, stream, message),
+                None => Poll::Ready(Ok(0)),
+            };
+            reader.keep(&mut bytes)?;
+            sent.map_ok(Some)
         })
-    }
-}
-
-/// Counts a message that was not delivered, if `stream` is a session.
-fn lost(stream: &Stream, cause: &str) {
-    if let Some(losses) = stream.losses() {
-        losses.add(&io::Error::other(cause));
     }
 }
 
@@ -229,6 +218,7 @@ impl Unsent {
         message: &[u8],
     ) -> Poll<io::Result<usize>> {
         let sent = stream.poll_send(cx, message);
+        let sent = sent.map_err(|error| with_length(error, message.len()));
         if sent.is_pending() {
             self.message.push(message, 0)?;
             self.is_one = true;
@@ -237,7 +227,9 @@ impl Unsent {
     }
 
     fn poll_again(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<io::Result<usize>> {
+        let length = self.message.len();
         let sent = ready!(stream.poll_send(cx, &self.message));
+        let sent = sent.map_err(|error| with_length(error, length));
         self.message.clear();
         self.is_one = false;
         Poll::Ready(sent)

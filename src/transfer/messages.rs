@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use super::descriptors::Rights;
-use super::direction::{EndFault, State, TURN};
 use super::outlet::Outlet;
+use super::turn::{EndFault, State, TURN};
 use super::{Side, Tap};
 use crate::loops::{Buffers, MessageDecoder, MessageFormat};
 use crate::memory::MemoryLimit;

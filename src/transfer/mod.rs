@@ -33,6 +33,7 @@ mod bytes;
 mod clock;
 mod descriptors;
 mod direction;
+mod flow;
 mod idle;
 mod message_pipes;
 mod messages;
@@ -40,6 +41,7 @@ mod outlet;
 mod peer_closed;
 mod pipe;
 mod pipes;
+mod turn;
 mod yielding;
 
 use std::future::poll_fn;
@@ -54,6 +56,7 @@ use self::direction::Direction;
 pub(crate) use self::idle::unless_idle;
 pub(crate) use self::message_pipes::{MessageReader, discard_rest};
 pub(crate) use self::pipes::{PipeEvent, PipeTransfer};
+use self::turn::EndFault;
 use crate::loops::{Framing, MessageFormat};
 use crate::memory::MemoryLimit;
 use crate::net::Stream;
@@ -195,7 +198,7 @@ pub async fn transfer(
             return left.as_mut().poll(cx);
         }
         let broken_there = |(end, operation, error)| TransferFault::Broken(end, operation, error);
-        let broken_back = |(end, operation, error): direction::EndFault| {
+        let broken_back = |(end, operation, error): EndFault| {
             TransferFault::Broken(end.other(), operation, error)
         };
         let there_done = there.poll(cx, near, far).map_err(broken_there);

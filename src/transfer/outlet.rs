@@ -5,7 +5,7 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
-use super::direction::EndFault;
+use super::turn::EndFault;
 use super::{Lost, Side};
 use crate::loops::MessageFormat;
 use crate::memory::{KeptBytes, MemoryLimit};

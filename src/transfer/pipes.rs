@@ -16,8 +16,8 @@ use crate::net::{Fed, PipeReader, PipeWriter, Received, Stream, is_refused};
 const PIECE: usize = 64 * 1024;
 /// The maximum size of one splice, and of one turn, before other connections get theirs.
 const TURN: usize = 1 << 20;
-/// What a move counts at least in a turn: messages may be empty.
-const MOVE: usize = 256;
+/// What each move counts at least in a turn: messages may be empty.
+const MOVE: usize = 8 * 1024;
 /// The bytes in one direction after which its pipe is enlarged.
 const BULK: u64 = 256 * 1024;
 

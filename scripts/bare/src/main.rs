@@ -6,6 +6,7 @@ mod address;
 mod bulk;
 mod dial;
 mod echo;
+mod flow;
 mod hold;
 mod load;
 mod pair;
@@ -25,6 +26,8 @@ bare mirror ADDRESS                     a blocking echo that sockperf takes for 
 bare pair ADDRESS SECONDS SIZE          round trips by a blocking write and read
 bare devour ADDRESS                     a blocking sink
 bare pour ADDRESS SECONDS SIZE          messages of SIZE into it by blocking writes
+bare flow ADDRESS COUNT SIZE            COUNT numbered messages of SIZE by blocking writes
+bare tally ADDRESS                      how many of each flow came, how many in order, in how many seconds
 bare hold ADDRESS COUNT                 COUNT connections, one message each, then idle until EOF
 bare sink ADDRESS                       a digest of what each connection sends
 bare relay ADDRESS TARGET               splices what comes to TARGET, then what comes back
@@ -51,6 +54,8 @@ fn main() {
         ["devour", address] => pair::devour(address),
         ["pour", address, seconds, size] => pair::pour(address, seconds, size),
         ["hold", address, count] => hold::hold(address, count),
+        ["flow", address, count, size] => flow::flow(address, count, size),
+        ["tally", address] => flow::tally(address),
         ["sink", address] => bulk::sink(address),
         ["relay", address, target] => relay::relay(address, target),
         ["source", address, file] => bulk::source(address, file),

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod commands;
 mod exit;
+mod full_receiver;
 #[cfg(test)]
 mod fuzzing;
 mod output;

@@ -1,5 +1,6 @@
 //! Our input to the socket and the socket to our output, until the peer ends.
 
+mod messages;
 mod shared;
 
 use std::io::{self, Read, Write};
@@ -14,10 +15,12 @@ use humantime::format_duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::messages::Messages;
 use self::shared::{Guard, Shared, uninterrupted};
 use crate::address::Address;
-use crate::client::{Counter, output_error};
+use crate::client::{Counter, is_too_large, output_error, passing_error, without_loss};
 use crate::error::{Error, ErrorKind, Result};
+use crate::loops::{Framing, MessageFormat};
 use crate::net::{Stream, is_refused};
 use crate::offload::no_thread;
 
@@ -32,8 +35,8 @@ const PIPE_ROOM: i32 = 256 * 1024;
 /// The largest piece of one `sendfile(2)`, after which the idle clock is set back.
 const PIECE: usize = 128 * 1024;
 
-/// When an exchange ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// When an exchange ends, and what its messages are.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExchangeOptions {
     /// Keep our sending half open when our input ends; the peer then does not see an end.
@@ -41,8 +44,36 @@ pub struct ExchangeOptions {
     /// When the peer ends first, go on sending until our input ends: it may only have closed its
     /// sending half.
     pub keep_sending: bool,
-    /// End with an error when nothing has passed, either way, for so long.
+    /// End with an error when nothing has passed, either way, for so long. Where no peer can end the
+    /// exchange, as on a datagram socket, it is also the time after the end of our input without a
+    /// message after which the exchange has ended well; by default [`LINGER`](Self::LINGER).
     pub idle_timeout: Option<Duration>,
+    /// On a socket that keeps messages apart, the frame and the maximum size of the messages in the
+    /// input and in the output.
+    pub format: MessageFormat,
+    /// Write the messages without a frame.
+    pub bare: bool,
+}
+
+impl ExchangeOptions {
+    /// How long an exchange that no peer can end waits for a message after the end of our input.
+    pub const LINGER: Duration = Duration::from_secs(1);
+}
+
+impl Default for ExchangeOptions {
+    /// Messages are lines.
+    fn default() -> Self {
+        Self {
+            no_half_close: false,
+            keep_sending: false,
+            idle_timeout: None,
+            format: MessageFormat {
+                framing: Framing::Line,
+                ..MessageFormat::default()
+            },
+            bare: false,
+        }
+    }
 }
 
 /// Sends `input` and writes what comes to `output`, at the same time, each way on a thread of its
@@ -53,6 +84,10 @@ pub struct ExchangeOptions {
 /// and one that has only ended its sending half has it all. The output is flushed and dropped as soon
 /// as the peer has ended, also while we go on sending: whoever reads it may wait for its end.
 ///
+/// On a socket that keeps messages apart, each message of the input is sent as one, and each that
+/// comes is written, in the frame that `options` name. On a datagram socket, a message that the
+/// kernel does not take, and one that is too large to receive, are reported, and an error at the end.
+///
 /// When the future is dropped, as by a time limit, or ends with an error, both halves of the
 /// connection are shut down and its socket is closed. The threads end: they wait for the input with
 /// `poll(2)`, together with this end. Only a thread that is in the middle of a `read` or a `write` of
@@ -62,7 +97,8 @@ pub struct ExchangeOptions {
 ///
 /// # Errors
 /// [`ErrorKind::Broken`] if the peer resets the connection or leaves with data of ours unsent,
-/// [`ErrorKind::TimedOut`] after the idle time, [`ErrorKind::OutputClosed`] if nobody reads the output.
+/// [`ErrorKind::TimedOut`] after the idle time, [`ErrorKind::OutputClosed`] if nobody reads the output,
+/// [`ErrorKind::NoServer`] if a datagram was refused.
 pub async fn exchange(
     stream: Stream,
     address: &Address,
@@ -72,22 +108,56 @@ pub async fn exchange(
     counter: &Arc<Counter>,
 ) -> Result<()> {
     let failed = |source| Error::new("connect", address, source);
+    let messages = stream
+        .keeps_messages()
+        .then(|| Messages::new(address, &options));
+    let limits = Limits {
+        idle: options.idle_timeout,
+        ends_when_idle: !stream.socket_type().has_connection(),
+    };
     let (socket, _own_file) = stream.into_blocking().map_err(failed)?;
     let (events, mut ends) = unbounded_channel();
     let shared = Guard::new(socket, Arc::clone(counter)).map_err(failed)?;
-    let half_close = !options.no_half_close;
+    let half_close = !(options.no_half_close || limits.ends_when_idle);
+    let sending = messages.clone();
     spawn("send", &shared, &events, move |shared| {
-        Event::Sent(send_all(shared, input, half_close))
+        let sent = match sending {
+            None => send_all(shared, input),
+            Some(messages) => messages.send_all(shared, input),
+        };
+        Event::Sent(sent.and_then(|is_all| match is_all && half_close {
+            true => finish(shared),
+            false => Ok(()),
+        }))
     })?;
     let keep_sending = options.keep_sending;
     spawn("receive", &shared, &events, move |shared| {
-        let received = receive_all(shared, output);
+        let received = match messages {
+            None => receive_all(shared, output),
+            Some(messages) => messages.receive_all(shared, output),
+        };
         if !keep_sending {
             shared.peer_ended();
         }
         Event::Received(received)
     })?;
-    ended(shared, &mut ends, address, options.idle_timeout).await
+    ended(shared, &mut ends, address, limits).await
+}
+
+/// When an exchange ends that its peer does not end.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    idle: Option<Duration>,
+    /// Whether no peer can end it.
+    ends_when_idle: bool,
+}
+
+impl Limits {
+    /// The idle time after which the exchange has ended well, once the input is sent.
+    fn linger(self) -> Option<Duration> {
+        let limit = self.idle.unwrap_or(ExchangeOptions::LINGER);
+        self.ends_when_idle.then_some(limit)
+    }
 }
 
 enum Event {
@@ -127,15 +197,19 @@ async fn ended(
     shared: Guard,
     ends: &mut UnboundedReceiver<Event>,
     address: &Address,
-    idle_timeout: Option<Duration>,
+    limits: Limits,
 ) -> Result<()> {
-    let failed = |operation, source| Error::new(operation, address, source);
+    let failed = |operation, source| passing_error(operation, address, source);
     let (mut sent, mut received) = (None, false);
     while sent.is_none() || !received {
+        let linger = sent.as_ref().and_then(|_| limits.linger());
         let event = tokio::select! {
             event = ends.recv() => event,
-            () = shared.idle(idle_timeout) => {
-                let limit = idle_timeout.unwrap_or_default();
+            () = shared.idle(linger.or(limits.idle)) => {
+                if linger.is_some() {
+                    break;
+                }
+                let limit = limits.idle.unwrap_or_default();
                 let cause = format!("no data passed for {}", format_duration(limit));
                 return Err(Error::because("exchange", address, ErrorKind::TimedOut, cause));
             }
@@ -145,8 +219,17 @@ async fn ended(
                 let error = Error::new("read", "standard input", error);
                 return Err(error.with_kind(ErrorKind::Other));
             }
+            // The peer does not learn of it.
+            Some(Event::Sent(Err(ExchangeFault::Socket(error))))
+                if limits.ends_when_idle || is_too_large(&error) =>
+            {
+                return Err(failed("send", error));
+            }
             Some(Event::Sent(Err(ExchangeFault::Socket(error)))) => sent = Some(Err(error)),
-            Some(Event::Sent(Ok(()))) => sent = Some(Ok(())),
+            Some(Event::Sent(Ok(()))) => {
+                shared.passed();
+                sent = Some(Ok(()));
+            }
             Some(Event::Received(Ok(()))) => received = true,
             Some(Event::Received(Err(ExchangeFault::Own(error)))) => {
                 return Err(output_error(error));
@@ -161,8 +244,10 @@ async fn ended(
         }
     }
     if let Some(Err(error)) = sent {
-        return Err(failed("send", error).with_hint("not all of the input was sent"));
+        let error = failed("send", error);
+        return Err(error.with_hint("not all of the input was sent"));
     }
+    without_loss(shared.lost(), address)?;
     let Some(socket) = shared.finished() else {
         return Ok(());
     };
@@ -173,11 +258,11 @@ async fn ended(
     }
 }
 
+/// Sends the input; `false` if the exchange has ended before.
 fn send_all(
     shared: &Shared,
     mut input: impl Read + AsFd,
-    half_close: bool,
-) -> std::result::Result<(), ExchangeFault> {
+) -> std::result::Result<bool, ExchangeFault> {
     send_file(shared, input.as_fd())?;
     let mut buffer = vec![0; BUFFER];
     let (mut full, mut peer_ended) = (0, false);
@@ -194,15 +279,17 @@ fn send_all(
         while !rest.is_empty() {
             let sent = shared.with_socket(|mut socket| socket.write(rest));
             let Some(sent) = sent.map_err(ExchangeFault::Socket)? else {
-                return Ok(());
+                return Ok(false);
             };
             shared.sent(sent);
             rest = &rest[sent..];
         }
     }
-    if !half_close {
-        return Ok(());
-    }
+    Ok(true)
+}
+
+/// Ends our sending half.
+fn finish(shared: &Shared) -> std::result::Result<(), ExchangeFault> {
     let finished = shared.with_socket(|socket| socket.shutdown(Shutdown::Write));
     match finished {
         Err(error) if error.kind() != io::ErrorKind::NotConnected => {

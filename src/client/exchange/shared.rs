@@ -25,6 +25,8 @@ pub(super) struct Shared {
     began: Instant,
     /// When something last passed, in microseconds since the beginning.
     last: AtomicU64,
+    /// The messages that could not be passed on.
+    lost: AtomicU64,
     counter: Arc<Counter>,
 }
 
@@ -52,7 +54,22 @@ impl Shared {
         self.passed();
     }
 
-    fn passed(&self) {
+    /// Counts a message that could not be passed on.
+    pub(super) fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether the exchange has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.socket().is_none()
+    }
+
+    /// Sets the idle clock back.
+    pub(super) fn passed(&self) {
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last.store(micros, Ordering::Relaxed);
     }
@@ -120,6 +137,7 @@ impl Guard {
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?,
             began: Instant::now(),
             last: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             counter,
         })))
     }

@@ -17,6 +17,7 @@ pub(super) struct V4;
 
 impl Version for V4 {
     const DOMAIN: Domain = Domain::IPV4;
+    const COUNTED_HEADER: usize = 20;
     const CONNECTIONS: &str = "/proc/net/tcp";
     const LOOPBACK: &str = "127.0.0.1/8";
 

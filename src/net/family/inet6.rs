@@ -18,6 +18,8 @@ pub(super) struct V6;
 
 impl Version for V6 {
     const DOMAIN: Domain = Domain::IPV6;
+    const COUNTED_HEADER: usize = 0;
+    const HAS_V6: bool = true;
     const CONNECTIONS: &str = "/proc/net/tcp6";
     const LOOPBACK: &str = "::1/128";
     const SWITCHES: &[&str] = &[

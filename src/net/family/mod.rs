@@ -4,6 +4,7 @@ mod inet;
 mod inet6;
 mod tcp;
 mod tcp_options;
+mod udp_options;
 mod unix;
 
 use std::ffi::OsString;
@@ -78,6 +79,12 @@ pub(super) trait SocketFamily: Debug + Sync {
         Ok(())
     }
 
+    /// Whether `address` is that of several hosts, as a group. Their answers come from other
+    /// addresses, so that a socket connected to it would receive none.
+    fn is_of_several(&self, _: &Address, _: &ConnectOptions) -> bool {
+        false
+    }
+
     /// What an error of `connect(2)` on a non-blocking socket means.
     fn connect_fault(&self, error: nix::Error) -> ConnectFault;
 
@@ -119,6 +126,9 @@ pub(super) trait SocketFamily: Debug + Sync {
 
     /// The size of the largest datagram that a socket may receive.
     fn longest_datagram(&self) -> usize;
+
+    /// The size of the largest message that `socket` sends.
+    fn longest_sent(&self, socket: &Socket) -> io::Result<usize>;
 
     /// Has the kernel refuse, with `EPERM`, descriptors sent to the socket or to connections of a
     /// listener, or take them again. `false` if it cannot refuse them.
@@ -243,8 +253,9 @@ pub(super) fn connect_fault(family: Family, error: &io::Error) -> ConnectFault {
     }
 }
 
-/// The error of a connect to `address`, with the cause known to its family.
-pub(super) fn connect_error(address: &Address, source: io::Error) -> Error {
+/// The error of a connect to `address`, with the cause known to its family. A datagram socket may
+/// learn only when it sends or receives that no server is there.
+pub(crate) fn connect_error(address: &Address, source: io::Error) -> Error {
     of(address.family()).connect_error(address, source)
 }
 

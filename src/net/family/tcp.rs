@@ -10,6 +10,7 @@ use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
 use super::tcp_options::{keep_alive, paces, set_congestion_control};
+use super::udp_options::{is_of_several, set_udp_options};
 use super::{ConnectFault, Piece, SocketFamily, receive_datagram};
 use crate::address::{Address, Family, Purpose, SocketType};
 use crate::error::{Error, ErrorKind};
@@ -26,6 +27,8 @@ const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe
 /// `TCP_FIN_WAIT1` of `netinet/tcp.h`.
 const FIN_WAIT_1: u8 = 4;
 
+/// The size of a UDP header.
+const UDP_HEADER: usize = 8;
 /// The receive buffer of a datagram server; the kernel doubles it.
 const DATAGRAM_ROOM: usize = 4 << 20;
 
@@ -40,6 +43,10 @@ mod option {
 pub(super) trait Version: Debug + Sync {
     /// The kernel's number of the family.
     const DOMAIN: Domain;
+    /// The size of its header, if that counts for the maximum size of a packet.
+    const COUNTED_HEADER: usize;
+    /// Whether its sockets have the options of IPv6.
+    const HAS_V6: bool = false;
     /// The table of connections, see `proc_pid_net(5)`.
     const CONNECTIONS: &str;
     /// See [`SocketFamily::loopback`].
@@ -87,7 +94,8 @@ impl<V: Version> SocketFamily for Tcp<V> {
             // With SO_REUSEADDR, a second server would take the datagrams of the first.
             // A burst of many peers needs room; the kernel caps it by net.core.rmem_max.
             let _ = socket.set_recv_buffer_size(DATAGRAM_ROOM);
-            return self.0.report_destinations(socket, address);
+            self.0.report_destinations(socket, address)?;
+            return set_udp_options(&self.0, socket, address, &options.udp);
         }
         socket.set_reuse_address(options.reuse_address)?;
         keep_alive(socket, address, Purpose::Listen, options.keepalive)?;
@@ -135,10 +143,14 @@ impl<V: Version> SocketFamily for Tcp<V> {
         options: &ConnectOptions,
     ) -> io::Result<()> {
         if address.socket_type().keeps_messages() {
-            return Ok(());
+            return set_udp_options(&self.0, socket, address, &options.udp);
         }
         set_congestion_control(socket, address, Purpose::Connect, &options.congestion)?;
         keep_alive(socket, address, Purpose::Connect, options.keepalive)
+    }
+
+    fn is_of_several(&self, address: &Address, options: &ConnectOptions) -> bool {
+        is_of_several(address, &options.udp)
     }
 
     fn connect_fault(&self, error: E) -> ConnectFault {
@@ -154,6 +166,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
                 let cause = "connection refused, no server is listening";
                 Error::because("connect", address, ErrorKind::NoServer, cause)
                     .with_hint("start the server, or check the address")
+            }
+            Some(E::EACCES) if address.socket_type().keeps_messages() => {
+                Error::new("connect", address, source)
+                    .with_hint("if this is a broadcast address, add --broadcast")
             }
             Some(E::ENETUNREACH | E::EHOSTUNREACH) => Error::new("connect", address, source)
                 .with_hint("check the address, and the routes (ip route)"),
@@ -205,6 +221,10 @@ impl<V: Version> SocketFamily for Tcp<V> {
     /// The length field of UDP has 16 bits.
     fn longest_datagram(&self) -> usize {
         usize::from(u16::MAX)
+    }
+
+    fn longest_sent(&self, _: &Socket) -> io::Result<usize> {
+        Ok(self.longest_datagram() - UDP_HEADER - V::COUNTED_HEADER)
     }
 
     fn interest(&self) -> Interest {

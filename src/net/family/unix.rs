@@ -18,7 +18,7 @@ use crate::address::{Address, SocketName, SocketType, UnixName};
 use crate::error::{Error, ErrorKind};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
-use crate::net::holder::holders;
+use crate::net::holder::processes_at;
 use crate::net::options::ConnectOptions;
 use crate::net::peer::{Credentials, Peer};
 use crate::net::received::{LONGEST_MESSAGE, Received};
@@ -69,7 +69,7 @@ impl SocketFamily for Unix {
 
     fn bind_fault(&self, error: io::Error, address: &Address) -> Refusal {
         match error.kind() {
-            io::ErrorKind::AddrInUse => in_use(&holders(name(address))),
+            io::ErrorKind::AddrInUse => in_use(&processes_at(address)),
             _ => error.into(),
         }
     }
@@ -127,8 +127,8 @@ impl SocketFamily for Unix {
                 Error::new("connect", address, source).with_hint("check the path")
             }
             (_, Some(E::EPROTOTYPE)) => {
-                because(ErrorKind::Other, "this is not a stream socket")
-                    .with_hint("give the path of a stream socket")
+                let cause = format!("this is not a {} socket", address.socket_type());
+                because(ErrorKind::Other, &cause).with_hint(other_types(address))
             }
             _ => Error::new("connect", address, source),
         }
@@ -197,6 +197,11 @@ impl SocketFamily for Unix {
     /// As much as the send buffer of the peer holds, which an administrator can raise.
     fn longest_datagram(&self) -> usize {
         LONGEST_MESSAGE
+    }
+
+    /// `unix_dgram_sendmsg` of the kernel keeps 32 bytes of the send buffer.
+    fn longest_sent(&self, socket: &Socket) -> io::Result<usize> {
+        Ok(socket.send_buffer_size()?.saturating_sub(32))
     }
 
     /// A client of a datagram server has a name, so that answers arrive.
@@ -277,6 +282,15 @@ impl SocketFamily for Unix {
         }
         all
     }
+}
+
+/// How to connect to a socket of the same name and of another type.
+fn other_types(address: &Address) -> String {
+    let types = address.family().types().iter();
+    let others = types.filter(|other| **other != address.socket_type());
+    let words = others.filter_map(|other| address.clone().with_type(*other).ok());
+    let words: Vec<String> = words.map(|word| word.to_string()).collect();
+    format!("give the type that it has, as in {}", words.join(" or "))
 }
 
 /// Has messages of a connection come with credentials, see [`SocketFamily::receive_message`].

@@ -27,7 +27,7 @@ use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
 use super::peer::Peer;
-use super::received::Received;
+use super::received::{Received, with_length};
 use super::registration::registered;
 use super::socket::Socket;
 use crate::address::Address;
@@ -51,6 +51,10 @@ struct Shared {
     table: Mutex<Table>,
     /// A queue has room again.
     room: Notify,
+    /// All sessions are to end.
+    ending: Notify,
+    /// The number of datagrams that passed: the clock does not order those of one moment.
+    passed: AtomicU64,
     /// The task that receives, until the last session has ended.
     receiver: OnceLock<AbortHandle>,
 }
@@ -60,12 +64,10 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time in milliseconds, by a clock that costs little and is a few of them late.
-    #[allow(clippy::unused_self)]
+    /// The moment at which a datagram passes: later ones are larger.
     fn now(&self) -> u64 {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
-        let millis = now.map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000);
-        u64::try_from(millis).unwrap_or_default()
+        let count = self.passed.fetch_add(1, Ordering::Relaxed);
+        moment(clock()) | (count & (moment(1) - 1))
     }
 
     /// Closes the socket once no session is left and none begins.
@@ -78,6 +80,23 @@ impl Shared {
     }
 }
 
+/// The time in milliseconds, by a clock that costs little and is a few of them late.
+fn clock() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    let millis = now.map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000);
+    u64::try_from(millis).unwrap_or_default()
+}
+
+/// The first moment of a millisecond, see [`Shared::now`].
+const fn moment(millis: u64) -> u64 {
+    millis << 20
+}
+
+/// The millisecond of a moment.
+const fn millis(moment: u64) -> u64 {
+    moment >> 20
+}
+
 /// One session, as its service and the receiver of the socket share it.
 #[derive(Debug)]
 struct Session {
@@ -85,7 +104,7 @@ struct Session {
     /// Its peer, and the address of this host that the peer sends to.
     ends: Ends,
     queue: Mutex<Queue>,
-    /// When a datagram last passed, on the clock of [`Shared::now`].
+    /// When a datagram last passed, see [`Shared::now`].
     last: AtomicU64,
     losses: Arc<Losses>,
 }
@@ -115,6 +134,8 @@ impl SessionSocket {
                 .max(1),
             table: Mutex::default(),
             room: Notify::new(),
+            ending: Notify::new(),
+            passed: AtomicU64::new(0),
             receiver: OnceLock::new(),
         });
         let receiving = receiver::receive(Arc::clone(&shared), options.max_message);
@@ -155,9 +176,9 @@ impl SessionSocket {
         self.0.table().close();
     }
 
-    /// Ends all sessions, after the datagrams that have arrived.
+    /// Ends all sessions, after the datagrams that have arrived at the socket.
     pub(super) fn end_all(&self) {
-        self.0.table().end_all();
+        self.0.ending.notify_one();
     }
 }
 
@@ -259,6 +280,11 @@ impl SessionStream {
             match self.try_send(bytes, files) {
                 // The kernel does not report when the queue of one peer has room.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.session.queue().is_given_up() {
+                        let cause = "the session ended before its peer took the reply";
+                        self.session.losses.add(&io::Error::other(cause));
+                        return Poll::Ready(Ok(bytes.len()));
+                    }
                     self.session.queue().set_blocked(true);
                     self.shared.room.notify_one();
                     pause.get_or_insert_default().begin();
@@ -291,7 +317,7 @@ impl SessionStream {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                self.session.losses.add(&error);
+                self.session.losses.add(&with_length(error, bytes.len()));
                 Ok(bytes.len())
             }
         }

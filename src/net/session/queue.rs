@@ -29,6 +29,8 @@ pub(super) struct Queue {
     files: usize,
     /// Whether no more arrive.
     has_ended: bool,
+    /// Whether its service no longer waits for the peer to take replies.
+    is_given_up: bool,
     /// Since when the peer takes no replies, if its service waits for it.
     blocked_since: Option<Instant>,
     wakers: Vec<Waker>,
@@ -66,6 +68,10 @@ impl Queue {
             true => self.blocked_since.or_else(|| Some(Instant::now())),
             false => None,
         };
+    }
+
+    pub(super) const fn is_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     pub(super) const fn has_ended(&self) -> bool {
@@ -137,6 +143,13 @@ impl Queue {
     pub(super) fn end(&mut self) {
         self.has_ended = true;
         self.wake();
+    }
+
+    /// The same, and a peer that does not take its replies gets no more of them, so that it does not
+    /// keep its place.
+    pub(super) fn give_up(&mut self) {
+        self.is_given_up = true;
+        self.end();
     }
 
     /// Ends, and drops what has arrived; returns how many datagrams that were.

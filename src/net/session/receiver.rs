@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::{Session, Shared};
+use super::{Session, Shared, clock, millis, moment};
 use crate::net::datagram::{Batch, Ends};
 use crate::net::family;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
 const TURN: usize = 32;
 const FIRST_TURN: usize = 2;
+/// The receives after which the sessions end although more arrives.
+const LAST_RECEIVES: usize = 4096;
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A time that is not reached.
@@ -37,6 +39,11 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     loop {
         let received = tokio::select! {
             biased;
+            () = shared.ending.notified() => {
+                receive_last(&shared, &mut batch, room);
+                shared.table().end_all();
+                continue;
+            }
             received = shared.io.readable() => received.and_then(|mut ready| {
                 let received = batch.receive(shared.io.get_ref(), turn);
                 let is_empty = match &received {
@@ -80,6 +87,26 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
         }
         if !is_set {
             is_set = set(expiry.as_mut(), expire(&shared));
+        }
+    }
+}
+
+/// Receives what has arrived at the socket, before its sessions end.
+fn receive_last(shared: &Shared, batch: &mut Batch, room: usize) {
+    // The peers may continue to send.
+    for _ in 0..LAST_RECEIVES {
+        match batch.receive(shared.io.get_ref(), TURN) {
+            Ok(is_emptied) => {
+                let mut files = batch.take_files();
+                for (datagram, ends) in batch.datagrams() {
+                    let files = mem::replace(&mut files, Ok(Vec::new()));
+                    let _ = deliver(shared, ends, datagram, files, room);
+                }
+                if is_emptied {
+                    return;
+                }
+            }
+            Err(_) => return,
         }
     }
 }
@@ -150,6 +177,7 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
         let due = expire(shared).into_iter().chain(stalled).min();
         tokio::select! {
             () = room => {}
+            () = shared.ending.notified() => return shared.ending.notify_one(),
             () = sleep_until(due.unwrap_or_else(never)) => {}
         }
     }
@@ -158,15 +186,15 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
 /// Ends the sessions that have been idle too long; returns when the next one may be.
 fn expire(shared: &Shared) -> Option<Instant> {
     let idle = u64::try_from(shared.idle.as_millis()).unwrap_or(u64::MAX);
-    let now = shared.now();
+    let now = clock();
     let mut table = shared.table();
     let oldest = match now.checked_sub(idle) {
-        Some(limit) => table.expire(limit),
+        Some(limit) => table.expire(moment(limit + 1) - 1),
         None => table.oldest(),
     };
     oldest.map(|last| {
         // The clock of the sessions is coarse.
-        let left = last.saturating_add(idle).saturating_sub(now) + 10;
+        let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;
         Instant::now() + Duration::from_millis(left).min(NEVER)
     })
 }

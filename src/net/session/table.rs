@@ -112,7 +112,7 @@ impl Table {
             };
             self.leaving.push(session.id);
             self.remove(&session);
-            session.queue().end();
+            session.queue().give_up();
         }
         Poll::Pending
     }
@@ -136,9 +136,9 @@ impl Table {
     /// Ends the sessions whose last datagram passed before `limit`; returns the time of the last
     /// datagram of the one that is next, or an earlier one.
     pub(super) fn expire(&mut self, limit: u64) -> Option<u64> {
-        while let Some(session) = self
-            .fresh
-            .pop_front_if(|one| one.last.load(Relaxed) <= limit)
+        let is_due = |one: &Arc<Session>| one.last.load(Relaxed) <= limit;
+        while self.fresh.front().is_some_and(is_due)
+            && let Some(session) = self.fresh.pop_front()
         {
             self.forget(&session);
         }
@@ -155,7 +155,7 @@ impl Table {
                 break;
             }
             self.remove(&session);
-            session.queue().end();
+            session.queue().give_up();
         }
         self.oldest()
     }

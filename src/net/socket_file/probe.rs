@@ -8,7 +8,7 @@ use crate::address::UnixName;
 use crate::error::ErrorKind;
 use crate::net::directory::{Directory, Identity, foreign};
 use crate::net::faults::{Refusal, in_use};
-use crate::net::holder::holders;
+use crate::net::holder::processes_at;
 
 /// What a name in a directory stands for.
 #[derive(Debug)]
@@ -58,8 +58,9 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
         return Ok(Found::NotASocket(what));
     }
     let address = directory.socket_name(name)?;
+    let live = || Found::Live(processes_at(&UnixName::Path(path.to_owned()).into()));
     match probe_socket()?.connect(&address) {
-        Ok(()) => Ok(Found::Live(Vec::new())),
+        Ok(()) => Ok(live()),
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Ok(Found::Dead(Identity::of(&status))),
             io::ErrorKind::NotFound => Ok(Found::Nothing),
@@ -69,7 +70,7 @@ pub(super) fn probe(directory: &Directory, name: &OsStr, path: &Path) -> Result<
                 Err(Refusal::hinted(error, hint))
             }
             // EPROTOTYPE: a live socket of another type, such as a stream socket.
-            _ => Ok(Found::Live(holders(&UnixName::Path(path.to_owned())))),
+            _ => Ok(live()),
         },
     }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sok::address::Family;
+use sok::address::{Family, SocketType};
 
-use crate::args::values::{at_least_one, family, message_size, rate, some_duration};
+use crate::args::values::{at_least_one, family, message_size, rate, socket_type, some_duration};
 use crate::bench::Role;
 
 #[derive(Debug, Args)]
@@ -25,7 +25,13 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "FAMILIES", value_delimiter = ',', value_parser = family)]
     pub(crate) families: Vec<Family>,
 
-    /// The size of a message, such as 4096 or 64KiB [default: 64, or 64KiB for throughput]
+    /// The socket types to measure, separated by commas, on each family that has them: stream,
+    /// seqpacket or datagram [default: stream]
+    #[arg(long = "type", value_name = "TYPES", value_delimiter = ',', value_parser = socket_type)]
+    pub(crate) types: Vec<SocketType>,
+
+    /// The size of a message, such as 4096 or 64KiB [default: 64, or 64KiB for throughput; 32KiB
+    /// where UDP is measured]
     #[arg(long, value_name = "SIZE", value_parser = message_size)]
     pub(crate) size: Option<usize>,
 
@@ -52,7 +58,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "A[,B]", value_delimiter = ',')]
     pub(crate) cpus: Vec<usize>,
 
-    /// The time limit for a reply, and for the server to end
+    /// The time limit for a reply, and for the server to end. A datagram whose reply takes a fifth of
+    /// it is lost, and five lost in a row end the run
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = some_duration)]
     pub(crate) timeout: Duration,
 
@@ -74,6 +81,10 @@ pub(crate) struct BenchServerArgs {
     /// The family to serve on, on this machine only
     #[arg(long, value_parser = family)]
     pub(crate) family: Family,
+
+    /// The type of its socket
+    #[arg(long = "type", default_value_t, value_parser = socket_type)]
+    pub(crate) socket_type: SocketType,
 
     /// What to do with a connection: echo, sink or accept
     #[arg(long, value_parser = role)]

@@ -8,6 +8,17 @@ use sok::address::Family;
 
 use crate::args::values::{family, some_duration};
 
+pub(super) const CHECK_HELP: &str = "\
+Exit code: 0 if all the families checked work, 1 if one does not. With ADDRESS: 0 if a server
+accepts, otherwise 3 no server, 4 permission denied, 7 the name did not resolve, 124 no answer in
+time.
+
+Examples:
+  sok check
+  sok check --family inet6 --json
+  sok check localhost:8082
+  sok check /run/docker.sock";
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The address to connect to [default: check the families of this host]

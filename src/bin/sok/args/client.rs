@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, MESSAGES, TcpArgs};
+use super::{
+    CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, InputFramingArg, MESSAGES, TcpArgs, UdpArgs,
+};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
 
@@ -29,7 +31,12 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Close the connection when no data passes in either direction for this time
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs<InputFramingArg>,
+
+    /// Close the connection when no data passes in either direction for this time. On a datagram
+    /// socket, whose peer cannot end, it is also how long sok waits for a message after the end of
+    /// input, before it ends with success [default: 1s after the end of input]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
@@ -42,16 +49,17 @@ pub(crate) struct ConnectArgs {
     pub(crate) keep_sending: bool,
 
     /// Hold a conversation: print TEXT, send a line, print the reply, repeat (default on a terminal,
-    /// unless --idle-timeout, --no-half-close or --keep-sending is given)
+    /// unless --framing, --idle-timeout, --no-half-close or --keep-sending is given)
     #[arg(long, value_name = "TEXT", help_heading = CONVERSATION)]
-    #[arg(conflicts_with_all = ["no_half_close", "keep_sending", "idle_timeout"])]
+    #[arg(conflicts_with_all = ["framing", "no_half_close", "keep_sending", "idle_timeout"])]
     pub(crate) prompt: Option<String>,
 
     /// Refuse to send a line that contains WORD; repeatable
     #[arg(long, value_name = "WORD", help_heading = CONVERSATION)]
     pub(crate) forbid: Vec<String>,
 
-    /// Pass the server's control characters to the terminal instead of printing them as \xNN
+    /// Print exactly what the server sends: messages without a newline or frame, and on a terminal
+    /// control characters as they are, not as \xNN
     #[arg(long, help_heading = CONVERSATION)]
     pub(crate) raw: bool,
 }
@@ -105,16 +113,20 @@ pub(crate) struct DialArgs {
 
     #[command(flatten)]
     pub(crate) tcp: TcpArgs,
+
+    #[command(flatten)]
+    pub(crate) udp: UdpArgs,
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct CallArgs {
     /// Where to connect to
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: Option<OsString>,
 
-    /// The message, sent as a line unless --framing says otherwise [default: the standard input, sent
-    /// unchanged]
+    /// The message, on a stream sent as a line unless --framing says otherwise [default: the standard
+    /// input, sent unchanged]
     #[arg(value_name = "MESSAGE")]
     pub(crate) message: Option<OsString>,
 
@@ -129,7 +141,8 @@ pub(crate) struct CallArgs {
     pub(crate) no_newline: bool,
 
     /// Skip a greeting of N messages, such as that of SMTP, FTP or QMP, then send the request; the
-    /// greeting is not printed (N lines with 'eof' and --bytes)
+    /// greeting is not printed (N lines with 'eof' and --bytes). On a datagram socket, skip the first
+    /// N messages after the request
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = MESSAGES)]
     pub(crate) skip: Option<u64>,
 
@@ -137,6 +150,16 @@ pub(crate) struct CallArgs {
     /// reply after a half-close
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) no_half_close: bool,
+
+    /// Wait for no reply: end once the message is sent. On a stream, half-close after it, and wait
+    /// until the host of the server has it; what the server sends is discarded
+    #[arg(long, help_heading = EXCHANGE)]
+    #[arg(conflicts_with_all = ["lines", "until", "bytes", "resend"])]
+    pub(crate) no_reply: bool,
+
+    /// On a datagram socket, send the message again after each such time without a reply
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
+    pub(crate) resend: Option<Duration>,
 
     /// The reply is N lines
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = REPLY)]

@@ -7,6 +7,7 @@ mod client;
 mod parse;
 mod server;
 mod tour;
+mod udp;
 mod usage;
 mod values;
 
@@ -20,21 +21,25 @@ use sok::net::Keepalive;
 
 pub(crate) use self::address::as_one_word;
 pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
+use self::check::CHECK_HELP;
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
+use self::server::SERVE_HELP;
 pub(crate) use self::server::{
     BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };
 pub(crate) use self::tour::TourArgs;
+pub(crate) use self::udp::UdpArgs;
 pub(crate) use self::usage::{Help, Refusal};
 use self::values::{keepalive, size};
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
+const UDP: &str = "UDP";
 
 /// The options of TCP.
 #[derive(Debug, Args)]
@@ -78,47 +83,6 @@ impl fmt::Display for Addresses {
     }
 }
 
-const SERVE_HELP: &str = "\
-The --exec program reads standard input from a pipe, writes standard output to a pipe, and shares
-the standard error of sok. It gets end of file when the client ends its sending half, and can still
-answer. The client gets end of file when the last process that holds the output closes it. It then
-has --grace to close its end; what it sends meanwhile is discarded. If a signal ends the program,
-the connection is reset, on families that have a reset.
-A pipe does not keep messages apart. On a socket that does, --framing says how they are separated in
-both pipes: each message from the client is written in a frame, each frame of the output is sent as
-one message. A message that ends with the delimiter gets no second one; one that has it elsewhere is
-an error; output without a last delimiter is a message too. On a datagram socket, the program serves
-one session. When that ends by --idle-timeout, the program gets end of file, and SIGTERM after --grace.
-The program gets these environment variables; those that do not apply are not set:
-  SOK_FAMILY, SOK_LOCAL, SOK_PEER           the family, such as inet6; the address of each end
-  SOK_TYPE                                  the socket type: stream, seqpacket or datagram
-  PROTO                                     TCP, UDP or UNIX
-  TCPLOCALIP, TCPLOCALPORT                  the server's end, on TCP
-  TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
-  UDPLOCALIP, UDPLOCALPORT                  the server's end, on UDP
-  UDPREMOTEIP, UDPREMOTEPORT                the client's end, on UDP
-  UNIXLOCALPATH, UNIXREMOTEPATH             the socket file of each end, on AF_UNIX
-  UNIXREMOTEPID, UNIXREMOTEEUID,
-  UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
-TCPLOCALHOST, TCPREMOTEHOST and those of UDP are never set: a name lookup would delay each client.
-
-Examples:
-  sok serve --family unix --path /tmp/s.sock
-  sok serve inet6:[::1]:8082 --suffix '!' --framing line
-  sok serve udp:localhost:5140 --framing line --exec ./log.sh
-  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
-
-const CHECK_HELP: &str = "\
-Exit code: 0 if all the families checked work, 1 if one does not. With ADDRESS: 0 if a server
-accepts, otherwise 3 no server, 4 permission denied, 7 the name did not resolve, 124 no answer in
-time.
-
-Examples:
-  sok check
-  sok check --family inet6 --json
-  sok check localhost:8082
-  sok check /run/docker.sock";
-
 /// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX use the same two loops.
 #[derive(Debug, Parser)]
 #[command(name = "sok", version, max_term_width = 100, help_expected = true)]
@@ -139,7 +103,9 @@ pub(crate) enum Command {
     /// Connect standard input and output to a server
     #[command(after_help = "Examples:
   sok connect unix:/tmp/s.sock < request > reply
-  sok connect localhost:8082 --prompt '> '")]
+  sok connect localhost:8082 --prompt '> '
+  sok connect udp:localhost:5005 < lines
+  sok connect unixpacket:/run/app.sock --framing null < requests")]
     Connect(ConnectArgs),
     /// Send one message and print the reply
     #[command(after_help = "Examples:
@@ -147,7 +113,9 @@ pub(crate) enum Command {
   sok call /run/redis.sock PING
   sok call localhost:11211 stats --until END
   sok call localhost:25 --skip 1 'NOOP'
-  sok call localhost:8080 --framing eof --no-half-close < request")]
+  sok call localhost:8080 --framing eof --no-half-close < request
+  sok call --no-reply unixgram:\"$NOTIFY_SOCKET\" READY=1
+  sok call udp:10.0.0.255:5005 who --broadcast --resend 500ms --timeout 3s")]
     Call(CallArgs),
     /// Bridge any address to any address
     #[command(after_help = "Examples:
@@ -224,7 +192,8 @@ pub(crate) struct TalkArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = MESSAGES)]
 pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
-    /// Where a message ends [default: chunk for serve, line for call]
+    /// Where a message ends [default: chunk for serve, line for call and connect]; on a socket that
+    /// keeps messages apart, only in the input and the output of a client
     #[arg(long, value_enum)]
     pub(crate) framing: Option<F>,
 
@@ -276,6 +245,24 @@ impl FramingArg {
             Self::Null => Framing::Null,
             Self::Length => Framing::Length,
         }
+    }
+}
+
+/// The framing of the messages in the input and the output of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InputFramingArg(pub(crate) FramingArg);
+
+impl ValueEnum for InputFramingArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self(FramingArg::Line),
+            Self(FramingArg::Null),
+            Self(FramingArg::Length),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        self.0.to_possible_value()
     }
 }
 
@@ -363,6 +350,8 @@ mod tests {
                     "half_close_timeout",
                     "max_memory",
                     "no_half_close",
+                    "no_reply",
+                    "resend",
                     "keep_sending",
                     "dump",
                     "copy",
@@ -373,6 +362,7 @@ mod tests {
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
             ("The conversation", &["prompt", "forbid", "raw"]),
+            ("UDP", &["broadcast", "join", "ttl"]),
             (
                 "Limits",
                 &[

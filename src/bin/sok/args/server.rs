@@ -8,9 +8,39 @@ use clap::{Args, ValueEnum};
 use sok::loops::Framing;
 use sok::transfer::Descriptors;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs};
+use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
+
+pub(super) const SERVE_HELP: &str = "\
+The --exec program reads standard input from a pipe, writes standard output to a pipe, and shares
+the standard error of sok. It gets end of file when the client ends its sending half, and can still
+answer. The client gets end of file when the last process that holds the output closes it. It then
+has --grace to close its end; what it sends meanwhile is discarded. If a signal ends the program,
+the connection is reset, on families that have a reset.
+A pipe does not keep messages apart. On a socket that does, --framing says how they are separated in
+both pipes: each message from the client is written in a frame, each frame of the output is sent as
+one message. A message that ends with the delimiter gets no second one; one that has it elsewhere is
+an error; output without a last delimiter is a message too. On a datagram socket, the program serves
+one session. When that ends by --idle-timeout, the program gets end of file, and SIGTERM after --grace.
+The program gets these environment variables; those that do not apply are not set:
+  SOK_FAMILY, SOK_LOCAL, SOK_PEER           the family, such as inet6; the address of each end
+  SOK_TYPE                                  the socket type: stream, seqpacket or datagram
+  PROTO                                     TCP, UDP or UNIX
+  TCPLOCALIP, TCPLOCALPORT                  the server's end, on TCP
+  TCPREMOTEIP, TCPREMOTEPORT                the client's end, on TCP
+  UDPLOCALIP, UDPLOCALPORT                  the server's end, on UDP
+  UDPREMOTEIP, UDPREMOTEPORT                the client's end, on UDP
+  UNIXLOCALPATH, UNIXREMOTEPATH             the socket file of each end, on AF_UNIX
+  UNIXREMOTEPID, UNIXREMOTEEUID,
+  UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
+TCPLOCALHOST, TCPREMOTEHOST and those of UDP are never set: a name lookup would delay each client.
+
+Examples:
+  sok serve --family unix --path /tmp/s.sock
+  sok serve inet6:[::1]:8082 --suffix '!' --framing line
+  sok serve udp:localhost:5140 --framing line --exec ./log.sh
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
 
 const LISTENING: &str = "The listening socket";
 
@@ -133,6 +163,9 @@ pub(crate) struct ListenArgs {
 
     #[command(flatten)]
     pub(crate) tcp: TcpArgs,
+
+    #[command(flatten)]
+    pub(crate) udp: UdpArgs,
 }
 
 /// The framings that keep messages apart.

@@ -8,7 +8,7 @@ use crate::tour::Lesson;
 
 #[derive(Debug, Args)]
 pub(crate) struct TourArgs {
-    /// Run only this lesson, 1 to 8; repeatable
+    /// Run only this lesson, 1 to 9; repeatable
     #[arg(long = "lesson", value_name = "N", value_parser = lesson)]
     pub(crate) lessons: Vec<Lesson>,
 

@@ -1,9 +1,10 @@
 //! Parsers for option values: durations, sizes, numbers, permission bits.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sok::address::{Family, SocketType};
-use sok::net::Keepalive;
+use sok::net::{Keepalive, Membership};
 
 use crate::tour::Lesson;
 
@@ -113,6 +114,32 @@ pub(crate) fn threads(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|number| (1..=1024).contains(number))
         .ok_or_else(|| "must be a number from 1 to 1024".to_owned())
+}
+
+/// A multicast group, and the interface after its `%`.
+pub(crate) fn membership(text: &str) -> Result<Membership, String> {
+    let (group, interface) = match text.split_once('%') {
+        Some((_, "")) => return Err("the interface is missing after %".to_owned()),
+        Some((group, interface)) => (group, Some(interface.to_owned())),
+        None => (text, None),
+    };
+    let group: IpAddr = group
+        .parse()
+        .map_err(|_| format!("{group:?} is not an IP address; write 239.1.2.3%eth0"))?;
+    match group.is_multicast() {
+        true => Ok(Membership { group, interface }),
+        false => Err(format!(
+            "{group} is no group: groups are 224.0.0.0 to 239.255.255.255, and ff00::/8"
+        )),
+    }
+}
+
+/// The number of hops of a datagram.
+pub(crate) fn hops(text: &str) -> Result<u8, String> {
+    text.parse()
+        .ok()
+        .filter(|hops| *hops > 0)
+        .ok_or_else(|| "must be a number from 1 to 255".to_owned())
 }
 
 pub(crate) fn mode(text: &str) -> Result<u32, String> {

@@ -19,7 +19,7 @@ pub(super) fn connect_on(
 ) -> Result<()> {
     drive(clock, window, pace, driven, || {
         let mut trip = Trip::connect(address, plan, Measure::Connect)?;
-        trip.exchange()?;
-        Ok(trip)
+        let done = trip.exchange()?;
+        Ok(done.map(|()| trip))
     })
 }

@@ -45,13 +45,13 @@ pub(super) fn warnings(
         if bound_by_client(plan, outcome, cpus) {
             all.push(format!(
                 "{} over {} is limited by the client, which used {:.2} of its processors: the server may be faster",
-                outcome.measure, outcome.family, outcome.client_cpus
+                outcome.measure, outcome.form(), outcome.client_cpus
             ));
         }
         if plan.connections <= FEW && waits_for_acknowledgements(outcome) {
             all.push(format!(
                 "{} over {} shows delayed acknowledgements (40 ms): the server probably uses Nagle (no TCP_NODELAY) and sends a reply in pieces",
-                outcome.measure, outcome.family
+                outcome.measure, outcome.form()
             ));
         }
     }
@@ -62,7 +62,10 @@ pub(super) fn warnings(
         );
     }
     let own = outcomes.iter().any(|outcome| outcome.own_server);
-    all.extend(backlog_warning(plan.connections, own, largest_backlog()));
+    let connects = |one: &Measurement| one.socket_type.has_connection();
+    if outcomes.iter().any(connects) {
+        all.extend(backlog_warning(plan.connections, own, largest_backlog()));
+    }
     let ends = plan.connections + if own { plan.connections } else { 0 };
     let polled = outcomes.iter().any(|one| plan.polls(one.measure));
     if polled && ends > cpus {
@@ -85,7 +88,14 @@ fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool
     let own = if plan.cpu.is_some() { 1 } else { cpus };
     #[allow(clippy::cast_precision_loss)]
     let most = plan.connections.min(own) as f64;
-    let server_waits = outcome.server_cpus.is_none_or(|busy| busy < WAITING * most);
+    // Our server of datagrams is one thread.
+    let of_server = match outcome.socket_type.has_connection() {
+        true => most,
+        false => 1.0,
+    };
+    let server_waits = outcome
+        .server_cpus
+        .is_none_or(|busy| busy < WAITING * of_server);
     outcome.client_cpus >= BUSY * most && server_waits
 }
 
@@ -96,7 +106,8 @@ fn bound_by_client(plan: &BenchPlan, outcome: &Measurement, cpus: usize) -> bool
 fn waits_for_acknowledgements(outcome: &Measurement) -> bool {
     let delayed = |nanos: u64| (38_000_000..60_000_000).contains(&nanos);
     let near = |handshake: Duration| handshake < Duration::from_millis(10);
-    outcome.family.facts().may_delay_small_sends
+    let is_stream = !outcome.socket_type.keeps_messages();
+    (is_stream && outcome.family.facts().may_delay_small_sends)
         && outcome.handshake.is_some_and(near)
         && outcome.times.is_some_and(|times| delayed(times.p50_ns))
 }
@@ -126,11 +137,12 @@ mod tests {
     use crate::bench::plan::Measure;
     use crate::bench::report::Rates;
     use crate::bench::samples::Samples;
-    use sok::address::Family;
+    use sok::address::{Family, SocketType};
 
     fn plan() -> BenchPlan {
         BenchPlan {
             size: None,
+            longest: usize::MAX,
             connections: 1,
             duration: Duration::from_secs(1),
             rate: None,
@@ -146,6 +158,7 @@ mod tests {
         Measurement {
             measure: Measure::Rtt,
             family,
+            socket_type: SocketType::Stream,
             address: String::new(),
             own_server: true,
             size: 64,
@@ -158,6 +171,7 @@ mod tests {
             bytes_per_second: None,
             errors: 0,
             dropped: 0,
+            lost_percent: None,
             client_cpus: 0.5,
             server_cpus: Some(0.5),
             handshake: Some(Duration::from_micros(100)),

@@ -8,6 +8,7 @@
 mod child;
 mod clock;
 mod connections;
+mod datagrams;
 mod hdr_log;
 mod judge;
 mod pace;
@@ -28,4 +29,4 @@ pub(crate) use self::plan::{BenchPlan, Job, Measure, ServerEnd};
 pub(crate) use self::report::{BenchReport, Measurement, PlanSummary, Rates};
 pub(crate) use self::run::{Progress, run};
 pub(crate) use self::samples::Times;
-pub(crate) use self::server::{Role, serve};
+pub(crate) use self::server::{Role, serve, serve_datagrams};

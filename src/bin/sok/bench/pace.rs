@@ -34,10 +34,22 @@ pub(super) struct Driven {
     pub(super) nanos: u64,
     /// Round trips that were scheduled and never started.
     pub(super) unsent: u64,
+    /// Those that count, and got no reply: a datagram was lost.
+    pub(super) lost: u64,
+}
+
+impl Driven {
+    fn count(&mut self, is_complete: bool, nanos: u64) {
+        match is_complete {
+            true => self.samples.record(nanos),
+            false => self.lost += 1,
+        }
+    }
 }
 
 /// Makes round trips during `window`, at least one that counts. The result of `trip` is dropped
-/// outside the measured time.
+/// outside the measured time; it is `None` if the reply was lost.
+///
 /// On a schedule, each is timed from its scheduled start: while a server stalls, all the due ones
 /// wait, not only the current one.
 pub(super) fn drive<T>(
@@ -45,7 +57,7 @@ pub(super) fn drive<T>(
     window: Window,
     pace: Pace,
     driven: &mut Driven,
-    trip: impl FnMut() -> Result<T>,
+    trip: impl FnMut() -> Result<Option<T>>,
 ) -> Result<()> {
     clock.sleep_until(window.begin);
     match pace {
@@ -60,7 +72,7 @@ fn one_after_another<T>(
     clock: &impl Clock,
     window: Window,
     driven: &mut Driven,
-    mut trip: impl FnMut() -> Result<T>,
+    mut trip: impl FnMut() -> Result<Option<T>>,
 ) -> Result<()> {
     let mut began = clock.now();
     let mut counted_from = None;
@@ -69,7 +81,7 @@ fn one_after_another<T>(
         let kept = trip()?;
         let now = clock.now();
         if began >= window.counted {
-            driven.samples.record(now - began);
+            driven.count(kept.is_some(), now - began);
             driven.nanos = now - *counted_from.get_or_insert(began);
         }
         drop(kept);
@@ -87,7 +99,7 @@ fn scheduled<T>(
     window: Window,
     (offset, interval): (u64, u64),
     driven: &mut Driven,
-    mut trip: impl FnMut() -> Result<T>,
+    mut trip: impl FnMut() -> Result<Option<T>>,
 ) -> Result<()> {
     driven.nanos = window.end - window.counted;
     let mut intended = window.begin + offset;
@@ -104,9 +116,10 @@ fn scheduled<T>(
         let begun = clock.now();
         let kept = trip()?;
         now = clock.now();
+        let is_complete = kept.is_some();
         drop(kept);
         if begun >= window.counted {
-            driven.samples.record(now - intended);
+            driven.count(is_complete, now - intended);
             driven.nanos = now.max(window.end) - window.counted;
         }
         intended += interval;
@@ -137,7 +150,7 @@ mod tests {
                 clock.pass(200 * MS);
             }
             clock.pass(50_000);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         driven
@@ -173,7 +186,7 @@ mod tests {
         let trip = || {
             trips += 1;
             clock.pass(30 * MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
         // Started at 0, 30, 60 and 90 ms; and the last at 1080 ms, which ends at 1110 ms.
@@ -187,7 +200,7 @@ mod tests {
         let mut driven = Driven::default();
         let trip = || {
             clock.pass(3000 * MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
         assert_eq!((driven.samples.count(), driven.nanos), (1, 3000 * MS));
@@ -205,7 +218,7 @@ mod tests {
         let trip = || {
             begun.push(clock.now() / MS);
             clock.pass(MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         assert_eq!(begun, [50, 250, 450, 650, 850, 1050]);
@@ -224,7 +237,7 @@ mod tests {
         let mut driven = Driven::default();
         let trip = || {
             clock.pass(MS);
-            Ok(Closed(&clock))
+            Ok(Some(Closed(&clock)))
         };
         drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip).unwrap();
         assert_eq!(driven.samples.count(), 100);
@@ -241,7 +254,7 @@ mod tests {
         };
         let trip = || {
             clock.pass(100 * MS);
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         // At the end, after 11 of them, it is 1089 ms late: it continues for the same time, and
@@ -265,7 +278,7 @@ mod tests {
             } else {
                 MS / 10
             });
-            Ok(())
+            Ok(Some(()))
         };
         drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
         // Those of 1050 ms to 1250 ms wait, and meanwhile some more become due.
@@ -288,10 +301,33 @@ mod tests {
                 let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                 return Err(sok::Error::new("receive", "unix:@x", gone));
             }
-            Ok(())
+            Ok(Some(()))
         };
         let done = drive(&clock, WINDOW, Pace::AtOnce, &mut driven, trip);
         assert_eq!(done.unwrap_err().kind(), sok::ErrorKind::Broken);
         assert_eq!(driven.samples.count(), 49);
+    }
+
+    #[test]
+    fn a_lost_reply_counts_as_lost_and_takes_its_time() {
+        for pace in [
+            Pace::AtOnce,
+            Pace::Scheduled {
+                offset: 0,
+                interval: 100 * MS,
+            },
+        ] {
+            let clock = FakeClock::default();
+            let mut driven = Driven::default();
+            let mut trips = 0;
+            let trip = || {
+                clock.pass(100 * MS);
+                trips += 1;
+                Ok((trips % 5 != 0).then_some(()))
+            };
+            drive(&clock, WINDOW, pace, &mut driven, trip).unwrap();
+            assert_eq!((driven.samples.count(), driven.lost), (8, 2));
+            assert_eq!(driven.nanos, 1000 * MS);
+        }
     }
 }

@@ -66,6 +66,8 @@ impl fmt::Display for Measure {
 pub(crate) struct BenchPlan {
     /// The message size, or the [usual](Measure::usual_size) one.
     pub(crate) size: Option<usize>,
+    /// The size of the largest message that all servers take.
+    pub(crate) longest: usize,
     /// The number of concurrent connections, one thread each.
     pub(crate) connections: usize,
     /// The time to measure each family, without warm-up and preparations.
@@ -94,10 +96,16 @@ const PER_SLICE: f64 = 10.0;
 const ROUNDS: u32 = 4;
 
 impl BenchPlan {
-    /// The message size of `measure`.
+    /// The message size of `measure`: the same for all servers, so that they compare.
     #[must_use]
     pub(crate) fn size_of(&self, measure: Measure) -> usize {
-        self.size.unwrap_or_else(|| measure.usual_size())
+        self.size.unwrap_or_else(|| {
+            let mut size = measure.usual_size();
+            while size > self.longest {
+                size /= 2;
+            }
+            size
+        })
     }
 
     /// Whether both ends poll in `measure`. Throughput does not depend on the scheduler, and
@@ -161,6 +169,7 @@ mod tests {
     fn at_rate(millis: u64, connections: usize, rate: Option<f64>) -> (u32, Duration) {
         let plan = BenchPlan {
             size: None,
+            longest: usize::MAX,
             connections,
             duration: Duration::from_millis(millis),
             rate,
@@ -184,6 +193,7 @@ mod tests {
     fn a_single_server_takes_no_turns() {
         let plan = |millis| BenchPlan {
             size: None,
+            longest: usize::MAX,
             connections: 1,
             duration: Duration::from_millis(millis),
             rate: None,

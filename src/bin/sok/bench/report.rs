@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sok::address::Family;
+use sok::address::{Family, SocketType};
 use sok::error::Error;
 
 use super::plan::Measure;
@@ -71,6 +71,9 @@ pub(crate) struct Measurement {
     /// The family, by name.
     #[serde(serialize_with = "by_name")]
     pub(crate) family: Family,
+    /// The socket type, by name.
+    #[serde(rename = "type", serialize_with = "type_by_name")]
+    pub(crate) socket_type: SocketType,
     /// The server.
     pub(crate) address: String,
     /// Whether it was a child of this process.
@@ -96,6 +99,8 @@ pub(crate) struct Measurement {
     /// Messages without an echo, or that were due and never sent; for `throughput` the bytes that
     /// were sent and not received.
     pub(crate) dropped: u64,
+    /// How many of a hundred datagrams were lost; without a connection, that is no failure.
+    pub(crate) lost_percent: Option<f64>,
     /// The processors that the client used.
     pub(crate) client_cpus: f64,
     /// The processors that the server used, if it is ours.
@@ -107,6 +112,14 @@ pub(crate) struct Measurement {
     /// All times, if there are any.
     #[serde(skip)]
     pub(crate) samples: Samples,
+}
+
+impl Measurement {
+    /// The family and the type as an address has them: `unix`, `udp4`.
+    #[must_use]
+    pub(crate) fn form(&self) -> &'static str {
+        self.family.prefix(self.socket_type)
+    }
 }
 
 /// Rates in bytes a second.
@@ -123,4 +136,9 @@ pub(crate) struct Rates {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn by_name<S: serde::Serializer>(family: &Family, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(family.name())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn type_by_name<S: serde::Serializer>(one: &SocketType, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(one.name())
 }

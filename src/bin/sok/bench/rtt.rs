@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sok::address::Address;
 use sok::error::{Error, ErrorKind, Result};
-use sok::net::Socket;
+use sok::net::{Received, Socket};
 
 use super::plan::{BenchPlan, Measure};
 use super::server::filled;
@@ -28,6 +28,10 @@ enum Waiting {
 /// other to receive: buffers need not hold more.
 const BLOCKING_MAX: usize = 64 * 1024;
 
+/// Datagrams may be lost. A reply that does not come within this share of the time limit is, and so
+/// many lost in a row are a server that does not reply.
+const LOST_IN_A_ROW: u32 = 5;
+
 /// The number of attempts between two looks at the clock.
 const SPINS: u32 = 4096;
 
@@ -37,7 +41,13 @@ pub(super) struct Trip<'a> {
     address: &'a Address,
     socket: Socket,
     waiting: Waiting,
+    /// The time limit for a reply.
     limit: Duration,
+    /// The time limit of the plan.
+    timeout: Duration,
+    /// The replies that did not come, and those since the last one.
+    lost: u32,
+    silent: u32,
     handshake: Duration,
     number: u64,
     message: Vec<u8>,
@@ -56,8 +66,12 @@ impl<'a> Trip<'a> {
         measure: Measure,
     ) -> Result<Self> {
         let size = plan.size_of(measure);
+        let limit = match address.socket_type().has_connection() {
+            true => plan.timeout,
+            false => plan.timeout / LOST_IN_A_ROW,
+        };
         let began = Instant::now();
-        let socket = Socket::connect_blocking(address, plan.timeout)?;
+        let socket = Socket::connect_blocking(address, limit)?;
         let handshake = began.elapsed();
         socket.reset_when_closed();
         let waiting = match (plan.polls(measure), size > BLOCKING_MAX) {
@@ -74,7 +88,10 @@ impl<'a> Trip<'a> {
             address,
             socket,
             waiting,
-            limit: plan.timeout,
+            limit,
+            timeout: plan.timeout,
+            lost: 0,
+            silent: 0,
             handshake,
             number: 0,
             message: filled(size, b'.').map_err(failed)?,
@@ -92,13 +109,67 @@ impl<'a> Trip<'a> {
         self.handshake
     }
 
-    /// Sends one message, different from the previous one, and receives its echo.
-    pub(super) fn exchange(&mut self) -> Result<()> {
-        let size = self.message.len();
+    /// Sends one message, different from the previous one, and receives its echo; `None` if a
+    /// datagram was lost.
+    pub(super) fn exchange(&mut self) -> Result<Option<()>> {
         self.number += 1;
         let number = self.number.to_le_bytes();
-        let stamped = size.min(number.len());
+        let stamped = self.message.len().min(number.len());
         self.message[..stamped].copy_from_slice(&number[..stamped]);
+        match self.socket.keeps_messages() {
+            true => self.exchange_message(),
+            false => self.exchange_bytes().map(Some),
+        }
+    }
+
+    fn exchange_message(&mut self) -> Result<Option<()>> {
+        let mut sent = false;
+        let mut idle = Idle::default();
+        loop {
+            let passed = match sent {
+                false => self.socket.send_message(&self.message).map(|_| None),
+                true => self.socket.receive_message(&mut self.reply).map(Some),
+            };
+            match passed {
+                Ok(None) => sent = true,
+                Ok(Some(Received::End)) => return Err(self.ended(0)),
+                Ok(Some(received)) if self.reply[..received.count()] == self.message[..] => {
+                    self.silent = 0;
+                    return Ok(Some(()));
+                }
+                // The reply to one that counts as lost.
+                Ok(Some(_)) if self.lost > 0 => {}
+                Ok(Some(received)) => return Err(self.no_echo(received.count())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.wait(&mut idle, !sent)? {
+                        return self.is_lost();
+                    }
+                }
+                // It is larger than the buffer.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(self.no_echo(self.reply.len()));
+                }
+                Err(error) => {
+                    let operation = if sent { "receive" } else { "send" };
+                    return Err(self.broken(operation, error, 0));
+                }
+            }
+        }
+    }
+
+    /// No reply came in time.
+    fn is_lost(&mut self) -> Result<Option<()>> {
+        self.lost += 1;
+        self.silent += 1;
+        let has_connection = self.address.socket_type().has_connection();
+        match has_connection || self.silent == LOST_IN_A_ROW {
+            true => Err(self.late(0)),
+            false => Ok(None),
+        }
+    }
+
+    fn exchange_bytes(&mut self) -> Result<()> {
+        let size = self.message.len();
         // Asking for more than the message makes the kernel look again. The first receive does so
         // to detect a longer reply; later, extra bytes do not match the next message.
         let room = size + usize::from(self.number == 1);
@@ -185,10 +256,17 @@ impl<'a> Trip<'a> {
     }
 
     fn late(&self, received: usize) -> Error {
-        let (size, limit) = (self.message.len(), self.limit);
+        let (size, limit) = (self.message.len(), self.timeout);
         let cause = format!("only {received} of {size} bytes came back within {limit:?}");
         Error::because("receive", self.address, ErrorKind::TimedOut, cause).with_hint(ECHO)
     }
+}
+
+/// The error for a server that replies to no message, each of which counts as lost.
+pub(super) fn no_reply(address: &Address, plan: &BenchPlan, measure: Measure) -> Error {
+    let (size, limit) = (plan.size_of(measure), plan.timeout / LOST_IN_A_ROW);
+    let cause = format!("only 0 of {size} bytes came back within {limit:?}");
+    Error::because("receive", address, ErrorKind::TimedOut, cause).with_hint(ECHO)
 }
 
 const ECHO: &str = "measure an echo server, such as 'sok serve ADDRESS --echo'";

@@ -10,6 +10,7 @@ use super::judge;
 use super::placement::{allowed_cpus, pin};
 use super::plan::{BenchPlan, Job, Measure};
 use super::report::{BenchReport, Machine, Measurement, PlanSummary, Rates};
+use super::rtt::no_reply;
 use super::samples::Samples;
 use super::slice::{Part, one_slice};
 
@@ -97,6 +98,9 @@ pub(crate) fn run(
                     }
                     part => part?,
                 };
+                if round == 0 && part.got_no_reply() {
+                    return Err(no_reply(&server.address, plan, job.measure));
+                }
                 nagle |= part.delays_small_sends;
                 let breaks = |error: &Error| round > 0 && ends_a_run(error);
                 if let Some(fatal) = part.failures.iter().position(|error| !breaks(error)) {
@@ -146,7 +150,10 @@ struct Total {
     samples: Samples,
     sends: u64,
     bytes: u64,
+    /// Messages or bytes that did not arrive.
     lost: u64,
+    /// Those that were lost without an error.
+    lost_datagrams: u64,
     seconds: f64,
     rates: Vec<f64>,
     client: Duration,
@@ -160,7 +167,8 @@ impl Total {
     fn add(&mut self, part: Part, measure: Measure, failure: &mut Option<Error>) {
         for driven in &part.driven {
             self.samples.add(&driven.samples);
-            self.lost += driven.unsent;
+            self.lost += driven.unsent + driven.lost;
+            self.lost_datagrams += driven.lost;
         }
         if measure != Measure::Throughput {
             // Each incomplete message had no echo.
@@ -169,7 +177,9 @@ impl Total {
         let mut arrived = 0;
         for pushed in &part.pushed {
             self.sends += pushed.sends;
-            self.lost += pushed.sent.saturating_sub(pushed.received);
+            let lost = pushed.sent.saturating_sub(pushed.received);
+            self.lost += lost;
+            self.lost_datagrams += lost;
             arrived += pushed.received;
         }
         self.bytes += arrived;
@@ -197,6 +207,11 @@ fn divided(count: u64, seconds: f64) -> f64 {
     }
 }
 
+#[allow(clippy::cast_precision_loss)]
+fn percent(lost: u64, arrived: u64) -> f64 {
+    100.0 * divided(lost, (lost + arrived) as f64)
+}
+
 fn outcomes(plan: &BenchPlan, job: &Job, totals: Vec<Total>) -> Vec<Measurement> {
     let bulk = job.measure == Measure::Throughput;
     let each = job.servers.iter().zip(totals);
@@ -218,9 +233,16 @@ fn outcomes(plan: &BenchPlan, job: &Job, totals: Vec<Total>) -> Vec<Measurement>
                 0.0
             }
         };
+        let socket_type = server.address.socket_type();
+        let arrived = if bulk { total.bytes } else { count };
+        let lost_percent = match socket_type.has_connection() {
+            true => None,
+            false => Some(percent(total.lost_datagrams, arrived)),
+        };
         Measurement {
             measure: job.measure,
             family: server.address.family(),
+            socket_type,
             address: server.address.to_string(),
             own_server: server.own.is_some(),
             size: plan.size_of(job.measure),
@@ -233,6 +255,7 @@ fn outcomes(plan: &BenchPlan, job: &Job, totals: Vec<Total>) -> Vec<Measurement>
             bytes_per_second: bulk.then(rates),
             errors: total.errors,
             dropped: total.lost,
+            lost_percent,
             client_cpus: share(total.client),
             server_cpus: total.server.map(share),
             handshake: total.handshake,

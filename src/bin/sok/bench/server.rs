@@ -1,5 +1,6 @@
 //! The server measured by default: a minimal blocking server.
 
+use std::collections::HashMap;
 use std::hint::spin_loop;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use sok::error::{Error, Result};
 use sok::loops::{Connection, Limits, MessageFormat, Service, Stop, connection_loop};
-use sok::net::{Listener, Socket, Stream};
+use sok::net::{Listener, ReceivingSocket, Sender, Socket, Stream};
 use sok::service::{AnswerService, echo};
 use tokio::sync::oneshot;
 
@@ -39,8 +40,18 @@ impl Role {
     }
 }
 
+impl Role {
+    /// Whether it needs the connection loop: connections, or sessions, come and go.
+    #[must_use]
+    pub(crate) const fn runs_the_loop(self) -> bool {
+        matches!(self, Self::Accept)
+    }
+}
+
 /// The maximum size of one receive.
 const BUFFER: usize = 64 * 1024;
+/// The maximum number of sessions.
+const SESSIONS: usize = 4096;
 /// A thread needs little stack: its buffer is on the heap.
 pub(super) const STACK: usize = 256 * 1024;
 
@@ -50,7 +61,12 @@ pub(super) const STACK: usize = 256 * 1024;
 /// As for [`connection_loop`].
 pub(crate) async fn serve(listener: Listener, role: Role, spin: bool, stop: Stop) -> Result<()> {
     let mut limits = Limits::default();
-    limits.max_connections = usize::MAX;
+    let has_connection = listener.local_addr().socket_type().has_connection();
+    // A session ends only to make room for another one.
+    limits.max_connections = match has_connection {
+        true => usize::MAX,
+        false => SESSIONS,
+    };
     limits.exit_after = None;
     limits.grace = Duration::ZERO;
     let listeners = vec![listener];
@@ -113,8 +129,14 @@ pub(super) fn filled(size: usize, byte: u8) -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
+/// The buffer of one connection: for a message, the largest that the peer sends by default.
+fn buffer_of(socket: &Socket) -> io::Result<Vec<u8>> {
+    let longest = socket.longest_message()?.unwrap_or_default();
+    filled(longest.max(BUFFER), 0)
+}
+
 fn echo_all(socket: &Socket) -> io::Result<()> {
-    let mut buffer = filled(BUFFER, 0)?;
+    let mut buffer = buffer_of(socket)?;
     loop {
         let count = until_done(|| (&mut &*socket).read(&mut buffer))?;
         if count == 0 {
@@ -125,7 +147,7 @@ fn echo_all(socket: &Socket) -> io::Result<()> {
 }
 
 fn count_all(socket: &Socket) -> io::Result<()> {
-    let mut buffer = filled(BUFFER, 0)?;
+    let mut buffer = buffer_of(socket)?;
     let mut total: u64 = 0;
     loop {
         let count = until_done(|| (&mut &*socket).read(&mut buffer))?;
@@ -133,6 +155,66 @@ fn count_all(socket: &Socket) -> io::Result<()> {
             return send_all(socket, &total.to_le_bytes());
         }
         total += count as u64;
+    }
+}
+
+/// Serves the datagrams of every peer on one thread, until the socket fails; with `spin`, it polls.
+///
+/// # Errors
+/// What the kernel reports.
+pub(crate) fn serve_datagrams(socket: &ReceivingSocket, role: Role, spin: bool) -> io::Result<()> {
+    let mut buffer = buffer_of(socket.socket())?;
+    if spin {
+        socket.socket().set_polled()?;
+    }
+    let mut counts = Counts::default();
+    loop {
+        let (count, sender) = match socket.receive_from(&mut buffer) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                spin_loop();
+                continue;
+            }
+            // An earlier reply met no socket: its peer has gone.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            Err(error) => return Err(error),
+        };
+        let reply = match role {
+            Role::Echo | Role::Accept => &buffer[..count],
+            Role::Sink => match counts.add(sender, count) {
+                None => continue,
+                Some(total) => &total.to_le_bytes(),
+            },
+        };
+        // A peer that has gone needs no reply.
+        let _ = until_done(|| socket.send_to(reply, &sender));
+    }
+}
+
+/// The bytes that arrived from each peer. An empty datagram asks for their number.
+#[derive(Default)]
+struct Counts(HashMap<Sender, Count>);
+
+#[derive(Default)]
+struct Count {
+    total: u64,
+    /// Whether the peer has asked: what comes next is of another one, with the same name.
+    is_told: bool,
+}
+
+impl Counts {
+    /// Counts a datagram; returns the number of bytes if it asks for it.
+    fn add(&mut self, sender: Sender, bytes: usize) -> Option<u64> {
+        let count = self.0.entry(sender).or_default();
+        if bytes == 0 {
+            count.is_told = true;
+            return Some(count.total);
+        }
+        if std::mem::take(&mut count.is_told) {
+            count.total = 0;
+        }
+        count.total += bytes as u64;
+        None
     }
 }
 

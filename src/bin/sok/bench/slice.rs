@@ -11,6 +11,7 @@ use sok::net::Socket;
 
 use super::clock::{Clock, MachineClock};
 use super::connections::connect_on;
+use super::datagrams::{push_counted, push_uncounted};
 use super::pace::{Driven, Pace, Window, drive};
 use super::plan::{BenchPlan, Measure, ServerEnd};
 use super::rtt::Trip;
@@ -30,6 +31,14 @@ pub(super) struct Part {
     pub(super) delays_small_sends: bool,
     /// The fastest handshake.
     pub(super) handshake: Option<Duration>,
+}
+
+impl Part {
+    /// Whether messages were lost, and nothing else came of them.
+    pub(super) fn got_no_reply(&self) -> bool {
+        let lost: u64 = self.driven.iter().map(|one| one.lost).sum();
+        lost > 0 && self.driven.iter().all(|one| one.samples.count() == 0)
+    }
 }
 
 /// Runs one turn of `server` of about the length of `slice`.
@@ -157,7 +166,11 @@ fn push_slice(plan: &BenchPlan, server: &ServerEnd, slice: Duration) -> Result<P
         let mut running = Vec::new();
         let mut failure = None;
         for socket in &sockets {
-            let one = move || push(socket, address, size, server.own.is_some(), stop);
+            let one = move || match (address.socket_type().has_connection(), server.own) {
+                (true, own) => push(socket, address, size, own.is_some(), stop),
+                (false, Some(_)) => push_counted(socket, (address, plan.timeout), size, stop),
+                (false, None) => push_uncounted(socket, address, size, stop),
+            };
             let named = thread::Builder::new().stack_size(STACK);
             match named.spawn_scoped(scope, one) {
                 Ok(thread) => running.push(thread),

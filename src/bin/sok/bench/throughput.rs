@@ -42,19 +42,7 @@ pub(super) fn push(
     own: bool,
     stop: &AtomicBool,
 ) -> Result<Pushed> {
-    let failed = |operation| {
-        move |error: io::Error| {
-            let late = error.kind() == io::ErrorKind::WouldBlock;
-            let error = Error::new(operation, address, error);
-            if !late {
-                return error;
-            }
-            let cause = "the server did not read, or did not close, within the time limit";
-            Error::because(operation, address, ErrorKind::TimedOut, cause).with_hint(
-                "measure a server that reads to end of file, such as 'sok serve ADDRESS --discard'",
-            )
-        }
-    };
+    let failed = |operation| fault(operation, address);
     let message = vec![b'.'; size];
     let finished = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -103,6 +91,19 @@ pub(super) fn push(
     })
 }
 
+/// What an error of a call means.
+pub(super) fn fault(operation: &'static str, address: &Address) -> impl Fn(io::Error) -> Error {
+    move |error| {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Error::new(operation, address, error);
+        }
+        let cause = "the server did not read, or did not close, within the time limit";
+        Error::because(operation, address, ErrorKind::TimedOut, cause).with_hint(
+            "measure a server that reads to end of file, such as 'sok serve ADDRESS --discard'",
+        )
+    }
+}
+
 /// Receives to end of file; while there is more to send, a reply may take any time.
 fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
     let mut returned = Returned {
@@ -110,7 +111,8 @@ fn receive_all(socket: &Socket, finished: &AtomicBool) -> io::Result<Returned> {
         early: false,
         first: [0; 8],
     };
-    let mut buffer = filled(64 * 1024, 0)?;
+    let longest = socket.longest_message()?.unwrap_or_default();
+    let mut buffer = filled(longest.max(64 * 1024), 0)?;
     loop {
         let was_finished = finished.load(Ordering::Relaxed);
         match (&mut &*socket).read(&mut buffer) {

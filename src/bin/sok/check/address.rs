@@ -1,4 +1,4 @@
-//! Check an address: which server listens on it.
+//! Check an address: which server listens on it, or receives its datagrams.
 
 use std::io;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use serde::Serialize;
 use sok::address::{Address, Target};
 use sok::client::resolve;
 use sok::error::{Error, ErrorKind, Result};
-use sok::net::{ConnectOptions, Credentials, Stream};
+use sok::net::{ConnectOptions, Credentials, Stream, is_of_this_host};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::listener::{Process, Seen, by_connection, by_credentials};
+use super::listener::{Process, Seen, by_connection, by_credentials, by_name, by_port};
 
 /// The result for a target: for each of its addresses.
 #[derive(Debug, Serialize)]
 pub(crate) struct TargetReport {
     /// The given target, in full form.
     pub(crate) target: String,
-    /// Whether a connection to at least one address was made.
+    /// Whether there is a server on at least one address.
     pub(crate) serves: bool,
     /// The addresses of the target, in the resolver's order.
     pub(crate) addresses: Vec<AddressReport>,
-    /// The error if no server accepts.
+    /// The error if no server accepts, or none is known.
     #[serde(skip)]
     pub(crate) failure: Option<Error>,
 }
@@ -34,22 +34,26 @@ pub(crate) struct AddressReport {
     pub(crate) address: String,
     /// Its family.
     pub(crate) family: &'static str,
-    /// Whether a connection was made.
-    pub(crate) serves: bool,
+    /// The type of its sockets.
+    #[serde(rename = "type")]
+    pub(crate) socket_type: &'static str,
+    /// Whether there is a server: a connection was made, or a socket of this host receives the
+    /// datagrams; `None` if that cannot be known.
+    pub(crate) serves: Option<bool>,
     /// The time until the connection was made, or failed, in microseconds.
     pub(crate) micros: u64,
     /// The server's process, user and group at its `listen(2)`, if the family reports them.
     pub(crate) credentials: Option<Credentials>,
     /// The listening processes; none if they are not visible.
     pub(crate) listeners: Vec<Process>,
-    /// Why the connection failed, or why no process is visible.
+    /// Why the connection failed, why no process is visible, or how far the answer goes.
     pub(crate) reason: Option<String>,
     /// The remedy for a failure, if known.
     pub(crate) hint: Option<String>,
 }
 
 /// Connects to each address of `target`, and reports the results. Each connection is closed without
-/// sending anything.
+/// sending anything. Where that shows nothing, as for UDP, it looks for the socket on this host.
 ///
 /// The lookup, and each connection, end within `limit`.
 ///
@@ -68,7 +72,8 @@ pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Ta
             let began = Instant::now();
             let connected = Stream::connect(&address, &options).await;
             let took = began.elapsed();
-            (place, answer(&address, &connected, took), connected.err())
+            let (answer, failure) = answer(&address, connected, took);
+            (place, answer, failure)
         });
     }
     let mut tried = tries.join_all().await;
@@ -78,7 +83,7 @@ pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Ta
         .map(|(_, answer, failure)| (answer, failure))
         .unzip();
     let failures = failures.into_iter().flatten().collect();
-    let serves = addresses.iter().any(|answer| answer.serves);
+    let serves = addresses.iter().any(|answer| answer.serves == Some(true));
     Ok(TargetReport {
         target: target.to_string(),
         serves,
@@ -87,28 +92,91 @@ pub(crate) async fn check_address(target: &Target, limit: Duration) -> Result<Ta
     })
 }
 
-fn answer(address: &Address, connected: &Result<Stream>, took: Duration) -> AddressReport {
+/// What is known of the server at an address.
+struct Known {
+    /// `None` if there may be one.
+    serves: Option<bool>,
+    listeners: Seen,
+}
+
+fn answer(
+    address: &Address,
+    connected: Result<Stream>,
+    took: Duration,
+) -> (AddressReport, Option<Error>) {
     let stream = connected.as_ref().ok();
     let credentials = stream.and_then(|stream| stream.peer_cred().ok().flatten());
-    let (listeners, hidden) = match stream.map(|stream| who_listens(stream, credentials)) {
-        Some(Ok(listeners)) => (listeners, None),
-        Some(Err(reason)) => (Vec::new(), Some(reason)),
-        None => (Vec::new(), None),
+    let known = connected.map(|stream| known(address, &stream, credentials));
+    let (serves, seen, failure) = match known {
+        Ok(Known { serves, listeners }) => {
+            let failure = (serves != Some(true)).then(|| not_found(address, serves));
+            (serves, listeners, failure)
+        }
+        Err(error) => (Some(false), Ok(Vec::new()), Some(error)),
     };
-    let failure = connected.as_ref().err();
-    AddressReport {
+    let (listeners, hidden) = match seen {
+        Ok(listeners) => (listeners, None),
+        Err(reason) => (Vec::new(), Some(reason)),
+    };
+    let by_table = serves == Some(true) && !is_told(address);
+    let by_table = by_table.then(|| format!("{UNKNOWN}; the table of sockets has one"));
+    let report = AddressReport {
         address: address.to_string(),
         family: address.family().name(),
-        serves: stream.is_some(),
+        socket_type: address.socket_type().name(),
+        serves,
         micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         credentials,
         listeners,
-        reason: failure.map(Error::cause).or(hidden),
-        hint: failure.and_then(Error::hint).map(str::to_owned),
+        reason: failure.as_ref().map(Error::cause).or(hidden).or(by_table),
+        hint: failure.as_ref().and_then(Error::hint).map(str::to_owned),
+    };
+    (report, failure)
+}
+
+/// Whether a connect fails if no server is there.
+fn is_told(address: &Address) -> bool {
+    address.socket_type().has_connection() || address.family().facts().missing_receiver_is_told
+}
+
+const UNKNOWN: &str = "a UDP client cannot know whether a server is there";
+
+/// The error if no socket was found, or none can be.
+fn not_found(address: &Address, serves: Option<bool>) -> Error {
+    match serves {
+        Some(_) => {
+            let cause = format!("no socket of this host receives there ({UNKNOWN})");
+            Error::because("check", address, ErrorKind::NoServer, cause)
+                .with_hint("start the server, or check the address")
+        }
+        None => Error::because("check", address, ErrorKind::Usage, UNKNOWN).with_hint(
+            "run sok check on the host that has the address, or send a request (sok call)",
+        ),
     }
 }
 
-fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
+fn known(address: &Address, stream: &Stream, credentials: Option<Credentials>) -> Known {
+    if is_told(address) {
+        return Known {
+            serves: Some(true),
+            listeners: who_listens(address, stream, credentials),
+        };
+    }
+    let own = address
+        .as_ip()
+        .map(|(ip, port)| (ip.to_canonical(), port))
+        .filter(|(ip, _)| is_of_this_host(*ip));
+    let found = own.and_then(by_port);
+    Known {
+        serves: match (own, &found) {
+            (None, _) => None,
+            (Some(_), found) => Some(found.is_some()),
+        },
+        listeners: found.unwrap_or_else(|| Ok(Vec::new())),
+    }
+}
+
+fn who_listens(address: &Address, stream: &Stream, credentials: Option<Credentials>) -> Seen {
     if let Some(credentials) = credentials {
         return by_credentials(credentials);
     }
@@ -118,7 +186,7 @@ fn who_listens(stream: &Stream, credentials: Option<Credentials>) -> Seen {
         (Some((ip, port)), Some((own, own_port))) => {
             by_connection((ip.to_canonical(), port), (own.to_canonical(), own_port))
         }
-        _ => Err("the family does not report it".to_owned()),
+        _ => by_name(address),
     }
 }
 

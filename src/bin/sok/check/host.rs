@@ -7,7 +7,7 @@ use sok::error::Result;
 
 use super::report::{Cell, Column, HostReport, Verdict};
 use super::scene::{Scene, Tried};
-use super::{basics, local, network};
+use super::{basics, local, messages, network};
 
 const RESTART: &str = "restart";
 
@@ -44,6 +44,7 @@ async fn column(kind: AddressKind, limit: Duration) -> Column {
             false => Cell::absent(name, feature.absence()),
         });
     }
+    cells.extend(messages::cells(&scene, created).await);
     Column::new(kind, cells)
 }
 

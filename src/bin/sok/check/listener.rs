@@ -1,12 +1,13 @@
-//! Finds the listening process in `/proc`: `proc_net_tcp.rst` of the kernel, `proc(5)`.
+//! Finds the process that listens, or receives datagrams, in `/proc`: `proc_net_tcp.rst` of the kernel, `proc(5)`.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use procfs::ProcError;
-use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
+use procfs::net::{TcpNetEntry, TcpState, UdpNetEntry, tcp, tcp6, udp, udp6};
+use procfs::{ProcError, ProcResult};
 use serde::Serialize;
-use sok::net::{Credentials, processes_with};
+use sok::address::Address;
+use sok::net::{Credentials, processes_at, processes_with};
 
 /// A process: its id and its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,11 +25,12 @@ pub(super) type Seen = Result<Vec<Process>, String>;
 /// One end of a network connection.
 type Endpoint = (IpAddr, u16);
 
-/// One line of `/proc/net/tcp` or `/proc/net/tcp6`.
+/// One line of `/proc/net/tcp` or `/proc/net/udp`, or of those of IPv6.
 #[derive(Debug)]
 struct Row {
     local: Endpoint,
     remote: Endpoint,
+    /// Whether it takes connections, or datagrams, of every peer.
     listens: bool,
     uid: u32,
     inode: u64,
@@ -40,6 +42,19 @@ impl From<TcpNetEntry> for Row {
             local: end(entry.local_address),
             remote: end(entry.remote_address),
             listens: entry.state == TcpState::Listen,
+            uid: entry.uid,
+            inode: entry.inode,
+        }
+    }
+}
+
+impl From<UdpNetEntry> for Row {
+    fn from(entry: UdpNetEntry) -> Self {
+        let remote = end(entry.remote_address);
+        Self {
+            local: end(entry.local_address),
+            remote,
+            listens: remote.1 == 0,
             uid: entry.uid,
             inode: entry.inode,
         }
@@ -58,29 +73,59 @@ pub(super) fn by_credentials(server: Credentials) -> Seen {
     }
 }
 
+/// The processes that receive datagrams at a local name.
+pub(super) fn by_name(address: &Address) -> Seen {
+    match processes_at(address) {
+        pids if pids.is_empty() => Err(format!("{HIDDEN}, or as root")),
+        pids => Ok(pids.into_iter().map(named).collect()),
+    }
+}
+
+/// The processes that receive UDP datagrams to `server`, an address of this host; `None` if no socket
+/// does.
+pub(super) fn by_port(server: Endpoint) -> Option<Seen> {
+    let rows = match table(udp, udp6) {
+        Ok(rows) => rows,
+        Err(reason) => return Some(Err(reason)),
+    };
+    let receiving = most_specific(&rows, server);
+    (!receiving.is_empty()).then(|| holders(&receiving))
+}
+
 /// The processes that listen on `server`; `client` is the local end of an open connection to it.
 pub(super) fn by_connection(server: Endpoint, client: Endpoint) -> Seen {
-    let unread = |error: ProcError| format!("the connections of this host cannot be read: {error}");
-    let v6 = match tcp6() {
+    let rows = table(tcp, tcp6)?;
+    holders(&listening(&rows, server, client)?)
+}
+
+const HIDDEN: &str = "the process is hidden: run as its owner";
+
+/// The lines of the tables of both versions.
+fn table<E: Into<Row>>(
+    v4: fn() -> ProcResult<Vec<E>>,
+    v6: fn() -> ProcResult<Vec<E>>,
+) -> Result<Vec<Row>, String> {
+    let unread = |error: ProcError| format!("the sockets of this host cannot be read: {error}");
+    let v6 = match v6() {
         // A host without IPv6 has no table for it.
         Err(ProcError::NotFound(_)) => Vec::new(),
         read => read.map_err(unread)?,
     };
-    let tables = [tcp().map_err(unread)?, v6];
-    let rows: Vec<Row> = tables.into_iter().flatten().map(Row::from).collect();
-    let listening = listening(&rows, server, client)?;
-    let inodes: Vec<u64> = listening.iter().map(|row| row.inode).collect();
+    let tables = [v4().map_err(unread)?, v6];
+    Ok(tables.into_iter().flatten().map(Into::into).collect())
+}
+
+/// The processes that have the sockets of `rows`.
+fn holders(rows: &[&Row]) -> Seen {
+    let inodes: Vec<u64> = rows.iter().map(|row| row.inode).collect();
     let found: Vec<Process> = processes_with(&inodes).into_iter().map(named).collect();
-    match (found.is_empty(), listening.first()) {
-        (true, Some(row)) => Err(format!(
-            "the process is hidden: run as its owner, uid {}, or as root",
-            row.uid
-        )),
+    match (found.is_empty(), rows.first()) {
+        (true, Some(row)) => Err(format!("{HIDDEN}, uid {}, or as root", row.uid)),
         _ => Ok(found),
     }
 }
 
-/// The rows of the listeners on `server`: several sockets can share one port.
+/// The rows of the listeners on `server`.
 fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Row>, String> {
     // A local address may still lead to another host: the other end of the connection is in our
     // tables only if it is here.
@@ -88,6 +133,15 @@ fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Ro
     if !rows.iter().any(here) {
         return Err("the server is on another host, or in another network namespace".to_owned());
     }
+    let found = most_specific(rows, server);
+    match found.is_empty() {
+        true => Err("the server no longer listens".to_owned()),
+        false => Ok(found),
+    }
+}
+
+/// The rows of the sockets that get what is sent to `server`: several can share one port.
+fn most_specific(rows: &[Row], server: Endpoint) -> Vec<&Row> {
     let fits = |row: &&Row| row.listens && row.local.1 == server.1;
     // In the order of the kernel: the exact address, then every address of the family, then of
     // both.
@@ -98,17 +152,16 @@ fn listening(rows: &[Row], server: Endpoint, client: Endpoint) -> Result<Vec<&Ro
         server.0.is_ipv4().then_some(v4),
         Some(everywhere),
     ];
-    for ip in wanted.into_iter().flatten() {
-        let found: Vec<&Row> = rows
-            .iter()
+    let at = |ip: IpAddr| {
+        rows.iter()
             .filter(fits)
-            .filter(|row| row.local.0 == ip)
-            .collect();
-        if !found.is_empty() {
-            return Ok(found);
-        }
-    }
-    Err("the server no longer listens".to_owned())
+            .filter(move |row| row.local.0 == ip)
+    };
+    let found = wanted.into_iter().flatten().map(|ip| at(ip).collect());
+    found
+        .into_iter()
+        .find(|rows: &Vec<&Row>| !rows.is_empty())
+        .unwrap_or_default()
 }
 
 fn named(pid: i32) -> Process {

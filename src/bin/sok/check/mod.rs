@@ -6,6 +6,7 @@ mod basics;
 mod host;
 mod listener;
 mod local;
+mod messages;
 mod network;
 mod report;
 mod scene;

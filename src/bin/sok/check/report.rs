@@ -1,5 +1,7 @@
 //! The result of a check of the host.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use sok::address::AddressKind;
 
@@ -28,12 +30,15 @@ pub(crate) struct Column {
 /// The test of one feature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Cell {
-    /// Its name: `create`, `bind`, `half-close`.
-    pub(crate) name: &'static str,
+    /// Its name: `create`, `half-close`, `datagram`, `datagram empty message`.
+    pub(crate) name: Cow<'static, str>,
     /// Its outcome.
     pub(crate) outcome: Verdict,
     /// Details worth knowing: a name that the kernel chose, an address.
     pub(crate) found: Option<String>,
+    /// What a table shows of a test whose result is a value.
+    #[serde(skip)]
+    pub(crate) shown: Option<String>,
     /// Why it failed, or was not tried.
     pub(crate) reason: Option<String>,
     /// The remedy for a failure, if known.
@@ -66,43 +71,55 @@ impl Column {
 }
 
 impl Cell {
-    pub(super) const fn works(name: &'static str, found: Option<String>) -> Self {
+    fn new(name: impl Into<Cow<'static, str>>, outcome: Verdict) -> Self {
         Self {
-            name,
-            outcome: Verdict::Works,
-            found,
+            name: name.into(),
+            outcome,
+            found: None,
+            shown: None,
             reason: None,
             hint: None,
         }
     }
 
-    pub(super) const fn fails(name: &'static str, reason: String, hint: Option<String>) -> Self {
+    pub(super) fn works(name: impl Into<Cow<'static, str>>, found: Option<String>) -> Self {
         Self {
-            name,
-            outcome: Verdict::Fails,
-            found: None,
+            found,
+            ..Self::new(name, Verdict::Works)
+        }
+    }
+
+    pub(super) fn value(name: impl Into<Cow<'static, str>>, shown: String, found: String) -> Self {
+        Self {
+            found: Some(found),
+            shown: Some(shown),
+            ..Self::new(name, Verdict::Works)
+        }
+    }
+
+    pub(super) fn fails(
+        name: impl Into<Cow<'static, str>>,
+        reason: String,
+        hint: Option<String>,
+    ) -> Self {
+        Self {
             reason: Some(reason),
             hint,
+            ..Self::new(name, Verdict::Fails)
         }
     }
 
-    pub(super) const fn untried(name: &'static str, reason: String) -> Self {
+    pub(super) fn untried(name: impl Into<Cow<'static, str>>, reason: String) -> Self {
         Self {
-            name,
-            outcome: Verdict::Untried,
-            found: None,
             reason: Some(reason),
-            hint: None,
+            ..Self::new(name, Verdict::Untried)
         }
     }
 
-    pub(super) fn absent(name: &'static str, reason: &str) -> Self {
+    pub(super) fn absent(name: impl Into<Cow<'static, str>>, reason: &str) -> Self {
         Self {
-            name,
-            outcome: Verdict::Absent,
-            found: None,
             reason: Some(reason.to_owned()),
-            hint: None,
+            ..Self::new(name, Verdict::Absent)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The surroundings of a test: fresh names, a time limit, and helpers.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sok::address::{Address, AddressKind};
 use sok::error::{Error, ErrorKind, Result};
-use sok::net::{self, ConnectOptions, ListenOptions, Listener, Peer, Stream};
+use sok::net::{self, ConnectOptions, ListenOptions, Listener, Peer, Received, Stream};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
@@ -19,6 +20,8 @@ use super::report::Cell;
 pub(super) enum Tried {
     /// It works, with a detail worth knowing.
     Works(Option<String>),
+    /// It works, and its result is a value: in a table, and with its unit.
+    Value { shown: String, found: String },
     /// This host cannot test it.
     Not(String),
 }
@@ -133,37 +136,76 @@ impl Scene {
         })
     }
 
+    /// The same, also for sockets without connections: the client sends first.
+    pub(super) async fn conversation(&self, address: &Address) -> Result<ConnectedPair> {
+        let listener = Listener::bind(address, &ListenOptions::default())?;
+        let local = listener.local_addr().clone();
+        let failed = broken("exchange", &local);
+        let client = self.dial(listener.local_addr()).await?;
+        client.send_all(b"hello").await.map_err(&failed)?;
+        let (server, peer) = listener.accept().await.map_err(&failed)?;
+        let first = server.receive(&mut [0; 64]).await.map_err(&failed)?;
+        if first != Received::Message(5) {
+            let what = format!("a message of 5 bytes arrived as {first:?}");
+            return Err(unexpected("receive", listener.local_addr(), what));
+        }
+        Ok(ConnectedPair {
+            listener,
+            client,
+            server,
+            peer,
+        })
+    }
+
     /// The cell for the outcome of `attempt`, within the time limit.
     pub(super) async fn cell(
         &self,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         attempt: impl Future<Output = Result<Tried>>,
     ) -> Cell {
+        let name = name.into();
         match timeout(self.limit, attempt).await {
             Ok(Ok(Tried::Works(found))) => Cell::works(name, found),
+            Ok(Ok(Tried::Value { shown, found })) => Cell::value(name, shown, found),
             Ok(Ok(Tried::Not(reason))) => Cell::untried(name, reason),
             Ok(Err(error)) => self.failed(name, &error),
-            Err(_) => self.failed(name, &self.late(name)),
+            Err(_) => {
+                let reason = format!("{name}: {}", self.incomplete());
+                self.explained(name, reason, ErrorKind::TimedOut, None)
+            }
         }
     }
 
     pub(super) fn late(&self, name: &'static str) -> Error {
-        let cause = format!("not complete within {:?}", self.limit);
-        Error::because(name, "", ErrorKind::TimedOut, cause)
+        Error::because(name, "", ErrorKind::TimedOut, self.incomplete())
+    }
+
+    fn incomplete(&self) -> String {
+        format!("not complete within {:?}", self.limit)
     }
 
     /// A failure, with the setting of this host that explains it, if any.
-    pub(super) fn failed(&self, name: &'static str, error: &Error) -> Cell {
-        let mut reason = format!("{}: {}", error.operation(), error.cause());
+    pub(super) fn failed(&self, name: impl Into<Cow<'static, str>>, error: &Error) -> Cell {
+        let reason = format!("{}: {}", error.operation(), error.cause());
+        self.explained(name.into(), reason, error.kind(), error.hint())
+    }
+
+    fn explained(
+        &self,
+        name: Cow<'static, str>,
+        mut reason: String,
+        kind: ErrorKind,
+        hint: Option<&str>,
+    ) -> Cell {
         let hint = if let Some(obstacle) = net::obstacle(self.kind.family()) {
             reason = format!("{reason} ({})", obstacle.setting);
             Some(obstacle.remedy)
         } else if let (true, Err(missing)) = (self.has_files(), self.directory()) {
             missing.hint().map(str::to_owned)
-        } else if error.hint().is_none() && error.kind() == ErrorKind::TimedOut {
+        } else if hint.is_none() && kind == ErrorKind::TimedOut {
             Some("check for a firewall that drops it (nft list ruleset)".to_owned())
         } else {
-            error.hint().map(str::to_owned)
+            hint.map(str::to_owned)
         };
         Cell::fails(name, reason, hint)
     }

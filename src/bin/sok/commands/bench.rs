@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use sok::address::{Address, Family, Target};
+use sok::address::{Address, Family, SocketType, Target};
 use sok::client::{ConnectPlan, connect, output_error};
 use sok::error::{Error, ErrorKind, Result};
 use sok::net::Socket;
@@ -28,8 +28,10 @@ use crate::output::{bench as bench_output, svg};
 pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     let (measures, target) = what_and_where(&args)?;
     let (cpu, server_cpu) = placement(&args, target.is_some())?;
-    let plan = BenchPlan {
+    let forms = own_forms(&args)?;
+    let mut plan = BenchPlan {
         size: args.size,
+        longest: usize::MAX,
         connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
         duration: args.duration,
         rate: args.rate,
@@ -48,18 +50,13 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
         // They live as long as this future, which a signal drops.
         let mut servers = Vec::new();
         let jobs = match &target {
-            Some(target) => against(target, &measures, &plan).await?,
+            Some(target) => against(target, &measures, (&args, &plan), ui).await?,
             None => {
-                own_jobs(
-                    &measures,
-                    (&args.families, &plan),
-                    server_cpu,
-                    &mut servers,
-                    ui,
-                )
-                .await?
+                let all = args.families.is_empty();
+                own_jobs(&measures, (forms, all, &plan), server_cpu, &mut servers, ui).await?
             }
         };
+        limit_size(&mut plan, &jobs).await?;
         let measuring = offload("start", "the measurement", move || {
             let mut shown = ui.progress();
             let report = measure(&plan, &jobs, |now| shown.show(now));
@@ -120,8 +117,73 @@ fn what_and_where(args: &BenchArgs) -> Result<(Vec<Measure>, Option<Target>)> {
                 "an address has its own family: --families applies only to sok's own servers";
             Err(Error::because("bench", target, ErrorKind::Usage, cause))
         }
+        Some(target) if !args.types.is_empty() => {
+            let cause = "an address has its own type: --type applies only to sok's own servers";
+            Err(Error::because("bench", target, ErrorKind::Usage, cause))
+        }
         target => Ok((measures, target)),
     }
+}
+
+/// A family and a socket type.
+type Form = (Family, SocketType);
+
+/// The forms of our own servers: each type of each family, if the family has it.
+///
+/// # Errors
+/// If a family has none of the types.
+fn own_forms(args: &BenchArgs) -> Result<Vec<Form>> {
+    let families: &[Family] = match &args.families[..] {
+        [] => &Family::ALL,
+        some => some,
+    };
+    let types: &[SocketType] = match &args.types[..] {
+        [] => &[SocketType::Stream],
+        some => some,
+    };
+    let mut forms: Vec<Form> = Vec::new();
+    for socket_type in types {
+        for family in families {
+            let form = (*family, *socket_type);
+            if family.types().contains(socket_type) && !forms.contains(&form) {
+                forms.push(form);
+            }
+        }
+    }
+    for family in &args.families {
+        if !forms.iter().any(|(known, _)| known == family) {
+            family.require(types[0])?;
+        }
+    }
+    Ok(forms)
+}
+
+/// Limits the size of a message to what all servers take.
+///
+/// # Errors
+/// If a larger one is asked for.
+async fn limit_size(plan: &mut BenchPlan, jobs: &[Job]) -> Result<()> {
+    let servers = jobs.iter().flat_map(|job| &job.servers);
+    for ServerEnd { address, .. } in servers {
+        if !address.socket_type().keeps_messages() {
+            continue;
+        }
+        let (to, limit) = (address.clone(), plan.timeout);
+        let longest = move || {
+            let socket = Socket::connect_blocking(&to, limit)?;
+            let longest = socket.longest_message();
+            longest.map_err(|error| Error::new("bench", &to, error))
+        };
+        let longest = offload("connect", address, longest).await??;
+        let longest = longest.unwrap_or(usize::MAX);
+        if let Some(size) = plan.size.filter(|size| *size > longest) {
+            let cause = format!("a message of {size} bytes is above the limit of {longest} bytes");
+            return Err(Error::because("bench", address, ErrorKind::Usage, cause)
+                .with_hint(format!("use a --size of at most {longest}")));
+        }
+        plan.longest = plan.longest.min(longest);
+    }
+    Ok(())
 }
 
 /// The processors of the client and of our own server.
@@ -198,8 +260,14 @@ fn check_use(args: &BenchArgs, measures: &[Measure]) -> Result<()> {
     Ok(())
 }
 
-/// The address of `target` that accepts, for each measure.
-async fn against(target: &Target, measures: &[Measure], plan: &BenchPlan) -> Result<Vec<Job>> {
+/// The address of `target` that accepts, for each measure. What a server receives of datagrams that
+/// may be lost is known of our own only.
+async fn against(
+    target: &Target,
+    measures: &[Measure],
+    (args, plan): (&BenchArgs, &BenchPlan),
+    ui: Ui,
+) -> Result<Vec<Job>> {
     let address = match target.as_address() {
         Some(address) => address.clone(),
         None => {
@@ -215,40 +283,42 @@ async fn against(target: &Target, measures: &[Measure], plan: &BenchPlan) -> Res
             own: None,
         }],
     };
-    Ok(measures.iter().map(job).collect())
+    let is_counted =
+        address.socket_type().has_connection() || address.family().facts().full_receiver_blocks;
+    let mut possible = measures.to_vec();
+    if !is_counted && measures.contains(&Measure::Throughput) {
+        let cause = "how much a UDP server receives is known only of sok's own server";
+        let error = Error::because("bench", &address, ErrorKind::Usage, cause);
+        if args.measure.is_some() && measures.len() == 1 {
+            return Err(error.with_hint("leave out ADDRESS, or measure rtt or connect"));
+        }
+        ui.note(&format!("skipped throughput: {error}"));
+        possible.retain(|measure| *measure != Measure::Throughput);
+    }
+    Ok(possible.iter().map(job).collect())
 }
 
-/// Starts a server of each family for each measure. Unless the families are given, those that this
+/// Starts a server of each form for each measure. If `all` families are measured, those that this
 /// machine lacks are skipped.
 async fn own_jobs(
     measures: &[Measure],
-    (asked, plan): (&[Family], &BenchPlan),
+    (mut forms, all, plan): (Vec<Form>, bool, &BenchPlan),
     cpu: Option<usize>,
     servers: &mut Vec<OwnServer>,
     ui: Ui,
 ) -> Result<Vec<Job>> {
-    let mut families: Vec<Family> = Vec::new();
-    for family in asked {
-        if !families.contains(family) {
-            families.push(*family);
-        }
-    }
-    let all = families.is_empty();
-    if all {
-        families.extend(Family::ALL);
-    }
     let mut jobs = Vec::new();
     for measure in measures {
         let mut ends = Vec::new();
         let mut missing = Vec::new();
-        for family in &families {
-            let started = OwnServer::start(own_server(*family, *measure, plan, cpu));
+        for form in &forms {
+            let started = OwnServer::start(own_server(*form, *measure, plan, cpu));
             match reached(started.await, plan.timeout).await {
                 Ok(server) => {
                     ends.push(server.end());
                     servers.push(server);
                 }
-                Err(error) if all => missing.push((*family, error)),
+                Err(error) if all => missing.push((*form, error)),
                 Err(error) => return Err(error),
             }
         }
@@ -257,11 +327,12 @@ async fn own_jobs(
         {
             return Err(error);
         }
-        for (family, error) in &missing {
-            ui.note(&format!("skipped {measure} over {family}: {error}"));
+        for ((family, socket_type), error) in &missing {
+            let form = family.prefix(*socket_type);
+            ui.note(&format!("skipped {measure} over {form}: {error}"));
         }
-        // Determine once which families this machine has.
-        families.retain(|family| missing.iter().all(|(lacking, _)| lacking != family));
+        // Determine once which forms this machine has.
+        forms.retain(|form| missing.iter().all(|(lacking, _)| lacking != form));
         jobs.push(Job {
             measure: *measure,
             servers: ends,
@@ -283,9 +354,10 @@ async fn reached(started: Result<OwnServer>, limit: Duration) -> Result<OwnServe
 }
 
 /// This program, as a server.
-fn own_server(family: Family, measure: Measure, plan: &BenchPlan, cpu: Option<usize>) -> Command {
+fn own_server(form: Form, measure: Measure, plan: &BenchPlan, cpu: Option<usize>) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.args(["bench-server", "--family", family.name()]);
+    command.args(["bench-server", "--family", form.0.name()]);
+    command.args(["--type", form.1.name()]);
     command.args(["--role", measure.role().name()]);
     if plan.polls(measure) {
         command.arg("--spin");

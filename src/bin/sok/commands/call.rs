@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::connect::{ConnectionLog, plan};
 use super::run::{block_on, until_killed};
-use crate::args::CallArgs;
 use crate::args::as_one_word;
+use crate::args::{CallArgs, CallFramingArg};
 use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::standard;
@@ -44,6 +44,8 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         let cause = "--until takes one line, without its newline";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
     }
+    refuse_meaningless(&args, &target)?;
+    let keeps_messages = target.socket_type().keeps_messages();
     let plan = plan(&target, &args.dial, None)?;
     let is_default = args.framing.framing.is_none()
         && args.lines.or(args.bytes).is_none()
@@ -58,7 +60,9 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     kind.format.framing = framing.unwrap_or(Framing::Line);
     kind.format.max_message = args.framing.max_message();
     kind.greeting = args.skip.unwrap_or(0);
+    kind.resend = args.resend;
     kind.until = match (args.bytes, framing) {
+        _ if args.no_reply => Until::Nothing,
         (Some(count), _) => Until::Bytes(count),
         (None, None) => Until::End,
         (None, Some(_)) if args.until.is_empty() => Until::Messages(args.lines.unwrap_or(1)),
@@ -67,7 +71,7 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             Until::OneOf(last.into_iter().map(OsString::into_vec).collect())
         }
     };
-    let has_messages = matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
+    let has_messages = keeps_messages || matches!(kind.until, Until::Messages(_) | Until::OneOf(_));
     if args.framing.is_limited() && !has_messages && kind.greeting == 0 {
         let cause = "--max-message needs a reply of messages, not --bytes or --framing eof";
         return Err(Error::because("call", &target, ErrorKind::Usage, cause));
@@ -78,9 +82,10 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     }
     let sending = Sending {
         message: args.message,
-        adds_newline: !args.no_newline && matches!(framing, None | Some(Framing::Chunk)),
+        adds_newline: !(args.no_newline || keeps_messages)
+            && matches!(framing, None | Some(Framing::Chunk)),
         bare: framing.is_none() || args.no_newline && framing == Some(Framing::Line),
-        finish: framing.is_none() && !args.no_half_close,
+        finish: (framing.is_none() || args.no_reply) && !args.no_half_close,
     };
     // Each stays in place: moving one into the next would touch as many pages of the stack again.
     let work = pin!(limited(&target, &plan, sending, kind, args.timeout));
@@ -96,6 +101,32 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
         Ok(Exit::Done)
     });
     block_on(until_killed(plan.bind.is_some(), work))
+}
+
+/// Refuses options that mean nothing for the type of the socket.
+fn refuse_meaningless(args: &CallArgs, target: &Target) -> Result<()> {
+    let refused = |cause: String, hint: &str| {
+        let error = Error::because("call", target, ErrorKind::Usage, cause);
+        Err(error.with_hint(hint))
+    };
+    if target.socket_type().keeps_messages() {
+        let ends_with_the_peer = args.framing.framing == Some(CallFramingArg::Eof);
+        let given = [
+            (args.lines.is_some(), "--lines"),
+            (!args.until.is_empty(), "--until"),
+            (args.bytes.is_some(), "--bytes"),
+            (ends_with_the_peer, "--framing eof"),
+        ];
+        if let Some((_, option)) = given.into_iter().find(|(is_given, _)| *is_given) {
+            let cause = format!("{option} means nothing here: the reply is one message");
+            return refused(cause, "use 'sok connect' to receive more");
+        }
+    }
+    if args.resend.is_some() && target.socket_type().has_connection() {
+        let cause = "--resend applies only to datagrams: a connection loses nothing".to_owned();
+        return refused(cause, "leave it out");
+    }
+    Ok(())
 }
 
 /// Reads all of the standard input on another thread, so that the time limit applies to it too.
@@ -124,7 +155,7 @@ async fn limited(
     target: &Target,
     plan: &ConnectPlan,
     sending: Sending,
-    kind: CallOptions,
+    mut kind: CallOptions,
     timeout: Option<Duration>,
 ) -> Result<usize> {
     let deadline = timeout.map(|limit| Instant::now() + limit);
@@ -146,7 +177,8 @@ async fn limited(
             None => return late("standard input did not end"),
         },
     };
-    if message.is_empty() && kind.format.framing == Framing::Chunk {
+    let is_stream = !target.socket_type().keeps_messages();
+    if message.is_empty() && kind.format.framing == Framing::Chunk && is_stream {
         let cause = "the message is empty: no chunk to send";
         let error = Error::because("call", target, ErrorKind::Usage, cause);
         return Err(error.with_hint("use --framing line"));
@@ -157,6 +189,7 @@ async fn limited(
         plan.timeout = Some(left);
         plan.retry_for = plan.retry_for.map(|limit| limit.min(left));
     }
+    kind.retry_for = plan.retry_for;
     let (stream, address) = connect(target, &plan).await?;
     let counter = Counter::default();
     let report = ConnectionLog::connected(&address, &counter);

@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::congestion::congestion;
 use super::run::{block_on, until_killed};
+use super::udp::udp_options;
 use crate::args::{ConnectArgs, DialArgs};
 use crate::exit::Exit;
 use crate::output::prompt::{self, Editor, Terminal};
@@ -31,8 +32,22 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
     options.no_half_close = args.no_half_close;
     options.keep_sending = args.keep_sending;
     options.idle_timeout = args.idle_timeout;
+    let keeps_messages = target.socket_type().keeps_messages();
+    if let Some(option) = args.framing.given()
+        && !keeps_messages
+    {
+        let cause = format!("{option} means nothing here: a stream has no messages");
+        let error = Error::because("connect", target, ErrorKind::Usage, cause);
+        return Err(error.with_hint("leave it out, and all bytes pass unchanged"));
+    }
+    if let Some(framing) = args.framing.framing {
+        options.format.framing = framing.0.framing();
+    }
     // These options disable the conversation.
-    let converses = options == ExchangeOptions::default() && standard::is_terminal();
+    let is_default = options == ExchangeOptions::default() && args.framing.framing.is_none();
+    let converses = is_default && standard::is_terminal();
+    options.format.max_message = args.framing.max_message();
+    options.bare = args.raw;
     let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
     if prompt.is_none() && !args.forbid.is_empty() {
         let cause = "--forbid needs a conversation; add --prompt TEXT";
@@ -54,6 +69,8 @@ pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
             conversation.forbidden = args.forbid;
             conversation.adds_newlines = standard::shows_output();
             conversation.escapes = standard::shows_output() && !args.raw;
+            conversation.max_message = options.format.max_message;
+            conversation.bare = options.bare;
             let terminal = Terminal::saved();
             let lines = Editor::new(prompt, &terminal)?;
             let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
@@ -136,12 +153,26 @@ pub(crate) fn plan(
     timeout: Option<Duration>,
 ) -> Result<ConnectPlan> {
     let mut plan = ConnectPlan::default();
-    plan.bind = args.bind.as_ref().map(own_address).transpose()?;
+    let own = args.bind.as_ref().map(|word| own_name(word, target));
+    plan.bind = own.transpose()?;
     plan.timeout = timeout;
     plan.retry_for = args.retry_for;
     plan.keepalive = args.tcp.keepalive();
     plan.congestion = congestion(&args.tcp, "connect", &[target])?;
+    plan.udp = udp_options(&args.udp, "connect", &[target])?;
     Ok(plan)
+}
+
+/// The address of `word` to bind a client of `target` to. A word that names no type has that of the
+/// target.
+fn own_name(word: &std::ffi::OsString, target: &Target) -> Result<Address> {
+    let own = own_address(word)?;
+    let (own_type, wanted) = (own.socket_type(), target.socket_type());
+    if own_type.keeps_messages() && own_type != wanted {
+        let cause = format!("this is a {own_type} socket, and {target} is a {wanted} socket");
+        return Err(Error::because("bind", own, ErrorKind::Usage, cause));
+    }
+    own.with_type(wanted)
 }
 
 /// The address of `word` to bind the client to; it must be a single one.

@@ -14,6 +14,7 @@ mod relay;
 mod run;
 mod serve;
 mod tour;
+mod udp;
 mod wait;
 
 use sok::error::Result;
@@ -26,7 +27,10 @@ use crate::output::Ui;
 pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     let ui = Ui::new(
         &talk,
-        matches!(command, Command::Serve(_) | Command::Relay(_)),
+        matches!(
+            command,
+            Command::Serve(_) | Command::Relay(_) | Command::Connect(_)
+        ),
     );
     descriptors::explain_a_missing_event_loop(ui);
     let done = match command {

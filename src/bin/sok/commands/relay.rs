@@ -174,7 +174,7 @@ fn message_format(args: &RelayArgs, listens: &[Target], target: &Target) -> Resu
         framing: framing.unwrap_or_default(),
         max_message: args
             .max_message
-            .unwrap_or(MessageFormat::default().max_message),
+            .unwrap_or_else(|| MessageFormat::default().max_message),
     })
 }
 

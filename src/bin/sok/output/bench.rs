@@ -73,17 +73,21 @@ fn least<'a>(outcomes: &[&Measurement], columns: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn table_of_times(outcomes: &[&Measurement], width: Option<usize>) -> (String, Vec<String>) {
-    let compared = format!("p50 vs {}", outcomes[0].family);
+    let compared = format!("p50 vs {}", outcomes[0].form());
     let mut head = vec![
         "family", "count", "rate/s", "min", "mean", "p50", "p90", "p99", "p99.9", "max", "stdev",
         "errors", "dropped",
     ];
+    let may_lose = outcomes.iter().any(|one| one.lost_percent.is_some());
+    if may_lose {
+        head.push("lost");
+    }
     if outcomes.len() > 1 {
         head.push(&compared);
     }
     let rows = outcomes.iter().map(|one| {
         let mut row = vec![
-            one.family.name().to_owned(),
+            one.form().to_owned(),
             one.count.to_string(),
             format!("{:.0}", one.per_second),
         ];
@@ -92,6 +96,9 @@ fn table_of_times(outcomes: &[&Measurement], width: Option<usize>) -> (String, V
             None => vec!["-".to_owned(); 8],
         });
         row.extend([one.errors.to_string(), one.dropped.to_string()]);
+        if may_lose {
+            row.push(lost(one));
+        }
         if outcomes.len() > 1 {
             row.push(ratio(one));
         }
@@ -108,7 +115,7 @@ fn table_of_times(outcomes: &[&Measurement], width: Option<usize>) -> (String, V
 }
 
 fn table_of_rates(outcomes: &[&Measurement], width: Option<usize>) -> (String, Vec<String>) {
-    let compared = format!("vs {}", outcomes[0].family);
+    let compared = format!("vs {}", outcomes[0].form());
     let mut head = vec![
         "family",
         "bytes",
@@ -119,6 +126,10 @@ fn table_of_rates(outcomes: &[&Measurement], width: Option<usize>) -> (String, V
         "errors",
         "dropped",
     ];
+    let may_lose = outcomes.iter().any(|one| one.lost_percent.is_some());
+    if may_lose {
+        head.push("lost");
+    }
     if outcomes.len() > 1 {
         head.push(&compared);
     }
@@ -129,7 +140,7 @@ fn table_of_rates(outcomes: &[&Measurement], width: Option<usize>) -> (String, V
             max: 0.0,
         });
         let mut row = vec![
-            one.family.name().to_owned(),
+            one.form().to_owned(),
             one.bytes.unwrap_or_default().to_string(),
             bytes_per_second(rates.mean),
             bytes_per_second(rates.min),
@@ -138,6 +149,9 @@ fn table_of_rates(outcomes: &[&Measurement], width: Option<usize>) -> (String, V
             one.errors.to_string(),
             one.dropped.to_string(),
         ];
+        if may_lose {
+            row.push(lost(one));
+        }
         if outcomes.len() > 1 {
             row.push(ratio(one));
         }
@@ -149,6 +163,12 @@ fn table_of_rates(outcomes: &[&Measurement], width: Option<usize>) -> (String, V
     );
     let (table, left_out) = fitting(&head, &rows.collect::<Vec<_>>(), &least, width);
     (table, left_out.into_iter().map(str::to_owned).collect())
+}
+
+/// The share of datagrams that were lost.
+fn lost(outcome: &Measurement) -> String {
+    let share = outcome.lost_percent;
+    share.map_or_else(|| "-".to_owned(), |share| format!("{share:.2} %"))
 }
 
 /// The times of a row, in the order of the columns.
@@ -184,11 +204,13 @@ pub(crate) fn figure(outcome: &Measurement) -> (f64, String) {
 fn bars(outcomes: &[&Measurement]) -> String {
     let figures: Vec<(f64, String)> = outcomes.iter().map(|one| figure(one)).collect();
     let longest = figures.iter().map(|(value, _)| *value).fold(0.0, f64::max);
+    let names = outcomes.iter().map(|one| one.form().len());
+    let wide = names.max().unwrap_or_default().max(6);
     let mut text = String::new();
     for (outcome, (value, shown)) in outcomes.iter().zip(&figures) {
         let median = if outcome.times.is_some() { "p50 " } else { "" };
-        let (name, bar) = (outcome.family.name(), bar(*value, longest));
-        let _ = writeln!(text, "{name:<6} {bar} {median}{shown}");
+        let (name, bar) = (outcome.form(), bar(*value, longest));
+        let _ = writeln!(text, "{name:<wide$} {bar} {median}{shown}");
     }
     text
 }
@@ -233,7 +255,7 @@ pub(crate) fn bytes(size: usize) -> String {
 }
 
 /// The columns of [`csv`], with the names of the JSON report.
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 30] = [
     "measure",
     "family",
     "address",
@@ -262,6 +284,8 @@ const COLUMNS: [&str; 28] = [
     "dropped",
     "client_cpus",
     "server_cpus",
+    "type",
+    "lost_percent",
 ];
 
 /// A line for each result; a missing value is empty.
@@ -302,6 +326,7 @@ pub(crate) fn csv(report: &BenchReport) -> Result<String> {
         ]);
         row.extend([one.errors.to_string(), one.dropped.to_string()]);
         row.extend([maybe(Some(one.client_cpus)), maybe(one.server_cpus)]);
+        row.extend([one.socket_type.to_string(), maybe(one.lost_percent)]);
         writer.write_record(&row).map_err(failed)?;
     }
     let bytes = writer

@@ -7,9 +7,9 @@ use sok::escape::word;
 use super::table::table;
 use crate::check::{AddressReport, Cell, Column, HostReport, TargetReport, Verdict};
 
-const fn mark(outcome: Verdict) -> &'static str {
-    match outcome {
-        Verdict::Works => "yes",
+fn mark(cell: &Cell) -> &str {
+    match cell.outcome {
+        Verdict::Works => cell.shown.as_deref().unwrap_or("yes"),
         Verdict::Fails => "no",
         Verdict::Untried | Verdict::Absent => "-",
     }
@@ -23,22 +23,27 @@ pub(crate) fn host_text(report: &HostReport) -> String {
         .columns
         .first()
         .map_or(&[][..], |column| &column.cells);
-    let rows: Vec<Vec<String>> = names
-        .iter()
-        .enumerate()
-        .map(|(at, cell)| {
-            let marks = report
-                .columns
-                .iter()
-                .map(|column| mark(column.cells[at].outcome));
-            std::iter::once(cell.name)
-                .chain(marks)
-                .map(str::to_owned)
-                .collect()
-        })
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut group = "";
+    for (at, cell) in names.iter().enumerate() {
+        let name = match cell.name.strip_prefix(group) {
+            // The tests of one socket type are below it.
+            Some(test) if test.starts_with(' ') => format!(" {test}"),
+            _ => cell.name.to_string(),
+        };
+        if !name.starts_with(' ') {
+            group = &cell.name;
+        }
+        let marks = report.columns.iter().map(|column| mark(&column.cells[at]));
+        let row: Vec<String> = std::iter::once(&*name)
+            .chain(marks)
+            .map(str::to_owned)
+            .collect();
         // A row without values is omitted.
-        .filter(|row: &Vec<String>| row[1..].iter().any(|mark| mark != "-"))
-        .collect();
+        if row[1..].iter().any(|mark| mark != "-") {
+            rows.push(row);
+        }
+    }
     let mut text = table(&header, &rows);
     text.push('\n');
     for outcome in [Verdict::Fails, Verdict::Untried, Verdict::Works] {
@@ -57,8 +62,8 @@ fn notes(column: &Column, outcome: Verdict, text: &mut String) {
             continue;
         };
         match notes.iter_mut().find(|(known, _)| *known == note) {
-            Some((_, names)) => names.push(cell.name),
-            None => notes.push((note, vec![cell.name])),
+            Some((_, names)) => names.push(&*cell.name),
+            None => notes.push((note, vec![&*cell.name])),
         }
     }
     for (note, names) in notes {
@@ -71,6 +76,7 @@ fn notes(column: &Column, outcome: Verdict, text: &mut String) {
 fn note(cell: &Cell) -> Option<String> {
     let reason = cell.reason.as_deref().unwrap_or_default();
     match (cell.outcome, &cell.hint) {
+        (Verdict::Works, _) if cell.shown.is_some() => None,
         (Verdict::Works, _) => cell.found.clone(),
         (Verdict::Fails, Some(hint)) => Some(format!("{reason}; {hint}")),
         (Verdict::Fails, None) => Some(reason.to_owned()),
@@ -113,10 +119,14 @@ fn answer_row(answer: &AddressReport) -> Vec<String> {
         who.push("-".to_owned());
     }
     let connect = match answer.serves {
-        true => format!("{}us", answer.micros),
-        false => "-".to_owned(),
+        Some(true) => format!("{}us", answer.micros),
+        _ => "-".to_owned(),
     };
-    let serves = if answer.serves { "yes" } else { "no" };
+    let serves = match answer.serves {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    };
     vec![
         answer.address.clone(),
         serves.to_owned(),

@@ -20,11 +20,18 @@ const BAR: u32 = 44;
 const AROUND_BARS: u32 = 64;
 const FONT: &str = "sans-serif";
 /// Colours that colour-blind readers can distinguish.
-const COLOURS: [RGBColor; 3] = [
+const COLOURS: [RGBColor; 7] = [
     RGBColor(0x00, 0x77, 0xbb),
     RGBColor(0xee, 0x77, 0x33),
     RGBColor(0x00, 0x99, 0x88),
+    RGBColor(0xcc, 0x33, 0x11),
+    RGBColor(0x33, 0xbb, 0xee),
+    RGBColor(0xee, 0x33, 0x77),
+    RGBColor(0x88, 0x88, 0x88),
 ];
+/// The width of a letter of the legend, of its titles, and of the names of the bars.
+const LETTER: i32 = 8;
+const WIDE_LETTER: i32 = 9;
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const PALE: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
@@ -54,7 +61,7 @@ pub(crate) fn draw(report: &BenchReport) -> Result<String> {
 fn row_height(outcomes: &[&Measurement]) -> u32 {
     let bars = BAR * u32::try_from(outcomes.len()).unwrap_or(0) + AROUND_BARS;
     match outcomes.iter().any(|one| one.times.is_some()) {
-        true => ROW,
+        true => ROW.max(bars),
         false => bars,
     }
 }
@@ -158,17 +165,28 @@ fn curves(area: &Area<'_>, measure: Measure, outcomes: &[&Measurement]) -> Resul
         let curve = PathElement::new(points(outcome), colour.stroke_width(2));
         chart.draw_series([curve]).map_err(failed)?;
     }
-    // The legend, at the right end of the title's line.
+    // The legend, at the right end of the title's line; without room for it, the bars beside have
+    // the same colours.
+    let names = outcomes.iter().map(|one| length(one.form()));
+    let wide: i32 = names.map(|letters| LETTER * letters + 34).sum();
+    let room = CURVES.cast_signed() - 52 - WIDE_LETTER * length(&title(measure, outcomes));
+    if wide > room {
+        return Ok(());
+    }
     let mut right = CURVES.cast_signed() - 28;
     let coloured: Vec<_> = outcomes.iter().zip(COLOURS.iter().cycle()).collect();
     for (outcome, colour) in coloured.into_iter().rev() {
-        let name = outcome.family.name();
-        right -= 8 * i32::try_from(name.len()).unwrap_or(0) + 34;
+        let name = outcome.form();
+        right -= LETTER * length(name) + 34;
         let line = PathElement::new([(right, 17), (right + 20, 17)], colour.stroke_width(3));
         area.draw(&line).map_err(failed)?;
         text(area, name, (right + 26, 10), 14, INK)?;
     }
     Ok(())
+}
+
+fn length(text: &str) -> i32 {
+    i32::try_from(text.len()).unwrap_or(0)
 }
 
 fn thousandths(count: u32) -> i32 {
@@ -260,17 +278,19 @@ fn bars(area: &Area<'_>, measure: Measure, outcomes: &[&Measurement]) -> Result<
     let longest = figures.iter().map(|(value, _)| *value).fold(0.0, f64::max);
     let step = BAR.cast_signed();
     let count = i32::try_from(outcomes.len()).unwrap_or(0);
+    let longest_name = outcomes.iter().map(|one| length(one.form())).max();
+    let left = 82.max(32 + WIDE_LETTER * longest_name.unwrap_or(0));
     let mut top = 44.max((height - count * step) / 2);
     for ((outcome, (value, shown)), colour) in
         outcomes.iter().zip(&figures).zip(COLOURS.iter().cycle())
     {
-        let (left, right) = (82, width - 170);
+        let (left, right) = (left, width - 170);
         let share = if longest > 0.0 { value / longest } else { 0.0 };
         #[allow(clippy::cast_possible_truncation)]
         let end = left + (share * f64::from(right - left)).round() as i32;
         let body = Rectangle::new([(left, top), (end, top + step - 16)], colour.filled());
         area.draw(&body).map_err(failed)?;
-        text(area, outcome.family.name(), (24, top + 6), 15, INK)?;
+        text(area, outcome.form(), (24, top + 6), 15, INK)?;
         let ratio = match outcome.relative {
             Some(ratio) if count > 1 => format!("{shown}, x {ratio:.2}"),
             _ => shown.clone(),

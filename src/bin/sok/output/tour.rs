@@ -37,13 +37,7 @@ impl Observer for Printer {
                 self.ended.push(report.clone());
                 Ok(())
             }
-            Event::Begun(_) | Event::On(_) | Event::Statement(_) => Ok(()),
-            Event::Over(lesson) => match lesson {
-                Lesson::WhatDiffers if !self.json => {
-                    self.write(&self.page.closing_table(&self.ended))
-                }
-                _ => Ok(()),
-            },
+            Event::Begun(_) | Event::On(_) | Event::Statement(_) | Event::Over => Ok(()),
         }
     }
 }
@@ -67,7 +61,8 @@ impl Printer {
         })
     }
 
-    /// Prints the verdict on all ended lessons.
+    /// Prints the closing table, after the lesson on what differs, and the verdict on all ended
+    /// lessons.
     ///
     /// # Errors
     /// If the standard output cannot be written.
@@ -75,8 +70,16 @@ impl Printer {
         if self.json || self.ended.is_empty() {
             return Ok(());
         }
-        let verdict = self.page.verdict(&self.ended);
-        self.write(&verdict)
+        let mut end = String::new();
+        if self
+            .ended
+            .iter()
+            .any(|report| report.lesson == Lesson::WhatDiffers)
+        {
+            end += &self.page.closing_table(&self.ended);
+        }
+        end += &self.page.verdict(&self.ended);
+        self.write(&end)
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
@@ -162,7 +165,7 @@ impl Page {
                 Some(reason) => self.line(&format!("skipped: {reason}"), "    ", "    "),
                 None => String::new(),
             },
-            Event::Over(_) => "\n".to_owned(),
+            Event::Over => "\n".to_owned(),
         }
     }
 
@@ -217,7 +220,7 @@ impl Page {
         format!("{style}{}{style:#}\n{next}", verdict.trim_end())
     }
 
-    /// The families side by side, as measured: first by the last lesson.
+    /// The families side by side, as measured: first by the lesson on what differs.
     fn closing_table(&self, reports: &[LessonReport]) -> String {
         let mut families: Vec<Family> = Vec::new();
         let mut rows: Vec<(Lesson, &str)> = Vec::new();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::Value;
+use sok::address::{Address, Family};
 use sok::client::output_error;
 use sok::error::{Error, ErrorKind};
 use sok::loops::{Connection, Traffic};
@@ -77,19 +78,23 @@ impl Ui {
 
     /// Prints the ready line: clients can connect now.
     pub(crate) fn listening(self, listener: &Listener) {
+        self.listening_on(listener.local_addr(), listener.also_takes());
+    }
+
+    /// The same for an address, whose socket may accept clients of another family too.
+    pub(crate) fn listening_on(self, address: &Address, also: Option<Family>) {
         if self.quiet {
             return;
         }
-        let address = listener.local_addr();
         if self.json {
             let family = address.family().name();
             let event = serde_json::json!({
                 "event": "listening", "address": address.to_string(), "family": family,
-                "also": listener.also_takes().map(|family| family.name()),
+                "also": also.map(Family::name),
             });
             return talk(object(event));
         }
-        match listener.also_takes() {
+        match also {
             Some(family) => talk(format!(
                 "listening on {address} (dual-stack: also {family})"
             )),

@@ -19,11 +19,13 @@ pub(crate) enum Lesson {
     ManyAtOnce,
     /// The families side by side.
     WhatDiffers,
+    /// Messages without a connection.
+    NoConnection,
 }
 
 impl Lesson {
     /// All lessons, in their order.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::OneMessage,
         Self::CommunicationLoop,
         Self::ConnectionLoop,
@@ -32,6 +34,7 @@ impl Lesson {
         Self::NoMessages,
         Self::ManyAtOnce,
         Self::WhatDiffers,
+        Self::NoConnection,
     ];
 
     /// Its number, from 1 up.
@@ -60,6 +63,7 @@ impl Lesson {
             Self::NoMessages => "A stream has no messages",
             Self::ManyAtOnce => "Many clients at once",
             Self::WhatDiffers => "What differs",
+            Self::NoConnection => "A datagram has no connection",
         }
     }
 
@@ -112,7 +116,9 @@ for ever, until it is removed or replaced."
 A stream is a sequence of bytes and nothing more: it does not record where one
 send ended and the next began. A program that takes each receive for a message
 works until two messages arrive together, or one arrives in pieces. The solution
-is framing: a delimiter after each message, or its length before it."
+is framing: a delimiter after each message, or its length before it. Two other
+types of socket do have messages, each receive returns one: SOCK_SEQPACKET with
+connections, which only AF_UNIX has here, and SOCK_DGRAM without (UDP)."
             }
             Self::ManyAtOnce => {
                 "\
@@ -126,6 +132,14 @@ The calls and the loops are the same on every family. These things differ: the
 address, who may connect to it, what the server learns about its client, what is
 left of the name after the socket is closed, the round-trip time, and the reach."
             }
+            Self::NoConnection => {
+                "\
+A datagram socket does not listen, and accepts nothing. The server binds it, and
+each datagram comes with the name of its sender: one socket serves all clients.
+Nothing shows when a client begins, or ends. The sender needs a name to get an
+answer; on AF_UNIX it binds one, or lets the kernel choose. A datagram may find
+its receiver full: on AF_UNIX the sender waits; UDP drops it without an error."
+            }
         }
     }
 }
@@ -137,11 +151,11 @@ mod tests {
     #[test]
     fn lessons_are_numbered_from_1_in_order() {
         let numbers: Vec<u8> = Lesson::ALL.iter().map(|lesson| lesson.number()).collect();
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         for lesson in Lesson::ALL {
             assert_eq!(Lesson::numbered(lesson.number()), Some(lesson));
         }
         assert_eq!(Lesson::numbered(0), None);
-        assert_eq!(Lesson::numbered(9), None);
+        assert_eq!(Lesson::numbered(10), None);
     }
 }

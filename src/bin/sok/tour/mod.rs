@@ -5,6 +5,7 @@
 mod actors;
 mod lesson;
 mod lessons;
+mod message_server;
 mod recorder;
 mod report;
 mod stage;
@@ -109,7 +110,7 @@ async fn take<A: Observer>(
             }
             observer.observe(Event::Ended(&report)).await?;
         }
-        observer.observe(Event::Over(lesson)).await?;
+        observer.observe(Event::Over).await?;
     }
     let failure = |cause: &str| Err(Error::because("tour", "", ErrorKind::Other, cause));
     match (ran, failed.is_empty()) {

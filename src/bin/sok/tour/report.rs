@@ -34,7 +34,7 @@ pub(crate) enum Event<'a> {
     /// It is over on this family, or was skipped.
     Ended(&'a LessonReport),
     /// It is over on all families.
-    Over(Lesson),
+    Over,
 }
 
 /// One step.

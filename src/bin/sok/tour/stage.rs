@@ -13,7 +13,7 @@ use super::recorder::{Made, Recorder};
 use super::report::{Event, Figure, LessonFault, LessonReport, Observer, Statement, Step, Value};
 
 /// The time limit of a step; beyond it the lesson fails.
-const STEP_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// One running lesson on one family.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod backlog;
 mod communication_loop;
 mod connection_loop;
 mod many_at_once;
+mod no_connection;
 mod no_messages;
 mod one_message;
 mod what_differs;
@@ -26,5 +27,6 @@ pub(super) async fn play(lesson: Lesson, stage: &mut Stage<'_, impl Observer>) -
         Lesson::NoMessages => no_messages::play(stage).await,
         Lesson::ManyAtOnce => many_at_once::play(stage).await,
         Lesson::WhatDiffers => what_differs::play(stage).await,
+        Lesson::NoConnection => no_connection::play(stage).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use sok::address::SocketType;
 use sok::error::{Error, Result};
 use sok::loops::{Framing, MessageFormat};
 use sok::net::{ListenOptions, Stream};
@@ -11,6 +12,7 @@ use super::Played;
 use crate::tour::actors::{
     Client, Heard, MESSAGE, SERVER, Server, Setup, answer_to, listed, listen,
 };
+use crate::tour::message_server::MessageServer;
 use crate::tour::recorder::{done_by, played_by};
 use crate::tour::report::Observer;
 use crate::tour::stage::Stage;
@@ -22,7 +24,8 @@ const LARGE: usize = 10_000;
 
 pub(super) async fn play(stage: &mut Stage<'_, impl Observer>) -> Played {
     as_it_comes(stage).await?;
-    framed(stage).await
+    framed(stage).await?;
+    with_messages(stage).await
 }
 
 /// Waits until `count` bytes have arrived, and receives them; returns each receive.
@@ -185,4 +188,44 @@ async fn framed(stage: &mut Stage<'_, impl Observer>) -> Played {
             ),
         )
         .await
+}
+
+/// The types of socket that do have messages.
+async fn with_messages(stage: &mut Stage<'_, impl Observer>) -> Played {
+    let types = stage.family().types().iter();
+    let types: Vec<&SocketType> = types.filter(|one| one.keeps_messages()).collect();
+    for socket_type in &types {
+        let address = stage.address().with_type(**socket_type)?;
+        let name = socket_type.sock_name();
+        let what = format!(
+            "On a socket of type {name}, a client sends {MESSAGE}, an empty message, and {OTHER}"
+        );
+        let (server, client) = stage
+            .step(what, async {
+                let server = MessageServer::start(&address)?;
+                let client = Client::connect("client", server.address()).await?;
+                for message in [MESSAGE, "", OTHER] {
+                    client.send(message).await?;
+                }
+                Ok((server, client))
+            })
+            .await?;
+        let received = stage
+            .step("The server receives 3 times, and both close", async {
+                let received = server.receive(3).await?;
+                client.leave();
+                server.stop();
+                Ok(received)
+            })
+            .await?;
+        stage
+            .expect(
+                format!("{name}: 3 sends, 3 receives: {MESSAGE}, (empty), {OTHER}"),
+                format!("{name}: 3 sends, 3 receives: {}", listed(received)),
+            )
+            .await?;
+    }
+    let names = listed(types.iter().map(|one| one.sock_name()));
+    stage.compared("with_messages", "types with messages", names);
+    Ok(())
 }
