@@ -26,6 +26,7 @@ mod connection_loop;
 mod conversation;
 mod daemon_peers;
 mod datagram_options;
+mod descriptors;
 mod dual_stack;
 mod dump;
 mod errors;

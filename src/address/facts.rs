@@ -20,6 +20,8 @@ pub struct Facts {
     /// Whether a connection can be closed so that the peer gets an error instead of end of file,
     /// even without unread data (`SO_LINGER` of 0, see `socket(7)`).
     pub has_reset: bool,
+    /// Whether open files can be sent with bytes and messages (`SCM_RIGHTS`, see `unix(7)`).
+    pub passes_descriptors: bool,
     /// Whether a server learns which process connected; otherwise it knows only the address.
     pub peer_is_process: bool,
     /// Whether small pieces may wait for earlier acknowledgements (Nagle), see `tcp(7)`.
@@ -57,6 +59,7 @@ impl Family {
             missing_receiver_is_told: false,
             has_groups: true,
             has_reset: true,
+            passes_descriptors: false,
             peer_is_process: false,
             may_delay_small_sends: true,
             has_congestion_control: true,
@@ -75,6 +78,7 @@ impl Family {
                 missing_receiver_is_told: true,
                 has_groups: false,
                 has_reset: false,
+                passes_descriptors: true,
                 peer_is_process: true,
                 may_delay_small_sends: false,
                 has_congestion_control: false,

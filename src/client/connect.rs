@@ -24,6 +24,9 @@ pub struct ConnectPlan {
     pub keepalive: Keepalive,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
+    /// Whether an AF_UNIX server gets `EPERM` when it sends descriptors, see
+    /// [`ListenOptions::take_descriptors`](crate::net::ListenOptions::take_descriptors).
+    pub refuse_descriptors: bool,
     /// Options of UDP.
     pub udp: UdpOptions,
     /// The time limit of one round: resolve the name, and try all its addresses.
@@ -63,6 +66,7 @@ pub(super) async fn try_once(
         deadline,
         keepalive: plan.keepalive,
         congestion: plan.congestion.clone(),
+        refuse_descriptors: plan.refuse_descriptors,
         udp: plan.udp.clone(),
     };
     let raced = race(addresses, &options).await;

@@ -96,6 +96,11 @@ impl Received {
         &mut self.bytes[..size]
     }
 
+    /// Whether all of it was decoded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty() && !self.is_message
+    }
+
     pub(crate) fn filled(&mut self, received: net::Received) {
         self.rest = 0..received.count();
         self.is_message = matches!(received, net::Received::Message(_));

@@ -178,6 +178,10 @@ impl Connections {
         let forwarded_to = connection.forwarded_to().map(display);
         let seconds = connection.age().as_secs_f64();
         self.totals.traffic += traffic;
+        let descriptors = connection.dropped();
+        if descriptors > 0 && self.reports_failure() {
+            warn!(connection = id, %peer, descriptors, "descriptors dropped");
+        }
         match result {
             Ok(()) => {
                 info!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, "ended");

@@ -42,6 +42,7 @@ pub struct Connection {
     // Boxed, as few connections are forwarded.
     forwarded_to: OnceLock<Box<Address>>,
     losses: OnceLock<Arc<Losses>>,
+    dropped: AtomicU64,
 }
 
 impl Connection {
@@ -56,6 +57,7 @@ impl Connection {
             sent: AtomicU64::new(0),
             forwarded_to: OnceLock::new(),
             losses: OnceLock::new(),
+            dropped: AtomicU64::new(0),
         }
     }
 
@@ -101,6 +103,17 @@ impl Connection {
     /// Counts a datagram that could not be delivered.
     pub fn count_undelivered(&self, cause: &io::Error) {
         self.losses.get_or_init(Arc::default).add(cause);
+    }
+
+    /// Counts descriptors that a side sent with its bytes, and that were closed.
+    pub fn count_dropped(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// The descriptors that were closed.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// The server that a relay has connected to, if any.

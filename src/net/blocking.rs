@@ -72,7 +72,7 @@ impl Socket {
     /// # Errors
     /// What the kernel reports, and `InvalidData` for a message that does not fit into `buffer`.
     pub fn receive_message(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        self.receive(buffer).map(|(received, _)| received)
+        self.receive(buffer, None).map(|(received, _)| received)
     }
 
     /// Sends one message, which may be empty, or some bytes of a stream.

@@ -32,7 +32,10 @@ impl Stream {
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self> {
         let failed = |source: io::Error| family::connect_error(address, source);
-        let socket = Socket::open(address.family(), address.socket_type()).map_err(failed)?;
+        let mut socket = Socket::open(address.family(), address.socket_type()).map_err(failed)?;
+        if options.refuse_descriptors {
+            socket.refuse_descriptors();
+        }
         let family = family::of(address.family());
         let prepared = family.prepare_client(socket.inner(), address, options);
         prepared.map_err(failed)?;

@@ -6,20 +6,21 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom,
-    recvmmsg, sendmsg, sendto,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage,
+    recvfrom, recvmmsg, sendmsg, sendto,
 };
 use rustix::net::{self, RecvFlags};
 
 use super::call_trace::{CallTrace, uninterrupted};
 use super::family;
 use super::received::Received;
-use super::sockaddr::{decode_accepted, decode_sender};
+use super::rights::{passing, receive_rights};
+use super::sockaddr::{SenderName, decode_accepted, decode_sender};
 use super::socket::Socket;
 use crate::address::{Address, SocketName};
 
@@ -27,7 +28,7 @@ use crate::address::{Address, SocketName};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ends {
     /// The name of the sender; an unbound AF_UNIX socket has none.
-    peer: Option<SockaddrStorage>,
+    peer: Option<SenderName>,
     /// The address of this host, where the socket is bound to all of them.
     own: Option<OwnIp>,
 }
@@ -70,6 +71,7 @@ impl Socket {
         let size = buffer.len();
         let received = uninterrupted(|| {
             let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
+            let peer = peer.map(SenderName::Any);
             Ok((count, Ends { peer, own: None }))
         });
         let arguments = || match &received {
@@ -80,19 +82,36 @@ impl Socket {
         received
     }
 
-    /// Sends one datagram back.
+    /// Sends one datagram back, with descriptors if there are any.
     ///
     /// # Errors
     /// What `sendto(2)` reports, and `NotConnected` for a peer without a name.
-    pub(super) fn send_back(&self, bytes: &[u8], ends: &Ends) -> io::Result<usize> {
+    pub(super) fn send_back(
+        &self,
+        bytes: &[u8],
+        files: &[OwnedFd],
+        ends: &Ends,
+    ) -> io::Result<usize> {
         let peer = ends.peer.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let flags = MsgFlags::MSG_NOSIGNAL;
         let arguments = || format!("{}, {}", bytes.len(), ends.peer_shown(self));
+        if !files.is_empty() {
+            let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+            let control = [ControlMessage::ScmRights(&numbers)];
+            let send = || self.send_with(bytes, &control, peer).map_err(passing);
+            let arguments = || format!("{}, SCM_RIGHTS {}", arguments(), files.len());
+            return self.watched("sendmsg", arguments, send);
+        }
         let Some(own) = ends.own else {
-            let send = || Ok(sendto(self.as_raw_fd(), bytes, peer, flags)?);
+            let send = || {
+                let peer: &dyn SockaddrLike = match peer {
+                    SenderName::Any(peer) => peer,
+                    SenderName::Unix(peer) => peer,
+                };
+                Ok(sendto(self.as_raw_fd(), bytes, peer, flags)?)
+            };
             return self.watched("sendto", arguments, send);
         };
-        let data = [IoSlice::new(bytes)];
         let send = || {
             let sent = match own.ip {
                 IpAddr::V4(ip) => {
@@ -104,7 +123,7 @@ impl Socket {
                         ipi_addr: in_addr { s_addr: 0 },
                     };
                     let control = [ControlMessage::Ipv4PacketInfo(&source)];
-                    sendmsg(self.as_raw_fd(), &data, &control, flags, Some(peer))
+                    self.send_with(bytes, &control, peer)
                 }
                 IpAddr::V6(ip) => {
                     let source = in6_pktinfo {
@@ -114,7 +133,7 @@ impl Socket {
                         ipi6_ifindex: own.interface,
                     };
                     let control = [ControlMessage::Ipv6PacketInfo(&source)];
-                    sendmsg(self.as_raw_fd(), &data, &control, flags, Some(peer))
+                    self.send_with(bytes, &control, peer)
                 }
             };
             Ok(sent?)
@@ -141,6 +160,20 @@ impl Socket {
         watch.done(&received, arguments, |(_, length, _)| length.to_string());
         Received::message(received?.1, room)
     }
+
+    /// `sendmsg(2)` to `peer`.
+    fn send_with(
+        &self,
+        bytes: &[u8],
+        control: &[ControlMessage<'_>],
+        peer: &SenderName,
+    ) -> nix::Result<usize> {
+        let (data, flags) = ([IoSlice::new(bytes)], MsgFlags::MSG_NOSIGNAL);
+        match peer {
+            SenderName::Any(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
+            SenderName::Unix(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
+        }
+    }
 }
 
 /// Buffers for the datagrams of one receive.
@@ -153,12 +186,17 @@ pub(super) struct Batch {
     received: Vec<(usize, Ends)>,
     /// Whether the socket is bound to every address of the host.
     is_everywhere: bool,
+    /// The descriptors that came with the only datagram of the last receive, or why they were lost;
+    /// `None` if the kernel closes descriptors.
+    files: Option<io::Result<Vec<OwnedFd>>>,
 }
 
 impl Batch {
-    /// Buffers of `room` bytes, which take memory only for what is received.
-    pub(super) const fn new(room: usize, is_everywhere: bool) -> Self {
+    /// Buffers of `room` bytes, which take memory only for what is received; `takes_files` if
+    /// descriptors that come with a datagram are kept.
+    pub(super) fn new(room: usize, is_everywhere: bool, takes_files: bool) -> Self {
         Self {
+            files: takes_files.then(|| Ok(Vec::new())),
             buffers: Vec::new(),
             room,
             received: Vec::new(),
@@ -170,6 +208,17 @@ impl Batch {
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], Ends)> {
         let each = self.buffers.iter().zip(&self.received);
         each.map(|(buffer, (count, ends))| (&buffer[..*count], *ends))
+    }
+
+    /// Takes the descriptors that came with the only datagram of the last receive.
+    ///
+    /// # Errors
+    /// If some were lost.
+    pub(super) fn take_files(&mut self) -> io::Result<Vec<OwnedFd>> {
+        match &mut self.files {
+            Some(files) => std::mem::replace(files, Ok(Vec::new())),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Receives up to `most` datagrams; returns whether the socket was emptied.
@@ -185,9 +234,14 @@ impl Batch {
         while self.buffers.len() < most {
             self.buffers.push(vec![0; self.room]);
         }
-        let call = if most > 1 { "recvmmsg" } else { "recvfrom" };
+        let call = match most {
+            1 if self.files.is_some() => "recvmsg",
+            1 => "recvfrom",
+            _ => "recvmmsg",
+        };
         let watch = CallTrace::start(socket.family(), call);
         let done = match most {
+            1 if self.files.is_some() => self.receive_passing(socket).map(|()| false),
             1 => self.receive_one(socket).map(|()| false),
             most => self
                 .receive_several(socket, most)
@@ -209,7 +263,24 @@ impl Batch {
     fn receive_one(&mut self, socket: &Socket) -> io::Result<()> {
         let buffer = &mut self.buffers[0];
         let (count, peer) = uninterrupted(|| Ok(recvfrom(socket.as_raw_fd(), buffer)?))?;
+        let peer = peer.map(SenderName::Any);
         self.received.push((count, Ends { peer, own: None }));
+        Ok(())
+    }
+
+    fn receive_passing(&mut self, socket: &Socket) -> io::Result<()> {
+        let (buffer, mut files) = (&mut self.buffers[0], Vec::new());
+        let received = uninterrupted(|| {
+            let flags = RecvFlags::empty();
+            receive_rights(socket.inner(), buffer, flags, Some(&mut files))
+        })?;
+        let peer = received.sender.and_then(SenderName::of_unix);
+        self.files = Some(match received.lost {
+            None => Ok(files),
+            Some(cause) => Err(cause),
+        });
+        self.received
+            .push((received.length, Ends { peer, own: None }));
         Ok(())
     }
 
@@ -227,7 +298,7 @@ impl Batch {
                 true => message.cmsgs()?.find_map(|control| own_ip(&control)),
                 false => None,
             };
-            let peer = message.address;
+            let peer = message.address.map(SenderName::Any);
             self.received.push((message.bytes, Ends { peer, own }));
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::rights::is_not_passed;
 use super::stream::Stream;
 
 impl Stream {
@@ -19,7 +20,7 @@ impl Stream {
             return false;
         }
         match error.raw_os_error().map(E::from_raw) {
-            None => error.kind() == io::ErrorKind::InvalidData,
+            None => error.kind() == io::ErrorKind::InvalidData || is_not_passed(error),
             Some(known) => matches!(
                 known,
                 E::EMSGSIZE

@@ -43,6 +43,10 @@ pub struct ListenOptions {
     /// Otherwise they get `EPERM` if the kernel can refuse (`SO_PASSRIGHTS`, Linux 6.16 and later),
     /// and receives are cheaper; older kernels close the descriptors.
     pub take_descriptors: bool,
+    /// Whether a session keeps descriptors that come with a datagram, for a
+    /// [`transfer`](crate::transfer::transfer()) that passes them on; otherwise the kernel closes
+    /// them.
+    pub pass_descriptors: bool,
     /// The time after which a session of a datagram socket ends if no datagram passes.
     pub session_idle: Duration,
     /// The maximum size of a datagram; larger ones are counted and dropped.
@@ -68,6 +72,7 @@ impl Default for ListenOptions {
             congestion: Congestion::Auto,
             keepalive: Keepalive::default(),
             take_descriptors: true,
+            pass_descriptors: false,
             session_idle: Self::SESSION_IDLE,
             max_message: 1 << 20,
             udp: UdpOptions::default(),
@@ -87,6 +92,9 @@ pub struct ConnectOptions {
     pub keepalive: Keepalive,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
+    /// Whether an AF_UNIX server gets `EPERM` when it sends descriptors, see
+    /// [`ListenOptions::take_descriptors`].
+    pub refuse_descriptors: bool,
     /// Options of UDP.
     pub udp: UdpOptions,
 }

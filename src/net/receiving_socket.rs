@@ -75,6 +75,6 @@ impl ReceivingSocket {
     /// # Errors
     /// What `sendto(2)` reports, and `NotConnected` for a sender without a name.
     pub fn send_to(&self, bytes: &[u8], sender: &Sender) -> io::Result<usize> {
-        self.socket.send_back(bytes, &sender.0)
+        self.socket.send_back(bytes, &[], &sender.0)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
@@ -23,13 +24,15 @@ impl Stream {
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         let io = match &self.io {
             Io::Socket(io) => io,
-            Io::Session(session) => return poll_fn(|cx| session.poll_receive(cx, buffer)).await,
+            Io::Session(session) => {
+                return poll_fn(|cx| session.poll_receive(cx, buffer, None)).await;
+            }
         };
         loop {
             // Before any receive, as the task may yield here and its future be dropped.
             consume_budget().await;
             let mut ready = io.ready(Interest::READABLE).await?;
-            match self.receive_now(io, buffer) {
+            match self.receive_now(io, buffer, None) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Err(error),
                 Ok((received, is_all)) => {
@@ -49,13 +52,23 @@ impl Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
+        self.poll_receive_into(cx, buffer, None)
+    }
+
+    /// The same; descriptors that come with what is received are appended to `files`, or closed.
+    pub(super) fn poll_receive_into(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        mut files: Option<&mut Vec<OwnedFd>>,
+    ) -> Poll<io::Result<Received>> {
         let io = match &self.io {
             Io::Socket(io) => io,
-            Io::Session(session) => return session.poll_receive(cx, buffer),
+            Io::Session(session) => return session.poll_receive(cx, buffer, files),
         };
         // What a client sends first has mostly arrived by accept, and needs no wait.
         if !io.is_registered() {
-            let first = self.try_receive(buffer);
+            let first = self.try_receive_into(buffer, files.as_deref_mut());
             io.register()?;
             if !matches!(&first, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 return Poll::Ready(first);
@@ -63,7 +76,7 @@ impl Stream {
         }
         loop {
             let mut ready = ready!(io.poll_read_ready(cx))?;
-            match self.receive_now(io, buffer) {
+            match self.receive_now(io, buffer, files.as_deref_mut()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok((received, is_all)) => {
@@ -78,8 +91,13 @@ impl Stream {
 
     /// Receives what is available, and returns whether the socket was emptied. It is end of file
     /// only if no error is pending on the socket.
-    fn receive_now(&self, io: &WaitingSocket, buffer: &mut [u8]) -> io::Result<(Received, bool)> {
-        let (received, may_have_more) = io.get_ref().receive(buffer)?;
+    fn receive_now(
+        &self,
+        io: &WaitingSocket,
+        buffer: &mut [u8],
+        files: Option<&mut Vec<OwnedFd>>,
+    ) -> io::Result<(Received, bool)> {
+        let (received, may_have_more) = io.get_ref().receive(buffer, files)?;
         if received.is_end() {
             let reset = match family::of(self.family()).end_hides_error() {
                 true => io.get_ref().take_error()?,
@@ -99,11 +117,19 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if no bytes are available, or as [`receive`](Self::receive).
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        self.try_receive_into(buffer, None)
+    }
+
+    fn try_receive_into(
+        &self,
+        buffer: &mut [u8],
+        files: Option<&mut Vec<OwnedFd>>,
+    ) -> io::Result<Received> {
         let socket = match &self.io {
             Io::Socket(io) => io.get_ref(),
             Io::Session(session) => return session.try_receive(buffer),
         };
-        match socket.receive(buffer)?.0 {
+        match socket.receive(buffer, files)?.0 {
             Received::End => socket.take_error()?.map_or(Ok(Received::End), Err),
             received => Ok(received),
         }
@@ -142,7 +168,9 @@ impl Stream {
     /// What `send(2)` reports: `EMSGSIZE` for a message that the kernel does not take.
     pub async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         if let Io::Session(session) = &self.io {
-            return poll_fn(|cx| session.poll_send(cx, bytes)).await.map(drop);
+            return poll_fn(|cx| session.poll_send(cx, bytes, &[]))
+                .await
+                .map(drop);
         }
         if self.keeps_messages() {
             return self.write_with(|socket| socket.send(bytes)).await.map(drop);
@@ -158,7 +186,7 @@ impl Stream {
     /// [`send_all`](Self::send_all) serves several.
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Io::Session(session) = &self.io {
-            return session.poll_send(cx, bytes);
+            return session.poll_send(cx, bytes, &[]);
         }
         self.poll_write_with(cx, |socket| socket.send(bytes))
     }
@@ -170,7 +198,7 @@ impl Stream {
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.io {
             Io::Socket(io) => io.get_ref().send(bytes),
-            Io::Session(session) => session.try_send(bytes),
+            Io::Session(session) => session.try_send(bytes, &[]),
         }
     }
 

@@ -8,8 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net as unix;
 use std::path::Path;
 
-use nix::sys::socket::SockaddrStorage;
-use rustix::net::{AddressFamily, SocketAddrAny};
+use nix::libc::sockaddr_un;
+use nix::sys::socket::{SockaddrStorage, UnixAddr};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 use socket2::SockAddr;
 
 use super::directory::{Directory, split};
@@ -98,24 +99,63 @@ pub(super) fn decode_accepted(
     }
 }
 
-/// The name of a datagram's sender, as `recvfrom(2)` reported it.
-pub(super) fn decode_sender(family: Family, name: Option<&SockaddrStorage>) -> SocketName {
-    let Some(name) = name else {
+/// The name of a datagram's sender, to answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum SenderName {
+    /// As `recvfrom(2)` and `recvmmsg(2)` report it.
+    Any(SockaddrStorage),
+    /// That of an AF_UNIX socket, as `recvmsg(2)` reports it.
+    Unix(UnixAddr),
+}
+
+impl SenderName {
+    /// The name that `recvmsg(2)` reported; `None` for one that cannot be answered.
+    pub(super) fn of_unix(name: SocketAddrAny) -> Option<Self> {
+        // A path that fills `sun_path` has no NUL at its end: the kernel adds one to the name, and
+        // takes such a name from nobody.
+        if name.addr_len() as usize > size_of::<sockaddr_un>() {
+            return None;
+        }
+        let name = SocketAddrUnix::try_from(name).ok()?;
+        let name = match (name.path_bytes(), name.abstract_name()) {
+            (Some(path), _) => UnixAddr::new(path),
+            (None, Some(name)) => UnixAddr::new_abstract(name),
+            (None, None) => return None,
+        };
+        name.ok().map(Self::Unix)
+    }
+
+    fn as_unix(&self) -> Option<&UnixAddr> {
+        match self {
+            Self::Any(name) => name.as_unix_addr(),
+            Self::Unix(name) => Some(name),
+        }
+    }
+
+    fn as_ip(&self) -> Option<SocketName> {
+        let Self::Any(name) = self else {
+            return None;
+        };
+        let v4 = name.as_sockaddr_in().map(|v4| SocketAddrV4::from(*v4));
+        let v6 = || name.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6));
+        v4.map(SocketName::from)
+            .or_else(|| v6().map(SocketName::from))
+    }
+}
+
+/// The name of a datagram's sender, which has none if it is not bound.
+pub(super) fn decode_sender(family: Family, sender: Option<&SenderName>) -> SocketName {
+    let Some(sender) = sender else {
         return unnamed(family);
     };
-    if let Some(v4) = name.as_sockaddr_in() {
-        return SocketAddrV4::from(*v4).into();
+    if let Some(ip) = sender.as_ip() {
+        return ip;
     }
-    if let Some(v6) = name.as_sockaddr_in6() {
-        return SocketAddrV6::from(*v6).into();
-    }
-    let Some(local) = name.as_unix_addr() else {
-        return unnamed(family);
-    };
-    match (local.path(), local.as_abstract()) {
-        (Some(path), _) => UnixName::Path(path.to_owned()).into(),
-        (None, Some(name)) => UnixName::Abstract(name.to_vec()).into(),
-        (None, None) => UnixName::Unnamed.into(),
+    let local = sender.as_unix();
+    match local.map(|local| (local.path(), local.as_abstract())) {
+        Some((Some(path), _)) => UnixName::Path(path.to_owned()).into(),
+        Some((None, Some(name))) => UnixName::Abstract(name.to_vec()).into(),
+        Some((None, None)) | None => unnamed(family),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The socket calls, one method each: `EINTR` is retried, and each call can be traced.
 
 use std::fmt::Display;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use socket2::{SockAddr, Type};
 
 use super::call_trace::{CallTrace, Shown, uninterrupted};
 use super::family;
 use super::received::Received;
+use super::rights::{Rights, passing};
 use super::sockaddr::decode;
 use crate::address::{Address, Family, SocketName, SocketType};
 
@@ -83,9 +84,21 @@ impl Socket {
         self.receiver = Some(Box::new(name));
     }
 
-    /// Has the kernel, if it can, refuse descriptors from the peers of a listener not bound yet.
+    /// Has the kernel, if it can, refuse descriptors from the peers of a socket not bound or
+    /// connected yet.
     pub(super) fn refuse_descriptors(&mut self) {
-        self.may_get_descriptors = !family::of(self.family).refuse_descriptors(&self.inner);
+        self.may_get_descriptors = !self.set_takes_descriptors(false);
+    }
+
+    /// Has the kernel refuse descriptors from now on, or take them again. False if it cannot refuse
+    /// them. Earlier ones may still come.
+    pub(super) fn set_takes_descriptors(&self, takes: bool) -> bool {
+        family::of(self.family).set_takes_descriptors(&self.inner, takes)
+    }
+
+    /// Whether descriptors may come with what is received.
+    pub(super) fn may_get_descriptors(&self) -> bool {
+        self.may_get_descriptors && self.family.facts().passes_descriptors
     }
 
     pub(super) const fn family(&self) -> Family {
@@ -163,21 +176,33 @@ impl Socket {
     }
 
     /// `recv(2)`: available bytes or a message, and whether more of a stream may be available.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(Received, bool)> {
+    /// Descriptors that come with them are appended to `files`, or closed by the kernel.
+    pub(super) fn receive(
+        &self,
+        buffer: &mut [u8],
+        mut files: Option<&mut Vec<OwnedFd>>,
+    ) -> io::Result<(Received, bool)> {
         if self.receiver.is_some() {
             return Ok((self.receive_of_any(buffer)?, true));
         }
         let size = buffer.len();
         let family = family::of(self.family);
+        let call = if files.is_some() { "recvmsg" } else { "recv" };
         let receive = || {
+            let rights = match files.as_mut() {
+                _ if !self.may_get_descriptors => Rights::Refused,
+                Some(files) => Rights::Taken(files),
+                None => Rights::Closed,
+            };
             if self.socket_type.keeps_messages() {
-                let message = family.receive_message(&self.inner, self.socket_type, buffer)?;
+                let (inner, socket_type) = (&self.inner, self.socket_type);
+                let message = family.receive_message(inner, socket_type, rights, buffer)?;
                 return Ok((message, true));
             }
-            let piece = family.receive(&self.inner, self.may_get_descriptors, buffer)?;
+            let piece = family.receive(&self.inner, rights, buffer)?;
             Ok((Received::of_stream(piece.count, size), piece.is_cut))
         };
-        self.watched("recv", || size.to_string(), receive)
+        self.watched(call, || size.to_string(), receive)
     }
 
     /// `recv(2)` with `MSG_PEEK`: the number of available bytes, at most `count`.
@@ -198,6 +223,22 @@ impl Socket {
         }
         let send = || self.inner.send_with_flags(bytes, flags);
         self.watched("send", || bytes.len().to_string(), send)
+    }
+
+    /// `sendmsg(2)`: the same with descriptors, which go with the first byte.
+    ///
+    /// # Errors
+    /// What the kernel reports, and the reason why it does not pass the descriptors on.
+    pub(super) fn send_passing(&self, bytes: &[u8], files: &[OwnedFd]) -> io::Result<usize> {
+        let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let control = [ControlMessage::ScmRights(&numbers)];
+        let (data, flags) = ([IoSlice::new(bytes)], MsgFlags::MSG_NOSIGNAL);
+        let send = || {
+            let sent = sendmsg::<()>(self.as_raw_fd(), &data, &control, flags, None);
+            sent.map_err(passing)
+        };
+        let arguments = || format!("{}, SCM_RIGHTS {}", bytes.len(), files.len());
+        self.watched("sendmsg", arguments, send)
     }
 
     /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now; 0 at its end.
@@ -269,7 +310,8 @@ impl Socket {
 
 impl Read for &Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.receive(buffer).map(|(received, _)| received.count())
+        self.receive(buffer, None)
+            .map(|(received, _)| received.count())
     }
 }
 

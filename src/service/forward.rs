@@ -14,7 +14,7 @@ use crate::loops::{Connection, MessageFormat, Service};
 use crate::memory::MemoryLimit;
 use crate::net::{Peer, Stream};
 use crate::service::Dump;
-use crate::transfer::{Engine, Side, Tap, TransferFault, TransferOptions, transfer};
+use crate::transfer::{Descriptors, Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
 /// Connects to the target for each connection, and moves the bytes or messages both ways.
 ///
@@ -37,6 +37,10 @@ pub struct Forward {
     pub engine: Engine,
     /// Where messages end in a stream whose other side keeps them apart, and the largest message.
     pub format: MessageFormat,
+    /// What is done with descriptors that a side sends with its bytes. The listener needs
+    /// [`pass_descriptors`](crate::net::ListenOptions::pass_descriptors) to pass on those of
+    /// datagrams.
+    pub descriptors: Descriptors,
     /// The time without a byte in either direction after which a connection is closed. The idle time
     /// of a session is that of its listener; if it is the same, it is a good end.
     pub idle_timeout: Option<Duration>,
@@ -59,6 +63,7 @@ impl Forward {
             waiting: WaitQueue::default(),
             engine: Engine::default(),
             format: MessageFormat::default(),
+            descriptors: Descriptors::default(),
             idle_timeout: None,
             half_close_timeout: None,
             memory: MemoryLimit::default(),
@@ -87,6 +92,7 @@ impl Service for Forward {
             .as_ref()
             .map(|dump| move |from, bytes: &[u8]| dump.show(id, from, bytes));
         let lost = |cause: &io::Error| connection.count_undelivered(cause);
+        let dropped = |count: usize| connection.count_dropped(count);
         let options = TransferOptions {
             engine: self.engine,
             idle: self.idle_timeout,
@@ -95,6 +101,8 @@ impl Service for Forward {
             tap: tap.as_ref().map(|tap| tap as Tap<'_>),
             format: self.format,
             lost: Some(&lost),
+            descriptors: self.descriptors,
+            dropped: Some(&dropped),
         };
         let moved = transfer(&near, &far, options, count).await;
         moved.map_err(|fault| as_error(fault, connection.peer(), &address))?;
@@ -113,6 +121,12 @@ impl Forward {
         connection: &Connection,
     ) -> Result<(Stream, Address)> {
         let mut plan = self.plan.clone();
+        // What could not be passed on is refused.
+        plan.refuse_descriptors |= match self.descriptors {
+            Descriptors::Pass => !near.passes_descriptors(),
+            Descriptors::Refuse => true,
+            Descriptors::Drop => false,
+        };
         if self.may_loop {
             let local = near.local_addr();
             let local = local.map_err(|error| Error::new("accept", connection.peer(), error))?;

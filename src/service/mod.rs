@@ -59,6 +59,7 @@ use std::io;
 
 use crate::error::{Error, ErrorKind};
 use crate::loops::Connection;
+use crate::net::is_not_passed;
 use crate::transfer::Passed;
 
 /// The failure of `connection` in `operation`, and what to do about it.
@@ -71,6 +72,7 @@ fn about_message(error: Error) -> Error {
     use io::ErrorKind as E;
     let source = error.io_error();
     let hint = match source.kind() {
+        _ if is_not_passed(source) => "use --descriptors refuse, or drop to go on without them",
         E::InvalidData => "raise --max-message",
         E::InvalidInput if source.raw_os_error().is_none() => "use --framing length",
         E::FileTooLarge if source.raw_os_error().is_none() => "send smaller messages",

@@ -2,26 +2,18 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem;
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
+use super::descriptors::Rights;
+use super::flow::{Flow, STREAM_PIECE};
 use super::pipe::Pipe;
 use super::turn::{EndFault, State, TURN};
 use super::yielding::Yielding;
 use super::{Engine, Side, Tap};
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Stream, is_refused};
-
-/// The maximum size of one receive of messages.
-const PIECE: usize = 64 * 1024;
-/// The maximum size of one receive of a copied stream. TCP splits 64 KiB into one full segment and
-/// one of a few bytes, so that such pieces cost about twice as much as one large piece.
-const STREAM_PIECE: usize = 4 * PIECE;
-/// After this many full receives, a direction is a stream.
-const FULL_PIECES: u8 = 3;
-/// A smaller piece of a stream is small; after [`SMALL_PIECES`] small ones it is a stream no more.
-const SMALL_PIECE: usize = 16 * 1024;
-const SMALL_PIECES: u8 = 4;
+use crate::net::{Stream, WaitingDescriptors, is_refused};
 
 thread_local! {
     /// The buffer of all copying directions on this thread. It is empty between two turns, and
@@ -29,18 +21,11 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; STREAM_PIECE]);
 }
 
-/// The kind of traffic, which decides how it is moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    Messages,
-    CopiedStream,
-    SplicedStream,
-}
-
 /// The bytes from one end to the other.
 pub(super) struct Bytes<'a> {
     state: State,
     engine: Engine,
+    rights: Rights<'a>,
     passed: u64,
     flow: Flow,
     /// The latest pieces in a row that suggest the other kind: full messages, small pieces of a
@@ -48,6 +33,12 @@ pub(super) struct Bytes<'a> {
     streak: u8,
     /// The bytes that the other end did not take at once.
     unsent: KeptBytes,
+    /// The descriptors that go with the first of these bytes.
+    files: Option<Box<WaitingDescriptors>>,
+    /// Whether descriptors have passed.
+    has_carried: bool,
+    /// The bytes that may come with descriptors and are to be received before a splice.
+    unchecked: u64,
     /// The pipe, while it holds bytes; an empty one is in the pool.
     pipe: Option<Pipe>,
     /// Whether to yield to the sender, and to the receiver.
@@ -58,15 +49,24 @@ pub(super) struct Bytes<'a> {
 
 impl<'a> Bytes<'a> {
     /// Bytes that the other end does not take count in `memory`.
-    pub(super) fn new(engine: Engine, memory: MemoryLimit, tap: Option<(Side, Tap<'a>)>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        rights: Rights<'a>,
+        memory: MemoryLimit,
+        tap: Option<(Side, Tap<'a>)>,
+    ) -> Self {
         let state = State::Running;
         Self {
             state,
             engine,
+            rights,
             passed: 0,
             flow: Flow::Messages,
             streak: 0,
             unsent: KeptBytes::new(memory),
+            files: None,
+            has_carried: false,
+            unchecked: 0,
             pipe: None,
             yielding: <(Yielding, Yielding)>::default(),
             tap,
@@ -105,7 +105,7 @@ impl<'a> Bytes<'a> {
                         return Poll::Pending;
                     }
                     let moved = match self.flow {
-                        Flow::SplicedStream if self.unsent.is_empty() => {
+                        Flow::SplicedStream if self.unsent.is_empty() && self.unchecked == 0 => {
                             self.poll_splice(cx, from, to)
                         }
                         _ => self.poll_copy(cx, from, to),
@@ -120,23 +120,37 @@ impl<'a> Bytes<'a> {
 
     /// Updates the kind of traffic after a piece of `count` bytes.
     fn classify(&mut self, count: usize, from: &Stream, to: &Stream) {
-        let (is_other, enough) = match self.flow {
-            Flow::Messages => (count == PIECE, FULL_PIECES),
-            Flow::CopiedStream | Flow::SplicedStream => (count < SMALL_PIECE, SMALL_PIECES),
-        };
+        let (is_other, enough) = self.flow.is_other(count);
         self.streak = if is_other { self.streak + 1 } else { 0 };
         if self.streak < enough {
             return;
         }
         self.streak = 0;
-        self.flow = match self.flow {
-            Flow::CopiedStream | Flow::SplicedStream => Flow::Messages,
-            Flow::Messages if self.engine == Engine::Adaptive && from.splices_well(to) => {
-                to.expect_bulk();
-                Flow::SplicedStream
-            }
-            Flow::Messages => Flow::CopiedStream,
+        if self.flow != Flow::Messages {
+            return self.change(Flow::Messages, from);
+        }
+        let may_splice = self.engine == Engine::Adaptive && !self.has_carried;
+        let unchecked = match may_splice && from.splices_well(to) {
+            true => self.rights.before_splice(from),
+            false => None,
         };
+        match unchecked {
+            Some(unchecked) => {
+                to.expect_bulk();
+                self.unchecked = unchecked;
+                self.flow = Flow::SplicedStream;
+            }
+            None => self.flow = Flow::CopiedStream,
+        }
+    }
+
+    /// Continues with a flow that copies.
+    fn change(&mut self, flow: Flow, from: &Stream) {
+        if self.flow == Flow::SplicedStream {
+            self.rights.after_splice(from);
+            self.unchecked = 0;
+        }
+        self.flow = flow;
     }
 
     /// Copies one piece; returns false at end of file.
@@ -147,17 +161,20 @@ impl<'a> Bytes<'a> {
         to: &Stream,
     ) -> Poll<Result<bool, EndFault>> {
         while !self.unsent.is_empty() {
-            let sent = ready!(to.poll_send(cx, &self.unsent));
+            let sent = ready!(match &self.files {
+                Some(files) => to.poll_send_passing(cx, &self.unsent, files),
+                None => to.poll_send(cx, &self.unsent),
+            });
             let sent = sent.map_err(|error| (Side::Far, "send", error))?;
+            self.files = None;
             self.passed += sent as u64;
             self.unsent.consume(sent);
         }
-        let room = match self.flow {
-            Flow::Messages => PIECE,
-            Flow::CopiedStream | Flow::SplicedStream => STREAM_PIECE,
-        };
+        let room = self.flow.room();
+        let mut files = Vec::new();
         let count = BUFFER.with_borrow_mut(|buffer| {
-            let received = ready!(from.poll_receive(cx, &mut buffer[..room]));
+            let room = &mut buffer[..room];
+            let received = ready!(self.rights.poll_receive(cx, from, room, &mut files));
             let count = received
                 .map_err(|error| (Side::Near, "receive", error))?
                 .count();
@@ -165,7 +182,11 @@ impl<'a> Bytes<'a> {
                 if let Some((from, tap)) = self.tap {
                     tap(from, &buffer[..count]);
                 }
-                let sent = match to.try_send(&buffer[..count]) {
+                let sent = match files.is_empty() {
+                    true => to.try_send(&buffer[..count]),
+                    false => to.try_send_passing(&buffer[..count], &files),
+                };
+                let sent = match sent {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
                     sent => sent,
                 };
@@ -173,10 +194,22 @@ impl<'a> Bytes<'a> {
                 self.passed += sent as u64;
                 let kept = self.unsent.push(&buffer[sent..count], 0);
                 kept.map_err(|error| (Side::Far, "send", error))?;
+                if !files.is_empty() {
+                    self.has_carried = true;
+                    if sent == 0 {
+                        let waiting = WaitingDescriptors::new(mem::take(&mut files));
+                        let waiting = waiting.map_err(|error| (Side::Near, "receive", error))?;
+                        self.files = Some(Box::new(waiting));
+                    }
+                }
             }
             Poll::Ready(Ok(count))
         });
         let count = ready!(count)?;
+        self.unchecked = self.unchecked.saturating_sub(count as u64);
+        if self.has_carried && self.flow == Flow::SplicedStream {
+            self.change(Flow::CopiedStream, from);
+        }
         self.classify(count, from, to);
         Poll::Ready(Ok(count > 0))
     }
@@ -188,7 +221,8 @@ impl<'a> Bytes<'a> {
         from: &Stream,
         to: &Stream,
     ) -> Poll<Result<bool, EndFault>> {
-        (self.flow, self.engine) = (Flow::CopiedStream, Engine::Copy);
+        self.change(Flow::CopiedStream, from);
+        self.engine = Engine::Copy;
         self.poll_copy(cx, from, to)
     }
 
@@ -271,11 +305,23 @@ mod tests {
     use super::*;
     use crate::address::Address;
     use crate::net::{ListenOptions, Listener};
+    use crate::transfer::Descriptors;
+    use crate::transfer::flow::{PIECE, SMALL_PIECE};
+
+    fn direction(
+        engine: Engine,
+        memory: MemoryLimit,
+        from: &Stream,
+        to: &Stream,
+    ) -> Bytes<'static> {
+        let rights = Rights::of(from, to, Descriptors::Pass, None);
+        Bytes::new(engine, rights, memory, None)
+    }
 
     #[tokio::test]
     async fn a_stream_becomes_messages_after_four_small_pieces_in_a_row() -> io::Result<()> {
         let ((from, _client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
-        let mut direction = Bytes::new(Engine::Adaptive, MemoryLimit::default(), None);
+        let mut direction = direction(Engine::Adaptive, MemoryLimit::default(), &from, &to);
         let mut flow_after = |count, pieces| {
             (0..pieces).for_each(|_| direction.classify(count, &from, &to));
             direction.flow
@@ -297,7 +343,7 @@ mod tests {
     async fn untaken_bytes_are_limited_and_freed() -> io::Result<()> {
         let ((from, client), (to, _server)) = (Stream::pair()?, Stream::pair()?);
         let memory = MemoryLimit::new(1000);
-        let mut direction = Bytes::new(Engine::Copy, memory.clone(), None);
+        let mut direction = direction(Engine::Copy, memory.clone(), &from, &to);
         let bytes = vec![7; 4 << 20];
         let refused = tokio::select! {
             moved = poll_fn(|cx| direction.poll(cx, &from, &to)) => moved.map_err(|(_, _, e)| e),
@@ -339,7 +385,7 @@ mod tests {
             for flags in [PollFlags::POLLPRI, ended] {
                 poll(&mut [PollFd::new(from.as_fd(), flags)], PollTimeout::NONE)?;
             }
-            let mut direction = Bytes::new(Engine::Adaptive, MemoryLimit::default(), None);
+            let mut direction = direction(Engine::Adaptive, MemoryLimit::default(), &from, &to);
             direction.flow = Flow::SplicedStream;
             let moved = poll_fn(|cx| direction.poll(cx, &from, &to)).await;
             moved.map_err(|(_, _, error)| error)?;

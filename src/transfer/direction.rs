@@ -3,7 +3,9 @@
 use std::task::{Context, Poll};
 
 use super::bytes::Bytes;
+use super::descriptors::Rights;
 use super::messages::Messages;
+use super::outlet::Outlet;
 use super::turn::EndFault;
 use super::{Side, Tap, TransferOptions};
 use crate::memory::MemoryLimit;
@@ -27,11 +29,13 @@ impl<'a> Direction<'a> {
         memory: MemoryLimit,
     ) -> Self {
         let tap: Option<(Side, Tap<'a>)> = options.tap.map(|tap| (side, tap));
+        let rights = Rights::of(from, to, options.descriptors, options.dropped);
         match from.keeps_messages() || to.keeps_messages() {
-            false => Self::Bytes(Bytes::new(options.engine, memory, tap)),
+            false => Self::Bytes(Bytes::new(options.engine, rights, memory, tap)),
             true => {
-                let (format, lost) = (options.format, options.lost);
-                let messages = Messages::new(from, to, format, memory, tap, lost);
+                let outlet = Outlet::new(from, to, options.format, memory.clone(), options.lost);
+                let format = options.format;
+                let messages = Messages::new(from, outlet, format, rights, memory, tap);
                 Self::Messages(Box::new(messages))
             }
         }

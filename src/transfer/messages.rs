@@ -1,15 +1,19 @@
 //! One direction with an end that keeps messages apart: each message is passed on whole. If the
 //! other end is a stream, a framing says where each ends in it.
 
+use std::io;
+use std::mem;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
+use super::descriptors::Rights;
 use super::outlet::Outlet;
 use super::turn::{EndFault, State, TURN};
-use super::{Lost, Side, Tap};
+use super::{Side, Tap};
 use crate::loops::{Buffers, MessageDecoder, MessageFormat};
 use crate::memory::MemoryLimit;
-use crate::net::Stream;
+use crate::net::{MOST_DESCRIPTORS, Stream, WaitingPlace, not_passed};
 
 /// What a message counts in a turn at least.
 const LEAST: usize = 256;
@@ -20,6 +24,8 @@ pub(super) struct Messages<'a> {
     /// Whether each receive is one message.
     keeps_messages: bool,
     max_message: usize,
+    rights: Rights<'a>,
+    files: Files,
     /// Finds the messages of a stream, and keeps what was received but not passed on.
     decoder: MessageDecoder,
     outlet: Outlet<'a>,
@@ -28,14 +34,14 @@ pub(super) struct Messages<'a> {
 }
 
 impl<'a> Messages<'a> {
-    /// The messages that `from` sends to `to`, one of which may be a stream of `format`.
+    /// The messages that `from` sends to `outlet`; one of both may be a stream of `format`.
     pub(super) fn new(
         from: &Stream,
-        to: &Stream,
+        outlet: Outlet<'a>,
         format: MessageFormat,
+        rights: Rights<'a>,
         memory: MemoryLimit,
         tap: Option<(Side, Tap<'a>)>,
-        lost: Option<Lost<'a>>,
     ) -> Self {
         let keeps_messages = from.keeps_messages();
         let decoded = match keeps_messages {
@@ -46,8 +52,10 @@ impl<'a> Messages<'a> {
             state: State::Running,
             keeps_messages,
             max_message: format.max_message,
-            decoder: MessageDecoder::new(decoded, memory.clone()),
-            outlet: Outlet::new(from, to, format, memory, lost),
+            rights,
+            files: Files::default(),
+            decoder: MessageDecoder::new(decoded, memory),
+            outlet,
             tap,
         }
     }
@@ -79,6 +87,8 @@ impl<'a> Messages<'a> {
         let kept = buffers.received.keep_in(&mut self.decoder);
         buffers.give_back();
         kept.map_err(|error| (Side::Far, "send", error))?;
+        let waiting = self.files.wait();
+        waiting.map_err(|error| (Side::Near, "receive", error))?;
         moved
     }
 
@@ -109,7 +119,17 @@ impl<'a> Messages<'a> {
                     tap(from, message);
                 }
                 left = left.saturating_sub(message.len().max(LEAST));
-                self.outlet.pass(message, replies, to)?;
+                if self.files.is_empty() {
+                    self.outlet.pass(message, replies, to)?;
+                    continue;
+                }
+                let message = message.to_vec();
+                let is_last = received.is_empty() && self.decoder.finish().is_ok();
+                match self.files.of_message(is_last) {
+                    Ok(files) if files.is_empty() => self.outlet.pass(&message, replies, to)?,
+                    Ok(files) => self.outlet.pass_with(&message, files, replies, to)?,
+                    Err(error) => return Poll::Ready(Err((Side::Near, "receive", error))),
+                }
                 continue;
             }
             if let Some(error) = invalid {
@@ -123,9 +143,14 @@ impl<'a> Messages<'a> {
                 return Poll::Pending;
             }
             let room = received.room(self.keeps_messages, self.max_message);
-            let end = match from.poll_receive(cx, room) {
+            let mut files = Vec::new();
+            let end = match self.rights.poll_receive(cx, from, room, &mut files) {
                 Poll::Ready(Ok(piece)) if !piece.is_end() => {
                     received.filled(piece);
+                    if !files.is_empty() || !self.files.is_empty() {
+                        let kept = self.files.came(files);
+                        kept.map_err(|error| (Side::Near, "receive", error))?;
+                    }
                     continue;
                 }
                 // One message is lost, the next one may arrive.
@@ -152,6 +177,68 @@ impl<'a> Messages<'a> {
     }
 }
 
-fn sending(error: std::io::Error) -> EndFault {
+/// Descriptors that came with bytes of which the message is not passed on yet.
+#[derive(Default)]
+struct Files {
+    /// Those of the message of which only a part has arrived.
+    open: Vec<OwnedFd>,
+    /// Those of the latest bytes: of the message that the last of them belongs to, as a receive ends
+    /// with bytes that came with descriptors.
+    latest: Vec<OwnedFd>,
+    /// Their place, between two turns.
+    place: Option<WaitingPlace>,
+}
+
+impl Files {
+    const fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.latest.is_empty()
+    }
+
+    /// Keeps those of the latest bytes; all before them are decoded.
+    ///
+    /// # Errors
+    /// If more have come than one message may have.
+    fn came(&mut self, files: Vec<OwnedFd>) -> io::Result<()> {
+        self.open.append(&mut self.latest);
+        self.latest = files;
+        fits_one_message(&self.open)
+    }
+
+    /// Takes those of a message that is complete; `is_last` if no bytes after it have arrived.
+    ///
+    /// # Errors
+    /// If they are more than one message may have.
+    fn of_message(&mut self, is_last: bool) -> io::Result<Vec<OwnedFd>> {
+        let mut all = mem::take(&mut self.open);
+        if is_last {
+            all.append(&mut self.latest);
+        }
+        fits_one_message(&all).map(|()| all)
+    }
+
+    /// Ends a turn: those that are left wait.
+    ///
+    /// # Errors
+    /// If too many wait.
+    fn wait(&mut self) -> io::Result<()> {
+        self.place = None;
+        if !self.is_empty() {
+            let count = self.open.len() + self.latest.len();
+            self.place = Some(WaitingPlace::take(count)?);
+        }
+        Ok(())
+    }
+}
+
+fn fits_one_message(files: &[OwnedFd]) -> io::Result<()> {
+    match files.len() {
+        0..=MOST_DESCRIPTORS => Ok(()),
+        count => Err(not_passed(format_args!(
+            "{count} came with one message, the limit is {MOST_DESCRIPTORS}"
+        ))),
+    }
+}
+
+fn sending(error: io::Error) -> EndFault {
     (Side::Far, "send", error)
 }

@@ -31,7 +31,9 @@
 
 mod bytes;
 mod clock;
+mod descriptors;
 mod direction;
+mod flow;
 mod idle;
 mod message_pipes;
 mod messages;
@@ -49,6 +51,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use self::clock::Clock;
+pub use self::descriptors::{Descriptors, Dropped};
 use self::direction::Direction;
 pub(crate) use self::idle::unless_idle;
 pub(crate) use self::message_pipes::{MessageReader, discard_rest};
@@ -130,6 +133,10 @@ pub struct TransferOptions<'a> {
     pub format: MessageFormat,
     /// Counts the datagrams that could not be delivered.
     pub lost: Option<Lost<'a>>,
+    /// What is done with descriptors that come with bytes or messages.
+    pub descriptors: Descriptors,
+    /// Counts the descriptors that were closed.
+    pub dropped: Option<Dropped<'a>>,
 }
 
 impl std::fmt::Debug for TransferOptions<'_> {
@@ -141,6 +148,7 @@ impl std::fmt::Debug for TransferOptions<'_> {
             .field("memory", &self.memory)
             .field("tapped", &self.tap.is_some())
             .field("format", &self.format)
+            .field("descriptors", &self.descriptors)
             .finish_non_exhaustive()
     }
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use super::turn::EndFault;
 use super::{Lost, Side};
 use crate::loops::MessageFormat;
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::Stream;
+use crate::net::{Stream, WaitingDescriptors};
 
 /// Frames are collected up to this size, and sent at once.
 const FRAMES: usize = 64 * 1024;
@@ -22,6 +23,8 @@ pub(super) struct Outlet<'a> {
     format: MessageFormat,
     /// A message, which may be empty, or bytes of frames, that the end did not take at once.
     unsent: KeptBytes,
+    /// Descriptors, and the number of bytes to send before the one that they go with.
+    files: Option<(Box<WaitingDescriptors>, usize)>,
     is_blocked: bool,
     /// The messages that the end has not taken yet, and their bytes.
     waiting: (u64, u64),
@@ -47,6 +50,7 @@ impl<'a> Outlet<'a> {
             keeps_messages: to.keeps_messages(),
             format,
             unsent: KeptBytes::new(memory),
+            files: None,
             is_blocked: false,
             is_enlarged: false,
             waiting: (0, 0),
@@ -85,15 +89,24 @@ impl<'a> Outlet<'a> {
     /// Polls to send what the end did not take before.
     pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
         while self.is_blocked {
-            let sent = ready!(to.poll_send(cx, &self.unsent));
+            let sent = ready!(match &self.files {
+                Some((files, 0)) => to.poll_send_passing(cx, &self.unsent, files),
+                Some((_, before)) => to.poll_send(cx, &self.unsent[..*before]),
+                None => to.poll_send(cx, &self.unsent),
+            });
             self.progress += 1;
             if self.keeps_messages {
                 let length = self.unsent.len();
                 self.unsent.clear();
+                self.files = None;
                 self.is_blocked = false;
                 self.delivered(sent, length, to)?;
             } else {
-                self.unsent.consume(sent?);
+                let sent = sent?;
+                self.files = self.files.take().and_then(|(files, before)| {
+                    (before > 0).then(|| (files, before.saturating_sub(sent)))
+                });
+                self.unsent.consume(sent);
                 if self.unsent.is_empty() {
                     self.is_blocked = false;
                     self.taken();
@@ -123,9 +136,7 @@ impl<'a> Outlet<'a> {
             };
         }
         self.waits(message.len());
-        if message.len() > LARGE && !mem::replace(&mut self.is_enlarged, true) {
-            to.expect_bulk();
-        }
+        self.prepare_for(message.len(), to);
         match to.try_send(message) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.is_blocked = true;
@@ -133,6 +144,68 @@ impl<'a> Outlet<'a> {
             }
             sent => self.delivered(sent, message.len(), to).map_err(sending),
         }
+    }
+
+    /// Sends a message with descriptors that came with it, after all `frames` before it.
+    pub(super) fn pass_with(
+        &mut self,
+        message: &[u8],
+        files: Vec<OwnedFd>,
+        frames: &mut Vec<u8>,
+        to: &Stream,
+    ) -> Result<(), EndFault> {
+        let sending = |error| (Side::Far, "send", error);
+        let mut bytes = message;
+        if !self.keeps_messages {
+            self.flush(frames, to).map_err(sending)?;
+            match self.format.frame(message, frames) {
+                Ok(()) => bytes = frames,
+                Err(error) if self.is_loss => {
+                    self.lose(&error);
+                    return Ok(());
+                }
+                Err(error) => return Err((Side::Near, "receive", error)),
+            }
+        }
+        self.waits(message.len());
+        self.prepare_for(message.len(), to);
+        let before = self.unsent.len();
+        let sent = match before {
+            0 => to.try_send_passing(bytes, &files),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let kept = match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match WaitingDescriptors::new(files) {
+                    Ok(files) => {
+                        self.is_blocked = true;
+                        self.files = Some((Box::new(files), before));
+                        self.unsent.push(bytes, 0).map_err(sending)
+                    }
+                    Err(error) if self.is_loss => {
+                        self.waiting.0 -= 1;
+                        self.waiting.1 -= message.len() as u64;
+                        self.lose(&error);
+                        Ok(())
+                    }
+                    Err(error) => Err((Side::Near, "receive", error)),
+                }
+            }
+            sent if self.keeps_messages => self.delivered(sent, message.len(), to).map_err(sending),
+            sent => sent.map_err(sending).and_then(|sent| {
+                self.progress += 1;
+                match &bytes[sent..] {
+                    [] => self.taken(),
+                    rest => {
+                        self.is_blocked = true;
+                        self.unsent.push(rest, 0).map_err(sending)?;
+                    }
+                }
+                Ok(())
+            }),
+        };
+        frames.clear();
+        kept
     }
 
     /// Sends all `frames`, and keeps what the end does not take.
@@ -154,6 +227,13 @@ impl<'a> Outlet<'a> {
         }
         frames.clear();
         Ok(())
+    }
+
+    /// Enlarges the buffers before the first large message.
+    fn prepare_for(&mut self, length: usize, to: &Stream) {
+        if length > LARGE && !mem::replace(&mut self.is_enlarged, true) {
+            to.expect_bulk();
+        }
     }
 
     const fn waits(&mut self, bytes: usize) {

@@ -13,6 +13,7 @@ mod namespace;
 mod place;
 mod process;
 mod raw;
+mod rights;
 mod server;
 mod terminal;
 
@@ -30,6 +31,7 @@ pub(crate) use self::place::{
 };
 pub(crate) use self::process::{Done, Process, sok, sok_for_anybody, sok_with, sok_without_rights};
 pub(crate) use self::raw::{RawListener, RawStream};
+pub(crate) use self::rights::{Files, kernel_can_refuse_descriptors, open_descriptors};
 pub(crate) use self::server::Server;
 pub(crate) use self::terminal::{Terminal, uncoloured};
 
@@ -93,6 +95,16 @@ macro_rules! datagrams {
     ($(#[$($attribute:tt)*])* $fact:ident, |$place:ident| $body:block) => {
         each_form!([$(#[$($attribute)*])*] $fact $place $body
             udp4 Inet Datagram, udp6 Inet6 Datagram,
+            unixgram Unix Datagram, unixgram_abstract Abstract Datagram);
+    };
+}
+
+/// The same for the forms of AF_UNIX, of every type.
+macro_rules! locals {
+    ($(#[$($attribute:tt)*])* $fact:ident, |$place:ident| $body:block) => {
+        each_form!([$(#[$($attribute)*])*] $fact $place $body
+            unix Unix Stream, abstract_ Abstract Stream,
+            unixpacket Unix SeqPacket, unixpacket_abstract Abstract SeqPacket,
             unixgram Unix Datagram, unixgram_abstract Abstract Datagram);
     };
 }

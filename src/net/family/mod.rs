@@ -24,6 +24,7 @@ use super::faults::Refusal;
 use super::options::{ConnectOptions, ListenOptions};
 use super::peer::{Credentials, Peer};
 use super::received::Received;
+use super::rights::Rights;
 use super::sockaddr::{Encoded, decode, encode};
 use crate::address::{Address, Family, SocketName, SocketType};
 use crate::error::Error;
@@ -108,20 +109,16 @@ pub(super) trait SocketFamily: Debug + Sync {
 
     // ---- A connection ----
 
-    /// Receives available bytes; `may_get_descriptors` if some may come with them.
-    fn receive(
-        &self,
-        socket: &Socket,
-        may_get_descriptors: bool,
-        buffer: &mut [u8],
-    ) -> io::Result<Piece>;
+    /// Receives available bytes, and the descriptors that come with them.
+    fn receive(&self, socket: &Socket, rights: Rights<'_>, buffer: &mut [u8]) -> io::Result<Piece>;
 
-    /// Receives one message of a connected socket; see [`Received::message`] for one that is too
-    /// large.
+    /// Receives one message of a connected socket, and its descriptors; see [`Received::message`]
+    /// for one that is too large.
     fn receive_message(
         &self,
         socket: &Socket,
         socket_type: SocketType,
+        rights: Rights<'_>,
         buffer: &mut [u8],
     ) -> io::Result<Received>;
 
@@ -134,9 +131,9 @@ pub(super) trait SocketFamily: Debug + Sync {
     /// The size of the largest message that `socket` sends.
     fn longest_sent(&self, socket: &Socket) -> io::Result<usize>;
 
-    /// Has the kernel refuse, with `EPERM`, descriptors sent to connections of a listener. `false`
-    /// if it cannot: it then closes them on receive.
-    fn refuse_descriptors(&self, _: &Socket) -> bool {
+    /// Has the kernel refuse, with `EPERM`, descriptors sent to the socket or to connections of a
+    /// listener, or take them again. `false` if it cannot refuse them.
+    fn set_takes_descriptors(&self, _: &Socket, _takes: bool) -> bool {
         true
     }
 

@@ -18,6 +18,7 @@ use crate::net::faults::Refusal;
 use crate::net::options::{ConnectOptions, ListenOptions};
 use crate::net::peer::Peer;
 use crate::net::received::Received;
+use crate::net::rights::Rights;
 use crate::net::sockaddr::decode;
 
 const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe80::1%eth0]";
@@ -161,7 +162,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         self.0.lacks_scope(address)
     }
 
-    fn receive(&self, socket: &Socket, _: bool, buffer: &mut [u8]) -> io::Result<Piece> {
+    fn receive(&self, socket: &Socket, _: Rights<'_>, buffer: &mut [u8]) -> io::Result<Piece> {
         let mut socket = socket;
         let count = socket.read(buffer)?;
         let is_cut = false;
@@ -172,6 +173,7 @@ impl<V: Version> SocketFamily for Tcp<V> {
         &self,
         socket: &Socket,
         _: SocketType,
+        _: Rights<'_>,
         buffer: &mut [u8],
     ) -> io::Result<Received> {
         receive_datagram(socket, buffer)

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut, Read};
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::sync::Arc;
 
 use nix::Error as E;
 use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Socket};
 use tokio::io::Interest;
 
@@ -24,6 +23,7 @@ use crate::net::holder::processes_at;
 use crate::net::options::ConnectOptions;
 use crate::net::peer::{Credentials, Peer};
 use crate::net::received::{LONGEST_MESSAGE, Received};
+use crate::net::rights::{Rights, receive_rights};
 use crate::net::sockaddr::{decode, encode};
 
 /// Local sockets.
@@ -135,26 +135,34 @@ impl SocketFamily for Unix {
         }
     }
 
-    /// A receive stops after bytes that came with descriptors (`SCM_RIGHTS`), which the kernel
-    /// closes. If some may come, only `recvmsg(2)` reports it, which costs more.
-    fn receive(
-        &self,
-        socket: &Socket,
-        may_get_descriptors: bool,
-        buffer: &mut [u8],
-    ) -> io::Result<Piece> {
-        if !may_get_descriptors {
-            let mut socket = socket;
-            let count = socket.read(buffer)?;
-            let is_cut = false;
-            return Ok(Piece { count, is_cut });
+    /// A receive stops after bytes that came with descriptors (`SCM_RIGHTS`). If some may come, only
+    /// `recvmsg(2)` reports it, which costs more.
+    fn receive(&self, socket: &Socket, rights: Rights<'_>, buffer: &mut [u8]) -> io::Result<Piece> {
+        match rights {
+            Rights::Refused => {
+                let mut socket = socket;
+                let count = socket.read(buffer)?;
+                let is_cut = false;
+                Ok(Piece { count, is_cut })
+            }
+            Rights::Closed => {
+                let mut data = [IoSliceMut::new(buffer)];
+                let flags = MsgFlags::empty();
+                let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, flags)?;
+                Ok(Piece {
+                    count: received.bytes,
+                    is_cut: received.flags.contains(MsgFlags::MSG_CTRUNC),
+                })
+            }
+            Rights::Taken(files) => {
+                let before = files.len();
+                let received = receive_rights(socket, buffer, RecvFlags::empty(), Some(files))?;
+                received.lost.map_or(Ok(()), Err)?;
+                let is_cut = files.len() > before;
+                let count = received.length;
+                Ok(Piece { count, is_cut })
+            }
         }
-        let mut data = [IoSliceMut::new(buffer)];
-        let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, MsgFlags::empty())?;
-        Ok(Piece {
-            count: received.bytes,
-            is_cut: received.flags.contains(MsgFlags::MSG_CTRUNC),
-        })
     }
 
     /// An empty message and the end of a connection both have no bytes, but only the message comes
@@ -163,21 +171,21 @@ impl SocketFamily for Unix {
         &self,
         socket: &Socket,
         socket_type: SocketType,
+        rights: Rights<'_>,
         buffer: &mut [u8],
     ) -> io::Result<Received> {
-        if !socket_type.has_connection() {
-            return receive_datagram(socket, buffer);
-        }
+        let has_end = socket_type.has_connection();
+        let files = match rights {
+            Rights::Taken(files) => Some(files),
+            Rights::Refused | Rights::Closed if has_end => None,
+            Rights::Refused | Rights::Closed => return receive_datagram(socket, buffer),
+        };
         let room = buffer.len();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut data = [IoSliceMut::new(buffer)];
         // With MSG_TRUNC, the length is that of the message, also if it was cut.
-        let received = rustix::net::recvmsg(socket, &mut data, &mut control, RecvFlags::TRUNC)?;
-        let is_credentials = |m| matches!(m, RecvAncillaryMessage::ScmCredentials(_));
-        let has_credentials = control.drain().any(is_credentials);
-        match received.bytes {
-            0 if !has_credentials => Ok(Received::End),
+        let received = receive_rights(socket, buffer, RecvFlags::TRUNC, files)?;
+        received.lost.map_or(Ok(()), Err)?;
+        match received.length {
+            0 if has_end && !received.has_credentials => Ok(Received::End),
             length => Received::message(length, room),
         }
     }
@@ -223,8 +231,8 @@ impl SocketFamily for Unix {
     }
 
     /// Connections inherit it from their listener.
-    fn refuse_descriptors(&self, socket: &Socket) -> bool {
-        setsockopt(socket, option::PassRights, &false).is_ok()
+    fn set_takes_descriptors(&self, socket: &Socket, takes: bool) -> bool {
+        setsockopt(socket, option::PassRights, &takes).is_ok()
     }
 
     /// With write interest, each message that the peer receives is an event, and a server would

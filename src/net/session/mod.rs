@@ -9,6 +9,7 @@ mod receiver;
 mod table;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -42,6 +43,8 @@ struct Shared {
     local: Arc<Address>,
     /// Whether it is bound to every address of the host.
     is_everywhere: bool,
+    /// Whether descriptors that come with a datagram are kept with it.
+    takes_files: bool,
     idle: Duration,
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
@@ -121,6 +124,7 @@ impl SessionSocket {
     ) -> io::Result<Self> {
         let interest = super::family::of(socket.family()).interest();
         let shared = Arc::new(Shared {
+            takes_files: options.pass_descriptors && socket.may_get_descriptors(),
             io: registered(socket, interest)?,
             is_everywhere: local.as_ip().is_some_and(|(ip, _)| ip.is_unspecified()),
             local,
@@ -217,15 +221,22 @@ impl SessionStream {
         self.socket().typed(name)
     }
 
-    /// Receives the next datagram, or the end of the session.
+    /// Whether descriptors may come with a datagram.
+    pub(super) fn may_get_descriptors(&self) -> bool {
+        self.shared.takes_files
+    }
+
+    /// Receives the next datagram, or the end of the session. Descriptors that came with it are
+    /// appended to `files`, or closed.
     pub(super) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
+        files: Option<&mut Vec<OwnedFd>>,
     ) -> Poll<io::Result<Received>> {
         let mut queue = self.session.queue();
         let was_full = queue.is_full();
-        let received = ready!(queue.poll_take(cx, buffer))?;
+        let received = ready!(queue.poll_take(cx, buffer, files))?;
         let has_room = was_full && !queue.is_full();
         drop(queue);
         if has_room {
@@ -236,7 +247,8 @@ impl SessionStream {
 
     /// Receives a datagram that has arrived.
     pub(super) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        match self.poll_receive(&mut Context::from_waker(std::task::Waker::noop()), buffer) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match self.poll_receive(&mut cx, buffer, None) {
             Poll::Ready(received) => received,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -253,14 +265,19 @@ impl SessionStream {
         std::future::poll_fn(|cx| self.session.queue().poll_ended(cx)).await;
     }
 
-    /// Polls to send one datagram.
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// Polls to send one datagram, with descriptors if there are any.
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        files: &[OwnedFd],
+    ) -> Poll<io::Result<usize>> {
         let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(waiting) = pause.as_mut() {
                 ready!(waiting.poll_over(cx));
             }
-            match self.try_send(bytes) {
+            match self.try_send(bytes, files) {
                 // The kernel does not report when the queue of one peer has room.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.session.queue().is_given_up() {
@@ -287,13 +304,13 @@ impl SessionStream {
     ///
     /// # Errors
     /// `WouldBlock` if there is no room.
-    pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_send(&self, bytes: &[u8], files: &[OwnedFd]) -> io::Result<usize> {
         if !self.session.ends.has_name() {
             let cause = io::Error::other("a peer without a name cannot be answered");
             self.session.losses.add(&cause);
             return Ok(bytes.len());
         }
-        match self.socket().send_back(bytes, &self.session.ends) {
+        match self.socket().send_back(bytes, files, &self.session.ends) {
             Ok(count) => {
                 self.touch();
                 Ok(count)

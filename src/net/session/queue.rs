@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::net::descriptor_budget::WaitingDescriptors;
 use crate::net::received::Received;
+use crate::net::rights::MOST_DESCRIPTORS;
 
 /// The bytes after which a queue is full, if it has any datagram.
 const FULL_BYTES: usize = 256 * 1024;
@@ -20,8 +23,10 @@ const STALLED: Duration = Duration::from_millis(250);
 /// A queue of datagrams, and the tasks that wait for one.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    datagrams: VecDeque<Box<[u8]>>,
+    datagrams: VecDeque<Datagram>,
     bytes: usize,
+    /// The descriptors that came with them.
+    files: usize,
     /// Whether no more arrive.
     has_ended: bool,
     /// Whether its service no longer waits for the peer to take replies.
@@ -31,9 +36,18 @@ pub(super) struct Queue {
     wakers: Vec<Waker>,
 }
 
+/// A datagram, with the descriptors that came with it.
+#[derive(Debug)]
+struct Datagram {
+    bytes: Box<[u8]>,
+    files: Option<Box<WaitingDescriptors>>,
+}
+
 impl Queue {
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= FULL_BYTES || self.datagrams.len() >= FULL_COUNT
+        self.bytes >= FULL_BYTES
+            || self.datagrams.len() >= FULL_COUNT
+            || self.files >= MOST_DESCRIPTORS
     }
 
     /// Whether the other datagrams of the socket wait until this queue has room: it is full, and not
@@ -65,13 +79,25 @@ impl Queue {
     }
 
     /// Appends a datagram, and wakes who waits for it.
-    pub(super) fn push(&mut self, datagram: &[u8]) {
+    ///
+    /// # Errors
+    /// If too many descriptors wait.
+    pub(super) fn push(&mut self, datagram: &[u8], files: Vec<OwnedFd>) -> io::Result<()> {
+        let count = files.len();
+        let files = match count {
+            0 => None,
+            _ => Some(Box::new(WaitingDescriptors::new(files)?)),
+        };
+        self.files += count;
         self.bytes += datagram.len();
-        self.datagrams.push_back(datagram.into());
+        let bytes = datagram.into();
+        self.datagrams.push_back(Datagram { bytes, files });
         self.wake();
+        Ok(())
     }
 
-    /// Takes the oldest datagram, or reports the end.
+    /// Takes the oldest datagram, or reports the end. Its descriptors are appended to `files`, or
+    /// closed.
     ///
     /// # Errors
     /// `InvalidData` if it does not fit into `buffer`.
@@ -79,6 +105,7 @@ impl Queue {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
+        files: Option<&mut Vec<OwnedFd>>,
     ) -> Poll<io::Result<Received>> {
         let Some(datagram) = self.datagrams.pop_front() else {
             if self.has_ended {
@@ -87,10 +114,19 @@ impl Queue {
             self.wait(cx);
             return Poll::Pending;
         };
-        self.bytes -= datagram.len();
-        let received = Received::message(datagram.len(), buffer.len());
+        let bytes = datagram.bytes;
+        self.bytes -= bytes.len();
+        let received = Received::message(bytes.len(), buffer.len());
         if received.is_ok() {
-            buffer[..datagram.len()].copy_from_slice(&datagram);
+            buffer[..bytes.len()].copy_from_slice(&bytes);
+        }
+        if let Some(waiting) = datagram.files {
+            self.files -= waiting.len();
+            if let Some(files) = files
+                && received.is_ok()
+            {
+                files.append(&mut waiting.into_files());
+            }
         }
         Poll::Ready(received)
     }
@@ -119,7 +155,7 @@ impl Queue {
     /// Ends, and drops what has arrived; returns how many datagrams that were.
     pub(super) fn end_now(&mut self) -> usize {
         self.has_ended = true;
-        self.bytes = 0;
+        (self.bytes, self.files) = (0, 0);
         std::mem::take(&mut self.datagrams).len()
     }
 

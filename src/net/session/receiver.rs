@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -29,7 +31,7 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     let longest = family::of(shared.local.family()).longest_datagram();
     // One byte more shows that a datagram is too large.
     let room = longest.min(max_message).saturating_add(1);
-    let mut batch = Batch::new(room, shared.is_everywhere);
+    let mut batch = Batch::new(room, shared.is_everywhere, shared.takes_files);
     let mut expiry = pin!(sleep(NEVER));
     let mut is_set = false;
     // Few datagrams at first: an answer need not wait until the socket is known to be empty.
@@ -60,8 +62,10 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
         };
         match received {
             Ok(is_emptied) => {
+                let mut files = batch.take_files();
                 for (datagram, ends) in batch.datagrams() {
-                    if let Some(full) = deliver(&shared, ends, datagram, room) {
+                    let files = mem::replace(&mut files, Ok(Vec::new()));
+                    if let Some(full) = deliver(&shared, ends, datagram, files, room) {
                         wait_for_room(&shared, &full).await;
                     }
                 }
@@ -93,8 +97,10 @@ fn receive_last(shared: &Shared, batch: &mut Batch, room: usize) {
     for _ in 0..LAST_RECEIVES {
         match batch.receive(shared.io.get_ref(), TURN) {
             Ok(is_emptied) => {
+                let mut files = batch.take_files();
                 for (datagram, ends) in batch.datagrams() {
-                    let _ = deliver(shared, ends, datagram, room);
+                    let files = mem::replace(&mut files, Ok(Vec::new()));
+                    let _ = deliver(shared, ends, datagram, files, room);
                 }
                 if is_emptied {
                     return;
@@ -109,7 +115,7 @@ fn receive_last(shared: &Shared, batch: &mut Batch, room: usize) {
 async fn let_others_run() {
     let mut has_yielded = false;
     poll_fn(|cx| {
-        if std::mem::replace(&mut has_yielded, true) {
+        if mem::replace(&mut has_yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
@@ -118,24 +124,32 @@ async fn let_others_run() {
     .await;
 }
 
-/// Gives a datagram to the session of its peer; returns the session if it takes no more and
-/// receiving must wait.
-fn deliver(shared: &Shared, ends: Ends, datagram: &[u8], room: usize) -> Option<Arc<Session>> {
+/// Gives a datagram to the session of its peer, with the descriptors that came with it; returns the
+/// session if it takes no more and receiving must wait.
+fn deliver(
+    shared: &Shared,
+    ends: Ends,
+    datagram: &[u8],
+    files: io::Result<Vec<OwnedFd>>,
+    room: usize,
+) -> Option<Arc<Session>> {
     let session = shared.table().session(ends, shared.now(), shared.backlog)?;
     let mut queue = session.queue();
-    if datagram.len() == room {
-        let limit = room - 1;
-        let cause = format!("a message is larger than the limit of {limit} bytes");
-        session.losses.add(&io::Error::other(cause));
+    let pushed = files.and_then(|files| {
+        if datagram.len() == room {
+            let limit = room - 1;
+            let cause = format!("a message is larger than the limit of {limit} bytes");
+            return Err(io::Error::other(cause));
+        }
+        if queue.is_full() {
+            return Err(io::Error::other("the queue of the session was full"));
+        }
+        queue.push(datagram, files)
+    });
+    if let Err(cause) = pushed {
+        session.losses.add(&cause);
         return None;
     }
-    if queue.is_full() {
-        session
-            .losses
-            .add(&io::Error::other("the queue of the session was full"));
-        return None;
-    }
-    queue.push(datagram);
     let must_wait = shared.waits_for_receivers() && queue.delays_others();
     drop(queue);
     must_wait.then_some(session)

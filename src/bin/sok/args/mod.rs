@@ -29,7 +29,7 @@ pub(crate) use self::parse::command_line;
 pub(crate) use self::parse::fuzz as fuzz_usage;
 use self::server::SERVE_HELP;
 pub(crate) use self::server::{
-    BridgeFramingArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
+    BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::udp::UdpArgs;

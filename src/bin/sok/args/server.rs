@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sok::loops::Framing;
+use sok::transfer::Descriptors;
 
 use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
 use crate::args::address::AddressArgs;
@@ -103,6 +104,11 @@ pub(crate) struct ServiceArgs {
     /// command line. A socket that keeps messages apart needs --framing. See below
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) exec: Option<Vec<OsString>>,
+
+    /// Let the programs of --exec inherit the open descriptor N, from 3 up, under the same number;
+    /// repeatable
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..), requires = "exec")]
+    pub(crate) pass_fd: Vec<i32>,
 }
 
 #[derive(Debug, Args)]
@@ -186,6 +192,29 @@ impl BridgeFramingArg {
     }
 }
 
+/// What is done with descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DescriptorsArg {
+    /// Pass them on with the data. While a large stream that has carried none is spliced, they are
+    /// refused: --copy passes them also then
+    Pass,
+    /// Refuse them: the sender gets EPERM (Linux 6.16), or its connection is reset
+    Refuse,
+    /// Close them, and say how many
+    Drop,
+}
+
+impl DescriptorsArg {
+    /// The library's value.
+    pub(crate) const fn descriptors(self) -> Descriptors {
+        match self {
+            Self::Pass => Descriptors::Pass,
+            Self::Refuse => Descriptors::Refuse,
+            Self::Drop => Descriptors::Drop,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RelayArgs {
     /// Where to listen
@@ -249,6 +278,11 @@ pub(crate) struct RelayArgs {
     /// Copy all data between streams instead of splicing it, for comparison
     #[arg(long, help_heading = EXCHANGE)]
     pub(crate) copy: bool,
+
+    /// What is done with descriptors that an AF_UNIX side sends with its data (`SCM_RIGHTS`)
+    /// [default: pass, if both sides are AF_UNIX; refuse, if one is not]
+    #[arg(long, value_enum, help_heading = EXCHANGE)]
+    pub(crate) descriptors: Option<DescriptorsArg>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

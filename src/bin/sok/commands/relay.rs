@@ -10,7 +10,7 @@ use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{MemoryLimit, MessageFormat, OnHangup};
 use sok::net::{reaches, refuse_unreachable};
 use sok::service::Forward;
-use sok::transfer::Engine;
+use sok::transfer::{Descriptors, Engine};
 
 use super::congestion::congestion;
 use super::connect::own_address;
@@ -19,7 +19,7 @@ use super::listening::listen_options;
 use super::memory::max_memory;
 use super::run::block_on;
 use super::serve::{Server, limits, raise_descriptor_limit};
-use crate::args::{BridgeFramingArg, RelayArgs};
+use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs};
 use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::dump::{dump, is_file};
@@ -35,6 +35,9 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let format = message_format(args, &targets, &target)?;
     options.max_message = format.max_message;
     options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
+    let passing = descriptors(args.descriptors, &targets, &target)?;
+    options.take_descriptors = passing != Descriptors::Refuse;
+    options.pass_descriptors = true;
     let all: Vec<&Target> = targets.iter().chain([&target]).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
     let mut plan = ConnectPlan::default();
@@ -107,6 +110,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
                 service.may_loop = may_loop;
                 service.engine = engine;
                 service.format = format;
+                service.descriptors = passing;
                 service.idle_timeout = args.idle_timeout;
                 service.half_close_timeout = args.half_close_timeout;
                 service.memory = memory;
@@ -172,6 +176,29 @@ fn message_format(args: &RelayArgs, listens: &[Target], target: &Target) -> Resu
             .max_message
             .unwrap_or_else(|| MessageFormat::default().max_message),
     })
+}
+
+/// What is done with descriptors: by default they are passed on, or refused if the target cannot have
+/// them.
+fn descriptors(
+    wanted: Option<DescriptorsArg>,
+    listens: &[Target],
+    target: &Target,
+) -> Result<Descriptors> {
+    // A name is that of a host.
+    let passes = |one: &Target| {
+        let address = one.as_address();
+        address.is_some_and(|address| address.family().facts().passes_descriptors)
+    };
+    match wanted {
+        Some(_) if !passes(target) && !listens.iter().any(passes) => {
+            let cause = "--descriptors means nothing here: no side passes any";
+            Err(Error::because("relay", target, ErrorKind::Usage, cause))
+        }
+        Some(wanted) => Ok(wanted.descriptors()),
+        None if passes(target) => Ok(Descriptors::Pass),
+        None => Ok(Descriptors::Refuse),
+    }
 }
 
 /// The addresses to listen on, without names. Refuses duplicates, and the local address towards the

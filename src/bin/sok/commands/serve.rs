@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use close_fds::set_fds_cloexec;
+use close_fds::{iter_open_fds, set_fds_cloexec};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
@@ -59,6 +59,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         discard: quiet,
         send,
         exec,
+        mut pass_fd,
     } = args.services;
     let mut server = Server {
         options,
@@ -72,8 +73,10 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     match &exec {
         Some(command) => {
             check_program(&command[0])?;
-            // The program must not inherit descriptors besides the standard streams.
-            set_fds_cloexec(FIRST_INHERITED, &[]);
+            check_passed(&pass_fd)?;
+            // The program must not inherit descriptors besides the standard streams and these.
+            pass_fd.sort_unstable();
+            set_fds_cloexec(FIRST_INHERITED, &pass_fd);
             // The limit of open files is not raised: the program would inherit it, which breaks
             // programs that use select(2).
             let own = own_descriptors(server.threads, server.targets.len());
@@ -122,6 +125,19 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         }
         server.run(|_| Ok(messages(format, echo, memory))).await
     })
+}
+
+/// Checks that the descriptors for the program are open.
+fn check_passed(numbers: &[i32]) -> Result<()> {
+    let open: Vec<i32> = iter_open_fds(FIRST_INHERITED).collect();
+    match numbers.iter().find(|number| !open.contains(number)) {
+        None => Ok(()),
+        Some(number) => {
+            let option = format!("--pass-fd {number}");
+            let error = Error::because("exec", option, ErrorKind::Usage, "it is not open");
+            Err(error.with_hint(format!("open it for sok, as with {number}<FILE in a shell")))
+        }
+    }
 }
 
 fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) -> AnswerService<A> {
@@ -206,6 +222,7 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
         discard,
         send,
         exec,
+        pass_fd: _,
     } = &args.services;
     let given: Vec<&str> = [
         ("--echo", *echo),
