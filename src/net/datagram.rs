@@ -204,6 +204,20 @@ impl Batch {
         }
     }
 
+    /// The size of a buffer.
+    pub(super) const fn room(&self) -> usize {
+        self.room
+    }
+
+    /// The number of datagrams to ask for when one is expected: with one more, a receive of several
+    /// shows that the socket was emptied.
+    pub(super) fn first_turn(&self, socket: &Socket) -> usize {
+        match family::of(socket.family()).names_every_sender() {
+            true => 2,
+            false => 1,
+        }
+    }
+
     /// The datagrams of the last receive; one of `room` bytes may have been cut.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], Ends)> {
         let each = self.buffers.iter().zip(&self.received);

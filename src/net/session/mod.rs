@@ -10,7 +10,7 @@ mod table;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -49,6 +49,8 @@ struct Shared {
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
     table: Mutex<Table>,
+    /// The bytes in the queues of all sessions.
+    queued: Arc<AtomicUsize>,
     /// A queue has room again.
     room: Notify,
     /// All sessions are to end.
@@ -123,6 +125,7 @@ impl SessionSocket {
         options: &ListenOptions,
     ) -> io::Result<Self> {
         let interest = super::family::of(socket.family()).interest();
+        let queued = Arc::new(AtomicUsize::new(0));
         let shared = Arc::new(Shared {
             takes_files: options.pass_descriptors && socket.may_get_descriptors(),
             io: registered(socket, interest)?,
@@ -132,7 +135,8 @@ impl SessionSocket {
             backlog: usize::try_from(options.backlog)
                 .unwrap_or(usize::MAX)
                 .max(1),
-            table: Mutex::default(),
+            table: Mutex::new(Table::new(Arc::clone(&queued))),
+            queued,
             room: Notify::new(),
             ending: Notify::new(),
             passed: AtomicU64::new(0),

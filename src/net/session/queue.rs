@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ const STALLED: Duration = Duration::from_millis(250);
 pub(super) struct Queue {
     datagrams: VecDeque<Datagram>,
     bytes: usize,
+    /// The bytes in the queues of all sessions of the socket.
+    of_all: Arc<AtomicUsize>,
     /// The descriptors that came with them.
     files: usize,
     /// Whether no more arrive.
@@ -44,6 +48,14 @@ struct Datagram {
 }
 
 impl Queue {
+    /// An empty queue, whose bytes count in `of_all`.
+    pub(super) fn new(of_all: &Arc<AtomicUsize>) -> Self {
+        Self {
+            of_all: Arc::clone(of_all),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= FULL_BYTES
             || self.datagrams.len() >= FULL_COUNT
@@ -90,6 +102,7 @@ impl Queue {
         };
         self.files += count;
         self.bytes += datagram.len();
+        self.of_all.fetch_add(datagram.len(), Ordering::Relaxed);
         let bytes = datagram.into();
         self.datagrams.push_back(Datagram { bytes, files });
         self.wake();
@@ -116,6 +129,7 @@ impl Queue {
         };
         let bytes = datagram.bytes;
         self.bytes -= bytes.len();
+        self.of_all.fetch_sub(bytes.len(), Ordering::Relaxed);
         let received = Received::message(bytes.len(), buffer.len());
         if received.is_ok() {
             buffer[..bytes.len()].copy_from_slice(&bytes);
@@ -155,6 +169,7 @@ impl Queue {
     /// Ends, and drops what has arrived; returns how many datagrams that were.
     pub(super) fn end_now(&mut self) -> usize {
         self.has_ended = true;
+        self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
         (self.bytes, self.files) = (0, 0);
         std::mem::take(&mut self.datagrams).len()
     }

@@ -6,6 +6,7 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use crate::net::family;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
 const TURN: usize = 32;
-const FIRST_TURN: usize = 2;
-/// The receives after which the sessions end although more arrives.
-const LAST_RECEIVES: usize = 4096;
+/// The turns after which the sessions end although more arrives.
+const LAST_TURNS: usize = 128;
+/// The maximum of datagrams in the queues of all sessions of a socket, in bytes.
+const QUEUED: usize = 64 << 20;
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A time that is not reached.
@@ -35,22 +37,19 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     let mut expiry = pin!(sleep(NEVER));
     let mut is_set = false;
     // Few datagrams at first: an answer need not wait until the socket is known to be empty.
-    let mut turn = FIRST_TURN;
+    let first_turn = batch.first_turn(shared.io.get_ref());
+    let mut turn = first_turn;
     loop {
         let received = tokio::select! {
             biased;
             () = shared.ending.notified() => {
-                receive_last(&shared, &mut batch, room);
+                receive_last(&shared, &mut batch);
                 shared.table().end_all();
                 continue;
             }
             received = shared.io.readable() => received.and_then(|mut ready| {
-                let received = batch.receive(shared.io.get_ref(), turn);
-                let is_empty = match &received {
-                    Ok(is_emptied) => *is_emptied,
-                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-                };
-                if is_empty {
+                let received = receive_turn(&shared, &mut batch, turn);
+                if matches!(received, Ok(Turn::Emptied)) {
                     ready.clear_ready();
                 }
                 received
@@ -61,27 +60,12 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
             }
         };
         match received {
-            Ok(is_emptied) => {
-                let mut files = batch.take_files();
-                for (datagram, ends) in batch.datagrams() {
-                    let files = mem::replace(&mut files, Ok(Vec::new()));
-                    if let Some(full) = deliver(&shared, ends, datagram, files, room) {
-                        wait_for_room(&shared, &full).await;
-                    }
-                }
-                turn = if is_emptied {
-                    FIRST_TURN
-                } else {
-                    (2 * turn).min(TURN)
-                };
-                if !is_emptied {
-                    let_others_run().await;
-                }
+            Ok(Turn::Emptied) => turn = first_turn,
+            Ok(Turn::Over) => {
+                turn = (2 * turn).min(TURN);
+                let_others_run().await;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => turn = FIRST_TURN,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // An earlier send met no socket: its session is not known.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Ok(Turn::Full(session)) => wait_for_room(&shared, &session).await,
             Err(error) if is_exhausted(&error) => sleep(EXHAUSTED_PAUSE).await,
             Err(error) => return shared.table().fail(&error),
         }
@@ -91,22 +75,57 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     }
 }
 
-/// Receives what has arrived at the socket, before its sessions end.
-fn receive_last(shared: &Shared, batch: &mut Batch, room: usize) {
-    // The peers may continue to send.
-    for _ in 0..LAST_RECEIVES {
-        match batch.receive(shared.io.get_ref(), TURN) {
-            Ok(is_emptied) => {
-                let mut files = batch.take_files();
-                for (datagram, ends) in batch.datagrams() {
-                    let files = mem::replace(&mut files, Ok(Vec::new()));
-                    let _ = deliver(shared, ends, datagram, files, room);
-                }
-                if is_emptied {
-                    return;
-                }
+/// How a turn of receives ended.
+enum Turn {
+    /// The socket was emptied.
+    Emptied,
+    /// More may be available.
+    Over,
+    /// This session takes no more, and receiving must wait for it.
+    Full(Arc<Session>),
+}
+
+/// Receives up to `turn` datagrams, and gives each to its session.
+fn receive_turn(shared: &Shared, batch: &mut Batch, turn: usize) -> io::Result<Turn> {
+    let mut left = turn;
+    while left > 0 {
+        let is_emptied = match batch.receive(shared.io.get_ref(), left) {
+            Ok(is_emptied) => is_emptied,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Emptied),
+            // An earlier send met no socket: its session is not known.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                left -= 1;
+                continue;
             }
-            Err(_) => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let mut files = batch.take_files();
+        let mut full = None;
+        for (datagram, ends) in batch.datagrams() {
+            left = left.saturating_sub(1);
+            let files = mem::replace(&mut files, Ok(Vec::new()));
+            full = full.or(deliver(shared, ends, datagram, files, batch.room()));
+        }
+        if let Some(session) = full {
+            return Ok(Turn::Full(session));
+        }
+        if is_emptied {
+            return Ok(Turn::Emptied);
+        }
+    }
+    Ok(Turn::Over)
+}
+
+/// Receives what has arrived at the socket, before its sessions end.
+fn receive_last(shared: &Shared, batch: &mut Batch) {
+    // The peers may continue to send.
+    for _ in 0..LAST_TURNS {
+        if !matches!(
+            receive_turn(shared, batch, TURN),
+            Ok(Turn::Over | Turn::Full(_))
+        ) {
+            return;
         }
     }
 }
@@ -143,6 +162,9 @@ fn deliver(
         }
         if queue.is_full() {
             return Err(io::Error::other("the queue of the session was full"));
+        }
+        if shared.queued.load(Ordering::Relaxed) + datagram.len() > QUEUED {
+            return Err(io::Error::other("the queues of all sessions were full"));
         }
         queue.push(datagram, files)
     });

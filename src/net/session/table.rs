@@ -5,10 +5,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use super::Session;
+use super::queue::Queue;
 use crate::net::datagram::Ends;
 
 /// The sessions of a socket.
@@ -23,6 +24,8 @@ pub(super) struct Table {
     /// The accepted sessions that were ended to make room, and are still with their service.
     leaving: Vec<u64>,
     begun: u64,
+    /// The bytes in the queues of all sessions.
+    queued: Arc<AtomicUsize>,
     is_closed: bool,
     /// The error that ended the receiver.
     broken: Option<nix::Error>,
@@ -37,6 +40,14 @@ struct IdleSince {
 }
 
 impl Table {
+    /// A table of sessions whose queues count in `queued`.
+    pub(super) fn new(queued: Arc<AtomicUsize>) -> Self {
+        Self {
+            queued,
+            ..Self::default()
+        }
+    }
+
     /// The session between `ends`; a new one if it has none, unless the socket is closed. With
     /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
     pub(super) fn session(&mut self, ends: Ends, now: u64, backlog: usize) -> Option<Arc<Session>> {
@@ -55,7 +66,7 @@ impl Table {
         let session = Arc::new(Session {
             id: self.begun,
             ends,
-            queue: Default::default(),
+            queue: Queue::new(&self.queued).into(),
             last: AtomicU64::new(now),
             losses: Default::default(),
         });
