@@ -207,9 +207,9 @@ datagrams!(
         server.stderr().wait_for(" undelivered=");
         let mut go = File::options().write(true).open(&go).unwrap();
         go.write_all(b"go\n").unwrap();
-        // What found room was kept.
+        // What found room was kept. The client's socket has room for as many as this at least.
         assert_eq!(slow.receive(), b"slow");
-        for _ in 0..200 {
+        for _ in 0..50 {
             assert_eq!(slow.receive(), [b'x'; 999]);
         }
         server.terminate();

@@ -210,10 +210,10 @@ fn expire(shared: &Shared) -> Option<Instant> {
     let idle = u64::try_from(shared.idle.as_millis()).unwrap_or(u64::MAX);
     let now = clock();
     let mut table = shared.table();
-    let oldest = match now.checked_sub(idle) {
-        Some(limit) => table.expire(moment(limit + 1) - 1),
-        None => table.oldest(),
-    };
+    if let Some(limit) = now.checked_sub(idle) {
+        table.expire(moment(limit + 1) - 1);
+    }
+    let oldest = table.oldest(moment(now));
     oldest.map(|last| {
         // The clock of the sessions is coarse.
         let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;

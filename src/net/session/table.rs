@@ -144,15 +144,8 @@ impl Table {
         None
     }
 
-    /// Ends the sessions whose last datagram passed before `limit`; returns the time of the last
-    /// datagram of the one that is next, or an earlier one.
-    pub(super) fn expire(&mut self, limit: u64) -> Option<u64> {
-        let is_due = |one: &Arc<Session>| one.last.load(Relaxed) <= limit;
-        while self.fresh.front().is_some_and(is_due)
-            && let Some(session) = self.fresh.pop_front()
-        {
-            self.forget(&session);
-        }
+    /// Ends the accepted sessions whose last datagram passed before `limit`.
+    pub(super) fn expire(&mut self, limit: u64) {
         while let Some(Reverse(entry)) = self.idlest.peek() {
             if entry.last > limit {
                 break;
@@ -168,14 +161,13 @@ impl Table {
             self.remove(&session);
             session.queue().give_up();
         }
-        self.oldest()
     }
 
-    /// The time of the last datagram of the session that is idle longest, or an earlier one.
-    pub(super) fn oldest(&self) -> Option<u64> {
+    /// The time of the last datagram of the accepted session that is idle longest, or an earlier one;
+    /// `now` if all wait to be accepted.
+    pub(super) fn oldest(&self, now: u64) -> Option<u64> {
         let accepted = self.idlest.peek().map(|Reverse(entry)| entry.last);
-        let fresh = self.fresh.front().map(|session| session.last.load(Relaxed));
-        accepted.into_iter().chain(fresh).min()
+        accepted.or((!self.fresh.is_empty()).then_some(now))
     }
 
     /// Removes a session whose service has ended, or that was never accepted.
