@@ -105,7 +105,9 @@ fn receive_turn(shared: &Shared, batch: &mut Batch, turn: usize) -> io::Result<T
         for (datagram, ends) in batch.datagrams() {
             left = left.saturating_sub(1);
             let files = mem::replace(&mut files, Ok(Vec::new()));
-            full = full.or(deliver(shared, ends, datagram, files, batch.room()));
+            // Each datagram is delivered, whichever session is full first.
+            let delivered = deliver(shared, ends, datagram, files, batch.room());
+            full = full.or(delivered);
         }
         if let Some(session) = full {
             return Ok(Turn::Full(session));
