@@ -109,11 +109,14 @@ impl<'a> Messages<'a> {
                     tap(from, message);
                 }
                 left = left.saturating_sub(message.len().max(LEAST));
-                self.outlet.pass(message, replies, to)?;
-                continue;
+                let Err(fault) = self.outlet.pass(message, replies, to) else {
+                    continue;
+                };
+                // The messages before it are passed on.
+                self.outlet.flush(replies, to).map_err(sending)?;
+                return Poll::Ready(Err(fault));
             }
             if let Some(error) = invalid {
-                // The messages before it are passed on.
                 self.outlet.flush(replies, to).map_err(sending)?;
                 return Poll::Ready(Err((Side::Near, "receive", error)));
             }
