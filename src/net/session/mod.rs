@@ -164,12 +164,20 @@ impl SessionSocket {
     /// Polls until a peer waits to be accepted, and ends the session that has been idle longest to
     /// make room for it.
     pub(super) fn poll_make_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.table().poll_make_room(cx)
+        let polled = self.0.table().poll_make_room(cx);
+        // The receiver may wait for a session that has been ended.
+        self.0.room.notify_one();
+        polled
     }
 
     /// Begins no more sessions.
     pub(super) fn close(&self) {
         self.0.table().close();
+    }
+
+    /// The datagrams of peers that were not accepted, which are dropped.
+    pub(super) fn unserved(&self) -> u64 {
+        self.0.table().unserved()
     }
 
     /// Ends all sessions, after the datagrams that have arrived at the socket.
@@ -246,6 +254,7 @@ impl SessionStream {
     pub(super) fn end(&self) {
         self.shared.table().remove(&self.session);
         self.session.queue().end();
+        self.shared.room.notify_one();
     }
 
     /// Waits until the session has ended.

@@ -121,24 +121,37 @@ async fn let_others_run() {
 /// Gives a datagram to the session of its peer; returns the session if it takes no more and
 /// receiving must wait.
 fn deliver(shared: &Shared, ends: Ends, datagram: &[u8], room: usize) -> Option<Arc<Session>> {
-    let session = shared.table().session(ends, shared.now(), shared.backlog)?;
-    let mut queue = session.queue();
-    if datagram.len() == room {
-        let limit = room - 1;
-        let cause = format!("a message is larger than the limit of {limit} bytes");
-        session.losses.add(&io::Error::other(cause));
-        return None;
+    loop {
+        let session = shared.table().session(ends, shared.now(), shared.backlog)?;
+        let mut queue = session.queue();
+        if queue.is_gone() {
+            // Its service has ended just now: the datagram begins another session.
+            drop(queue);
+            shared.table().remove(&session);
+            continue;
+        }
+        let lost = |cause: String| session.losses.add(&io::Error::other(cause));
+        if datagram.len() == room {
+            let limit = room - 1;
+            lost(format!(
+                "a message is larger than the limit of {limit} bytes"
+            ));
+            return None;
+        }
+        let waits = shared.waits_for_receivers();
+        if queue.has_no_room() {
+            lost("the queue of the session was full".to_owned());
+            return None;
+        }
+        if !waits && queue.is_sum_full() {
+            lost("the queues of all sessions together were full".to_owned());
+            return None;
+        }
+        queue.push(datagram);
+        let must_wait = waits && queue.delays_others();
+        drop(queue);
+        return must_wait.then_some(session);
     }
-    if queue.is_full() {
-        session
-            .losses
-            .add(&io::Error::other("the queue of the session was full"));
-        return None;
-    }
-    queue.push(datagram);
-    let must_wait = shared.waits_for_receivers() && queue.delays_others();
-    drop(queue);
-    must_wait.then_some(session)
 }
 
 impl Shared {
@@ -153,6 +166,8 @@ impl Shared {
 async fn wait_for_room(shared: &Shared, full: &Session) {
     loop {
         let room = shared.room.notified();
+        // This may end the session itself.
+        let next = expire(shared);
         let stalled = {
             let queue = full.queue();
             if !queue.delays_others() {
@@ -160,7 +175,7 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
             }
             queue.stalled_at()
         };
-        let due = expire(shared).into_iter().chain(stalled).min();
+        let due = next.into_iter().chain(stalled).min();
         tokio::select! {
             () = room => {}
             () = shared.ending.notified() => return shared.ending.notify_one(),

@@ -4,11 +4,12 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::Session;
+use super::queue::Queue;
 use crate::net::datagram::Ends;
 
 /// The sessions of a socket.
@@ -23,6 +24,10 @@ pub(super) struct Table {
     /// The accepted sessions that were ended to make room, and are still with their service.
     leaving: Vec<u64>,
     begun: u64,
+    /// The bytes in the queues of all sessions.
+    queued: Arc<AtomicUsize>,
+    /// The datagrams of peers that were not accepted.
+    unserved: u64,
     is_closed: bool,
     /// The error that ended the receiver.
     broken: Option<nix::Error>,
@@ -49,13 +54,14 @@ impl Table {
             Entry::Vacant(vacant) => vacant,
         };
         if self.is_closed {
+            self.unserved += 1;
             return None;
         }
         self.begun += 1;
         let session = Arc::new(Session {
             id: self.begun,
             ends,
-            queue: Default::default(),
+            queue: Mutex::new(Queue::new(Arc::clone(&self.queued))),
             last: AtomicU64::new(now),
             losses: Default::default(),
         });
@@ -171,7 +177,13 @@ impl Table {
     pub(super) fn forget(&mut self, session: &Session) {
         self.leaving.retain(|id| *id != session.id);
         self.remove(session);
-        let _ = session.queue().end_now();
+        // That of a session whose service has ended is empty.
+        self.unserved += session.queue().end_now() as u64;
+    }
+
+    /// The datagrams of peers that were not accepted.
+    pub(super) const fn unserved(&self) -> u64 {
+        self.unserved
     }
 
     /// Removes a session that takes no more: the next datagram of its peer begins another.
