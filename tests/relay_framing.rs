@@ -84,7 +84,7 @@ bridges!(
     a_message_with_the_delimiter_in_it_is_no_silent_loss,
     |place, stream| {
         let backend = RawListener::bind(stream);
-        let options = ["--framing", "line", "--once", "--idle-timeout", "100ms"];
+        let options = ["--framing", "line", "--once"];
         let relay = relay(place, backend.address(), &options);
         let client = RawMessages::connect(relay.address());
         client.send(b"before");
@@ -96,6 +96,7 @@ bridges!(
             false => {
                 client.send(b"after");
                 assert_eq!(served.take(6), b"after\n");
+                relay.terminate();
                 6
             }
         };

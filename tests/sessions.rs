@@ -83,7 +83,8 @@ datagrams!(a_session_ends_when_idle_and_begins_again, |place| {
 datagrams!(
     the_program_of_a_session_that_ends_can_still_answer,
     |place| {
-        let options = ["--once", "--idle-timeout", "50ms", "--framing", "line"];
+        // Long enough for the three sends.
+        let options = ["--once", "--idle-timeout", "500ms", "--framing", "line"];
         let server = Server::start(place, &[&options[..], &["--exec", "wc", "-l"]].concat());
         let client = RawMessages::connect(server.address());
         for _ in 0..3 {
@@ -247,6 +248,34 @@ datagrams!(
     }
 );
 
+datagrams!(
+    a_program_that_reads_nothing_delays_others_until_its_session_ends,
+    |place| {
+        if place.is_network() {
+            return; // UDP drops what a program does not read.
+        }
+        let script = r#"read -r line; [ "$line" = deaf ] && sleep 300; echo "$line""#;
+        let limits = ["--idle-timeout", "100ms", "--grace", "10ms"];
+        let program = ["--framing", "line", "--exec", "sh", "-c", script];
+        let server = Server::start(place, &[&limits[..], &program].concat());
+        let [deaf, other] = [(); 2].map(|()| RawMessages::connect(server.address()));
+        deaf.send(b"deaf");
+        // At some time the pipe, the queue of the session and that of the socket are full.
+        deaf.socket()
+            .set_write_timeout(Some(Duration::from_millis(10)))
+            .unwrap();
+        let mut sent = 0;
+        while deaf.try_send(&[b'x'; 1000]).is_ok() {
+            sent += 1;
+            assert!(sent < 100_000, "the server never waits for its program");
+        }
+        other.send(b"hello");
+        assert_eq!(other.receive(), b"hello");
+        server.terminate();
+        server.wait();
+    }
+);
+
 datagrams!(short_sessions_leave_no_memory_behind, |place| {
     let server = Server::start(place, &["--idle-timeout", "10ms"]);
     let talk = |count: u32| {
@@ -311,6 +340,23 @@ datagrams!(only_the_number_of_sessions_asked_for_is_served, |place| {
     assert_eq!(server.wait(), 0, "{}", server.said());
     assert_eq!(server.said().matches(" connected ").count(), 1);
 });
+
+datagrams!(
+    datagrams_of_peers_that_are_not_accepted_are_reported,
+    |place| {
+        let server = Server::start(place, &["--once"]);
+        let [first, other] = [(); 2].map(|()| RawMessages::connect(server.address()));
+        assert_echoed(&first, b"hello");
+        other.send(b"one");
+        other.send(b"two");
+        // By its answer, the server has received what came before.
+        assert_echoed(&first, b"again");
+        server.terminate();
+        assert_eq!(server.wait(), 0, "{}", server.said());
+        let said = server.said();
+        assert!(said.contains(" datagrams=2\n"), "{said}");
+    }
+);
 
 datagrams!(
     a_socket_file_appears_with_its_rights_and_is_removed,

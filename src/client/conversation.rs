@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::shown::Shown;
 use super::{
     Counter, ExchangeOptions, QUIET, is_too_large, output_error, passing_error, report_lost,
-    unsendable, without_loss,
+    without_loss,
 };
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::MessageFormat;
-use crate::net::{LONGEST_MESSAGE, Stream};
+use crate::net::{LONGEST_MESSAGE, Stream, with_length};
 use crate::offload::no_thread;
 
 const RECEIVE: usize = 64 * 1024;
@@ -107,7 +107,7 @@ impl Conversation {
     ) -> Result<()> {
         let failed = |operation, source| passing_error(operation, address, source);
         let is_typed = lines.is_typed();
-        let has_connection = stream.socket_type().has_connection();
+        let has_connection = stream.has_connection();
         let adds_newlines = self.adds_newlines;
         let shown = self.escapes.then(Shown::default);
         let ends_messages = stream.keeps_messages() && !self.bare;
@@ -178,7 +178,7 @@ impl Conversation {
                     if unsent.is_some() =>
                 {
                     let size = unsent.as_ref().map_or(0, Bytes::len);
-                    let count = match sent.map_err(|error| unsendable(error, size)) {
+                    let count = match sent.map_err(|error| with_length(error, size)) {
                         Err(error) if is_too_large(&error) && !has_connection => {
                             report_lost(address, &error);
                             lost += 1;

@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 
 use super::leave::leave;
 use super::request::{CallOptions, Request, Until};
-use super::{Counter, output_error, passing_error, unsendable};
+use super::{Counter, output_error, passing_error};
 use crate::address::Address;
 use crate::error::Result;
-use crate::net::{LONGEST_MESSAGE, Received, Stream};
+use crate::net::{LONGEST_MESSAGE, Received, Stream, with_length};
 
 /// The first pause before a refused message is sent again; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(1);
@@ -45,7 +45,7 @@ pub(super) async fn call(
     };
     let mut greeting = call.greeting;
     // Without a connection, no peer knows us before the first message.
-    while greeting > 0 && stream.socket_type().has_connection() {
+    while greeting > 0 && stream.has_connection() {
         let _ = next(messages.receive().await)?;
         greeting -= 1;
     }
@@ -55,7 +55,7 @@ pub(super) async fn call(
         let finished = stream.shutdown(Shutdown::Write);
         finished.map_err(|error| failed("shutdown", error))?;
     }
-    if call.until == Until::Nothing && stream.socket_type().has_connection() {
+    if call.until == Until::Nothing && stream.has_connection() {
         let left = leave(stream, &mut messages.buffer, counter).await;
         left.map_err(|error| failed("send", error))?;
     }
@@ -63,8 +63,8 @@ pub(super) async fn call(
     let mut pause = PAUSE;
     let mut resend = call.resend;
     let mut written = Vec::new();
-    while call.until != Until::Nothing {
-        let received = tokio::select! {
+    'reply: while call.until != Until::Nothing {
+        let mut received = tokio::select! {
             biased;
             received = messages.receive() => received,
             // A refusal of a datagram makes the socket not readable.
@@ -74,14 +74,14 @@ pub(super) async fn call(
                 Err(error) => Err(error),
             },
         };
-        if is_refused(&received) && give_up.is_some_and(|end| Instant::now() < end) {
+        while is_refused(&received) && give_up.is_some_and(|end| Instant::now() < end) {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
-            let sent = messages.send(&request.message).await;
-            if !is_refused(&sent) {
-                sent.map_err(|error| failed("send", error))?;
+            match messages.send(&request.message).await {
+                Ok(()) => continue 'reply,
+                // It was not sent, so that no reply and no other refusal comes.
+                Err(error) => received = Err(error),
             }
-            continue;
         }
         if call.until == Until::End && matches!(received, Ok(Received::End)) {
             break;
@@ -127,7 +127,7 @@ struct Messages<'a> {
 impl Messages<'_> {
     async fn send(&self, message: &[u8]) -> io::Result<()> {
         let sent = poll_fn(|cx| self.stream.poll_send(cx, message)).await;
-        let count = sent.map_err(|error| unsendable(error, message.len()))?;
+        let count = sent.map_err(|error| with_length(error, message.len()))?;
         self.counter.count_sent(count);
         Ok(())
     }

@@ -62,22 +62,13 @@ use crate::net::connect_error;
 /// After the peer ends, input that pauses this long is not sent.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// The error of a send of a message of this size: of one that the kernel does not take, with the
-/// size, which the kernel does not name.
-fn unsendable(error: io::Error, size: usize) -> io::Error {
-    match error.raw_os_error().map(nix::Error::from_raw) {
-        Some(nix::Error::EMSGSIZE) => io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("a message of {size} bytes is larger than the kernel takes"),
-        ),
-        _ => error,
-    }
-}
-
 /// Whether a message was too large to be sent or received. On a datagram socket that concerns no
 /// other message.
 fn is_too_large(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidData
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// The error of a send or receive on a connected socket.

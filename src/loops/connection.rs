@@ -110,6 +110,13 @@ pub async fn connection_loop(
     connections
         .drain(&at.join(" "), &closed, &stop, limits.grace)
         .await;
+    for (address, closed) in at.iter().zip(&closed) {
+        let datagrams = closed.unserved();
+        if datagrams > 0 {
+            warn!(%address, datagrams, "dropped, as their peers were not accepted");
+        }
+        connections.totals.traffic.undelivered += datagrams;
+    }
     broken.map_or(Ok(connections.totals), Err)
 }
 

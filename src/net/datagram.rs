@@ -309,7 +309,11 @@ impl Batch {
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         for message in recvmmsg(fd, &mut headers, slices.iter_mut(), flags, None)? {
             let own = match self.is_everywhere {
-                true => message.cmsgs()?.find_map(|control| own_ip(&control)),
+                // The datagrams are received: without it, the answer comes from the usual address.
+                true => message
+                    .cmsgs()
+                    .ok()
+                    .and_then(|mut all| all.find_map(|control| own_ip(&control))),
                 false => None,
             };
             let peer = message.address.map(SenderName::Any);

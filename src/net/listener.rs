@@ -67,6 +67,13 @@ impl Accepting {
 pub struct ClosedListener(Option<SessionSocket>);
 
 impl ClosedListener {
+    /// The datagrams of peers that were not accepted: they are dropped, and their senders do not
+    /// learn of it.
+    #[must_use]
+    pub fn unserved(&self) -> u64 {
+        self.0.as_ref().map_or(0, SessionSocket::unserved)
+    }
+
     /// Ends the connections whose peers cannot be told that the server stops: each gets end of file
     /// after what has arrived.
     pub fn end_sessions(&self) {

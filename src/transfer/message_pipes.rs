@@ -84,12 +84,14 @@ impl MessagePipes {
     ) -> Poll<io::Result<FromPeer>> {
         if let Some(input) = input {
             if input.poll_closed(cx)?.is_ready() {
-                return Poll::Ready(Ok(self.input_closed()));
+                return Poll::Ready(Ok(self.input_closed(stream)));
             }
             while !self.unwritten.is_empty() {
                 match ready!(input.poll_write(cx, &self.unwritten))? {
                     Fed::Bytes(count) => self.unwritten.consume(count),
-                    Fed::Closed | Fed::Stopped => return Poll::Ready(Ok(self.input_closed())),
+                    Fed::Closed | Fed::Stopped => {
+                        return Poll::Ready(Ok(self.input_closed(stream)));
+                    }
                 }
             }
         }
@@ -108,9 +110,8 @@ impl MessagePipes {
                     (Err(error), Some(losses)) => losses.add(&error),
                     (Err(error), None) => return Poll::Ready(Err(error)),
                 }
-            } else if let Some(losses) = stream.losses() {
-                // The peer of a session does not learn that its service has ended.
-                losses.add(&io::Error::other("the program had closed its input"));
+            } else {
+                lose(stream);
             }
             Poll::Ready(Ok(FromPeer::Bytes(count)))
         })
@@ -135,7 +136,10 @@ impl MessagePipes {
         Ok(())
     }
 
-    fn input_closed(&mut self) -> FromPeer {
+    fn input_closed(&mut self, stream: &Stream) -> FromPeer {
+        if !self.unwritten.is_empty() {
+            lose(stream);
+        }
         self.unwritten.clear();
         FromPeer::InputClosed
     }
@@ -176,6 +180,13 @@ impl MessagePipes {
             reader.keep(&mut bytes)?;
             sent.map_ok(Some)
         })
+    }
+}
+
+/// Counts a message of a session that the program does not take: its peer does not learn of it.
+fn lose(stream: &Stream) {
+    if let Some(losses) = stream.losses() {
+        losses.add(&io::Error::other("the program had closed its input"));
     }
 }
 

@@ -119,21 +119,25 @@ impl<'a> Messages<'a> {
                     tap(from, message);
                 }
                 left = left.saturating_sub(message.len().max(LEAST));
-                if self.files.is_empty() {
-                    self.outlet.pass(message, replies, to)?;
+                let passed = if self.files.is_empty() {
+                    self.outlet.pass(message, replies, to)
+                } else {
+                    let message = message.to_vec();
+                    let is_last = received.is_empty() && self.decoder.finish().is_ok();
+                    match self.files.of_message(is_last) {
+                        Ok(files) if files.is_empty() => self.outlet.pass(&message, replies, to),
+                        Ok(files) => self.outlet.pass_with(&message, files, replies, to),
+                        Err(error) => Err((Side::Near, "receive", error)),
+                    }
+                };
+                let Err(fault) = passed else {
                     continue;
-                }
-                let message = message.to_vec();
-                let is_last = received.is_empty() && self.decoder.finish().is_ok();
-                match self.files.of_message(is_last) {
-                    Ok(files) if files.is_empty() => self.outlet.pass(&message, replies, to)?,
-                    Ok(files) => self.outlet.pass_with(&message, files, replies, to)?,
-                    Err(error) => return Poll::Ready(Err((Side::Near, "receive", error))),
-                }
-                continue;
+                };
+                // The messages before it are passed on.
+                self.outlet.flush(replies, to).map_err(sending)?;
+                return Poll::Ready(Err(fault));
             }
             if let Some(error) = invalid {
-                // The messages before it are passed on.
                 self.outlet.flush(replies, to).map_err(sending)?;
                 return Poll::Ready(Err((Side::Near, "receive", error)));
             }

@@ -9,7 +9,7 @@ use super::turn::EndFault;
 use super::{Lost, Side};
 use crate::loops::MessageFormat;
 use crate::memory::{KeptBytes, MemoryLimit};
-use crate::net::{Stream, WaitingDescriptors};
+use crate::net::{Stream, WaitingDescriptors, with_length};
 
 /// Frames are collected up to this size, and sent at once.
 const FRAMES: usize = 64 * 1024;
@@ -272,16 +272,5 @@ impl Drop for Outlet<'_> {
             let cause = io::Error::other("the connection ended before it was sent");
             (0..self.waiting.0).for_each(|_| self.lose(&cause));
         }
-    }
-}
-
-/// Names the length of a message that the kernel does not take.
-fn with_length(error: io::Error, length: usize) -> io::Error {
-    match error.raw_os_error().map(nix::Error::from_raw) {
-        Some(nix::Error::EMSGSIZE) => io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("a message of {length} bytes is too large for the socket"),
-        ),
-        _ => error,
     }
 }

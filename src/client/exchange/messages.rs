@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use super::shared::{Shared, uninterrupted};
 use super::{BUFFER, ExchangeFault, ExchangeOptions};
 use crate::address::Address;
-use crate::client::{is_too_large, report_lost, unsendable};
+use crate::client::{is_too_large, report_lost};
 use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
-use crate::net::{LONGEST_MESSAGE, Received};
+use crate::net::{LONGEST_MESSAGE, Received, with_length};
 
 /// How the messages of an exchange are framed, and what becomes of one that cannot be passed on.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Messages {
     /// Sends one message; `false` if the exchange has ended.
     fn send(&self, shared: &Shared, message: &[u8]) -> Result<bool, ExchangeFault> {
         let sent = shared.with_socket(|socket| socket.send_message(message));
-        match sent.map_err(|error| unsendable(error, message.len())) {
+        match sent.map_err(|error| with_length(error, message.len())) {
             Ok(Some(count)) => shared.sent(count),
             Ok(None) => return Ok(false),
             Err(error) if self.may_lose && is_too_large(&error) => self.lose(shared, &error),

@@ -113,7 +113,7 @@ pub async fn exchange(
         .then(|| Messages::new(address, &options));
     let limits = Limits {
         idle: options.idle_timeout,
-        ends_when_idle: !stream.socket_type().has_connection(),
+        ends_when_idle: !stream.has_connection(),
     };
     let (socket, _own_file) = stream.into_blocking().map_err(failed)?;
     let (events, mut ends) = unbounded_channel();

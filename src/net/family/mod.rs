@@ -228,10 +228,7 @@ pub(super) struct Piece {
 fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> io::Result<Received> {
     let room = buffer.len();
     // With MSG_TRUNC, the length is that of the datagram, also if it was cut.
-    let ((), length) = {
-        let (_, length) = recv(socket, buffer, RecvFlags::TRUNC)?;
-        ((), length)
-    };
+    let (_, length) = recv(socket, buffer, RecvFlags::TRUNC)?;
     Received::message(length, room)
 }
 

@@ -10,7 +10,7 @@ mod table;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -49,8 +49,6 @@ struct Shared {
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
     table: Mutex<Table>,
-    /// The bytes in the queues of all sessions.
-    queued: Arc<AtomicUsize>,
     /// A queue has room again.
     room: Notify,
     /// All sessions are to end.
@@ -125,7 +123,6 @@ impl SessionSocket {
         options: &ListenOptions,
     ) -> io::Result<Self> {
         let interest = super::family::of(socket.family()).interest();
-        let queued = Arc::new(AtomicUsize::new(0));
         let shared = Arc::new(Shared {
             takes_files: options.pass_descriptors && socket.may_get_descriptors(),
             io: registered(socket, interest)?,
@@ -135,8 +132,7 @@ impl SessionSocket {
             backlog: usize::try_from(options.backlog)
                 .unwrap_or(usize::MAX)
                 .max(1),
-            table: Mutex::new(Table::new(Arc::clone(&queued))),
-            queued,
+            table: Mutex::default(),
             room: Notify::new(),
             ending: Notify::new(),
             passed: AtomicU64::new(0),
@@ -172,12 +168,20 @@ impl SessionSocket {
     /// Polls until a peer waits to be accepted, and ends the session that has been idle longest to
     /// make room for it.
     pub(super) fn poll_make_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.table().poll_make_room(cx)
+        let polled = self.0.table().poll_make_room(cx);
+        // The receiver may wait for a session that has been ended.
+        self.0.room.notify_one();
+        polled
     }
 
     /// Begins no more sessions.
     pub(super) fn close(&self) {
         self.0.table().close();
+    }
+
+    /// The datagrams of peers that were not accepted, which are dropped.
+    pub(super) fn unserved(&self) -> u64 {
+        self.0.table().unserved()
     }
 
     /// Ends all sessions, after the datagrams that have arrived at the socket.
@@ -262,6 +266,7 @@ impl SessionStream {
     pub(super) fn end(&self) {
         self.shared.table().remove(&self.session);
         self.session.queue().end();
+        self.shared.room.notify_one();
     }
 
     /// Waits until the session has ended.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ use crate::net::rights::MOST_DESCRIPTORS;
 const FULL_BYTES: usize = 256 * 1024;
 /// The datagrams after which a queue is full.
 const FULL_COUNT: usize = 256;
+/// The bytes in all queues of a socket after which no session keeps more than one datagram.
+const FULL_SUM: usize = 64 << 20;
+/// What a datagram takes beside its bytes.
+const OVERHEAD: usize = 64;
 /// A peer that takes no reply for this time does not read: its datagrams no longer delay those of
 /// others.
 const STALLED: Duration = Duration::from_millis(250);
@@ -26,18 +30,47 @@ const STALLED: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     datagrams: VecDeque<Datagram>,
-    bytes: usize,
-    /// The bytes in the queues of all sessions of the socket.
-    of_all: Arc<AtomicUsize>,
+    size: Size,
     /// The descriptors that came with them.
     files: usize,
     /// Whether no more arrive.
     has_ended: bool,
+    /// Whether nobody takes what arrives.
+    is_gone: bool,
     /// Whether its service no longer waits for the peer to take replies.
     is_given_up: bool,
     /// Since when the peer takes no replies, if its service waits for it.
     blocked_since: Option<Instant>,
     wakers: Vec<Waker>,
+}
+
+/// The size of a queue, which counts in the sum of all queues of a socket.
+#[derive(Debug, Default)]
+struct Size {
+    own: usize,
+    sum: Arc<AtomicUsize>,
+}
+
+impl Size {
+    fn add(&mut self, datagram: usize) {
+        self.own += datagram + OVERHEAD;
+        self.sum.fetch_add(datagram + OVERHEAD, Relaxed);
+    }
+
+    fn remove(&mut self, datagram: usize) {
+        self.own -= datagram + OVERHEAD;
+        self.sum.fetch_sub(datagram + OVERHEAD, Relaxed);
+    }
+
+    fn clear(&mut self) {
+        self.sum.fetch_sub(std::mem::take(&mut self.own), Relaxed);
+    }
+}
+
+impl Drop for Size {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 /// A datagram, with the descriptors that came with it.
@@ -48,18 +81,29 @@ struct Datagram {
 }
 
 impl Queue {
-    /// An empty queue, whose bytes count in `of_all`.
-    pub(super) fn new(of_all: &Arc<AtomicUsize>) -> Self {
+    /// An empty queue, whose datagrams count in `sum`.
+    pub(super) fn new(sum: Arc<AtomicUsize>) -> Self {
         Self {
-            of_all: Arc::clone(of_all),
+            size: Size { own: 0, sum },
             ..Self::default()
         }
     }
 
+    /// Whether it has no room, or is not empty while all queues together are full.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= FULL_BYTES
+        self.has_no_room() || self.is_sum_full() && !self.datagrams.is_empty()
+    }
+
+    /// Whether it takes no more.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.size.own >= FULL_BYTES
             || self.datagrams.len() >= FULL_COUNT
             || self.files >= MOST_DESCRIPTORS
+    }
+
+    /// Whether all queues together are full.
+    pub(super) fn is_sum_full(&self) -> bool {
+        self.size.sum.load(Relaxed) >= FULL_SUM
     }
 
     /// Whether the other datagrams of the socket wait until this queue has room: it is full, and not
@@ -90,6 +134,11 @@ impl Queue {
         self.has_ended
     }
 
+    /// Whether its service has ended, so that nobody takes what arrives.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
     /// Appends a datagram, and wakes who waits for it.
     ///
     /// # Errors
@@ -101,8 +150,7 @@ impl Queue {
             _ => Some(Box::new(WaitingDescriptors::new(files)?)),
         };
         self.files += count;
-        self.bytes += datagram.len();
-        self.of_all.fetch_add(datagram.len(), Ordering::Relaxed);
+        self.size.add(datagram.len());
         let bytes = datagram.into();
         self.datagrams.push_back(Datagram { bytes, files });
         self.wake();
@@ -128,8 +176,7 @@ impl Queue {
             return Poll::Pending;
         };
         let bytes = datagram.bytes;
-        self.bytes -= bytes.len();
-        self.of_all.fetch_sub(bytes.len(), Ordering::Relaxed);
+        self.size.remove(bytes.len());
         let received = Received::message(bytes.len(), buffer.len());
         if received.is_ok() {
             buffer[..bytes.len()].copy_from_slice(&bytes);
@@ -168,9 +215,9 @@ impl Queue {
 
     /// Ends, and drops what has arrived; returns how many datagrams that were.
     pub(super) fn end_now(&mut self) -> usize {
-        self.has_ended = true;
-        self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
-        (self.bytes, self.files) = (0, 0);
+        (self.has_ended, self.is_gone) = (true, true);
+        self.size.clear();
+        self.files = 0;
         std::mem::take(&mut self.datagrams).len()
     }
 
@@ -182,5 +229,37 @@ impl Queue {
 
     fn wake(&mut self) {
         self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queues_of_a_socket_have_a_sum() {
+        let sum = Arc::<AtomicUsize>::default();
+        let new = || Queue::new(Arc::clone(&sum));
+        let mut all: Vec<Queue> = Vec::new();
+        while !all.last().is_some_and(Queue::is_sum_full) {
+            let mut queue = new();
+            while !queue.has_no_room() {
+                queue.push(&[0; 1000], Vec::new()).unwrap();
+            }
+            all.push(queue);
+        }
+        assert!(sum.load(Relaxed) < FULL_SUM + 2 * FULL_BYTES);
+        // One that has nothing may take a datagram, and no second one.
+        let mut other = new();
+        assert!(!other.is_full());
+        other.push(b"", Vec::new()).unwrap();
+        assert!(other.is_full() && !other.has_no_room());
+
+        let mut cx = Context::from_waker(Waker::noop());
+        while all[0].poll_take(&mut cx, &mut [0; 1000], None).is_ready() {}
+        assert!(!other.is_full());
+        let _ = other.end_now();
+        drop(all);
+        assert_eq!(sum.load(Relaxed), 0);
     }
 }

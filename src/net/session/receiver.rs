@@ -6,7 +6,6 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,8 +19,6 @@ use crate::net::family;
 const TURN: usize = 32;
 /// The turns after which the sessions end although more arrives.
 const LAST_TURNS: usize = 128;
-/// The maximum of datagrams in the queues of all sessions of a socket, in bytes.
-const QUEUED: usize = 64 << 20;
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A time that is not reached.
@@ -154,29 +151,39 @@ fn deliver(
     files: io::Result<Vec<OwnedFd>>,
     room: usize,
 ) -> Option<Arc<Session>> {
-    let session = shared.table().session(ends, shared.now(), shared.backlog)?;
-    let mut queue = session.queue();
-    let pushed = files.and_then(|files| {
-        if datagram.len() == room {
-            let limit = room - 1;
-            let cause = format!("a message is larger than the limit of {limit} bytes");
-            return Err(io::Error::other(cause));
+    loop {
+        let session = shared.table().session(ends, shared.now(), shared.backlog)?;
+        let mut queue = session.queue();
+        if queue.is_gone() {
+            // Its service has ended just now: the datagram begins another session.
+            drop(queue);
+            shared.table().remove(&session);
+            continue;
         }
-        if queue.is_full() {
-            return Err(io::Error::other("the queue of the session was full"));
+        let waits = shared.waits_for_receivers();
+        let pushed = files.and_then(|files| {
+            if datagram.len() == room {
+                let limit = room - 1;
+                let cause = format!("a message is larger than the limit of {limit} bytes");
+                return Err(io::Error::other(cause));
+            }
+            if queue.has_no_room() {
+                return Err(io::Error::other("the queue of the session was full"));
+            }
+            if !waits && queue.is_sum_full() {
+                let cause = "the queues of all sessions together were full";
+                return Err(io::Error::other(cause));
+            }
+            queue.push(datagram, files)
+        });
+        if let Err(cause) = pushed {
+            session.losses.add(&cause);
+            return None;
         }
-        if shared.queued.load(Ordering::Relaxed) + datagram.len() > QUEUED {
-            return Err(io::Error::other("the queues of all sessions were full"));
-        }
-        queue.push(datagram, files)
-    });
-    if let Err(cause) = pushed {
-        session.losses.add(&cause);
-        return None;
+        let must_wait = waits && queue.delays_others();
+        drop(queue);
+        return must_wait.then_some(session);
     }
-    let must_wait = shared.waits_for_receivers() && queue.delays_others();
-    drop(queue);
-    must_wait.then_some(session)
 }
 
 impl Shared {
@@ -191,6 +198,8 @@ impl Shared {
 async fn wait_for_room(shared: &Shared, full: &Session) {
     loop {
         let room = shared.room.notified();
+        // This may end the session itself.
+        let next = expire(shared);
         let stalled = {
             let queue = full.queue();
             if !queue.delays_others() {
@@ -198,7 +207,7 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
             }
             queue.stalled_at()
         };
-        let due = expire(shared).into_iter().chain(stalled).min();
+        let due = next.into_iter().chain(stalled).min();
         tokio::select! {
             () = room => {}
             () = shared.ending.notified() => return shared.ending.notify_one(),

@@ -4,8 +4,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::Session;
@@ -26,6 +26,8 @@ pub(super) struct Table {
     begun: u64,
     /// The bytes in the queues of all sessions.
     queued: Arc<AtomicUsize>,
+    /// The datagrams of peers that were not accepted.
+    unserved: u64,
     is_closed: bool,
     /// The error that ended the receiver.
     broken: Option<nix::Error>,
@@ -40,14 +42,6 @@ struct IdleSince {
 }
 
 impl Table {
-    /// A table of sessions whose queues count in `queued`.
-    pub(super) fn new(queued: Arc<AtomicUsize>) -> Self {
-        Self {
-            queued,
-            ..Self::default()
-        }
-    }
-
     /// The session between `ends`; a new one if it has none, unless the socket is closed. With
     /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
     pub(super) fn session(&mut self, ends: Ends, now: u64, backlog: usize) -> Option<Arc<Session>> {
@@ -60,13 +54,14 @@ impl Table {
             Entry::Vacant(vacant) => vacant,
         };
         if self.is_closed {
+            self.unserved += 1;
             return None;
         }
         self.begun += 1;
         let session = Arc::new(Session {
             id: self.begun,
             ends,
-            queue: Queue::new(&self.queued).into(),
+            queue: Mutex::new(Queue::new(Arc::clone(&self.queued))),
             last: AtomicU64::new(now),
             losses: Default::default(),
         });
@@ -167,14 +162,20 @@ impl Table {
     /// `now` if all wait to be accepted.
     pub(super) fn oldest(&self, now: u64) -> Option<u64> {
         let accepted = self.idlest.peek().map(|Reverse(entry)| entry.last);
-        accepted.or((!self.fresh.is_empty()).then_some(now))
+        accepted.or_else(|| (!self.fresh.is_empty()).then_some(now))
     }
 
     /// Removes a session whose service has ended, or that was never accepted.
     pub(super) fn forget(&mut self, session: &Session) {
         self.leaving.retain(|id| *id != session.id);
         self.remove(session);
-        let _ = session.queue().end_now();
+        // That of a session whose service has ended is empty.
+        self.unserved += session.queue().end_now() as u64;
+    }
+
+    /// The datagrams of peers that were not accepted.
+    pub(super) const fn unserved(&self) -> u64 {
+        self.unserved
     }
 
     /// Removes a session that takes no more: the next datagram of its peer begins another.
