@@ -90,6 +90,22 @@ fn a_broadcast_address_needs_the_option_and_any_host_answers() {
 }
 
 #[test]
+fn a_relay_sends_to_a_broadcast_address_with_the_option_only() {
+    run(UDP, |place| {
+        let server = Server::at("udp4:0.0.0.0:0", &[]);
+        let target = format!("udp4:127.255.255.255:{}", port(server.address()));
+        let near = format!("unixgram:{}", place.path("relay").display());
+        let relay = Server::of(Process::sok(&["relay", &near, &target, "--broadcast"]));
+        let done = sok(&["call", relay.address(), "who"]);
+        assert_eq!((done.code, &*done.text()), (0, "who\n"), "{}", done.stderr);
+
+        // No socket of this relay can join.
+        let done = sok(&["relay", &near, &target, "--join", "239.1.1.1%lo"]);
+        assert_fails(&done, 2, &["--join", "UDP"]);
+    });
+}
+
+#[test]
 fn a_group_has_several_servers_which_answer_from_their_addresses() {
     run(UDP, |_| {
         let own = ["--join", "239.255.77.1%lo"];

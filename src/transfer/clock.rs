@@ -39,11 +39,14 @@ impl Clock {
             (false, true) => Some(LATE),
             (false, false) => Some(Duration::ZERO),
         };
+        // A target that takes nothing does not keep the place of a session that is over.
+        let is_session = near.ends_when_idle();
+        let stuck = is_session.then_some(ListenOptions::SESSION_IDLE + LATE);
         Self {
-            idle: options.idle,
+            idle: options.idle.or(stuck),
             half_close: options.half_close,
             late,
-            is_session: !near.has_connection(),
+            is_session,
             progress: AtomicU64::new(0),
             holds_bytes: AtomicBool::new(false),
             is_half_closed: AtomicBool::new(false),

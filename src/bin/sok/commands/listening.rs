@@ -8,7 +8,6 @@ use sok::offload::offload;
 use tracing::info;
 
 use super::descriptors::{FIRST_CONNECTION, need};
-use super::udp::udp_options;
 use crate::args::ListenArgs;
 
 /// The options to listen on `targets`. Options that apply to none of them are refused.
@@ -29,8 +28,6 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
     options.mode = args.mode.unwrap_or(options.mode);
     options.owner = args.owner.as_deref().map(owner).transpose()?;
     options.keepalive = args.tcp.keepalive();
-    let all: Vec<&Target> = targets.iter().collect();
-    options.udp = udp_options(&args.udp, "listen", &all)?;
     Ok(options)
 }
 

@@ -19,6 +19,7 @@ use super::listening::listen_options;
 use super::memory::max_memory;
 use super::run::block_on;
 use super::serve::{Server, limits, raise_descriptor_limit};
+use super::udp::udp_options;
 use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs};
 use crate::exit::Exit;
 use crate::output::Ui;
@@ -40,12 +41,18 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     options.pass_descriptors = true;
     let all: Vec<&Target> = targets.iter().chain([&target]).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
+    options.udp = udp_options(&args.socket.udp, "relay", &all)?;
     let mut plan = ConnectPlan::default();
     plan.bind = args.source.as_ref().map(own_address).transpose()?;
     plan.timeout = args.connect_timeout;
     plan.retry_for = args.retry_for;
     plan.keepalive = options.keepalive;
     plan.congestion = options.congestion.clone();
+    plan.udp = options.udp.clone();
+    if !std::mem::take(&mut plan.udp.join).is_empty() {
+        let listens: Vec<&Target> = targets.iter().collect();
+        udp_options(&args.socket.udp, "listen", &listens)?;
+    }
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);
     let listens = check_listens(&targets, source, v6only)?;
     check_target(&target, &listens, source, v6only)?;

@@ -26,6 +26,7 @@ use super::listening::{listen, listen_options};
 use super::memory::{max_connections, max_memory};
 use super::program::check_program;
 use super::run::{block_on, is_init};
+use super::udp::udp_options;
 use crate::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use crate::exit::Exit;
 use crate::output::Ui;
@@ -50,6 +51,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let mut options = listen_options(&args.listen, &targets)?;
     options.max_message = format.max_message;
     options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
+    options.udp = udp_options(&args.listen.udp, "listen", &[&targets[0]])?;
     options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
     // Answers to messages do not use them.
     options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
