@@ -176,7 +176,9 @@ datagrams!(a_peer_without_a_name_is_served_and_reported_once, |place| {
     server.terminate();
     assert_eq!(server.wait(), 0);
     let cause = "a peer without a name cannot be answered";
-    assert_eq!(server.said().matches(cause).count(), 1, "{}", server.said());
+    // At the first, and at the end of the session.
+    assert_eq!(server.said().matches(cause).count(), 2, "{}", server.said());
+    assert_eq!(server.said().matches("others are counted").count(), 1);
     assert_eq!(server.said().matches(" failed ").count(), 1);
 });
 
@@ -288,6 +290,35 @@ datagrams!(short_sessions_leave_no_memory_behind, |place| {
     let grown = talk(6000).saturating_sub(before);
     assert!(grown < 2000, "{grown} KiB");
 });
+
+datagrams!(a_burst_of_a_new_peer_is_received_whole, |place| {
+    let options = ["--discard", "--once", "--idle-timeout", "500ms", "-v"];
+    let server = Server::start(place, &options);
+    let client = RawMessages::connect(server.address());
+    // On AF_UNIX the sender waits for room, on UDP all must find it.
+    let count = if place.is_network() { 400 } else { 5 };
+    server.signal(Signal::SIGSTOP);
+    (0..count).for_each(|_| client.send(&[b'x'; 50]));
+    server.signal(Signal::SIGCONT);
+    assert_eq!(server.wait(), 0, "{}", server.said());
+    let received = format!("received={} ", 50 * count);
+    assert!(server.said().contains(&received), "{}", server.said());
+});
+
+datagrams!(
+    a_file_is_sent_again_at_the_next_datagram_of_a_peer,
+    |place| {
+        let file = place.file("file", "content");
+        let options = ["--send", &file.to_string_lossy(), "--exit-after", "3"];
+        let server = Server::start(place, &options);
+        let client = RawMessages::connect(server.address());
+        for _ in 0..3 {
+            client.send(b"?");
+            assert_eq!(client.receive(), b"content");
+        }
+        assert_eq!(server.wait(), 0, "{}", server.said());
+    }
+);
 
 datagrams!(what_has_arrived_before_a_stop_is_answered, |place| {
     for service in [&[][..], &["--framing", "line", "--exec", "cat"]] {

@@ -59,6 +59,13 @@ pub(super) async fn call(
         let left = leave(stream, &mut messages.buffer, counter).await;
         left.map_err(|error| failed("send", error))?;
     }
+    if call.until == Until::Nothing
+        && !stream.has_connection()
+        && let Some(refused) = stream.take_error().ok().flatten()
+    {
+        // On this host a refusal is known at once.
+        return Err(failed("send", refused));
+    }
     let give_up = call.retry_for.map(|limit| Instant::now() + limit);
     let mut pause = PAUSE;
     let mut resend = call.resend;

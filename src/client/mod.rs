@@ -94,7 +94,12 @@ fn without_loss(lost: u64, address: &Address) -> Result<()> {
         0 => Ok(()),
         _ => {
             let cause = format!("messages lost: {lost}");
-            Err(Error::because("exchange", address, ErrorKind::Other, cause))
+            Err(Error::because(
+                "exchange",
+                address,
+                ErrorKind::Broken,
+                cause,
+            ))
         }
     }
 }

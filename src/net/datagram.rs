@@ -52,9 +52,24 @@ impl Ends {
     }
 
     /// The address of the sender, for a report.
-    fn peer_shown(&self, socket: &Socket) -> String {
+    pub(super) fn peer_shown(&self, socket: &Socket) -> String {
         let address = socket.typed(self.peer_name(socket));
         address.map_or_else(|_| String::new(), |address| address.to_string())
+    }
+
+    /// Whether the sender has the address that the datagram was sent to: it is `bound`, or another one
+    /// of this host with that port.
+    pub(super) fn are_the_same(&self, bound: &Address) -> bool {
+        let Some((bound, port)) = bound.as_ip() else {
+            return false;
+        };
+        let own = self.own.map_or(bound, |own| own.ip);
+        let Some(SenderName::Any(peer)) = &self.peer else {
+            return false;
+        };
+        let v4 = peer.as_sockaddr_in().map(|v4| (v4.ip().into(), v4.port()));
+        let v6 = || peer.as_sockaddr_in6().map(|v6| (v6.ip().into(), v6.port()));
+        v4.or_else(v6) == Some((own, port))
     }
 
     /// The address that the datagram was sent to, if `bound` is every address of the host.

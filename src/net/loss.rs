@@ -12,6 +12,11 @@ impl Stream {
         self.socket_type().has_connection()
     }
 
+    /// Takes the pending error of its socket, such as a refusal of a datagram.
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket().take_error()
+    }
+
     /// Whether an error of a send or a receive means that one message was lost, while others may
     /// pass. A connection is broken by an error; datagrams have none, unless nobody takes them.
     pub(crate) fn is_loss(&self, error: &io::Error) -> bool {

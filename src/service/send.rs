@@ -16,7 +16,7 @@ use super::{broken, counting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, MessageFormat, Service, Stop};
 use crate::memory::MemoryLimit;
-use crate::net::{PipeReader, Stream, is_refused, with_length};
+use crate::net::{LONGEST_MESSAGE, PipeReader, Stream, is_refused, with_length};
 use crate::offload::offload;
 use crate::transfer::{MessageReader, PipeEvent, PipeTransfer, discard_rest};
 
@@ -114,6 +114,17 @@ impl Service for SendFile {
                 self.send_messages(file, &stream, connection).await?;
             }
             Opened::File(file) => self.send_file(file, &stream, connection).await?,
+        }
+        if !stream.has_connection() {
+            // Its peer does not learn of an end: what has arrived asked for the file, and its next
+            // datagram begins a session, and gets the file again.
+            let mut request = vec![0; self.format.max_message.min(LONGEST_MESSAGE)];
+            while let Ok(received) = stream.try_receive(&mut request)
+                && !received.is_end()
+            {
+                connection.count_received(received.count());
+            }
+            return Ok(());
         }
         stream
             .shutdown(Shutdown::Write)
@@ -228,18 +239,25 @@ impl SendFile {
     }
 }
 
-/// A file whose reads block, outside the threads of the runtime.
+/// A file. Reads that may block long are made outside the threads of the runtime; those of a regular
+/// file are not, as a thread and its buffer for each of many peers would cost more.
 struct BlockingFile {
     /// None during a read.
     file: Option<File>,
+    is_regular: bool,
     buffer: Vec<u8>,
 }
 
 impl BlockingFile {
     fn new(file: File) -> Self {
+        let size = file.metadata().ok().filter(fs::Metadata::is_file);
+        let size = size.map(|file| usize::try_from(file.len()).unwrap_or(COPY_BUFFER));
+        let is_regular = size.is_some();
         Self {
             file: Some(file),
-            buffer: vec![0; COPY_BUFFER],
+            is_regular,
+            // One byte more, so that the end is seen at once.
+            buffer: vec![0; size.map_or(COPY_BUFFER, |size| (size + 1).min(COPY_BUFFER))],
         }
     }
 
@@ -248,6 +266,12 @@ impl BlockingFile {
         let Some(mut file) = self.file.take() else {
             return Ok(&[]);
         };
+        if self.is_regular {
+            let count = file.read(&mut self.buffer);
+            self.file = Some(file);
+            let count = count.map_err(|error| service.failed("read", error))?;
+            return Ok(&self.buffer[..count]);
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = offload("read", service.path.display(), move || {
             let count = file.read(&mut buffer);

@@ -84,13 +84,13 @@ impl MessagePipes {
     ) -> Poll<io::Result<FromPeer>> {
         if let Some(input) = input {
             if input.poll_closed(cx)?.is_ready() {
-                return Poll::Ready(Ok(self.input_closed(stream)));
+                return Poll::Ready(Ok(self.input_closed()));
             }
             while !self.unwritten.is_empty() {
                 match ready!(input.poll_write(cx, &self.unwritten))? {
                     Fed::Bytes(count) => self.unwritten.consume(count),
                     Fed::Closed | Fed::Stopped => {
-                        return Poll::Ready(Ok(self.input_closed(stream)));
+                        return Poll::Ready(Ok(self.input_closed()));
                     }
                 }
             }
@@ -110,8 +110,6 @@ impl MessagePipes {
                     (Err(error), Some(losses)) => losses.add(&error),
                     (Err(error), None) => return Poll::Ready(Err(error)),
                 }
-            } else {
-                lose(stream);
             }
             Poll::Ready(Ok(FromPeer::Bytes(count)))
         })
@@ -136,10 +134,8 @@ impl MessagePipes {
         Ok(())
     }
 
-    fn input_closed(&mut self, stream: &Stream) -> FromPeer {
-        if !self.unwritten.is_empty() {
-            lose(stream);
-        }
+    /// What a program does not read is its choice, as on a stream.
+    fn input_closed(&mut self) -> FromPeer {
         self.unwritten.clear();
         FromPeer::InputClosed
     }
@@ -180,13 +176,6 @@ impl MessagePipes {
             reader.keep(&mut bytes)?;
             sent.map_ok(Some)
         })
-    }
-}
-
-/// Counts a message of a session that the program does not take: its peer does not learn of it.
-fn lose(stream: &Stream) {
-    if let Some(losses) = stream.losses() {
-        losses.add(&io::Error::other("the program had closed its input"));
     }
 }
 

@@ -10,7 +10,7 @@ mod table;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tracing::warn;
 
 use self::queue::Queue;
 use self::table::Table;
@@ -55,6 +56,8 @@ struct Shared {
     ending: Notify,
     /// The number of datagrams that passed: the clock does not order those of one moment.
     passed: AtomicU64,
+    /// Whether a datagram was not delivered.
+    has_lost: AtomicBool,
     /// The task that receives, until the last session has ended.
     receiver: OnceLock<AbortHandle>,
 }
@@ -68,6 +71,16 @@ impl Shared {
     fn now(&self) -> u64 {
         let count = self.passed.fetch_add(1, Ordering::Relaxed);
         moment(clock()) | (count & (moment(1) - 1))
+    }
+
+    /// Counts a datagram of a session that was not delivered, and reports the first of the socket:
+    /// the session, which reports all of them at its end, may go on for long.
+    fn lose(&self, session: &Session, cause: &io::Error) {
+        session.losses.add(cause);
+        if !self.has_lost.swap(true, Ordering::Relaxed) {
+            let peer = session.ends.peer_shown(self.io.get_ref());
+            warn!(address = %self.local, %peer, %cause, "a datagram was not delivered; others are counted");
+        }
     }
 
     /// Closes the socket once no session is left and none begins.
@@ -136,6 +149,7 @@ impl SessionSocket {
             room: Notify::new(),
             ending: Notify::new(),
             passed: AtomicU64::new(0),
+            has_lost: AtomicBool::new(false),
             receiver: OnceLock::new(),
         });
         let receiving = receiver::receive(Arc::clone(&shared), options.max_message);
@@ -316,7 +330,7 @@ impl SessionStream {
     pub(super) fn try_send(&self, bytes: &[u8], files: &[OwnedFd]) -> io::Result<usize> {
         if !self.session.ends.has_name() {
             let cause = io::Error::other("a peer without a name cannot be answered");
-            self.session.losses.add(&cause);
+            self.shared.lose(&self.session, &cause);
             return Ok(bytes.len());
         }
         match self.socket().send_back(bytes, files, &self.session.ends) {
@@ -326,7 +340,8 @@ impl SessionStream {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                self.session.losses.add(&with_length(error, bytes.len()));
+                self.shared
+                    .lose(&self.session, &with_length(error, bytes.len()));
                 Ok(bytes.len())
             }
         }

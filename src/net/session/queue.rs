@@ -18,6 +18,8 @@ use crate::net::rights::MOST_DESCRIPTORS;
 const FULL_BYTES: usize = 256 * 1024;
 /// The datagrams after which a queue is full.
 const FULL_COUNT: usize = 256;
+/// How many times as much the queue has room for while its service does not get its turn.
+const MOST_TIMES: usize = 2;
 /// The bytes in all queues of a socket after which no session keeps more than one datagram.
 const FULL_SUM: usize = 64 << 20;
 /// What a datagram takes beside its bytes.
@@ -37,6 +39,8 @@ pub(super) struct Queue {
     has_ended: bool,
     /// Whether nobody takes what arrives.
     is_gone: bool,
+    /// Whether the receiver has waited for its service since that took something.
+    was_awaited: bool,
     /// Whether its service no longer waits for the peer to take replies.
     is_given_up: bool,
     /// Since when the peer takes no replies, if its service waits for it.
@@ -91,13 +95,16 @@ impl Queue {
 
     /// Whether it has no room, or is not empty while all queues together are full.
     pub(super) fn is_full(&self) -> bool {
-        self.has_no_room() || self.is_sum_full() && !self.datagrams.is_empty()
-    }
-
-    /// Whether it takes no more.
-    pub(super) fn has_no_room(&self) -> bool {
         self.size.own >= FULL_BYTES
             || self.datagrams.len() >= FULL_COUNT
+            || self.files >= MOST_DESCRIPTORS
+            || self.is_sum_full() && !self.datagrams.is_empty()
+    }
+
+    /// Whether it takes no more: it has room for a batch more than when it is full.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.size.own >= MOST_TIMES * FULL_BYTES
+            || self.datagrams.len() >= MOST_TIMES * FULL_COUNT
             || self.files >= MOST_DESCRIPTORS
     }
 
@@ -111,6 +118,16 @@ impl Queue {
     pub(super) fn delays_others(&self) -> bool {
         let is_stalled = self.stalled_at().is_some_and(|at| at <= Instant::now());
         self.is_full() && !is_stalled && !self.has_ended
+    }
+
+    /// Whether it is full, and its service has not had its turn since: a session that has just begun
+    /// needs some.
+    pub(super) const fn is_to_be_awaited(&self) -> bool {
+        !self.was_awaited
+    }
+
+    pub(super) const fn note_awaited(&mut self) {
+        self.was_awaited = true;
     }
 
     /// When the peer counts as stalled, if it takes no replies.
@@ -175,6 +192,8 @@ impl Queue {
             self.wait(cx);
             return Poll::Pending;
         };
+        self.was_awaited = false;
+        self.blocked_since = None;
         let bytes = datagram.bytes;
         self.size.remove(bytes.len());
         let received = Received::message(bytes.len(), buffer.len());
@@ -243,7 +262,7 @@ mod tests {
         let mut all: Vec<Queue> = Vec::new();
         while !all.last().is_some_and(Queue::is_sum_full) {
             let mut queue = new();
-            while !queue.has_no_room() {
+            while !queue.is_full() {
                 queue.push(&[0; 1000], Vec::new()).unwrap();
             }
             all.push(queue);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::{Session, Shared, clock, millis, moment};
 use crate::net::datagram::{Batch, Ends};
@@ -19,6 +19,8 @@ use crate::net::family;
 const TURN: usize = 32;
 /// The turns after which the sessions end although more arrives.
 const LAST_TURNS: usize = 128;
+/// How long a service has to take something, where a full queue drops datagrams.
+const SERVICE_TURN: Duration = Duration::from_millis(5);
 /// The pause when the machine is out of memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A time that is not reached.
@@ -62,7 +64,14 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
                 turn = (2 * turn).min(TURN);
                 let_others_run().await;
             }
-            Ok(Turn::Full(session)) => wait_for_room(&shared, &session).await,
+            Ok(Turn::Full(session)) if shared.waits_for_receivers() => {
+                wait_for_room(&shared, &session).await;
+            }
+            Ok(Turn::Full(session)) => {
+                // A full queue drops what comes next, so its service gets its turn first.
+                let _ = timeout(SERVICE_TURN, wait_for_room(&shared, &session)).await;
+                session.queue().note_awaited();
+            }
             Err(error) if is_exhausted(&error) => sleep(EXHAUSTED_PAUSE).await,
             Err(error) => return shared.table().fail(&error),
         }
@@ -151,6 +160,11 @@ fn deliver(
     files: io::Result<Vec<OwnedFd>>,
     room: usize,
 ) -> Option<Arc<Session>> {
+    if ends.are_the_same(&shared.local) {
+        // Forged: an answer would come back here.
+        shared.table().count_unserved();
+        return None;
+    }
     loop {
         let session = shared.table().session(ends, shared.now(), shared.backlog)?;
         let mut queue = session.queue();
@@ -177,10 +191,14 @@ fn deliver(
             queue.push(datagram, files)
         });
         if let Err(cause) = pushed {
-            session.losses.add(&cause);
+            drop(queue);
+            shared.lose(&session, &cause);
             return None;
         }
-        let must_wait = waits && queue.delays_others();
+        let must_wait = match waits {
+            true => queue.delays_others(),
+            false => queue.is_full() && queue.is_to_be_awaited(),
+        };
         drop(queue);
         return must_wait.then_some(session);
     }

@@ -173,6 +173,11 @@ impl Table {
         self.unserved += session.queue().end_now() as u64;
     }
 
+    /// Counts a datagram that no session gets.
+    pub(super) const fn count_unserved(&mut self) {
+        self.unserved += 1;
+    }
+
     /// The datagrams of peers that were not accepted.
     pub(super) const fn unserved(&self) -> u64 {
         self.unserved
