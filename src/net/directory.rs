@@ -125,16 +125,16 @@ impl Directory {
     /// `InvalidInput` for a name that is too long, and `Unsupported` if `/proc` is needed but
     /// missing.
     pub(super) fn socket_name(&self, name: &OsStr) -> io::Result<SockAddr> {
-        let fits = |path: &PathBuf| path.as_os_str().len() <= SUN_PATH_MAX;
-        match self
-            .guarded
-            .as_ref()
-            .map(|path| path.join(name))
-            .filter(fits)
-        {
+        match self.path_of(name) {
             Some(path) => SockAddr::unix(path),
             None => self.through_proc(name),
         }
+    }
+
+    /// The path of a socket in it, if nobody else can redirect it and it fits a socket's name.
+    pub(super) fn path_of(&self, name: &OsStr) -> Option<PathBuf> {
+        let path = self.guarded.as_ref().map(|path| path.join(name));
+        path.filter(|path| path.as_os_str().len() <= SUN_PATH_MAX)
     }
 
     /// The same through the descriptor, whatever the path of the directory.

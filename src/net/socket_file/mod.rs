@@ -51,7 +51,7 @@ impl SocketFile {
         // Refuse a name that no client could connect to before creating anything.
         encode_path(path)?;
         let (directory, name) = place(path)?;
-        if !socket.socket_type().has_connection() && directory.is_guarded() {
+        if !socket.socket_type().has_connection() && directory.path_of(name).is_some() {
             return Self::bind_directly(socket, path, options);
         }
         let found = || match options.reuse_address {
@@ -102,6 +102,12 @@ impl SocketFile {
     pub(super) fn bind(socket: &Socket, path: &Path) -> Result<Self, Refusal> {
         encode_path(path)?;
         let (directory, name) = place(path)?;
+        if !socket.socket_type().has_connection() && directory.path_of(name).is_none() {
+            let cause = "no server could answer to this name: others can replace its directory, or \
+                         the path is too long";
+            let hint = "choose another directory; without a name, the kernel gives one";
+            return Err(Refusal::told(ErrorKind::Other, cause, hint));
+        }
         let address = directory.socket_name(name)?;
         let probed = || probe(&directory, name, path)?.free();
         let private = match probed()? {
