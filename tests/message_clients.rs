@@ -1,12 +1,15 @@
 //! `connect` and `call` on sockets that keep messages apart.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use nix::sys::signal::Signal;
 use sok::address::SocketType;
 use sok::client::{CallOptions, Counter, Request, Until, call};
 use sok::net::Stream;
 
 use crate::support::{
-    Done, Process, RawListener, RawMessageListener, Server, noise, sok, sok_with,
+    Done, Kind, Process, RawListener, RawMessageListener, Server, noise, sok, sok_with,
 };
 
 /// The sizes of messages that every type takes, around the sizes of buffers.
@@ -436,3 +439,31 @@ datagrams!(a_client_has_the_name_that_it_is_bound_to, |place| {
         assert_done(&client.done(), "reply\n");
     }
 });
+
+datagrams!(
+    a_client_gets_no_name_that_its_server_could_not_answer,
+    |place| {
+        if place.kind() != Kind::Unix {
+            return; // Only a file is in a directory.
+        }
+        let server = Server::start(place, &[]);
+        let open = place.path("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        let own = open.join("client");
+        let done = sok(&[
+            "call",
+            server.address(),
+            "hello",
+            "--bind",
+            &own.to_string_lossy(),
+        ]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("no server could answer"),
+            "{}",
+            done.stderr
+        );
+        assert!(!own.exists());
+    }
+);

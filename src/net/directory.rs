@@ -64,11 +64,6 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Whether only root and this user can replace its entries of this user.
-    pub(super) const fn is_guarded(&self) -> bool {
-        self.guarded.is_some()
-    }
-
     /// Opens a subdirectory, without following a symbolic link.
     pub(super) fn open_in(&self, name: &OsStr) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
