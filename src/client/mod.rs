@@ -94,12 +94,7 @@ fn without_loss(lost: u64, address: &Address) -> Result<()> {
         0 => Ok(()),
         _ => {
             let cause = format!("messages lost: {lost}");
-            Err(Error::because(
-                "exchange",
-                address,
-                ErrorKind::Broken,
-                cause,
-            ))
+            Err(Error::because("exchange", address, ErrorKind::Other, cause))
         }
     }
 }
