@@ -224,15 +224,6 @@ impl Batch {
         self.room
     }
 
-    /// The number of datagrams to ask for when one is expected: with one more, a receive of several
-    /// shows that the socket was emptied.
-    pub(super) fn first_turn(&self, socket: &Socket) -> usize {
-        match family::of(socket.family()).names_every_sender() {
-            true => 2,
-            false => 1,
-        }
-    }
-
     /// The datagrams of the last receive; one of `room` bytes may have been cut.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], Ends)> {
         let each = self.buffers.iter().zip(&self.received);
@@ -263,16 +254,17 @@ impl Batch {
         while self.buffers.len() < most {
             self.buffers.push(vec![0; self.room]);
         }
-        let call = match most {
-            1 if self.files.is_some() => "recvmsg",
-            1 => "recvfrom",
-            _ => "recvmmsg",
+        let is_one = most == 1 && !self.is_everywhere;
+        let call = match is_one {
+            true if self.files.is_some() => "recvmsg",
+            true => "recvfrom",
+            false => "recvmmsg",
         };
         let watch = CallTrace::start(socket.family(), call);
-        let done = match most {
-            1 if self.files.is_some() => self.receive_passing(socket).map(|()| false),
-            1 => self.receive_one(socket).map(|()| false),
-            most => self
+        let done = match is_one {
+            true if self.files.is_some() => self.receive_passing(socket).map(|()| false),
+            true => self.receive_one(socket).map(|()| false),
+            false => self
                 .receive_several(socket, most)
                 .map(|()| self.received.len() < most),
         };

@@ -6,7 +6,7 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
@@ -35,9 +35,8 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     let mut batch = Batch::new(room, shared.is_everywhere, shared.takes_files);
     let mut expiry = pin!(sleep(NEVER));
     let mut is_set = false;
-    // Few datagrams at first: an answer need not wait until the socket is known to be empty.
-    let first_turn = batch.first_turn(shared.io.get_ref());
-    let mut turn = first_turn;
+    // One datagram at first: its answer need not wait until the socket is known to be empty.
+    let mut turn = 1;
     loop {
         let received = tokio::select! {
             biased;
@@ -46,20 +45,22 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
                 shared.table().end_all();
                 continue;
             }
-            received = shared.io.readable() => received.and_then(|mut ready| {
+            received = poll_fn(|cx| {
+                // Only this task waits for it: that costs less than `readable`.
+                let mut ready = ready!(shared.io.poll_read_ready(cx))?;
                 let received = receive_turn(&shared, &mut batch, turn);
                 if matches!(received, Ok(Turn::Emptied)) {
                     ready.clear_ready();
                 }
-                received
-            }),
+                Poll::Ready(received)
+            }) => received,
             () = expiry.as_mut() => {
                 is_set = set(expiry.as_mut(), expire(&shared));
                 continue;
             }
         };
         match received {
-            Ok(Turn::Emptied) => turn = first_turn,
+            Ok(Turn::Emptied) => turn = 1,
             Ok(Turn::Over) => {
                 turn = (2 * turn).min(TURN);
                 let_others_run().await;

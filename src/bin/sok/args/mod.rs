@@ -327,7 +327,7 @@ mod tests {
             ),
             (
                 "The service, one of",
-                &["echo", "suffix", "discard", "send", "exec"],
+                &["echo", "suffix", "discard", "send", "exec", "pass_fd"],
             ),
             (
                 "The messages",
