@@ -349,6 +349,7 @@ mod tests {
             (
                 "The exchange",
                 &[
+                    "descriptors",
                     "idle_timeout",
                     "half_close_timeout",
                     "max_memory",
