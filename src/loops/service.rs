@@ -39,8 +39,14 @@ pub struct Connection {
     began: Instant,
     received: AtomicU64,
     sent: AtomicU64,
-    // Boxed, as few connections are forwarded.
-    forwarded_to: OnceLock<Box<Address>>,
+    // Boxed, as few connections have any of it.
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few connections have.
+#[derive(Debug, Default)]
+struct Rare {
+    forwarded_to: OnceLock<Address>,
     losses: OnceLock<Arc<Losses>>,
     dropped: AtomicU64,
 }
@@ -55,9 +61,7 @@ impl Connection {
             began: Instant::now(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            forwarded_to: OnceLock::new(),
-            losses: OnceLock::new(),
-            dropped: AtomicU64::new(0),
+            rare: OnceLock::new(),
         }
     }
 
@@ -85,41 +89,47 @@ impl Connection {
         Traffic {
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
-            undelivered: self.losses.get().map_or(0, |losses| losses.count()),
+            undelivered: self.losses().map_or(0, Losses::count),
         }
     }
 
     /// The datagrams that were not delivered, if any were counted.
     #[must_use]
     pub fn losses(&self) -> Option<&Losses> {
-        self.losses.get().map(Arc::as_ref)
+        self.rare.get()?.losses.get().map(Arc::as_ref)
     }
 
     /// Counts in `losses`, with those of a session; later calls change nothing.
     pub fn set_losses(&self, losses: Arc<Losses>) {
-        let _ = self.losses.set(losses);
+        let _ = self.rare().losses.set(losses);
     }
 
     /// Counts a datagram that could not be delivered.
     pub fn count_undelivered(&self, cause: &io::Error) {
-        self.losses.get_or_init(Arc::default).add(cause);
+        self.rare().losses.get_or_init(Arc::default).add(cause);
     }
 
     /// Counts descriptors that a side sent with its bytes, and that were closed.
     pub fn count_dropped(&self, count: usize) {
-        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+        let dropped = &self.rare().dropped;
+        dropped.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// The descriptors that were closed.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        let rare = self.rare.get();
+        rare.map_or(0, |rare| rare.dropped.load(Ordering::Relaxed))
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// The server that a relay has connected to, if any.
     #[must_use]
     pub fn forwarded_to(&self) -> Option<&Address> {
-        self.forwarded_to.get().map(AsRef::as_ref)
+        self.rare.get()?.forwarded_to.get()
     }
 
     /// Counts bytes received from the peer.
@@ -140,7 +150,7 @@ impl Connection {
 
     /// Sets the server that the connection is forwarded to; later calls change nothing.
     pub fn set_forwarded_to(&self, address: Address) {
-        let _ = self.forwarded_to.set(Box::new(address));
+        let _ = self.rare().forwarded_to.set(address);
     }
 }
 

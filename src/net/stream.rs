@@ -35,8 +35,8 @@ pub struct Stream {
 #[derive(Debug)]
 pub(super) enum Io {
     Socket(WaitingSocket),
-    /// One peer of a datagram socket.
-    Session(SessionStream),
+    /// One peer of a datagram socket. Boxed, so that a connection of its own has no room for it.
+    Session(Box<SessionStream>),
 }
 
 impl Stream {
@@ -86,7 +86,7 @@ impl Stream {
             file: None,
             room: Room::default(),
             local: Some(session.local()),
-            io: Io::Session(session),
+            io: Io::Session(Box::new(session)),
         }
     }
 
