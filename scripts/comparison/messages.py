@@ -64,6 +64,7 @@ def nginx(bench, near, far):
         file.write(f"""
 load_module {module};
 daemon off;
+master_process off;
 pid {pid};
 error_log /dev/null;
 worker_processes 1;

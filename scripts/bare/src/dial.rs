@@ -16,10 +16,16 @@ pub fn dial(text: &str, clients: &str, seconds: &str) -> Result<()> {
     let end = began + Duration::from_secs_f64(seconds.parse()?);
     let all: Vec<std::result::Result<u64, String>> = thread::scope(|scope| {
         let one = |client| move || until(text, client, end).map_err(|error| error.to_string());
-        let running: Vec<_> = (0..clients).map(|client| scope.spawn(one(client))).collect();
+        let running: Vec<_> = (0..clients)
+            .map(|client| scope.spawn(one(client)))
+            .collect();
         running
             .into_iter()
-            .map(|client| client.join().unwrap_or_else(|_| Err("a client panicked".into())))
+            .map(|client| {
+                client
+                    .join()
+                    .unwrap_or_else(|_| Err("a client panicked".into()))
+            })
             .collect()
     });
     let mut count = 0;

@@ -77,7 +77,12 @@ fn echo_datagrams(text: &str) -> Result<()> {
         let (count, sender) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut buffer)?;
         if let Some(sender) = sender {
             // A client that has gone takes no answer.
-            let _ = sendto(socket.as_raw_fd(), &buffer[..count], &sender, MsgFlags::empty());
+            let _ = sendto(
+                socket.as_raw_fd(),
+                &buffer[..count],
+                &sender,
+                MsgFlags::empty(),
+            );
         }
     }
 }

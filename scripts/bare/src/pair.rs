@@ -92,5 +92,7 @@ pub fn pour(text: &str, seconds: &str, size: &str) -> Result<()> {
         return Err("the sink answered".into());
     }
     let rate = total as f64 / begin.elapsed().as_secs_f64();
-    Ok(say(&format!(r#"{{"bytes": {total}, "per_second": {rate:.0}}}"#))?)
+    Ok(say(&format!(
+        r#"{{"bytes": {total}, "per_second": {rate:.0}}}"#
+    ))?)
 }
