@@ -39,7 +39,7 @@ pub(super) struct Queue {
     has_ended: bool,
     /// Whether nobody takes what arrives.
     is_gone: bool,
-    /// Whether the receiver has waited for its service since that took something.
+    /// Whether the receiver has waited for its service since the queue was empty.
     was_awaited: bool,
     /// Whether its service no longer waits for the peer to take replies.
     is_given_up: bool,
@@ -120,8 +120,8 @@ impl Queue {
         self.is_full() && !is_stalled && !self.has_ended
     }
 
-    /// Whether it is full, and its service has not had its turn since: a session that has just begun
-    /// needs some.
+    /// Whether its service has not had its turn since the queue was empty, as that of a session that has
+    /// just begun. It gets one: a slow service must not set the pace of the others.
     pub(super) const fn is_to_be_awaited(&self) -> bool {
         !self.was_awaited
     }
@@ -192,7 +192,7 @@ impl Queue {
             self.wait(cx);
             return Poll::Pending;
         };
-        self.was_awaited = false;
+        self.was_awaited &= !self.datagrams.is_empty();
         self.blocked_since = None;
         let bytes = datagram.bytes;
         self.size.remove(bytes.len());
@@ -254,6 +254,22 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_awaited_once_until_it_has_taken_all() {
+        let mut queue = Queue::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            queue.push(b"one", Vec::new()).unwrap();
+            queue.push(b"two", Vec::new()).unwrap();
+            assert!(queue.is_to_be_awaited());
+            queue.note_awaited();
+            assert!(queue.poll_take(&mut cx, &mut [0; 3], None).is_ready());
+            assert!(!queue.is_to_be_awaited());
+            assert!(queue.poll_take(&mut cx, &mut [0; 3], None).is_ready());
+        }
+        assert!(queue.is_to_be_awaited());
+    }
 
     #[test]
     fn the_queues_of_a_socket_have_a_sum() {
