@@ -43,7 +43,7 @@ pub struct CallOptions {
     pub greeting: u64,
     /// Where the reply ends.
     pub until: Until,
-    /// On a datagram socket, send the request again each time that so long nothing has come.
+    /// On a datagram socket, send the request again whenever nothing has come for this time.
     pub resend: Option<Duration>,
     /// How long to send a refused datagram again: without a connection, only its refusal says that no
     /// server is there yet.

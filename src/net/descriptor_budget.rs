@@ -1,4 +1,5 @@
-//! The descriptors that busy streams use in addition to their sockets.
+//! The descriptors beside the sockets: those of busy streams, and those of peers that wait to be passed
+//! on.
 
 use std::io;
 use std::ops::Deref;

@@ -162,7 +162,7 @@ impl std::fmt::Debug for TransferOptions<'_> {
 ///
 /// A datagram socket has no end. A session ends with its idle time, or when the far side ends. After
 /// the end of a near side, a far datagram socket may answer until nothing has passed for `half_close`,
-/// or else `idle`, or
+/// by default `idle`, by default
 /// [`SESSION_IDLE`](crate::net::ListenOptions::SESSION_IDLE).
 ///
 /// `passed` is called at each turn with the bytes that the other ends have taken so far.

@@ -1,4 +1,4 @@
-//! What IPv4 and IPv6 have in common: TCP, see `tcp(7)`.
+//! What IPv4 and IPv6 have in common: TCP and UDP, see `tcp(7)` and `udp(7)`.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -39,7 +39,7 @@ mod option {
     sockopt_impl!(TcpState, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, u8);
 }
 
-/// TCP over one version of the Internet Protocol.
+/// TCP and UDP over one version of the Internet Protocol.
 #[derive(Debug)]
 pub(super) struct Tcp<V>(pub(super) V);
 
