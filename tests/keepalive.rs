@@ -114,3 +114,24 @@ fn keepalive_takes_whole_seconds_or_off() {
     let done = sok(&["connect", "inet:127.0.0.1:1", "--keepalive", "off"]);
     assert_eq!(done.code, 3, "{}", done.stderr);
 }
+
+#[test]
+fn keepalive_is_refused_where_no_socket_is_of_tcp() {
+    for words in [
+        &["serve", "@a"][..],
+        &["serve", "udp4:127.0.0.1:0"],
+        &["call", "unixpacket:@a"],
+        &["connect", "udp:localhost:1"],
+        &["relay", "@a", "unix:@b"],
+    ] {
+        let done = sok(&[words, &["--keepalive", "1s"]].concat());
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        let why = "--keepalive applies only to TCP";
+        assert!(done.stderr.contains(why), "{}", done.stderr);
+        assert!(
+            done.stderr.contains(words[1].trim_start_matches("unix:")),
+            "{}",
+            done.stderr
+        );
+    }
+}

@@ -162,6 +162,25 @@ messages!(a_message_above_the_limit_is_named, |place| {
     }
 });
 
+messages!(
+    a_server_that_lost_a_message_to_its_limit_exits_1_and_says_what_to_raise,
+    |place| {
+        let server = Server::start(place, &["--once", "--max-message", "10"]);
+        let client = RawMessages::connect(server.address());
+        client.send(b"01234567890");
+        if !place.has_connection() {
+            server.stderr().wait_for("10 bytes");
+            server.terminate();
+        }
+        assert_eq!(server.wait(), 1, "{}", server.said());
+        assert!(
+            server.said().contains("; raise --max-message"),
+            "{}",
+            server.said()
+        );
+    }
+);
+
 messages!(a_program_gets_and_sends_lines_as_messages, |place| {
     let script = r#"while read -r line; do echo "<$line>"; done"#;
     let options = ["-v", "--framing", "line", "--exec", "sh", "-c", script];

@@ -266,7 +266,11 @@ fn lost(connection: &Connection) -> Error {
         1 => format!("a datagram was not delivered{first}"),
         count => format!("{count} datagrams were not delivered; the first{first}"),
     };
-    Error::because("deliver", connection.peer(), ErrorKind::Broken, cause)
+    let failed = |kind| Error::because("deliver", connection.peer(), kind, cause);
+    match connection.losses().is_some_and(Losses::first_was_too_large) {
+        true => failed(ErrorKind::Other).with_hint("raise --max-message"),
+        false => failed(ErrorKind::Broken),
+    }
 }
 
 /// The error for the number of connections lost at the end.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct Losses {
     count: AtomicU64,
-    first: OnceLock<String>,
+    first: OnceLock<(io::ErrorKind, String)>,
 }
 
 impl Losses {
@@ -21,7 +21,13 @@ impl Losses {
     /// Why the first was not delivered, if any.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
-        self.first.get().map(String::as_str)
+        self.first.get().map(|(_, cause)| cause.as_str())
+    }
+
+    /// Whether the first was too large for a receive.
+    #[must_use]
+    pub fn first_was_too_large(&self) -> bool {
+        matches!(self.first.get(), Some((io::ErrorKind::InvalidData, _)))
     }
 
     /// Counts one more.
@@ -33,7 +39,7 @@ impl Losses {
     pub(crate) fn add_several(&self, count: u64, cause: &io::Error) {
         if count > 0 {
             self.count.fetch_add(count, Ordering::Relaxed);
-            self.first.get_or_init(|| cause.to_string());
+            self.first.get_or_init(|| (cause.kind(), cause.to_string()));
         }
     }
 }

@@ -49,12 +49,17 @@ impl Received {
     pub(super) fn message(length: usize, room: usize) -> std::io::Result<Self> {
         match length <= room {
             true => Ok(Self::Message(length)),
-            false => Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                format!("a message is larger than the limit of {room} bytes"),
-            )),
+            false => Err(above_limit(room)),
         }
     }
+}
+
+/// The error for a received message above `limit` bytes.
+pub(super) fn above_limit(limit: usize) -> std::io::Error {
+    std::io::Error::new(
+        std::io::ErrorKind::InvalidData,
+        format!("a message is larger than the limit of {limit} bytes"),
+    )
 }
 
 /// The error of a send of a message of `length` bytes: that of the kernel for one that is too large

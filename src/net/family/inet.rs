@@ -5,12 +5,12 @@ use std::io;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket};
 
-use super::tcp::Tcp;
+use super::ip::Ip;
 use super::version::Version;
 use crate::address::Address;
 
 /// IPv4.
-pub(super) const FAMILY: Tcp<V4> = Tcp(V4);
+pub(super) const FAMILY: Ip<V4> = Ip(V4);
 
 /// The differences of IPv4 from IPv6.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::io;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket};
 
-use super::tcp::Tcp;
+use super::ip::Ip;
 use super::version::Version;
 use crate::address::{Address, Family, SocketName};
 use crate::net::options::ListenOptions;
 
 /// IPv6.
-pub(super) const FAMILY: Tcp<V6> = Tcp(V6);
+pub(super) const FAMILY: Ip<V6> = Ip(V6);
 
 /// The differences of IPv6 from IPv4.
 #[derive(Debug)]

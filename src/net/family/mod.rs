@@ -2,7 +2,7 @@
 
 mod inet;
 mod inet6;
-mod tcp;
+mod ip;
 mod tcp_options;
 mod udp_options;
 mod unix;
@@ -19,7 +19,7 @@ use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::tcp::is_ending_at;
+pub(crate) use self::ip::is_ending_at;
 use super::faults::Refusal;
 use super::options::{ConnectOptions, ListenOptions};
 use super::peer::{Credentials, Peer};

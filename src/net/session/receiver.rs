@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use super::{Session, Shared, clock, millis, moment};
 use crate::net::datagram::{Batch, Ends};
 use crate::net::family;
+use crate::net::received::above_limit;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
 const TURN: usize = 32;
@@ -178,9 +179,7 @@ fn deliver(
         let waits = shared.waits_for_receivers();
         let pushed = files.and_then(|files| {
             if datagram.len() == room {
-                let limit = room - 1;
-                let cause = format!("a message is larger than the limit of {limit} bytes");
-                return Err(io::Error::other(cause));
+                return Err(above_limit(room - 1));
             }
             if queue.has_no_room() {
                 return Err(io::Error::other("the queue of the session was full"));

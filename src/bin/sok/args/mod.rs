@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod parse;
 mod server;
+mod tcp;
 mod tour;
 mod udp;
 mod usage;
@@ -13,11 +14,10 @@ mod values;
 
 use std::fmt;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValue};
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sok::address::{Family, Target};
 use sok::loops::{Framing, MessageFormat};
-use sok::net::Keepalive;
 
 pub(crate) use self::address::as_one_word;
 pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
@@ -31,37 +31,16 @@ use self::server::SERVE_HELP;
 pub(crate) use self::server::{
     BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };
+pub(crate) use self::tcp::TcpArgs;
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::udp::UdpArgs;
 pub(crate) use self::usage::{Help, Refusal};
-use self::values::{keepalive, size};
+use self::values::size;
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
 const UDP: &str = "UDP";
-
-/// The options of TCP.
-#[derive(Debug, Args)]
-#[command(next_help_heading = CONNECTION)]
-pub(crate) struct TcpArgs {
-    /// Probe a TCP peer that has been silent for this time; without an answer the connection fails
-    /// after about the same time again. A client does not probe a server on loopback
-    /// [default: 60s]
-    #[arg(long, value_name = "DURATION|off", value_parser = keepalive)]
-    keepalive: Option<Keepalive>,
-
-    /// The TCP congestion control, such as cubic; auto: the system default, except Reno on loopback
-    /// if the default is a pacing algorithm such as bbr [default: auto]
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) congestion: Option<String>,
-}
-
-impl TcpArgs {
-    pub(crate) fn keepalive(&self) -> Keepalive {
-        self.keepalive.unwrap_or_default()
-    }
-}
 
 /// The forms of an address, as the library lists them.
 struct Addresses;

@@ -1,4 +1,4 @@
-//! The option `--congestion`.
+//! The options of TCP.
 
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
@@ -9,13 +9,14 @@ use crate::args::TcpArgs;
 /// The congestion control of the sockets of `operation` for `targets`.
 ///
 /// # Errors
-/// If no target uses TCP, or this host has no such congestion control.
+/// If an option of TCP is given and no target uses TCP, or if this host has no such congestion
+/// control.
 pub(crate) fn congestion(
     args: &TcpArgs,
     operation: &'static str,
     targets: &[&Target],
 ) -> Result<Congestion> {
-    let Some(name) = args.congestion.as_deref() else {
+    let Some(option) = args.given() else {
         return Ok(Congestion::Auto);
     };
     let may_have_one = |target: &&&Target| {
@@ -25,7 +26,7 @@ pub(crate) fn congestion(
     };
     if !targets.iter().any(|target| may_have_one(&target)) {
         let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
-        let cause = "--congestion applies only to TCP";
+        let cause = format!("{option} applies only to TCP");
         return Err(Error::because(
             operation,
             words.join(" "),
@@ -33,9 +34,11 @@ pub(crate) fn congestion(
             cause,
         ));
     }
-    if name == "auto" {
-        return Ok(Congestion::Auto);
+    match args.congestion.as_deref() {
+        None | Some("auto") => Ok(Congestion::Auto),
+        Some(name) => {
+            check_congestion(name)?;
+            Ok(Congestion::Named(name.to_owned()))
+        }
     }
-    check_congestion(name)?;
-    Ok(Congestion::Named(name.to_owned()))
 }

@@ -41,9 +41,9 @@ mod option {
 
 /// TCP and UDP over one version of the Internet Protocol.
 #[derive(Debug)]
-pub(super) struct Tcp<V>(pub(super) V);
+pub(super) struct Ip<V>(pub(super) V);
 
-impl<V: Version> SocketFamily for Tcp<V> {
+impl<V: Version> SocketFamily for Ip<V> {
     fn domain(&self) -> Domain {
         V::DOMAIN
     }
