@@ -107,7 +107,7 @@ pub(crate) struct DialArgs {
     pub(crate) bind: Option<OsString>,
 
     /// Retry for this time, such as 30s, or 30, while no server listens, the name does not resolve,
-    /// or there is no route
+    /// or there is no route. A UDP socket connects without a server: only the last two are retried
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) retry_for: Option<Duration>,
 
