@@ -37,6 +37,7 @@
 //! [`Listener`](net::Listener) or a [`Stream`](net::Stream), whatever its family; what a server
 //! does with a connection is a [`Service`](service::Service).
 
+pub mod access;
 pub mod address;
 pub mod client;
 pub mod error;
@@ -48,6 +49,7 @@ pub mod loops;
 mod memory;
 pub mod net;
 pub mod offload;
+mod reports;
 pub mod service;
 pub mod transfer;
 

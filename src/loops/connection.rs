@@ -11,14 +11,16 @@ use tracing::field::display;
 use tracing::{Level, enabled, info, warn};
 
 use super::accepting::{Pauses, accept, make_room};
-use super::failures::FailureReports;
+use super::admission::Admission;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
+use crate::access::{Access, Admitted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{ClosedListener, Listener, Losses, Peer, Stream};
+use crate::reports::Reports;
 
 /// The limits of a connection loop.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
     /// The maximum number of connections served at once; with 1, one after another. The others wait
@@ -28,6 +30,9 @@ pub struct Limits {
     pub exit_after: Option<u64>,
     /// The time that a requested stop waits for open connections.
     pub grace: Duration,
+    /// Who is served. Others are refused before anything is received from them, and count for no other
+    /// limit.
+    pub access: Access,
 }
 
 impl Default for Limits {
@@ -37,6 +42,7 @@ impl Default for Limits {
             max_connections: 65_536,
             exit_after: None,
             grace: Duration::from_secs(5),
+            access: Access::default(),
         }
     }
 }
@@ -45,8 +51,10 @@ impl Default for Limits {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct LoopTotals {
-    /// The connections accepted.
+    /// The connections served.
     pub connections: u64,
+    /// The connections refused, see [`Access::refused`].
+    pub refused: u64,
     /// The connections that ended with an error.
     pub failed: u64,
     /// The first error of a connection, or that some were cut off.
@@ -73,6 +81,7 @@ pub async fn connection_loop(
 ) -> Result<LoopTotals> {
     let service = Arc::new(service);
     let mut connections = Connections::default();
+    let mut admission = Admission::new(limits.access);
     let mut pauses = Pauses::default();
     let mut broken = None;
     let mut stopping = pin!(stop.requested());
@@ -92,7 +101,9 @@ pub async fn connection_loop(
                 match accepted {
                     Ok((stream, peer)) => {
                         pauses.accepted(at);
-                        connections.begin(&service, stream, peer);
+                        if let Some((stream, admitted)) = admission.admit(stream, &peer) {
+                            connections.begin(&service, stream, peer, admitted);
+                        }
                     }
                     Err(error) => if let Err(error) = pauses.failed(at, error) {
                         broken = Some(error);
@@ -117,6 +128,7 @@ pub async fn connection_loop(
         }
         connections.totals.traffic.undelivered += datagrams;
     }
+    connections.totals.refused = admission.refused();
     broken.map_or(Ok(connections.totals), Err)
 }
 
@@ -133,7 +145,7 @@ async fn sleep_until_or_forever(due: Option<Instant>) {
 struct Connections {
     under_way: JoinSet<Ended>,
     totals: LoopTotals,
-    failures: FailureReports,
+    failures: Reports,
 }
 
 struct Ended {
@@ -142,7 +154,13 @@ struct Ended {
 }
 
 impl Connections {
-    fn begin<S: Service>(&mut self, service: &Arc<S>, stream: Stream, peer: Peer) {
+    fn begin<S: Service>(
+        &mut self,
+        service: &Arc<S>,
+        stream: Stream,
+        peer: Peer,
+        admitted: Admitted,
+    ) {
         self.totals.connections += 1;
         let connection = Connection::new(self.totals.connections, peer);
         if let Some(losses) = stream.losses() {
@@ -155,6 +173,7 @@ impl Connections {
         let service = Arc::clone(service);
         self.under_way.spawn(async move {
             let result = service.serve(stream, &connection).await;
+            drop(admitted);
             Ended { connection, result }
         });
     }

@@ -22,11 +22,11 @@
 //! ```
 
 mod accepting;
+mod admission;
 mod answer;
 mod buffers;
 mod communication;
 mod connection;
-mod failures;
 mod framing;
 mod service;
 mod signals;

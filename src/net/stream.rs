@@ -167,6 +167,17 @@ impl Stream {
         }
     }
 
+    /// The supplementary groups of the peer's process, as of its `connect(2)` (`SO_PEERGROUPS`).
+    ///
+    /// # Errors
+    /// What `getsockopt(2)` reports, and `Unsupported` if the family does not report them.
+    pub fn peer_groups(&self) -> io::Result<Vec<u32>> {
+        match self.socket_type().has_connection() {
+            true => family::of(self.family()).groups(self.socket().inner()),
+            false => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Its own socket, unless it is a session.
     pub(super) const fn io(&self) -> Option<&WaitingSocket> {
         match &self.io {

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::access::Access;
 use crate::error::Result;
 use crate::loops::{Connection, Service, Traffic};
 use crate::net::Stream;
 
 /// The open connections, and the totals of all; clones share the table.
 #[derive(Debug, Clone, Default)]
-pub struct ConnectionTable(Arc<Mutex<Entries>>);
+pub struct ConnectionTable {
+    entries: Arc<Mutex<Entries>>,
+    access: Access,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -21,8 +25,10 @@ struct Entries {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// The connections accepted.
+    /// The connections served.
     pub connections: u64,
+    /// The connections refused, see [`Access::refused`].
+    pub refused: u64,
     /// The connections that ended with an error.
     pub failed: u64,
     /// The bytes of all connections, including the open ones.
@@ -30,6 +36,13 @@ pub struct Totals {
 }
 
 impl ConnectionTable {
+    /// A table of the connections that `access` admits, whose refusals are in its totals.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        let entries = Arc::default();
+        Self { entries, access }
+    }
+
     /// The totals, and the open connections, oldest first.
     #[must_use]
     pub fn snapshot(&self) -> (Totals, Vec<Arc<Connection>>) {
@@ -37,13 +50,14 @@ impl ConnectionTable {
             let open: Vec<_> = entries.open.values().cloned().collect();
             let mut totals = entries.totals;
             open.iter().for_each(|one| totals.traffic += one.traffic());
+            totals.refused = self.access.refused();
             (totals, open)
         })
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut Entries) -> T) -> T {
         // The entries are consistent after each statement, so a panic leaves no partial update.
-        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -3,6 +3,7 @@
 mod inet;
 mod inet6;
 mod ip;
+mod peer_groups;
 mod tcp_options;
 mod udp_options;
 mod unix;
@@ -157,6 +158,14 @@ pub(super) trait SocketFamily: Debug + Sync {
     /// The peer's credentials, if the family reports them.
     fn credentials(&self, _: &Socket) -> io::Result<Option<Credentials>> {
         Ok(None)
+    }
+
+    /// The peer's supplementary groups.
+    ///
+    /// # Errors
+    /// `Unsupported` if the family does not report them.
+    fn groups(&self, _: &Socket) -> io::Result<Vec<u32>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Whether the kernel still holds sent data, up to our end of file, that it would drop if the

@@ -13,6 +13,7 @@ use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Socket};
 use tokio::io::Interest;
 
+use super::peer_groups::peer_groups;
 use super::{BindTarget, ConnectFault, Piece, SocketFamily, receive_datagram};
 use crate::address::{Address, SocketName, SocketType, UnixName};
 use crate::error::{Error, ErrorKind};
@@ -257,6 +258,10 @@ impl SocketFamily for Unix {
             uid: found.uid(),
             gid: found.gid(),
         }))
+    }
+
+    fn groups(&self, socket: &Socket) -> io::Result<Vec<u32>> {
+        peer_groups(socket)
     }
 
     /// TCP buffers grow, these do not.

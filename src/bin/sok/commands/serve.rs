@@ -174,7 +174,7 @@ impl Server {
         let stop = Stop::on_signals(self.on_hangup)
             .map_err(|error| Error::new("watch", "signals", error))?;
         outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
-        let table = ConnectionTable::default();
+        let table = ConnectionTable::new(self.limits.access.clone());
         on_request(table.clone(), self.ui)?;
         if is_init() {
             let reaping = reap_orphans();

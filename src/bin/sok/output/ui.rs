@@ -115,6 +115,7 @@ impl Ui {
         let (totals, open) = table.snapshot();
         let Totals {
             connections,
+            refused,
             failed,
             traffic,
             ..
@@ -122,14 +123,15 @@ impl Ui {
         if self.json {
             let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
             let event = serde_json::json!({
-                "event": "totals", "connections": connections, "failed": failed,
+                "event": "totals", "connections": connections, "refused": refused, "failed": failed,
                 "received": traffic.received, "sent": traffic.sent,
                 "undelivered": traffic.undelivered, "open": open,
             });
             return talk(object(event));
         }
+        let refused = counted("refused", refused);
         talk(format!(
-            "sok: totals connections={connections} open={} failed={failed} received={} sent={}{}",
+            "sok: totals connections={connections} open={} failed={failed}{refused} received={} sent={}{}",
             open.len(),
             traffic.received,
             traffic.sent,
@@ -248,8 +250,13 @@ fn describe(connection: &Connection) -> Value {
 
 /// The number of datagrams that were not delivered, if any.
 fn undelivered(traffic: Traffic) -> String {
-    match traffic.undelivered {
+    counted("undelivered", traffic.undelivered)
+}
+
+/// A number with its name, if it is not 0.
+fn counted(name: &str, count: u64) -> String {
+    match count {
         0 => String::new(),
-        count => format!(" undelivered={count}"),
+        count => format!(" {name}={count}"),
     }
 }
