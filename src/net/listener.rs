@@ -10,9 +10,9 @@ use rustix::net::SocketAddrAny;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::binding;
+use super::bound::BoundSocket;
 use super::family;
-use super::faults::{Refusal, bind_error, is_missing_address};
+use super::faults::bind_error;
 use super::options::ListenOptions;
 use super::peer::Peer;
 use super::registration::registered;
@@ -96,20 +96,16 @@ impl Listener {
     /// # Panics
     /// Outside a tokio runtime with its I/O driver enabled.
     pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self> {
-        let failed = |refusal: Refusal| bind_error(address, refusal);
-        let mut socket =
-            Socket::open(address.family(), address.socket_type()).map_err(|e| failed(e.into()))?;
-        if !options.take_descriptors {
-            socket.refuse_descriptors();
-        }
-        let file = binding::listen(&socket, address, options).map_err(failed)?;
-        let local = family::of(address.family())
-            .bound_name(socket.inner(), address)
-            .and_then(|name| socket.typed(name))
-            .map_err(|e| failed(e.into()))?;
+        Self::of(BoundSocket::bind(address, options)?, options)
+    }
+
+    /// Accepts from `bound`, with the `options` that it was bound with.
+    fn of(bound: BoundSocket, options: &ListenOptions) -> Result<Self> {
+        let (file, socket, local) = bound.into_parts();
         let local = Arc::new(local);
-        let io = Accepting::new(socket, &local, options).map_err(|e| failed(e.into()))?;
-        reserve_waiter(address.family()).map_err(|e| failed(e.into()))?;
+        let failed = |error: io::Error| bind_error(&local, error.into());
+        let io = Accepting::new(socket, &local, options).map_err(failed)?;
+        reserve_waiter(local.family()).map_err(failed)?;
         Ok(Self { file, io, local })
     }
 
@@ -132,30 +128,9 @@ impl Listener {
         addresses: Vec<Address>,
         options: &ListenOptions,
     ) -> Result<Vec<Self>> {
-        let mut listeners: Vec<Self> = Vec::new();
-        let mut missing = None;
-        for mut address in addresses {
-            if let Some((_, port)) = listeners
-                .first()
-                .and_then(|first| first.local_addr().as_ip())
-            {
-                address = address.with_port(port);
-            }
-            match Self::bind(&address, options) {
-                Ok(listener) => listeners.push(listener),
-                Err(error) if is_missing_address(&error) => {
-                    missing.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-            if matches!(target, Target::AnyHost { .. }) && !listeners.is_empty() {
-                break;
-            }
-        }
-        match missing {
-            Some(error) if listeners.is_empty() => Err(error),
-            _ => Ok(listeners),
-        }
+        let bound = BoundSocket::bind_resolved(target, addresses, options)?;
+        let listeners = bound.into_iter().map(|one| Self::of(one, options));
+        listeners.collect()
     }
 
     /// Closes the socket but keeps its file, as a killed process does.

@@ -24,6 +24,7 @@
 mod attempt;
 mod binding;
 mod blocking;
+mod bound;
 mod bulk;
 mod call_trace;
 mod connect;
@@ -58,6 +59,7 @@ mod socket_call;
 mod socket_file;
 mod stream;
 
+pub use self::bound::BoundSocket;
 pub(crate) use self::bulk::is_refused;
 pub use self::call_trace::SOCKET_CALLS;
 pub use self::descriptor::connected_pair;

@@ -35,6 +35,10 @@ pub struct ListenOptions {
     /// Whether a socket file is removed with its listener. Otherwise the file stays, as after a
     /// kill.
     pub remove_file: bool,
+    /// Whether a socket file is bound in its place, so that `getsockname(2)` returns its path, also in
+    /// a program that inherits the socket. It then appears a moment before it accepts. Where others
+    /// can redirect the path, it is moved to its place, as all are by default.
+    pub bind_in_place: bool,
     /// Which congestion control TCP has.
     pub congestion: Congestion,
     /// When a vanished client is detected.
@@ -69,6 +73,7 @@ impl Default for ListenOptions {
             owner: None,
             reuse_address: true,
             remove_file: true,
+            bind_in_place: false,
             congestion: Congestion::Auto,
             keepalive: Keepalive::default(),
             take_descriptors: true,

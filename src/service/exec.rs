@@ -9,12 +9,12 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
+use super::group::ProcessGroup;
 use super::orphans::{Awaited, spawn};
 use super::{broken, counting};
 use crate::address::Address;
@@ -91,7 +91,7 @@ impl Service for Exec {
         }
         let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
-        let mut group = Group::of(pid);
+        let mut group = ProcessGroup::of(pid);
         let mut transfer =
             PipeTransfer::new(&stream, Some(input), output, self.format, &self.memory);
         let passed = counting(connection);
@@ -109,7 +109,7 @@ impl Service for Exec {
                     PipeEvent::Broken(operation, error) => fault = Some(broken(operation, connection, error)),
                 },
                 () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
-                    patience = (!group.is_asked).then(|| Instant::now() + self.grace);
+                    patience = (!group.is_asked()).then(|| Instant::now() + self.grace);
                     match patience {
                         Some(_) => group.ask_to_end(),
                         None => {
@@ -131,17 +131,17 @@ impl Service for Exec {
                         group.leave();
                     }
                 }
-                () = group.ended(), if status.is_some() && group.is_asked && group.id.is_some() => {
+                () = group.ended(), if status.is_some() && group.is_asked() && !group.is_left() => {
                     group.leave();
                 }
-                () = self.stop.requested(), if !is_session && !group.is_asked => group.ask_to_end(),
+                () = self.stop.requested(), if !is_session && !group.is_asked() => group.ask_to_end(),
                 // A stop ends the session: the program first answers what has arrived.
                 () = self.stop.requested(), if is_session && !is_stopping => {
                     is_stopping = true;
                     patience = Some(Instant::now() + QUIET);
                 }
             }
-            if status.is_some() && transfer.output_ended() && !group.is_asked {
+            if status.is_some() && transfer.output_ended() && !group.is_asked() {
                 // The program's children may continue, as under a shell.
                 group.leave();
             }
@@ -268,61 +268,6 @@ fn is_exiting(pid: Option<u32>) -> bool {
         .as_deref()
         .and_then(|stat| stat.rsplit_once(") ")?.1.split(' ').nth(6)?.parse().ok());
     flags.is_some_and(|flags: u32| flags & PF_EXITING != 0)
-}
-
-/// The interval of checks on a process group that was asked to end.
-const GROUP_PAUSE: Duration = Duration::from_millis(20);
-
-/// The process group of a running program, killed on drop.
-struct Group {
-    id: Option<Pid>,
-    is_asked: bool,
-}
-
-impl Group {
-    fn of(pid: Option<u32>) -> Self {
-        let id = pid.and_then(|pid| i32::try_from(pid).ok());
-        Self {
-            id: id.map(Pid::from_raw),
-            is_asked: false,
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.id {
-            // A group that has ended needs no signal.
-            let _ = killpg(group, signal);
-        }
-    }
-
-    fn ask_to_end(&mut self) {
-        self.is_asked = true;
-        self.signal(Signal::SIGTERM);
-    }
-
-    /// Whether a process of the group is left.
-    fn is_there(&self) -> bool {
-        self.id.is_some_and(|group| killpg(group, None).is_ok())
-    }
-
-    /// Waits until its last process has ended; the kernel does not report that.
-    async fn ended(&self) {
-        while self.is_there() {
-            sleep(GROUP_PAUSE).await;
-        }
-    }
-
-    /// Disables further signals: once the program's status is taken and its last process has ended,
-    /// the kernel may reuse the number of the group.
-    fn leave(&mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn awaited<T>(with: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
 /// Protects the status of a child from [`reap_orphans`]. Drop it once the status is taken: another
 /// child may then get the same number.
 #[derive(Debug)]
-pub(super) struct Awaited(i32);
+pub struct Awaited(i32);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
@@ -39,8 +39,14 @@ impl Drop for Awaited {
     }
 }
 
-/// Starts a program whose status is awaited.
-pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Option<Awaited>)> {
+/// Starts a program whose status is awaited: [`reap_orphans`] leaves it to the caller.
+///
+/// # Errors
+/// As `Command::spawn`.
+///
+/// # Panics
+/// Outside a tokio runtime with its I/O driver enabled.
+pub fn spawn(command: &mut Command) -> io::Result<(Child, Option<Awaited>)> {
     // It may end before its number is known here.
     awaited(|pids| {
         let child = command.spawn()?;

@@ -51,7 +51,8 @@ impl SocketFile {
         // Refuse a name that no client could connect to before creating anything.
         encode_path(path)?;
         let (directory, name) = place(path)?;
-        if !socket.socket_type().has_connection() && directory.path_of(name).is_some() {
+        let in_place = options.bind_in_place || !socket.socket_type().has_connection();
+        if in_place && directory.path_of(name).is_some() {
             return Self::bind_directly(socket, path, options);
         }
         let found = || match options.reuse_address {
@@ -139,9 +140,10 @@ impl SocketFile {
         })
     }
 
-    /// Binds a datagram server's socket to `path` in a directory where nobody else can replace it:
-    /// its peers see that name as the sender of its answers, and a renamed file would not have it.
-    /// Until the rights are set, the file has those that the umask leaves of them.
+    /// Binds a server's socket to `path`, directly, in a directory where nobody else can replace it: a
+    /// renamed file would not have that name for a program that inherits the socket, nor for the peers
+    /// of a datagram server, who see it as the sender of the answers. Until the rights are set, the
+    /// file has those that the umask leaves of them.
     fn bind_directly(
         socket: &Socket,
         path: &Path,
@@ -155,8 +157,17 @@ impl SocketFile {
             return Err(replaced());
         }
         set_rights(&file, &bound.directory, options)?;
+        if socket.socket_type().has_connection() {
+            socket.listen(options.backlog)?;
+        }
         bound.stays = !options.remove_file;
         Ok(bound)
+    }
+
+    /// Whether it is still in its place.
+    pub(super) fn is_in_place(&self) -> bool {
+        let found = self.directory.identity(&self.name);
+        found.is_ok_and(|found| found == Some(self.identity))
     }
 
     /// Keeps the file on drop.
@@ -167,8 +178,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let found = self.directory.identity(&self.name);
-        if !self.stays && found.is_ok_and(|found| found == Some(self.identity)) {
+        if !self.stays && self.is_in_place() {
             // A file that cannot be removed becomes stale, and the next server replaces it.
             let _ = self.directory.remove(&self.name);
         }
