@@ -75,14 +75,8 @@ impl Forward {
 impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         near.reset_on_drop();
-        // On the heap, as is a refusal: otherwise an idle connection would keep the memory of both.
-        let (far, address) = match Box::pin(self.connect_for(&near, connection)).await {
-            Ok(connected) => connected,
-            Err(error) => {
-                Box::pin(near.refuse()).await;
-                return Err(error);
-            }
-        };
+        // On the heap: otherwise an idle connection would keep its memory.
+        let (near, far, address) = Box::pin(self.connect_or_refuse(near, connection)).await?;
         far.reset_on_drop();
         connection.set_forwarded_to(address.clone());
         let count = counting(connection);
@@ -113,6 +107,21 @@ impl Service for Forward {
 }
 
 impl Forward {
+    /// Connects to the target, or refuses the client; returns both ends.
+    async fn connect_or_refuse(
+        &self,
+        near: Stream,
+        connection: &Connection,
+    ) -> Result<(Stream, Stream, Address)> {
+        match self.connect_for(&near, connection).await {
+            Ok((far, address)) => Ok((near, far, address)),
+            Err(error) => {
+                near.refuse().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Connects to the target, unless the client resets first. End of file does not cancel it:
     /// there may be bytes before it for the target.
     async fn connect_for(
@@ -181,5 +190,23 @@ fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
             Error::because("forward", target, ErrorKind::Usage, cause)
                 .with_hint("choose where a message ends in the stream: line, null or length")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection may take besides its sockets and its [`Connection`].
+    const MOST: usize = 1100;
+
+    #[tokio::test]
+    async fn an_idle_connection_takes_little_memory() -> Result<()> {
+        let forward = Forward::new(Target::parse("@target")?, ConnectPlan::default());
+        let connection = Arc::new(Connection::new(1, Peer::new("unix:@peer".parse()?)));
+        let (_client, near) = Stream::pair().expect("there are descriptors");
+        let serving = size_of_val(&forward.serve(near, &connection));
+        assert!(serving <= MOST, "{serving} bytes");
+        Ok(())
     }
 }

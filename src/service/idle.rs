@@ -1,5 +1,6 @@
 //! Closes idle connections.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ impl<S: Service> IdleLimit<S> {
         };
         // A connection is reset on drop, unless its service finished it.
         stream.reset_on_drop();
-        let serving = self.service.serve(stream, connection);
+        let serving = pin!(self.service.serve(stream, connection));
         let served = unless_idle(serving, || Some(limit), passed).await;
         served.unwrap_or_else(|limit| {
             let cause = format!(
@@ -69,5 +70,37 @@ impl<S: Service> IdleLimit<S> {
                 cause,
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Peer;
+
+    const SIZE: usize = 10_000;
+
+    /// Takes [`SIZE`] bytes of memory while it waits for the peer.
+    struct Large;
+
+    impl Service for Large {
+        async fn serve(&self, stream: Stream, _: &Arc<Connection>) -> Result<()> {
+            let mut buffer = [0; SIZE];
+            let received = stream.receive(&mut buffer).await;
+            received
+                .map(drop)
+                .map_err(|error| Error::new("receive", "the peer", error))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_limit_takes_the_memory_of_a_service_once() -> Result<()> {
+        let limited = IdleLimit::new(None, Large);
+        let connection = Arc::new(Connection::new(1, Peer::new("unix:@peer".parse()?)));
+        let (_client, stream) = Stream::pair().expect("there are descriptors");
+        let serving = limited.serve_within(Duration::MAX, stream, &connection);
+        let size = size_of_val(&serving);
+        assert!((SIZE..2 * SIZE).contains(&size), "{size} bytes");
+        Ok(())
     }
 }

@@ -169,16 +169,15 @@ impl std::fmt::Debug for TransferOptions<'_> {
 ///
 /// # Errors
 /// The end that failed; the caller resets both, so that neither gets end of file.
-pub async fn transfer(
-    near: &Stream,
-    far: &Stream,
-    mut options: TransferOptions<'_>,
+// Not an `async fn`, which would keep its arguments in memory for each connection.
+pub fn transfer<'a>(
+    near: &'a Stream,
+    far: &'a Stream,
+    mut options: TransferOptions<'a>,
     mut passed: impl FnMut(Passed),
-) -> Result<(), TransferFault> {
+) -> impl Future<Output = Result<(), TransferFault>> {
     let is_bridge = near.keeps_messages() != far.keeps_messages();
-    if is_bridge && options.format.framing == Framing::Chunk {
-        return Err(TransferFault::NoFraming);
-    }
+    let has_no_framing = is_bridge && options.format.framing == Framing::Chunk;
     if options.tap.is_some() {
         options.engine = Engine::Copy;
     }
@@ -188,72 +187,78 @@ pub async fn transfer(
     let mut back = Direction::new((Side::Far, far), near, &options, memory);
     // After end of file, a receive reports nothing more, but the connection can still be reset, or
     // be closed for sending too.
-    let mut gone: Option<Boxed<'_, io::Result<()>>> = None;
+    let mut gone: Option<Boxed<'a, io::Result<()>>> = None;
     // What says that nobody takes the datagrams: a receive may not report it.
     let mut refused = refusal(far);
     // From then on no direction is polled.
-    let mut left: Option<Boxed<'_, Result<(), TransferFault>>> = None;
-    let both = poll_fn(|cx| {
-        if let Some(left) = &mut left {
-            return left.as_mut().poll(cx);
+    let mut left: Option<Boxed<'a, Result<(), TransferFault>>> = None;
+    async move {
+        if has_no_framing {
+            return Err(TransferFault::NoFraming);
         }
-        let broken_there = |(end, operation, error)| TransferFault::Broken(end, operation, error);
-        let broken_back = |(end, operation, error): EndFault| {
-            TransferFault::Broken(end.other(), operation, error)
-        };
-        let there_done = there.poll(cx, near, far).map_err(broken_there);
-        let back_done = back.poll(cx, far, near).map_err(broken_back);
-        passed(Passed {
-            near_to_far: there.passed(),
-            far_to_near: back.passed(),
-        });
-        if clock.is_needed() {
-            let holds_bytes = there.holds_bytes() || back.holds_bytes();
-            clock.note(there.progress() + back.progress(), holds_bytes);
-        }
-        if let Some(Poll::Ready(error)) = refused.as_mut().map(|one| one.as_mut().poll(cx)) {
-            if !far.is_loss(&error) {
-                return Poll::Ready(Err(TransferFault::Broken(Side::Far, "receive", error)));
+        let both = poll_fn(|cx| {
+            if let Some(left) = &mut left {
+                return left.as_mut().poll(cx);
             }
-            options.lost.inspect(|lost| lost(&error));
-            refused = refusal(far);
-            cx.waker().wake_by_ref();
-        }
-        let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
-            (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
-            (Poll::Pending, Poll::Pending) => return Poll::Pending,
-            (Poll::Ready(()), Poll::Pending) => (Side::Near, near, far, back.holds_bytes()),
-            (Poll::Pending, Poll::Ready(())) => (Side::Far, far, near, there.holds_bytes()),
-        };
-        let gone = gone.get_or_insert_with(|| {
-            clock.note_end(end);
-            // A session ends with the other end, after what has arrived.
-            other.end_session();
-            Box::pin(ended.peer_closed())
-        });
-        if !ended.has_connection() {
-            // Its peer may still get answers.
-            return Poll::Pending;
-        }
-        match ready!(gone.as_mut().poll(cx)) {
-            Err(error) => Poll::Ready(Err(TransferFault::Broken(end, "receive", error))),
-            Ok(()) if holds_bytes => Poll::Ready(Err(peer_closed::undelivered(end))),
-            Ok(()) => {
-                let left = left.insert(Box::pin(peer_closed::until_taken(end, other)));
-                left.as_mut().poll(cx)
+            let broken_there =
+                |(end, operation, error)| TransferFault::Broken(end, operation, error);
+            let broken_back = |(end, operation, error): EndFault| {
+                TransferFault::Broken(end.other(), operation, error)
+            };
+            let there_done = there.poll(cx, near, far).map_err(broken_there);
+            let back_done = back.poll(cx, far, near).map_err(broken_back);
+            passed(Passed {
+                near_to_far: there.passed(),
+                far_to_near: back.passed(),
+            });
+            if clock.is_needed() {
+                let holds_bytes = there.holds_bytes() || back.holds_bytes();
+                clock.note(there.progress() + back.progress(), holds_bytes);
             }
+            if let Some(Poll::Ready(error)) = refused.as_mut().map(|one| one.as_mut().poll(cx)) {
+                if !far.is_loss(&error) {
+                    return Poll::Ready(Err(TransferFault::Broken(Side::Far, "receive", error)));
+                }
+                options.lost.inspect(|lost| lost(&error));
+                refused = refusal(far);
+                cx.waker().wake_by_ref();
+            }
+            let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
+                (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
+                (Poll::Pending, Poll::Pending) => return Poll::Pending,
+                (Poll::Ready(()), Poll::Pending) => (Side::Near, near, far, back.holds_bytes()),
+                (Poll::Pending, Poll::Ready(())) => (Side::Far, far, near, there.holds_bytes()),
+            };
+            let gone = gone.get_or_insert_with(|| {
+                clock.note_end(end);
+                // A session ends with the other end, after what has arrived.
+                other.end_session();
+                Box::pin(ended.peer_closed())
+            });
+            if !ended.has_connection() {
+                // Its peer may still get answers.
+                return Poll::Pending;
+            }
+            match ready!(gone.as_mut().poll(cx)) {
+                Err(error) => Poll::Ready(Err(TransferFault::Broken(end, "receive", error))),
+                Ok(()) if holds_bytes => Poll::Ready(Err(peer_closed::undelivered(end))),
+                Ok(()) => {
+                    let left = left.insert(Box::pin(peer_closed::until_taken(end, other)));
+                    left.as_mut().poll(cx)
+                }
+            }
+        });
+        if !clock.is_needed() {
+            return both.await;
         }
-    });
-    if !clock.is_needed() {
-        return both.await;
-    }
-    // On the heap: otherwise a transfer without a limit would have the size of its timer.
-    let ended = Box::pin(unless_idle(both, || clock.limit(), || clock.progress())).await;
-    match ended.map_err(|limit| clock.fault(limit)) {
-        Ok(ended) => ended,
-        Err(Some(fault)) => Err(fault),
-        Err(None) if far.has_connection() => peer_closed::until_last_taken(far).await,
-        Err(None) => Ok(()),
+        // On the heap: otherwise a transfer without a limit would have the size of its timer.
+        let ended = Box::pin(unless_idle(both, || clock.limit(), || clock.progress())).await;
+        match ended.map_err(|limit| clock.fault(limit)) {
+            Ok(ended) => ended,
+            Err(Some(fault)) => Err(fault),
+            Err(None) if far.has_connection() => Box::pin(peer_closed::until_last_taken(far)).await,
+            Err(None) => Ok(()),
+        }
     }
 }
 
