@@ -33,6 +33,7 @@ mod errors;
 mod exchange;
 mod exec;
 mod exec_streams;
+mod failover;
 mod framing;
 mod harness;
 mod hostile_output;
