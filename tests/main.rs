@@ -41,6 +41,7 @@ mod idle;
 mod inherited;
 mod keepalive;
 mod limits;
+mod log;
 mod memory;
 mod message_clients;
 mod message_peers;

@@ -4,6 +4,7 @@ mod address;
 mod bench;
 mod check;
 mod client;
+mod observe;
 mod parse;
 mod server;
 mod tour;
@@ -24,6 +25,7 @@ pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
 use self::check::CHECK_HELP;
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
+pub(crate) use self::observe::{LogArg, ObserveArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
@@ -39,6 +41,7 @@ use self::values::{keepalive, size};
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
+const OBSERVATION: &str = "The status and the log";
 const UDP: &str = "UDP";
 
 /// The options of TCP.
@@ -361,6 +364,7 @@ mod tests {
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
             ("The conversation", &["prompt", "forbid", "raw"]),
+            ("The status and the log", &["log"]),
             ("UDP", &["broadcast", "join", "ttl"]),
             (
                 "Limits",

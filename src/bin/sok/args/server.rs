@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use sok::loops::Framing;
 use sok::transfer::Descriptors;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
+use super::{
+    CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, ObserveArgs, TcpArgs, UdpArgs,
+};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
 
@@ -88,6 +90,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
 }
 
 #[derive(Debug, Args)]
@@ -304,4 +309,7 @@ pub(crate) struct RelayArgs {
 
     #[command(flatten)]
     pub(crate) socket: ListenArgs,
+
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
 }

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let dump = args
         .dump
         .as_deref()
-        .map(|word| dump(word, ui.is_json(), ui))
+        .map(|word| dump(word, ui))
         .transpose()?
         .map(Arc::new);
     // Reopen a file that logrotate(8) has renamed.
