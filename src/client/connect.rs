@@ -73,6 +73,15 @@ pub(super) async fn try_once(
     raced.map_err(|each| ConnectErrors::of(target, each))
 }
 
+/// Whether a connect fails if no server has the target. On UDP a client learns at best from the answer
+/// to a datagram.
+pub(super) fn tells_missing_server(target: &Target) -> bool {
+    // A host name is one of a network family.
+    let address = target.as_address();
+    let is_told = address.is_some_and(|one| one.family().facts().missing_receiver_is_told);
+    target.socket_type().has_connection() || is_told
+}
+
 /// The addresses of `target`; a name is resolved outside the runtime, as that may take long.
 pub async fn resolve(target: &Target, deadline: Option<Instant>) -> Result<Vec<Address>> {
     if !target.is_name() {

@@ -17,6 +17,13 @@ impl From<Error> for ConnectErrors {
     }
 }
 
+impl FromIterator<Self> for ConnectErrors {
+    /// The errors of several targets.
+    fn from_iter<I: IntoIterator<Item = Self>>(each: I) -> Self {
+        Self(each.into_iter().flat_map(|errors| errors.0).collect())
+    }
+}
+
 impl fmt::Display for ConnectErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each: Vec<String> = self.0.iter().map(Error::to_string).collect();
@@ -50,6 +57,11 @@ impl ConnectErrors {
         self.0.iter().any(is_gone) && each.all(|error| is_gone(error) || says_nothing(error))
     }
 
+    /// Whether each of them is a lack of this machine, which says nothing about the target.
+    pub(super) fn are_ours(&self) -> bool {
+        self.0.iter().all(is_ours)
+    }
+
     /// Whether the name did not resolve.
     pub(super) fn is_unresolved(&self) -> bool {
         self.0
@@ -58,7 +70,7 @@ impl ConnectErrors {
     }
 
     /// One error unchanged, several as one error that names each.
-    pub(super) fn into_error(mut self, target: &Target) -> Error {
+    pub(super) fn into_error(mut self, targets: impl fmt::Display) -> Error {
         if self.0.len() == 1 {
             return self.0.remove(0);
         }
@@ -70,12 +82,20 @@ impl ConnectErrors {
         // An unreachable address must not hide that no server listens on the other.
         let nobody_there = |error: &&Error| error.kind() == ErrorKind::NoServer;
         let told = self.0.iter().find(nobody_there).unwrap_or(&self.0[0]);
-        let combined = Error::because("connect", target, told.kind(), each.join(", "));
+        let combined = Error::because("connect", targets, told.kind(), each.join(", "));
         match told.hint() {
             Some(hint) => combined.with_hint(hint),
             None => combined,
         }
     }
+}
+
+/// Whether it is an error of this machine: descriptors, memory or ports have run out.
+fn is_ours(error: &Error) -> bool {
+    matches!(
+        error.os_error().map(E::from_raw),
+        Some(E::EADDRNOTAVAIL | E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM)
+    )
 }
 
 /// Whether a connect error is temporary, for `--retry-for` and `wait`. What a person must fix first

@@ -25,6 +25,7 @@
 //! ```
 
 mod call;
+mod candidate;
 mod connect;
 mod conversation;
 mod counter;
@@ -36,6 +37,7 @@ mod race;
 mod request;
 mod retry;
 mod shown;
+mod targets;
 mod wait;
 mod waiting;
 
@@ -45,6 +47,7 @@ use std::time::Duration;
 use tracing::warn;
 
 pub use self::call::call;
+pub use self::candidate::TargetState;
 pub use self::connect::ConnectPlan;
 pub use self::connect::resolve;
 pub use self::conversation::{Conversation, LineSource};
@@ -53,6 +56,7 @@ pub use self::exchange::{ExchangeOptions, exchange};
 pub use self::request::{CallOptions, Request, Until};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::shown::fuzz as fuzz_shown;
+pub use self::targets::{Connected, Targets};
 pub use self::wait::{WaitPlan, wait};
 pub use self::waiting::{WaitQueue, connect};
 use crate::address::Address;

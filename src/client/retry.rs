@@ -1,9 +1,11 @@
 //! When to retry: after a growing pause, or at once when a socket file appears or disappears.
 
 use std::ffi::OsString;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
@@ -15,33 +17,39 @@ use crate::address::Target;
 /// The first pause after a change: a file may appear a moment before its server listens.
 const FIRST: Duration = Duration::from_millis(1);
 
-/// The pauses between attempts on one target.
+/// The pauses between attempts on the same targets.
 #[derive(Debug)]
 pub(super) struct Retry {
     pause: Duration,
     longest: Duration,
-    changes: Option<Changes>,
+    changes: Vec<Changes>,
 }
 
 impl Retry {
-    /// Pauses from a millisecond up to `longest`, cut short by changes of `target`'s socket file.
-    /// Create it before the next attempt, so that no change is missed.
-    pub(super) fn of(target: &Target, longest: Duration) -> Self {
+    /// Pauses from a millisecond up to `longest`, cut short by changes of a socket file of
+    /// `targets`. Create it before the next attempt, so that no change is missed.
+    pub(super) fn of<'a>(targets: impl Iterator<Item = &'a Target>, longest: Duration) -> Self {
         Self {
             pause: FIRST,
             longest,
-            changes: Changes::of(target),
+            changes: targets.filter_map(Changes::of).collect(),
         }
     }
 
     /// Waits until the next attempt is due.
     pub(super) async fn next(&mut self) {
-        let changed = async {
-            match &mut self.changes {
-                Some(changes) => changes.next().await,
-                None => pending().await,
+        let mut each: Vec<_> = self
+            .changes
+            .iter_mut()
+            .map(|one| Box::pin(one.next()))
+            .collect();
+        let changed = poll_fn(|cx| {
+            let mut each = each.iter_mut().map(Pin::as_mut);
+            match each.any(|change| change.poll(cx).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-        };
+        });
         tokio::select! {
             () = sleep(self.pause.min(self.longest)) => self.pause = (self.pause * 2).min(self.longest),
             () = changed => self.pause = FIRST,

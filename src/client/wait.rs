@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::connect::{ConnectPlan, try_once};
+use super::connect::{ConnectPlan, tells_missing_server, try_once};
 use super::retry::Retry;
 use crate::address::Target;
 use crate::error::{Error, ErrorKind, Result};
@@ -95,10 +95,7 @@ pub async fn wait(targets: &[Target], plan: &WaitPlan) -> Result<()> {
 
 /// Refuses a target of which no call says whether a server has it.
 fn require_knowable(target: &Target) -> Result<()> {
-    // A host name is one of a network family.
-    let address = target.as_address();
-    let is_told = address.is_some_and(|one| one.family().facts().missing_receiver_is_told);
-    if target.socket_type().has_connection() || is_told {
+    if tells_missing_server(target) {
         return Ok(());
     }
     let cause = "whether a server is there cannot be known: a datagram needs no answer";
@@ -109,7 +106,7 @@ fn require_knowable(target: &Target) -> Result<()> {
 
 /// Waits for one target; returns the last reason if it is late.
 async fn wait_for(target: &Target, plan: &WaitPlan, deadline: Option<Instant>) -> Result<()> {
-    let mut retry = Retry::of(target, plan.interval);
+    let mut retry = Retry::of(std::iter::once(target), plan.interval);
     let mut last = "no attempt has ended".to_owned();
     let connecting = ConnectPlan {
         timeout: Some(plan.interval.max(TRY_MIN)),

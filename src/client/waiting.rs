@@ -33,8 +33,8 @@ fn is_cut(began: Instant, end: Instant) -> bool {
     Instant::now() >= end && began + RETRY_PAUSE_MAX > end
 }
 
-/// Connections that may wait for one target. However many wait, one at a time retries, with one
-/// clock and one watch on the target's socket file; when the target accepts, all connect. Clones
+/// Connections that may wait for the same targets. However many wait, one at a time retries, with one
+/// clock and one watch on each socket file; when a target accepts, all connect. Clones
 /// share the queue.
 ///
 /// ```
@@ -70,25 +70,45 @@ impl WaitQueue {
     /// # Errors
     /// As [`connect`](super::connect()).
     pub async fn connect(&self, target: &Target, plan: &ConnectPlan) -> Result<(Stream, Address)> {
-        let retry_for = plan.retry_for.filter(|limit| !limit.is_zero());
+        let attempt = |end| try_once(target, plan, end);
+        let connected = self.retry(std::iter::once(target), plan.retry_for, attempt);
+        connected
+            .await
+            .map_err(|failures| failures.into_error(target))
+    }
+
+    /// Repeats `attempt`, a round over all `targets`, for at most `retry_for` while its failure may
+    /// pass. It gets the end of that time.
+    pub(super) async fn retry<'a, T, F>(
+        &self,
+        targets: impl Iterator<Item = &'a Target> + Clone,
+        retry_for: Option<Duration>,
+        attempt: impl Fn(Option<Instant>) -> F,
+    ) -> std::result::Result<T, ConnectErrors>
+    where
+        F: Future<Output = std::result::Result<T, ConnectErrors>>,
+    {
+        let retry_for = retry_for.filter(|limit| !limit.is_zero());
         let give_up = retry_for.map(|limit| Instant::now() + limit);
-        let connected = match try_once(target, plan, give_up).await {
+        match attempt(give_up).await {
             Err(failures) => match give_up {
-                Some(end) => self.wait(target, plan, end, failures).await,
+                Some(end) => self.wait(targets, attempt, end, failures).await,
                 None => Err(failures),
             },
             connected => connected,
-        };
-        connected.map_err(|failures| failures.into_error(target))
+        }
     }
 
-    async fn wait(
+    async fn wait<'a, T, F>(
         &self,
-        target: &Target,
-        plan: &ConnectPlan,
+        targets: impl Iterator<Item = &'a Target> + Clone,
+        attempt: impl Fn(Option<Instant>) -> F,
         end: Instant,
         mut last: ConnectErrors,
-    ) -> std::result::Result<(Stream, Address), ConnectErrors> {
+    ) -> std::result::Result<T, ConnectErrors>
+    where
+        F: Future<Output = std::result::Result<T, ConnectErrors>>,
+    {
         if last.may_pass() {
             info!(error = %last, "waiting");
         }
@@ -99,10 +119,10 @@ impl WaitQueue {
                 _ = queue.over.wait() => {}
                 () = sleep_until(end) => break,
                 mut turn = queue.turn.lock() => {
-                    let retry = turn.get_or_insert_with(|| Retry::of(target, RETRY_PAUSE_MAX));
+                    let retry = turn.get_or_insert_with(|| Retry::of(targets.clone(), RETRY_PAUSE_MAX));
                     while Instant::now() < end && timeout_at(end, retry.next()).await.is_ok() {
                         let began = Instant::now();
-                        match try_once(target, plan, Some(end)).await {
+                        match attempt(Some(end)).await {
                             Err(_) if is_cut(began, end) => {}
                             Err(failures) if failures.may_pass() => last = failures,
                             done => {
@@ -116,7 +136,7 @@ impl WaitQueue {
                 }
             }
             let began = Instant::now();
-            match try_once(target, plan, Some(end)).await {
+            match attempt(Some(end)).await {
                 Err(_) if is_cut(began, end) => {}
                 Err(failures) => last = failures,
                 connected => return connected,

@@ -8,7 +8,7 @@ use humantime::format_duration;
 
 use super::{about_message, counting};
 use crate::address::{Address, Target};
-use crate::client::{ConnectPlan, WaitQueue};
+use crate::client::{ConnectPlan, Connected, Targets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, MessageFormat, Service};
 use crate::memory::MemoryLimit;
@@ -16,19 +16,18 @@ use crate::net::{Peer, Stream};
 use crate::service::Dump;
 use crate::transfer::{Descriptors, Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
-/// Connects to the target for each connection, and moves the bytes or messages both ways.
+/// Connects to a target for each connection, and moves the bytes or messages both ways.
 ///
 /// If the target cannot be reached, or a side fails, the client and the target get a reset, if
 /// their family has one, not end of file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Forward {
-    /// The target, resolved again for each connection.
-    pub target: Target,
-    /// How to connect to it.
+    /// The targets in the order in which they are tried; names are resolved again for each
+    /// connection.
+    pub targets: Targets,
+    /// How to connect to one.
     pub plan: ConnectPlan,
-    /// The clients that wait for the target.
-    pub waiting: WaitQueue,
     /// Whether to check that the target is not the address that the connection arrived at, and
     /// refuse it if so: it would loop for ever. This takes a system call for each connection, and
     /// is for names, which may resolve to any address.
@@ -53,14 +52,15 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Connects to `target` as `plan` says, and splices what streams.
+    /// Connects to one of `targets` as `plan` says, and splices what streams.
     #[must_use]
-    pub fn new(target: Target, plan: ConnectPlan) -> Self {
+    pub fn new(targets: impl Into<Targets>, plan: ConnectPlan) -> Self {
+        let targets = targets.into();
+        let may_loop = targets.iter().any(Target::is_name);
         Self {
-            may_loop: target.is_name(),
-            target,
+            may_loop,
+            targets,
             plan,
-            waiting: WaitQueue::default(),
             engine: Engine::default(),
             format: MessageFormat::default(),
             descriptors: Descriptors::default(),
@@ -76,7 +76,8 @@ impl Service for Forward {
     async fn serve(&self, near: Stream, connection: &Arc<Connection>) -> Result<()> {
         near.reset_on_drop();
         // On the heap: otherwise an idle connection would keep its memory.
-        let (near, far, address) = Box::pin(self.connect_or_refuse(near, connection)).await?;
+        let connecting = Box::pin(self.connect_or_refuse(near, connection));
+        let (near, far, address, place) = connecting.await?;
         far.reset_on_drop();
         connection.set_forwarded_to(address.clone());
         let count = counting(connection);
@@ -99,7 +100,14 @@ impl Service for Forward {
             dropped: Some(&dropped),
         };
         let moved = transfer(&near, &far, options, count).await;
-        moved.map_err(|fault| as_error(fault, connection.peer(), &address))?;
+        moved.map_err(|fault| {
+            let is_refused = is_refused_by_target(&fault);
+            let error = as_error(fault, connection.peer(), &address);
+            if is_refused {
+                self.targets.refused(place, &error);
+            }
+            error
+        })?;
         near.close_on_drop();
         far.close_on_drop();
         Ok(())
@@ -107,14 +115,20 @@ impl Service for Forward {
 }
 
 impl Forward {
-    /// Connects to the target, or refuses the client; returns both ends.
+    /// Connects to a target, or refuses the client; returns both ends, and the address and place of the
+    /// target.
     async fn connect_or_refuse(
         &self,
         near: Stream,
         connection: &Connection,
-    ) -> Result<(Stream, Stream, Address)> {
+    ) -> Result<(Stream, Stream, Address, usize)> {
         match self.connect_for(&near, connection).await {
-            Ok((far, address)) => Ok((near, far, address)),
+            Ok(Connected {
+                stream,
+                address,
+                place,
+                ..
+            }) => Ok((near, stream, address, place)),
             Err(error) => {
                 near.refuse().await;
                 Err(error)
@@ -122,13 +136,9 @@ impl Forward {
         }
     }
 
-    /// Connects to the target, unless the client resets first. End of file does not cancel it:
+    /// Connects to a target, unless the client resets first. End of file does not cancel it:
     /// there may be bytes before it for the target.
-    async fn connect_for(
-        &self,
-        near: &Stream,
-        connection: &Connection,
-    ) -> Result<(Stream, Address)> {
+    async fn connect_for(&self, near: &Stream, connection: &Connection) -> Result<Connected> {
         let mut plan = self.plan.clone();
         // What could not be passed on is refused.
         plan.refuse_descriptors |= match self.descriptors {
@@ -141,19 +151,25 @@ impl Forward {
             let local = local.map_err(|error| Error::new("accept", connection.peer(), error))?;
             plan.avoid = Some(local);
         }
-        let (far, address) = tokio::select! {
+        let connected = tokio::select! {
             biased;
-            connected = self.waiting.connect(&self.target, &plan) => connected?,
+            connected = self.targets.connect(&plan) => connected?,
             reset = near.reset_by_peer() => {
                 return Err(Error::new("receive", connection.peer(), reset));
             }
         };
         // If no descriptor is left for the target, refuse the client now instead of cutting it off
         // later.
-        let ready = far.reserve_waiter();
-        ready.map_err(|error| Error::new("connect", &address, error))?;
-        Ok((far, address))
+        let ready = connected.stream.reserve_waiter();
+        ready.map_err(|error| Error::new("connect", &connected.address, error))?;
+        Ok(connected)
     }
+}
+
+/// Whether no server had the target: only a datagram socket connects to nobody.
+fn is_refused_by_target(fault: &TransferFault) -> bool {
+    let refused = io::ErrorKind::ConnectionRefused;
+    matches!(fault, TransferFault::Broken(Side::Far, _, source) if source.kind() == refused)
 }
 
 fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
@@ -166,10 +182,7 @@ fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {
         TransferFault::Broken(Side::Near, operation, source) => {
             about_message(Error::new(operation, peer, source))
         }
-        // Only a datagram socket connects to nobody.
-        TransferFault::Broken(Side::Far, operation, source)
-            if source.kind() == io::ErrorKind::ConnectionRefused =>
-        {
+        TransferFault::Broken(Side::Far, operation, _) if is_refused_by_target(&fault) => {
             let cause = "connection refused, no server is listening";
             Error::because(operation, target, ErrorKind::NoServer, cause)
                 .with_hint("start the server, or check the address")

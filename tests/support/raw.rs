@@ -167,6 +167,14 @@ impl RawStream {
         })
     }
 
+    /// The same for a short request, or the error.
+    pub(crate) fn try_exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        self.0.write_all(bytes)?;
+        // It may have been reset.
+        let _ = self.0.shutdown(Shutdown::Write);
+        self.try_rest()
+    }
+
     /// Closes the connection with a reset, if the family has one.
     pub(crate) fn reset(self) {
         self.0.set_linger(Some(Duration::ZERO)).unwrap();

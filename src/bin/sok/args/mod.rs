@@ -4,6 +4,7 @@ mod address;
 mod bench;
 mod check;
 mod client;
+mod observe;
 mod parse;
 mod server;
 mod tcp;
@@ -24,13 +25,14 @@ pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
 use self::check::CHECK_HELP;
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
+pub(crate) use self::observe::{LogArg, ObserveArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
-use self::server::SERVE_HELP;
 pub(crate) use self::server::{
     BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };
+use self::server::{RELAY_HELP, SERVE_HELP};
 pub(crate) use self::tcp::TcpArgs;
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::udp::UdpArgs;
@@ -40,6 +42,7 @@ use self::values::size;
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
 const MESSAGES: &str = "The messages";
+const OBSERVATION: &str = "The status and the log";
 const UDP: &str = "UDP";
 
 /// The forms of an address, as the library lists them.
@@ -99,13 +102,7 @@ pub(crate) enum Command {
   sok call udp:10.0.0.255:5005 who --broadcast --resend 500ms --timeout 3s")]
     Call(CallArgs),
     /// Bridge any address to any address
-    #[command(after_help = "Examples:
-  sok relay localhost:2375 unix:/var/run/docker.sock
-  sok relay ./db.sock db.example:5432 --retry-for 30s
-  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
-  sok relay udp:127.0.0.1:53 udp:192.0.2.53:53 --idle-timeout 5s
-  sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
-  sok relay unixgram:/dev/log tcp:loghost:601 --framing line")]
+    #[command(after_help = RELAY_HELP)]
     Relay(RelayArgs),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:
@@ -318,6 +315,7 @@ mod tests {
                 &[
                     "bind",
                     "retry_for",
+                    "retry_after",
                     "timeout",
                     "connect_timeout",
                     "source",
@@ -345,6 +343,7 @@ mod tests {
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
             ("The conversation", &["prompt", "forbid", "raw"]),
+            ("The status and the log", &["log"]),
             ("UDP", &["broadcast", "join", "ttl"]),
             (
                 "Limits",

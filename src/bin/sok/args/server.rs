@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use sok::loops::Framing;
 use sok::transfer::Descriptors;
 
-use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
+use super::{
+    CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, ObserveArgs, TcpArgs, UdpArgs,
+};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
 
@@ -44,6 +46,16 @@ Examples:
   sok serve unixpacket:./jobs --framing line --exec ./worker.sh
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
 
+pub(super) const RELAY_HELP: &str = "\
+Examples:
+  sok relay localhost:2375 unix:/var/run/docker.sock
+  sok relay ./db.sock db.example:5432 --retry-for 30s
+  sok relay :8080 ./app.sock 192.0.2.1:8080 --retry-after 5s
+  sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
+  sok relay udp:127.0.0.1:53 udp:192.0.2.53:53 --idle-timeout 5s
+  sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
+  sok relay unixgram:/dev/log tcp:loghost:601 --framing line";
+
 const LISTENING: &str = "The listening socket";
 
 #[derive(Debug, Args)]
@@ -78,6 +90,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
 }
 
 #[derive(Debug, Args)]
@@ -221,9 +236,9 @@ pub(crate) struct RelayArgs {
     #[arg(value_name = "LISTEN")]
     pub(crate) listen_on: OsString,
 
-    /// Where to connect to for each client
-    #[arg(value_name = "TARGET")]
-    pub(crate) target: OsString,
+    /// Where to connect to for each client: the first TARGET that accepts
+    #[arg(value_name = "TARGET", required = true)]
+    pub(crate) targets: Vec<OsString>,
 
     /// Where a message ends in a stream; needed between a stream and a socket that keeps messages
     /// apart. A message that ends with the delimiter gets no second one; one that has it elsewhere
@@ -240,11 +255,16 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "ADDRESS", help_heading = LISTENING)]
     pub(crate) listen: Vec<OsString>,
 
-    /// Retry the target for this time while no server listens there; the client waits
+    /// Retry the targets for this time while no server listens there; the client waits
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = CONNECTION)]
     pub(crate) retry_for: Option<Duration>,
 
-    /// The time limit for connecting to the target
+    /// With several targets, leave out one that failed for this time; then one client tries it again
+    /// [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = CONNECTION)]
+    pub(crate) retry_after: Option<Duration>,
+
+    /// The time limit for connecting to each target [default for several targets: 3s]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = CONNECTION)]
     pub(crate) connect_timeout: Option<Duration>,
 
@@ -280,7 +300,7 @@ pub(crate) struct RelayArgs {
     pub(crate) copy: bool,
 
     /// What is done with descriptors that an AF_UNIX side sends with its data (`SCM_RIGHTS`)
-    /// [default: pass, if both sides are AF_UNIX; refuse, if one is not]
+    /// [default: pass, if both sides are AF_UNIX; refuse, if one or any target is not]
     #[arg(long, value_enum, help_heading = EXCHANGE)]
     pub(crate) descriptors: Option<DescriptorsArg>,
 
@@ -289,4 +309,7 @@ pub(crate) struct RelayArgs {
 
     #[command(flatten)]
     pub(crate) socket: ListenArgs,
+
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
 }

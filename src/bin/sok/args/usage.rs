@@ -9,6 +9,7 @@ use sok::error::{Error, ErrorKind};
 
 use super::Cli;
 use super::address::as_one_word;
+use super::observe::asks_for_objects;
 use crate::exit::Exit;
 
 /// Why no command runs.
@@ -52,7 +53,7 @@ impl From<clap::Error> for Refusal {
             .collect();
         Self::Usage {
             error: usage_error(&error, &words),
-            json: words.iter().any(|word| word == "--json"),
+            json: asks_for_objects(&words),
         }
     }
 }

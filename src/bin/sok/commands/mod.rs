@@ -27,6 +27,7 @@ use crate::output::Ui;
 pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
     let ui = Ui::new(
         &talk,
+        command.log(),
         matches!(
             command,
             Command::Serve(_) | Command::Relay(_) | Command::Connect(_)

@@ -1,11 +1,13 @@
 //! `sok relay`: bridge any address to any address.
 
+use std::ffi::OsString;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use sok::address::{Address, Purpose, Target};
-use sok::client::ConnectPlan;
+use sok::client::{ConnectPlan, Targets};
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{MemoryLimit, MessageFormat, OnHangup};
 use sok::net::{reaches, refuse_unreachable};
@@ -20,7 +22,7 @@ use super::memory::max_memory;
 use super::run::block_on;
 use super::serve::{Server, limits, raise_descriptor_limit};
 use super::udp::udp_options;
-use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs};
+use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs, as_one_word};
 use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::dump::{dump, is_file};
@@ -28,39 +30,44 @@ use crate::output::dump::{dump, is_file};
 /// Below this number of connections a warning is printed: clients may have to wait.
 const FEW: usize = 4096;
 
+/// The time for one of several targets. The first packet of a TCP connection is sent again after a
+/// second, and a client of a silent target then still gets the next one soon.
+const NEXT_TARGET: Duration = Duration::from_secs(3);
+
 pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
-    let words = std::iter::once(&args.listen_on).chain(&args.listen);
-    let targets: Vec<Target> = words.map(Target::parse).collect::<Result<_>>()?;
-    let target = Target::parse(&args.target)?;
-    let mut options = listen_options(&args.socket, &targets)?;
-    let format = message_format(args, &targets, &target)?;
+    let (listens, targets) = addresses(args)?;
+    check_several(args, &targets)?;
+    let mut options = listen_options(&args.socket, &listens)?;
+    let format = message_format(args, &listens, &targets)?;
     options.max_message = format.max_message;
     options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
-    let passing = descriptors(args.descriptors, &targets, &target)?;
+    let passing = descriptors(args.descriptors, &listens, &targets)?;
     options.take_descriptors = passing != Descriptors::Refuse;
     options.pass_descriptors = true;
-    let all: Vec<&Target> = targets.iter().chain([&target]).collect();
+    let all: Vec<&Target> = listens.iter().chain(&targets).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
     options.udp = udp_options(&args.socket.udp, "relay", &all)?;
     let mut plan = ConnectPlan::default();
     plan.bind = args.source.as_ref().map(own_address).transpose()?;
-    plan.timeout = args.connect_timeout;
+    let limit = (targets.len() > 1).then_some(NEXT_TARGET);
+    plan.timeout = args.connect_timeout.or(limit);
     plan.retry_for = args.retry_for;
     plan.keepalive = options.keepalive;
     plan.congestion = options.congestion.clone();
     plan.udp = options.udp.clone();
     if !std::mem::take(&mut plan.udp.join).is_empty() {
-        let listens: Vec<&Target> = targets.iter().collect();
+        let listens: Vec<&Target> = listens.iter().collect();
         udp_options(&args.socket.udp, "listen", &listens)?;
     }
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);
-    let listens = check_listens(&targets, source, v6only)?;
-    check_target(&target, &listens, source, v6only)?;
-    let may_loop = target.is_name() || targets.iter().any(Target::is_name);
+    let taken = check_listens(&listens, source, v6only)?;
+    let check = |target| check_target(target, &taken, source, v6only);
+    targets.iter().try_for_each(check)?;
+    let may_loop = all.iter().any(|target| target.is_name());
     let threads = args.limits.threads.unwrap_or_else(processors);
-    let own = own_descriptors(threads, targets.len());
-    // The clients that wait for the target share one watch on its socket file.
-    let own = own + usize::from(plan.retry_for.is_some());
+    let own = own_descriptors(threads, listens.len());
+    // The clients that wait for the targets share one watch on the socket file of each.
+    let own = own + plan.retry_for.map_or(0, |_| targets.len());
     // The client and the target.
     let each = 2;
     let descriptors = raise_descriptor_limit();
@@ -89,7 +96,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let dump = args
         .dump
         .as_deref()
-        .map(|word| dump(word, ui.is_json(), ui))
+        .map(|word| dump(word, ui))
         .transpose()?
         .map(Arc::new);
     // Reopen a file that logrotate(8) has renamed.
@@ -99,7 +106,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .filter(|_| args.dump.as_deref().is_some_and(is_file));
     let on_hangup = reopened.map(|dump| Box::new(move || dump.reopen()) as OnHangup);
     let server = Server {
-        targets,
+        targets: listens,
         options,
         limits,
         threads,
@@ -113,7 +120,9 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let served = block_on(async {
         server
             .run(|_| {
-                let mut service = Forward::new(target, plan);
+                let retry_after = args.retry_after.unwrap_or(Targets::RETRY_AFTER);
+                let targets = Targets::new(targets).with_retry_after(retry_after);
+                let mut service = Forward::new(targets, plan);
                 service.may_loop = may_loop;
                 service.engine = engine;
                 service.format = format;
@@ -137,44 +146,89 @@ fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// The addresses to listen on, and the targets.
+fn addresses(args: &RelayArgs) -> Result<(Vec<Target>, Vec<Target>)> {
+    let words: Vec<&OsString> = std::iter::once(&args.listen_on)
+        .chain(&args.targets)
+        .collect();
+    let all = words.iter().enumerate().map(|(place, word)| {
+        let next = words.get(place + 1);
+        let hint = || next.and_then(|port| as_one_word(word, port));
+        Target::parse(word).map_err(|error| match hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
+    });
+    let mut listens = all.collect::<Result<Vec<Target>>>()?;
+    let targets = listens.split_off(1);
+    let more = args.listen.iter().map(Target::parse);
+    listens.extend(more.collect::<Result<Vec<Target>>>()?);
+    Ok((listens, targets))
+}
+
+/// Refuses what makes no sense with the number of targets.
+fn check_several(args: &RelayArgs, targets: &[Target]) -> Result<()> {
+    let usage = |target, cause| Err(Error::because("relay", target, ErrorKind::Usage, cause));
+    for (place, target) in targets.iter().enumerate() {
+        if targets[..place].contains(target) {
+            return usage(target, "this target is given twice");
+        }
+    }
+    match targets {
+        [only] if args.retry_after.is_some() => {
+            usage(only, "--retry-after applies only to several targets")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The targets as words, for an error about all.
+fn words(targets: &[Target]) -> String {
+    let words: Vec<String> = targets.iter().map(Target::to_string).collect();
+    words.join(" ")
+}
+
 /// Where messages end in a stream, and how large they may be. Between a stream and a socket that
 /// keeps messages apart, the user must choose; where that changes nothing, the options are refused.
-fn message_format(args: &RelayArgs, listens: &[Target], target: &Target) -> Result<MessageFormat> {
+fn message_format(
+    args: &RelayArgs,
+    listens: &[Target],
+    targets: &[Target],
+) -> Result<MessageFormat> {
     let keeps_messages = |one: &Target| one.socket_type().keeps_messages();
-    let usage = |cause: String| Err(Error::because("relay", target, ErrorKind::Usage, cause));
-    let to = keeps_messages(target);
-    let bridged = listens.iter().find(|from| keeps_messages(from) != to);
-    let has_streams = !to && listens.iter().any(|from| !keeps_messages(from));
+    let pairs = || {
+        let each = listens.iter();
+        each.flat_map(|from| targets.iter().map(move |to| (from, to)))
+    };
+    let usage = |cause: &str| {
+        let named = words(targets);
+        Err(Error::because("relay", named, ErrorKind::Usage, cause))
+    };
+    let bridged = pairs().find(|(from, to)| keeps_messages(from) != keeps_messages(to));
+    let are_streams = |(from, to): (&Target, &Target)| !keeps_messages(from) && !keeps_messages(to);
     match (args.framing, bridged) {
-        (None, Some(listen)) => {
-            let (stream, other) = if to {
-                (listen, target)
+        (None, Some((from, to))) => {
+            let (stream, other) = if keeps_messages(to) {
+                (from, to)
             } else {
-                (target, listen)
+                (to, from)
             };
-            return usage(format!(
-                "{stream} is a stream, {other} keeps messages apart"
-            ))
-            .map_err(|error| {
-                let hint = "say where a message ends in the stream: --framing line, null or length";
-                error.with_hint(hint)
-            });
+            let cause = format!("{stream} is a stream, {other} keeps messages apart");
+            let hint = "say where a message ends in the stream: --framing line, null or length";
+            return Err(Error::because("relay", to, ErrorKind::Usage, cause).with_hint(hint));
         }
         (Some(_), None) => {
             return usage(
-                "--framing applies only between a stream and a socket that keeps messages apart"
-                    .to_owned(),
+                "--framing applies only between a stream and a socket that keeps messages apart",
             );
         }
         _ => {}
     }
-    if args.max_message.is_some() && !to && bridged.is_none() {
-        return usage(
-            "--max-message applies only to messages, and both sides are streams".to_owned(),
-        );
+    if args.max_message.is_some() && pairs().all(are_streams) {
+        return usage("--max-message applies only to messages, and both sides are streams");
     }
-    if args.copy && !has_streams {
-        return usage("--copy applies only between two streams".to_owned());
+    if args.copy && !pairs().any(are_streams) {
+        return usage("--copy applies only between two streams");
     }
     let framing = args.framing.map(BridgeFramingArg::framing);
     Ok(MessageFormat {
@@ -185,12 +239,12 @@ fn message_format(args: &RelayArgs, listens: &[Target], target: &Target) -> Resu
     })
 }
 
-/// What is done with descriptors: by default they are passed on, or refused if the target cannot have
+/// What is done with descriptors: by default they are passed on, or refused if a target cannot have
 /// them.
 fn descriptors(
     wanted: Option<DescriptorsArg>,
     listens: &[Target],
-    target: &Target,
+    targets: &[Target],
 ) -> Result<Descriptors> {
     // A name is that of a host.
     let passes = |one: &Target| {
@@ -198,12 +252,14 @@ fn descriptors(
         address.is_some_and(|address| address.family().facts().passes_descriptors)
     };
     match wanted {
-        Some(_) if !passes(target) && !listens.iter().any(passes) => {
+        Some(_) if !targets.iter().chain(listens).any(passes) => {
             let cause = "--descriptors means nothing here: no side passes any";
-            Err(Error::because("relay", target, ErrorKind::Usage, cause))
+            let named = words(targets);
+            Err(Error::because("relay", named, ErrorKind::Usage, cause))
         }
         Some(wanted) => Ok(wanted.descriptors()),
-        None if passes(target) => Ok(Descriptors::Pass),
+        // The same for each client, whichever target it gets.
+        None if targets.iter().all(passes) => Ok(Descriptors::Pass),
         None => Ok(Descriptors::Refuse),
     }
 }

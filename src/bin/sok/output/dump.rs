@@ -30,10 +30,10 @@ fn style(word: &OsStr) -> Option<DumpStyle> {
 }
 
 /// The dump for `word`.
-pub(crate) fn dump(word: &OsStr, talks_json: bool, ui: Ui) -> Result<Dump> {
+pub(crate) fn dump(word: &OsStr, ui: Ui) -> Result<Dump> {
     let dump = match style(word) {
-        Some(_) if talks_json => {
-            let cause = "with --json, each line on standard error must be an object";
+        Some(_) if ui.logs_objects() => {
+            let cause = "with --json or --log json, each line on standard error must be an object";
             return Err(
                 Error::because("dump", word.display(), ErrorKind::Usage, cause)
                     .with_hint("give a FILE to --dump"),

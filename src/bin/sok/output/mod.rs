@@ -31,7 +31,7 @@ pub(crate) fn refuse(refusal: &Refusal) -> Exit {
                 json: *json,
                 ..TalkArgs::default()
             };
-            Ui::new(&talk, false).failed(error);
+            Ui::new(&talk, None, false).failed(error);
             Exit::from(error)
         }
     }
@@ -43,6 +43,6 @@ fn help_text(help: &Help) -> Exit {
         return help.exit();
     };
     let error = output_error(error);
-    Ui::new(&TalkArgs::default(), false).failed(&error);
+    Ui::new(&TalkArgs::default(), None, false).failed(&error);
     Exit::from(&error)
 }

@@ -22,7 +22,7 @@ use super::reports::Reports;
 use super::standard::stdout;
 use super::table::{BAR, bar};
 use super::talk::{as_server, noted, talk};
-use crate::args::TalkArgs;
+use crate::args::{LogArg, TalkArgs};
 use crate::bench::Progress;
 use crate::exit::Exit;
 
@@ -30,15 +30,20 @@ use crate::exit::Exit;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ui {
     quiet: bool,
+    /// Whether results are objects.
     json: bool,
+    /// Whether the lines on standard error are.
+    log_json: bool,
 }
 
 impl Ui {
-    /// Sets up the reports; `warnings` for a command that continues after a failure.
-    pub(crate) fn new(talk: &TalkArgs, warnings: bool) -> Self {
+    /// Sets up the reports, in the format of `log` if it was given; `warnings` for a command that
+    /// continues after a failure.
+    pub(crate) fn new(talk: &TalkArgs, log: Option<LogArg>, warnings: bool) -> Self {
         let ui = Self {
             quiet: talk.quiet,
             json: talk.json,
+            log_json: log.map_or(talk.json, |format| format == LogArg::Json),
         };
         let level = match (talk.quiet, talk.verbose) {
             (true, _) => LevelFilter::OFF,
@@ -52,14 +57,14 @@ impl Ui {
             LevelFilter::OFF
         };
         if warnings {
-            as_server(talk.json);
+            as_server(ui.log_json);
         }
         if level != LevelFilter::OFF || talk.trace {
             let targets = Targets::new()
                 .with_target("sok", level)
                 .with_target(SOCKET_CALLS, calls);
             let reports =
-                tracing_subscriber::registry().with(Reports::new(talk.json).with_filter(targets));
+                tracing_subscriber::registry().with(Reports::new(ui.log_json).with_filter(targets));
             let _ = tracing::subscriber::set_global_default(reports);
         }
         ui
@@ -68,6 +73,11 @@ impl Ui {
     /// Whether results are printed as objects.
     pub(crate) const fn is_json(self) -> bool {
         self.json
+    }
+
+    /// Whether the lines on standard error are objects.
+    pub(crate) const fn logs_objects(self) -> bool {
+        self.log_json
     }
 
     /// The progress of a measurement, shown on a terminal.
@@ -86,7 +96,7 @@ impl Ui {
         if self.quiet {
             return;
         }
-        if self.json {
+        if self.log_json {
             let family = address.family().name();
             let event = serde_json::json!({
                 "event": "listening", "address": address.to_string(), "family": family,
@@ -107,7 +117,7 @@ impl Ui {
         if self.quiet {
             return;
         }
-        talk(noted(self.json, text));
+        talk(noted(self.log_json, text));
     }
 
     /// Prints the totals and the open connections, on request.
@@ -120,7 +130,7 @@ impl Ui {
             traffic,
             ..
         } = totals;
-        if self.json {
+        if self.log_json {
             let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
             let event = serde_json::json!({
                 "event": "totals", "connections": connections, "refused": refused, "failed": failed,
@@ -181,7 +191,7 @@ impl Ui {
         if error.kind() == ErrorKind::OutputClosed {
             return;
         }
-        if self.json {
+        if self.log_json {
             let event = serde_json::json!({
                 "event": "error", "operation": error.operation(), "address": error.address(),
                 "cause": error.cause(), "hint": error.hint(), "exit": Exit::from(error).code(),
