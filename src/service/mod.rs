@@ -1,6 +1,6 @@
 //! The services of a server: what it does with one connection.
 //!
-//! The services here can be wrapped by others: [`IdleLimit`] and [`Tracked`] are such. A service of
+//! The services here can be wrapped by others: [`IdleLimit`], [`Lifetime`] and [`Tracked`] are such. A service of
 //! one's own serves a connection until its end:
 //!
 //! ```
@@ -40,6 +40,7 @@ mod dump;
 mod exec;
 mod forward;
 mod idle;
+mod lifetime;
 mod orphans;
 mod send;
 mod threads;
@@ -50,6 +51,7 @@ pub use self::dump::{DUMP_QUEUE, Dump, DumpSink, DumpStyle};
 pub use self::exec::Exec;
 pub use self::forward::Forward;
 pub use self::idle::IdleLimit;
+pub use self::lifetime::Lifetime;
 pub use self::orphans::reap_orphans;
 pub use self::send::SendFile;
 pub use self::threads::Threads;

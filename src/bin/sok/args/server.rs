@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use sok::loops::Framing;
 use sok::transfer::Descriptors;
 
+use super::access::AccessArgs;
 use super::{CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, TcpArgs, UdpArgs};
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
@@ -70,6 +71,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     /// Disconnect a client when no data passes in either direction for this time; a session of a
     /// datagram socket ends then, without an error [default for datagrams: 30s]
@@ -286,6 +290,9 @@ pub(crate) struct RelayArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     #[command(flatten)]
     pub(crate) socket: ListenArgs,

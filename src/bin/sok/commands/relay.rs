@@ -12,6 +12,7 @@ use sok::net::{reaches, refuse_unreachable};
 use sok::service::Forward;
 use sok::transfer::{Descriptors, Engine};
 
+use super::access::{refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::connect::own_address;
 use super::descriptors::{affordable, own_descriptors};
@@ -58,14 +59,16 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     check_target(&target, &listens, source, v6only)?;
     let may_loop = target.is_name() || targets.iter().any(Target::is_name);
     let threads = args.limits.threads.unwrap_or_else(processors);
-    let own = own_descriptors(threads, targets.len());
+    let mut limits = limits(&args.limits);
+    let reload = set_access(&args.access, &targets, &mut options, &mut limits)?;
+    let refused = refused_descriptors(&limits, reload.as_ref());
+    let own = own_descriptors(threads, targets.len()) + refused;
     // The clients that wait for the target share one watch on its socket file.
     let own = own + usize::from(plan.retry_for.is_some());
     // The client and the target.
     let each = 2;
     let descriptors = raise_descriptor_limit();
     let most = affordable(descriptors, own, each);
-    let mut limits = limits(&args.limits);
     if limits.max_connections > most {
         if args.limits.max_connections.is_some() || most < FEW {
             let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
@@ -105,7 +108,10 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         threads,
         // The transfer has its own timer, for both ends.
         idle_timeout: None,
+        lifetime: args.access.lifetime,
+        exits_when_idle: args.access.exit_when_idle,
         on_hangup,
+        reload,
         ui,
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
