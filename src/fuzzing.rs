@@ -15,11 +15,12 @@ use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their programs in `fuzz/` and of their folders of inputs.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("address", address),
     ("escapes", escapes),
     ("frames", frames),
     ("proc_rows", proc_rows),
+    ("rules", rules),
     ("sock_diag", sock_diag),
     ("terminal", terminal),
 ];
@@ -185,6 +186,11 @@ pub fn proc_rows(table: &[u8]) {
         return;
     };
     crate::net::is_ending_at(8082, table);
+}
+
+/// A file of rules: it is read or refused, and its list decides as its rules do one after the other.
+pub fn rules(text: &[u8]) {
+    crate::access::fuzz_rules(text);
 }
 
 /// An answer of `sock_diag(7)`.

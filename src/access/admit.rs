@@ -12,7 +12,7 @@ use super::list::RuleList;
 use super::places::{Held, Places};
 use super::refusal::Refusal;
 use super::rules::Rules;
-use crate::net::Peer;
+use crate::net::{Peer, SessionGate, SessionPlace};
 use crate::reports::Reports;
 
 /// Who may connect, and how often at once; clones share the counts. By default, everyone.
@@ -25,6 +25,16 @@ struct Shared {
     places: Option<Arc<Places>>,
     refused: AtomicU64,
     reports: Mutex<Reports>,
+}
+
+/// For datagram sockets, whose peers are admitted before they take the place of another one.
+impl SessionGate for Access {
+    fn admit(&self, peer: &Peer) -> Option<SessionPlace> {
+        // No datagram comes with groups.
+        let no_groups = || Err(io::ErrorKind::Unsupported.into());
+        let admitted = Self::admit(self, peer, no_groups).ok()?;
+        Some(Box::new(admitted))
+    }
 }
 
 /// A peer that was admitted; it has its place until this is dropped.
@@ -50,6 +60,12 @@ impl Access {
     #[must_use]
     pub fn rules(&self) -> Arc<RuleList> {
         self.0.rules.list()
+    }
+
+    /// Whether it may refuse a peer now.
+    #[must_use]
+    pub fn may_refuse(&self) -> bool {
+        self.0.places.is_some() || !self.rules().entries().is_empty()
     }
 
     /// How many connections, and datagrams that would have begun a session, were refused.

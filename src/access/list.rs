@@ -87,6 +87,12 @@ impl RuleList {
         &self.entries
     }
 
+    /// Whether a rule depends on the user or the groups of a peer.
+    #[must_use]
+    pub fn asks_for_user(&self) -> bool {
+        self.first_user.is_some() || self.first_group.is_some()
+    }
+
     /// Decides about `peer`, whose supplementary groups `groups` returns; they are asked for only if a
     /// rule depends on them.
     ///

@@ -22,6 +22,9 @@
 
 mod admit;
 mod entry;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+mod kind;
 mod list;
 mod places;
 mod prefix;
@@ -29,11 +32,16 @@ mod ranges;
 mod refusal;
 mod rule;
 mod rules;
+mod source;
 
 pub use self::admit::{Access, Admitted};
 pub use self::entry::{Entry, Verdict};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzz::fuzz as fuzz_rules;
+pub use self::kind::PeerKind;
 pub use self::list::RuleList;
 pub use self::prefix::Prefix;
 pub use self::refusal::Refusal;
 pub use self::rule::Rule;
 pub use self::rules::Rules;
+pub use self::source::RuleSource;

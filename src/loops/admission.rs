@@ -5,9 +5,9 @@ use tokio::task::JoinSet;
 use crate::access::{Access, Admitted};
 use crate::net::{Peer, Stream};
 
-/// The maximum of refused peers that are open a moment longer, so that they see an error. More of them
-/// see the end of their connection at once.
-const LEAVING: usize = 32;
+/// The maximum of refused connections that stay open for a moment, where the family has no reset, so that
+/// their peers see an error. Those of more peers are closed at once, so that they need no descriptors.
+pub const REFUSED_OPEN: usize = 32;
 
 /// Admits connections, and refuses others.
 #[derive(Debug)]
@@ -24,6 +24,9 @@ impl Admission {
 
     /// Admits a connection of `peer`, or resets it before anything is received.
     pub(super) fn admit(&mut self, stream: Stream, peer: &Peer) -> Option<(Stream, Admitted)> {
+        if stream.is_admitted() {
+            return Some((stream, Admitted::default()));
+        }
         match self.access.admit(peer, || stream.peer_groups()) {
             Ok(admitted) => Some((stream, admitted)),
             Err(_) => {
@@ -38,7 +41,7 @@ impl Admission {
             return stream.reset();
         }
         while self.leaving.try_join_next().is_some() {}
-        if self.leaving.len() < LEAVING {
+        if self.leaving.len() < REFUSED_OPEN {
             self.leaving.spawn(stream.refuse());
         }
     }

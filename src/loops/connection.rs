@@ -28,6 +28,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// The number of connections after which the loop ends, if any.
     pub exit_after: Option<u64>,
+    /// The time after which the loop ends if no connection was open meanwhile, if any.
+    pub accept_timeout: Option<Duration>,
     /// The time that a requested stop waits for open connections.
     pub grace: Duration,
     /// Who is served. Others are refused before anything is received from them, and count for no other
@@ -41,6 +43,7 @@ impl Default for Limits {
             // More than a peer can open from one address, so that no peer can take every place.
             max_connections: 65_536,
             exit_after: None,
+            accept_timeout: None,
             grace: Duration::from_secs(5),
             access: Access::default(),
         }
@@ -59,6 +62,8 @@ pub struct LoopTotals {
     pub failed: u64,
     /// The first error of a connection, or that some were cut off.
     pub first_failure: Option<Error>,
+    /// Whether the loop ended since no connection was open for [`Limits::accept_timeout`].
+    pub was_idle: bool,
     /// The connections that were cut off at the end of the grace period.
     pub cut: usize,
     /// The bytes of the ended connections.
@@ -84,16 +89,23 @@ pub async fn connection_loop(
     let mut admission = Admission::new(limits.access);
     let mut pauses = Pauses::default();
     let mut broken = None;
+    let mut idle_since = Instant::now();
     let mut stopping = pin!(stop.requested());
     while limits
         .exit_after
         .is_none_or(|limit| connections.totals.connections < limit)
     {
         let free = connections.under_way.len() < limits.max_connections;
+        let idle = limits
+            .accept_timeout
+            .filter(|_| connections.under_way.is_empty());
         tokio::select! {
             biased;
             () = &mut stopping => break,
-            Some(ended) = connections.under_way.join_next() => connections.ended(ended),
+            Some(ended) = connections.under_way.join_next() => {
+                connections.ended(ended);
+                idle_since = Instant::now();
+            }
             () = pauses.over(), if pauses.is_on() => {}
             () = sleep_until_or_forever(connections.failures.due()) => connections.sum_up(),
             () = make_room(&listeners), if !free => {}
@@ -110,6 +122,11 @@ pub async fn connection_loop(
                         break;
                     },
                 }
+            }
+            // The last: a client that waits is accepted.
+            () = sleep_until_or_forever(idle.map(|limit| idle_since + limit)) => {
+                connections.totals.was_idle = true;
+                break;
             }
         }
     }

@@ -32,6 +32,7 @@ mod service;
 mod signals;
 mod stop;
 
+pub use self::admission::REFUSED_OPEN;
 pub use self::answer::{Answer, Reply};
 pub(crate) use self::buffers::Buffers;
 pub use self::communication::communication_loop;

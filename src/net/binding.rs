@@ -14,10 +14,11 @@ pub(super) fn listen(
     options: &ListenOptions,
 ) -> Result<Option<SocketFile>, Refusal> {
     let family = family::of(address.family());
-    match family.place(address)? {
+    let place = family.place(address)?;
+    family.prepare_listener(socket.inner(), address, options)?;
+    match place {
         BindTarget::File(path) => SocketFile::publish(socket, path, options).map(Some),
         BindTarget::Name(name) => {
-            family.prepare_listener(socket.inner(), address, options)?;
             let bound = socket.bind(&name.name, address);
             bound.map_err(|error| family.bind_fault(error, address))?;
             if socket.socket_type().has_connection() {

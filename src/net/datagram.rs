@@ -18,6 +18,7 @@ use rustix::net::{self, RecvFlags};
 
 use super::call_trace::{CallTrace, uninterrupted};
 use super::family;
+use super::peer::Credentials;
 use super::received::Received;
 use super::rights::{passing, receive_rights};
 use super::sockaddr::{SenderName, decode_accepted, decode_sender};
@@ -31,6 +32,8 @@ pub(super) struct Ends {
     peer: Option<SenderName>,
     /// The address of this host, where the socket is bound to all of them.
     own: Option<OwnIp>,
+    /// The user who sent it, if datagrams come with that.
+    user: Option<u32>,
 }
 
 /// An IP address of this host, and the interface of one that is valid on a link only.
@@ -41,6 +44,12 @@ struct OwnIp {
 }
 
 impl Ends {
+    /// Those of a socket that has one address.
+    const fn of(peer: Option<SenderName>) -> Self {
+        let (own, user) = (None, None);
+        Self { peer, own, user }
+    }
+
     /// Whether the sender has a name to answer to.
     pub(super) const fn has_name(&self) -> bool {
         self.peer.is_some()
@@ -87,7 +96,7 @@ impl Socket {
         let received = uninterrupted(|| {
             let (count, peer) = recvfrom(self.as_raw_fd(), buffer)?;
             let peer = peer.map(SenderName::Any);
-            Ok((count, Ends { peer, own: None }))
+            Ok((count, Ends::of(peer)))
         });
         let arguments = || match &received {
             Ok((_, ends)) => format!("{}, {size}, {}", self.as_raw_fd(), ends.peer_name(self)),
@@ -204,13 +213,24 @@ pub(super) struct Batch {
     /// The descriptors that came with the only datagram of the last receive, or why they were lost;
     /// `None` if the kernel closes descriptors.
     files: Option<io::Result<Vec<OwnedFd>>>,
+    /// Whether each datagram comes with its sender's credentials.
+    takes_credentials: bool,
+    /// Those of the only datagram of the last receive.
+    credentials: Option<Credentials>,
 }
 
 impl Batch {
     /// Buffers of `room` bytes, which take memory only for what is received; `takes_files` if
-    /// descriptors that come with a datagram are kept.
-    pub(super) fn new(room: usize, is_everywhere: bool, takes_files: bool) -> Self {
+    /// descriptors that come with a datagram are kept, `takes_credentials` if the credentials are.
+    pub(super) fn new(
+        room: usize,
+        is_everywhere: bool,
+        takes_files: bool,
+        takes_credentials: bool,
+    ) -> Self {
         Self {
+            takes_credentials,
+            credentials: None,
             files: takes_files.then(|| Ok(Vec::new())),
             buffers: Vec::new(),
             room,
@@ -228,6 +248,11 @@ impl Batch {
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], Ends)> {
         let each = self.buffers.iter().zip(&self.received);
         each.map(|(buffer, (count, ends))| (&buffer[..*count], *ends))
+    }
+
+    /// The credentials of the only datagram of the last receive, if they come.
+    pub(super) const fn credentials(&self) -> Option<Credentials> {
+        self.credentials
     }
 
     /// Takes the descriptors that came with the only datagram of the last receive.
@@ -255,14 +280,15 @@ impl Batch {
             self.buffers.push(vec![0; self.room]);
         }
         let is_one = most == 1 && !self.is_everywhere;
+        let has_more = self.files.is_some() || self.takes_credentials;
         let call = match is_one {
-            true if self.files.is_some() => "recvmsg",
+            true if has_more => "recvmsg",
             true => "recvfrom",
             false => "recvmmsg",
         };
         let watch = CallTrace::start(socket.family(), call);
         let done = match is_one {
-            true if self.files.is_some() => self.receive_passing(socket).map(|()| false),
+            true if has_more => self.receive_passing(socket).map(|()| false),
             true => self.receive_one(socket).map(|()| false),
             false => self
                 .receive_several(socket, most)
@@ -285,23 +311,27 @@ impl Batch {
         let buffer = &mut self.buffers[0];
         let (count, peer) = uninterrupted(|| Ok(recvfrom(socket.as_raw_fd(), buffer)?))?;
         let peer = peer.map(SenderName::Any);
-        self.received.push((count, Ends { peer, own: None }));
+        self.received.push((count, Ends::of(peer)));
         Ok(())
     }
 
     fn receive_passing(&mut self, socket: &Socket) -> io::Result<()> {
         let (buffer, mut files) = (&mut self.buffers[0], Vec::new());
+        let takes_files = self.files.is_some();
         let received = uninterrupted(|| {
-            let flags = RecvFlags::empty();
-            receive_rights(socket.inner(), buffer, flags, Some(&mut files))
+            let (flags, files) = (RecvFlags::empty(), takes_files.then_some(&mut files));
+            receive_rights(socket.inner(), buffer, flags, files)
         })?;
         let peer = received.sender.and_then(SenderName::of_unix);
-        self.files = Some(match received.lost {
-            None => Ok(files),
-            Some(cause) => Err(cause),
-        });
-        self.received
-            .push((received.length, Ends { peer, own: None }));
+        if takes_files {
+            self.files = Some(received.lost.map_or(Ok(files), Err));
+        }
+        let ends = Ends {
+            user: received.credentials.map(|process| process.uid),
+            ..Ends::of(peer)
+        };
+        self.credentials = received.credentials;
+        self.received.push((received.length, ends));
         Ok(())
     }
 
@@ -324,7 +354,13 @@ impl Batch {
                 false => None,
             };
             let peer = message.address.map(SenderName::Any);
-            self.received.push((message.bytes, Ends { peer, own }));
+            self.received.push((
+                message.bytes,
+                Ends {
+                    own,
+                    ..Ends::of(peer)
+                },
+            ));
         }
         Ok(())
     }

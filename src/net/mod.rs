@@ -35,6 +35,7 @@ mod directory;
 mod end;
 mod family;
 mod faults;
+mod gate;
 mod holder;
 mod host;
 mod listener;
@@ -70,6 +71,7 @@ pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::family::is_ending_at;
 pub use self::family::{exec_environment, is_left_behind};
+pub use self::gate::{SessionGate, SessionPlace};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
 pub use self::holder::{processes_at, processes_with};

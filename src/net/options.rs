@@ -1,10 +1,12 @@
 //! Options of listening and connecting sockets.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::gate::SessionGate;
 use crate::address::Address;
 
 /// The owner of a socket file; `None` keeps the process's own.
@@ -17,7 +19,7 @@ pub struct Owner {
 }
 
 /// Options of a [`Listener`](super::Listener). A family ignores those that do not apply.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ListenOptions {
     /// The maximum number of connections that wait to be accepted; the kernel caps it by
@@ -53,8 +55,16 @@ pub struct ListenOptions {
     pub pass_descriptors: bool,
     /// The time after which a session of a datagram socket ends if no datagram passes.
     pub session_idle: Duration,
+    /// The time after which a session ends even if datagrams pass; their peer's next one begins another.
+    pub session_lifetime: Option<Duration>,
     /// The maximum size of a datagram; larger ones are counted and dropped.
     pub max_message: usize,
+    /// Which peers of a datagram socket may begin a session; all without one.
+    pub session_gate: Option<Arc<dyn SessionGate>>,
+    /// Whether each datagram of an AF_UNIX socket comes with the user who sent it, as the kernel says
+    /// (`SO_PASSCRED`, see `unix(7)`). Datagrams of one name that different users send then belong to
+    /// different sessions.
+    pub take_credentials: bool,
     /// Options of UDP.
     pub udp: UdpOptions,
 }
@@ -79,7 +89,10 @@ impl Default for ListenOptions {
             take_descriptors: true,
             pass_descriptors: false,
             session_idle: Self::SESSION_IDLE,
+            session_lifetime: None,
             max_message: 1 << 20,
+            session_gate: None,
+            take_credentials: false,
             udp: UdpOptions::default(),
         }
     }

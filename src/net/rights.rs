@@ -11,6 +11,8 @@ use rustix::net::{
 };
 use socket2::Socket;
 
+use super::peer::Credentials;
+
 /// The maximum of descriptors in one message: `SCM_MAX_FD` of the kernel.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
@@ -34,7 +36,8 @@ pub(super) enum Rights<'a> {
 #[derive(Debug)]
 pub(super) struct ReceivedRights {
     pub(super) length: usize,
-    pub(super) has_credentials: bool,
+    /// Those that the sender states and the kernel has checked.
+    pub(super) credentials: Option<Credentials>,
     pub(super) sender: Option<SocketAddrAny>,
     /// Why descriptors were lost, if some were; the others are closed.
     pub(super) lost: Option<io::Error>,
@@ -57,12 +60,18 @@ pub(super) fn receive_rights(
     let mut data = [IoSliceMut::new(buffer)];
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let received = recvmsg(socket, &mut data, &mut control, flags)?;
-    let mut has_credentials = false;
+    let mut credentials = None;
     let mut came = Vec::new();
     for message in control.drain() {
         match message {
             RecvAncillaryMessage::ScmRights(some) => came.extend(some),
-            RecvAncillaryMessage::ScmCredentials(_) => has_credentials = true,
+            RecvAncillaryMessage::ScmCredentials(process) => {
+                credentials = Some(Credentials {
+                    pid: process.pid.as_raw_nonzero().get(),
+                    uid: process.uid.as_raw(),
+                    gid: process.gid.as_raw(),
+                });
+            }
             _ => {}
         }
     }
@@ -75,7 +84,7 @@ pub(super) fn receive_rights(
     }
     Ok(ReceivedRights {
         length: received.bytes,
-        has_credentials,
+        credentials,
         sender: received.address,
         lost,
     })

@@ -136,6 +136,16 @@ impl Stream {
         matches!(self.io, Io::Session(_))
     }
 
+    /// Whether it is a session that the [gate](super::ListenOptions::session_gate) of its socket has
+    /// admitted.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        match &self.io {
+            Io::Socket(_) => false,
+            Io::Session(session) => session.is_admitted(),
+        }
+    }
+
     /// The datagrams that were not delivered, if it is a session; they are no errors.
     #[must_use]
     pub fn losses(&self) -> Option<Arc<Losses>> {

@@ -1,6 +1,6 @@
 //! The services of a server: what it does with one connection.
 //!
-//! The services here can be wrapped by others: [`IdleLimit`] and [`Tracked`] are such. A service of
+//! The services here can be wrapped by others: [`IdleLimit`], [`Lifetime`] and [`Tracked`] are such. A service of
 //! one's own serves a connection until its end:
 //!
 //! ```
@@ -41,6 +41,7 @@ mod exec;
 mod forward;
 mod group;
 mod idle;
+mod lifetime;
 mod orphans;
 mod send;
 mod threads;
@@ -52,6 +53,7 @@ pub use self::exec::Exec;
 pub use self::forward::Forward;
 pub use self::group::ProcessGroup;
 pub use self::idle::IdleLimit;
+pub use self::lifetime::Lifetime;
 pub use self::orphans::{Awaited, reap_orphans, spawn};
 pub use self::send::SendFile;
 pub use self::threads::Threads;

@@ -21,7 +21,7 @@ use crate::net::call_trace::{CallTrace, Shown};
 use crate::net::directory::foreign;
 use crate::net::faults::{Refusal, in_use};
 use crate::net::holder::processes_at;
-use crate::net::options::ConnectOptions;
+use crate::net::options::{ConnectOptions, ListenOptions};
 use crate::net::peer::{Credentials, Peer};
 use crate::net::received::{LONGEST_MESSAGE, Received};
 use crate::net::rights::{Rights, receive_rights};
@@ -66,6 +66,18 @@ impl SocketFamily for Unix {
             // Autobind: the kernel chooses an abstract name.
             name if !name.is_specified() => Ok(BindTarget::Name(SockAddr::unix("")?.into())),
             _ => encode(address).map(BindTarget::Name),
+        }
+    }
+
+    fn prepare_listener(
+        &self,
+        socket: &Socket,
+        address: &Address,
+        options: &ListenOptions,
+    ) -> io::Result<()> {
+        match options.take_credentials && !address.socket_type().has_connection() {
+            true => Ok(setsockopt(socket, sockopt::PassCred, &true)?),
+            false => Ok(()),
         }
     }
 
@@ -186,7 +198,7 @@ impl SocketFamily for Unix {
         let received = receive_rights(socket, buffer, RecvFlags::TRUNC, files)?;
         received.lost.map_or(Ok(()), Err)?;
         match received.length {
-            0 if has_end && !received.has_credentials => Ok(Received::End),
+            0 if has_end && received.credentials.is_none() => Ok(Received::End),
             length => Received::message(length, room),
         }
     }

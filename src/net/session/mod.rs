@@ -24,10 +24,11 @@ use tracing::warn;
 use self::queue::Queue;
 use self::table::Table;
 use super::datagram::Ends;
+use super::gate::SessionGate;
 use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
-use super::peer::Peer;
+use super::peer::{Credentials, Peer};
 use super::received::{Received, with_length};
 use super::registration::registered;
 use super::socket::Socket;
@@ -46,6 +47,8 @@ struct Shared {
     is_everywhere: bool,
     /// Whether descriptors that come with a datagram are kept with it.
     takes_files: bool,
+    takes_credentials: bool,
+    gate: Option<Arc<dyn SessionGate>>,
     idle: Duration,
     /// The maximum number of sessions that wait to be accepted.
     backlog: usize,
@@ -71,6 +74,16 @@ impl Shared {
     fn now(&self) -> u64 {
         let count = self.passed.fetch_add(1, Ordering::Relaxed);
         moment(clock()) | (count & (moment(1) - 1))
+    }
+
+    /// The peer of a session.
+    fn peer(&self, ends: &Ends, credentials: Option<Credentials>) -> io::Result<Peer> {
+        let socket = self.io.get_ref();
+        let address = socket.typed(ends.peer_name(socket))?;
+        Ok(Peer {
+            address,
+            credentials,
+        })
     }
 
     /// Counts a datagram of a session that was not delivered, and reports the first of the socket:
@@ -116,6 +129,10 @@ struct Session {
     id: u64,
     /// Its peer, and the address of this host that the peer sends to.
     ends: Ends,
+    /// Those that its first datagram came with, if any.
+    credentials: Option<Credentials>,
+    /// Whether the gate of the socket has admitted it.
+    is_admitted: bool,
     queue: Mutex<Queue>,
     /// When a datagram last passed, see [`Shared::now`].
     last: AtomicU64,
@@ -138,6 +155,8 @@ impl SessionSocket {
         let interest = super::family::of(socket.family()).interest();
         let shared = Arc::new(Shared {
             takes_files: options.pass_descriptors && socket.may_get_descriptors(),
+            takes_credentials: options.take_credentials && socket.family().facts().peer_is_process,
+            gate: options.session_gate.clone(),
             io: registered(socket, interest)?,
             is_everywhere: local.as_ip().is_some_and(|(ip, _)| ip.is_unspecified()),
             local,
@@ -145,7 +164,7 @@ impl SessionSocket {
             backlog: usize::try_from(options.backlog)
                 .unwrap_or(usize::MAX)
                 .max(1),
-            table: Mutex::default(),
+            table: Mutex::new(Table::new(options.session_lifetime)),
             room: Notify::new(),
             ending: Notify::new(),
             passed: AtomicU64::new(0),
@@ -169,8 +188,7 @@ impl SessionSocket {
         let mut table = self.0.table();
         let session = ready!(table.poll_fresh(cx))?;
         drop(table);
-        let name = session.ends.peer_name(self.socket());
-        let peer = Peer::new(self.socket().typed(name)?);
+        let peer = self.0.peer(&session.ends, session.credentials)?;
         let stream = SessionStream {
             shared: Arc::clone(&self.0),
             session,
@@ -231,6 +249,11 @@ impl SessionStream {
         let local = &self.shared.local;
         let own = self.session.ends.own_address(local);
         own.map_or_else(|| Arc::clone(local), Arc::new)
+    }
+
+    /// Whether the gate of the socket has admitted the peer.
+    pub(super) fn is_admitted(&self) -> bool {
+        self.session.is_admitted
     }
 
     pub(super) fn losses(&self) -> &Arc<Losses> {

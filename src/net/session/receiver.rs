@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use super::{Session, Shared, clock, millis, moment};
 use crate::net::datagram::{Batch, Ends};
 use crate::net::family;
+use crate::net::peer::Credentials;
 use crate::net::received::above_limit;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
@@ -33,7 +34,12 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     let longest = family::of(shared.local.family()).longest_datagram();
     // One byte more shows that a datagram is too large.
     let room = longest.min(max_message).saturating_add(1);
-    let mut batch = Batch::new(room, shared.is_everywhere, shared.takes_files);
+    let mut batch = Batch::new(
+        room,
+        shared.is_everywhere,
+        shared.takes_files,
+        shared.takes_credentials,
+    );
     let mut expiry = pin!(sleep(NEVER));
     let mut is_set = false;
     // One datagram at first: its answer need not wait until the socket is known to be empty.
@@ -109,12 +115,13 @@ fn receive_turn(shared: &Shared, batch: &mut Batch, turn: usize) -> io::Result<T
             Err(error) => return Err(error),
         };
         let mut files = batch.take_files();
+        let credentials = batch.credentials();
         let mut full = None;
         for (datagram, ends) in batch.datagrams() {
             left = left.saturating_sub(1);
             let files = mem::replace(&mut files, Ok(Vec::new()));
             // Each datagram is delivered, whichever session is full first.
-            let delivered = deliver(shared, ends, datagram, files, batch.room());
+            let delivered = deliver(shared, ends, credentials, datagram, files, batch.room());
             full = full.or(delivered);
         }
         if let Some(session) = full {
@@ -158,6 +165,7 @@ async fn let_others_run() {
 fn deliver(
     shared: &Shared,
     ends: Ends,
+    credentials: Option<Credentials>,
     datagram: &[u8],
     files: io::Result<Vec<OwnedFd>>,
     room: usize,
@@ -168,7 +176,7 @@ fn deliver(
         return None;
     }
     loop {
-        let session = shared.table().session(ends, shared.now(), shared.backlog)?;
+        let session = session(shared, ends, credentials)?;
         let mut queue = session.queue();
         if queue.is_gone() {
             // Its service has ended just now: the datagram begins another session.
@@ -202,6 +210,26 @@ fn deliver(
         drop(queue);
         return must_wait.then_some(session);
     }
+}
+
+/// The session between `ends`, which begins with this datagram if there is none; `None` if its peer may
+/// not begin one.
+fn session(shared: &Shared, ends: Ends, credentials: Option<Credentials>) -> Option<Arc<Session>> {
+    let now = shared.now();
+    let known = shared.table().session(&ends, now);
+    if known.is_some() {
+        return known;
+    }
+    // Without the lock of the table: it may take a while. Only this task begins sessions.
+    let place = match &shared.gate {
+        Some(gate) => {
+            let peer = shared.peer(&ends, credentials).ok()?;
+            Some(gate.admit(&peer)?)
+        }
+        None => None,
+    };
+    let mut table = shared.table();
+    table.begin(ends, credentials, place, now, shared.backlog)
 }
 
 impl Shared {
@@ -243,11 +271,14 @@ fn expire(shared: &Shared) -> Option<Instant> {
         table.expire(moment(limit + 1) - 1);
     }
     let oldest = table.oldest(moment(now));
-    oldest.map(|last| {
+    let exact = Instant::now();
+    let idle = oldest.map(|last| {
         // The clock of the sessions is coarse.
         let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;
-        Instant::now() + Duration::from_millis(left).min(NEVER)
-    })
+        exact + Duration::from_millis(left).min(NEVER)
+    });
+    let outlived = table.end_outlived(exact);
+    idle.into_iter().chain(outlived).min()
 }
 
 fn never() -> Instant {

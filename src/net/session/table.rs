@@ -7,18 +7,27 @@ use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Session;
 use super::queue::Queue;
 use crate::net::datagram::Ends;
+use crate::net::gate::SessionPlace;
+use crate::net::peer::Credentials;
 
 /// The sessions of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    open: HashMap<Ends, Arc<Session>>,
+    open: HashMap<Ends, Open>,
     /// The accepted sessions, the one that has been idle longest first. An entry may be late: its session
     /// may have been active since.
     idlest: BinaryHeap<Reverse<IdleSince>>,
+    /// The time after which an accepted session ends, if any.
+    lifetime: Option<Duration>,
+    /// When that of each is over, the first to end first.
+    lifetimes: VecDeque<(Instant, Arc<Session>)>,
     /// The sessions that wait to be accepted.
     fresh: VecDeque<Arc<Session>>,
     /// The accepted sessions that were ended to make room, and are still with their service.
@@ -34,6 +43,13 @@ pub(super) struct Table {
     wakers: Vec<Waker>,
 }
 
+/// A session, and what it holds until it ends, see [`SessionGate`](crate::net::SessionGate).
+#[derive(Debug)]
+struct Open {
+    session: Arc<Session>,
+    _place: Option<SessionPlace>,
+}
+
 /// A session, with the time of its last datagram when it was entered.
 #[derive(Debug)]
 struct IdleSince {
@@ -42,17 +58,31 @@ struct IdleSince {
 }
 
 impl Table {
-    /// The session between `ends`; a new one if it has none, unless the socket is closed. With
-    /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
-    pub(super) fn session(&mut self, ends: Ends, now: u64, backlog: usize) -> Option<Arc<Session>> {
-        let vacant = match self.open.entry(ends) {
-            Entry::Occupied(known) => {
-                let session = known.get();
-                session.last.store(now, Relaxed);
-                return Some(Arc::clone(session));
-            }
-            Entry::Vacant(vacant) => vacant,
-        };
+    /// Without sessions, each of which is to end after `lifetime`.
+    pub(super) fn new(lifetime: Option<Duration>) -> Self {
+        Self {
+            lifetime,
+            ..Self::default()
+        }
+    }
+
+    /// The session between `ends`, if there is one.
+    pub(super) fn session(&self, ends: &Ends, now: u64) -> Option<Arc<Session>> {
+        let session = &self.open.get(ends)?.session;
+        session.last.store(now, Relaxed);
+        Some(Arc::clone(session))
+    }
+
+    /// Begins a session between `ends`, unless the socket is closed. With `backlog` sessions that wait to
+    /// be accepted, the oldest of these is dropped.
+    pub(super) fn begin(
+        &mut self,
+        ends: Ends,
+        credentials: Option<Credentials>,
+        place: Option<SessionPlace>,
+        now: u64,
+        backlog: usize,
+    ) -> Option<Arc<Session>> {
         if self.is_closed {
             self.unserved += 1;
             return None;
@@ -61,11 +91,17 @@ impl Table {
         let session = Arc::new(Session {
             id: self.begun,
             ends,
+            credentials,
+            is_admitted: place.is_some(),
             queue: Mutex::new(Queue::new(Arc::clone(&self.queued))),
             last: AtomicU64::new(now),
             losses: Default::default(),
         });
-        vacant.insert(Arc::clone(&session));
+        let open = Open {
+            session: Arc::clone(&session),
+            _place: place,
+        };
+        self.open.insert(ends, open);
         if self.fresh.len() >= backlog
             && let Some(oldest) = self.fresh.pop_front()
         {
@@ -82,6 +118,14 @@ impl Table {
         if self.idlest.len() > 2 * self.open.len() + 64 {
             self.idlest
                 .retain(|Reverse(entry)| !entry.session.queue().has_ended());
+        }
+        if let Some(lifetime) = self.lifetime {
+            if self.lifetimes.len() > 2 * self.open.len() + 64 {
+                self.lifetimes
+                    .retain(|(_, session)| !session.queue().has_ended());
+            }
+            let over = Instant::now() + lifetime;
+            self.lifetimes.push_back((over, Arc::clone(&session)));
         }
         let last = session.last.load(Relaxed);
         self.idlest.push(Reverse(IdleSince { last, session }));
@@ -158,6 +202,27 @@ impl Table {
         }
     }
 
+    /// Ends the accepted sessions whose lifetime is over; returns when the next one is, or may be if all
+    /// wait to be accepted.
+    pub(super) fn end_outlived(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((over, session)) = self.lifetimes.front() {
+            if session.queue().has_ended() {
+                self.lifetimes.pop_front();
+                continue;
+            }
+            if *over > now {
+                return Some(*over);
+            }
+            let Some((_, session)) = self.lifetimes.pop_front() else {
+                break;
+            };
+            self.remove(&session);
+            session.queue().give_up();
+        }
+        let lifetime = self.lifetime.filter(|_| !self.fresh.is_empty());
+        lifetime.map(|lifetime| now + lifetime)
+    }
+
     /// The time of the last datagram of the accepted session that is idle longest, or an earlier one;
     /// `now` if all wait to be accepted.
     pub(super) fn oldest(&self, now: u64) -> Option<u64> {
@@ -186,7 +251,7 @@ impl Table {
     /// Removes a session that takes no more: the next datagram of its peer begins another.
     pub(super) fn remove(&mut self, session: &Session) {
         if let Entry::Occupied(known) = self.open.entry(session.ends)
-            && known.get().id == session.id
+            && known.get().session.id == session.id
         {
             known.remove();
         }
@@ -200,9 +265,11 @@ impl Table {
     }
 
     pub(super) fn end_all(&mut self) {
-        self.open.values().for_each(|session| session.queue().end());
+        let all = self.open.values();
+        all.for_each(|open| open.session.queue().end());
         self.open.clear();
         self.idlest.clear();
+        self.lifetimes.clear();
     }
 
     /// The socket has failed: ends all sessions, and accepting.

@@ -1,5 +1,6 @@
 //! The command line: arguments, help and usage errors. Nothing here runs a command.
 
+mod access;
 mod address;
 mod bench;
 mod check;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sok::address::{Family, Target};
 use sok::loops::{Framing, MessageFormat};
 
+pub(crate) use self::access::AccessArgs;
 pub(crate) use self::address::as_one_word;
 pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
 use self::check::CHECK_HELP;
@@ -282,112 +284,4 @@ impl CallFramingArg {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::Cli;
-
-    /// With `help_expected`, this also finds an argument without help.
-    #[test]
-    fn the_arguments_do_not_contradict_each_other() {
-        Cli::command().debug_assert();
-    }
-
-    /// A heading applies to all the options that follow it, until the next heading.
-    #[test]
-    fn every_option_is_under_its_own_heading() {
-        let headings = [
-            (
-                "The address in parts, instead of ADDRESS",
-                &["family", "socket_type", "path", "host", "port"][..],
-            ),
-            (
-                "The service, one of",
-                &["echo", "suffix", "discard", "send", "exec", "pass_fd"],
-            ),
-            (
-                "The messages",
-                &["framing", "max_message", "max_memory", "no_newline", "skip"],
-            ),
-            ("The end of the reply", &["lines", "until", "bytes"]),
-            (
-                "The connection",
-                &[
-                    "bind",
-                    "retry_for",
-                    "retry_after",
-                    "timeout",
-                    "connect_timeout",
-                    "source",
-                    "keepalive",
-                    "congestion",
-                ],
-            ),
-            (
-                "The exchange",
-                &[
-                    "descriptors",
-                    "idle_timeout",
-                    "half_close_timeout",
-                    "max_memory",
-                    "no_half_close",
-                    "no_reply",
-                    "resend",
-                    "keep_sending",
-                    "dump",
-                    "copy",
-                ],
-            ),
-            (
-                "The wait",
-                &["any", "gone", "strict_dns", "interval", "timeout"],
-            ),
-            ("The conversation", &["prompt", "forbid", "raw"]),
-            ("The status and the log", &["log"]),
-            ("UDP", &["broadcast", "join", "ttl"]),
-            (
-                "Limits",
-                &[
-                    "max_connections",
-                    "one_at_a_time",
-                    "once",
-                    "exit_after",
-                    "grace",
-                    "threads",
-                ],
-            ),
-            (
-                "The listening socket",
-                &["listen", "backlog", "v6only", "mode", "owner"],
-            ),
-        ];
-        let mut found = 0;
-        for command in Cli::command().get_subcommands() {
-            for option in command.get_arguments() {
-                let Some(heading) = option.get_help_heading() else {
-                    continue;
-                };
-                let own = headings.iter().find(|(known, _)| *known == heading);
-                let (_, own) = own.unwrap_or_else(|| panic!("{heading:?} is not in the list"));
-                let (id, name) = (option.get_id().as_str(), command.get_name());
-                assert!(own.contains(&id), "{name}: {id} is under {heading:?}");
-                found += 1;
-            }
-        }
-        assert!(found > 40, "only {found} options under headings");
-    }
-
-    #[test]
-    fn only_the_help_of_serve_offers_a_port_that_the_kernel_chooses() {
-        for command in Cli::command().get_subcommands() {
-            let port = command
-                .get_arguments()
-                .find(|option| option.get_id() == "port");
-            let Some(help) = port.and_then(|port| port.get_help()) else {
-                continue;
-            };
-            let chosen = help.to_string().contains("the kernel");
-            assert_eq!(chosen, command.get_name() == "serve", "{command}: {help}");
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use sok::loops::Framing;
 use sok::transfer::Descriptors;
 
+use super::access::AccessArgs;
 use super::{
     CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, ObserveArgs, TcpArgs, UdpArgs,
 };
@@ -82,6 +83,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     /// Disconnect a client when no data passes in either direction for this time; a session of a
     /// datagram socket ends then, without an error [default for datagrams: 30s]
@@ -306,6 +310,9 @@ pub(crate) struct RelayArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     #[command(flatten)]
     pub(crate) socket: ListenArgs,

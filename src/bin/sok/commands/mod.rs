@@ -1,5 +1,6 @@
 //! One file for each command: passes its arguments to the library, and the result to an exit code.
 
+mod access;
 mod bench;
 mod bench_server;
 mod call;

@@ -14,6 +14,7 @@ use sok::net::{reaches, refuse_unreachable};
 use sok::service::Forward;
 use sok::transfer::{Descriptors, Engine};
 
+use super::access::{refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::connect::own_address;
 use super::descriptors::{affordable, own_descriptors};
@@ -65,14 +66,16 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     targets.iter().try_for_each(check)?;
     let may_loop = all.iter().any(|target| target.is_name());
     let threads = args.limits.threads.unwrap_or_else(processors);
-    let own = own_descriptors(threads, listens.len());
+    let mut limits = limits(&args.limits);
+    let reload = set_access(&args.access, &listens, &mut options, &mut limits)?;
+    let refused = refused_descriptors(&limits, reload.as_ref());
+    let own = own_descriptors(threads, listens.len()) + refused;
     // The clients that wait for the targets share one watch on the socket file of each.
     let own = own + plan.retry_for.map_or(0, |_| targets.len());
     // The client and the target.
     let each = 2;
     let descriptors = raise_descriptor_limit();
     let most = affordable(descriptors, own, each);
-    let mut limits = limits(&args.limits);
     if limits.max_connections > most {
         if args.limits.max_connections.is_some() || most < FEW {
             let why = format!("connections at once, limited by ulimit -n {descriptors}: {most}");
@@ -112,7 +115,10 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         threads,
         // The transfer has its own timer, for both ends.
         idle_timeout: None,
+        lifetime: args.access.lifetime,
+        exits_when_idle: args.access.exit_when_idle,
         on_hangup,
+        reload,
         ui,
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(format));

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use close_fds::{iter_open_fds, set_fds_cloexec};
+use humantime::format_duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
@@ -13,13 +14,14 @@ use sok::loops::{
 };
 use sok::net::ListenOptions;
 use sok::service::{
-    AnswerService, ConnectionTable, Exec, IdleLimit, SendFile, Service, Threads, Tracked, discard,
-    echo, reap_orphans, suffix,
+    AnswerService, ConnectionTable, Exec, IdleLimit, Lifetime, SendFile, Service, Threads, Tracked,
+    discard, echo, reap_orphans, suffix,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tracing::info;
 
+use super::access::{Reload, on_hangup, refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::listening::{listen, listen_options};
@@ -53,6 +55,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
     options.udp = udp_options(&args.listen.udp, "listen", &[&targets[0]])?;
     options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
+    let mut limits = limits(&args.limits);
+    let reload = set_access(&args.access, &targets, &mut options, &mut limits)?;
     // Answers to messages do not use them.
     options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
     let ServiceArgs {
@@ -66,10 +70,13 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let mut server = Server {
         options,
         targets,
-        limits: limits(&args.limits),
+        limits,
         threads: args.limits.threads.unwrap_or(1),
         idle_timeout: args.idle_timeout,
+        lifetime: args.access.lifetime,
+        exits_when_idle: args.access.exit_when_idle,
         on_hangup: None,
+        reload,
         ui,
     };
     match &exec {
@@ -81,7 +88,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             set_fds_cloexec(FIRST_INHERITED, &pass_fd);
             // The limit of open files is not raised: the program would inherit it, which breaks
             // programs that use select(2).
-            let own = own_descriptors(server.threads, server.targets.len());
+            let refused = refused_descriptors(&server.limits, server.reload.as_ref());
+            let own = own_descriptors(server.threads, server.targets.len()) + refused;
             let descriptors = descriptor_limit();
             let most = affordable(descriptors, own, SERVED_BY_PROGRAM);
             if server.limits.max_connections > most {
@@ -161,7 +169,10 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) exits_when_idle: bool,
     pub(crate) on_hangup: Option<OnHangup>,
+    pub(crate) reload: Option<Reload>,
     pub(crate) ui: Ui,
 }
 
@@ -171,7 +182,7 @@ impl Server {
         self,
         service: impl FnOnce(Stop) -> Result<S>,
     ) -> Result<Exit> {
-        let stop = Stop::on_signals(self.on_hangup)
+        let stop = Stop::on_signals(on_hangup(self.on_hangup, self.reload))
             .map_err(|error| Error::new("watch", "signals", error))?;
         outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
         let table = ConnectionTable::new(self.limits.access.clone());
@@ -181,6 +192,7 @@ impl Server {
             tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
         }
         let service = IdleLimit::new(self.idle_timeout, service(stop.clone())?);
+        let service = Lifetime::new(self.lifetime, service);
         let service = Threads::new(service, self.threads)?;
         let drained = service.drained();
         let listeners = tokio::select! {
@@ -191,6 +203,9 @@ impl Server {
         for listener in &listeners {
             self.ui.listening(listener);
         }
+        let accept_timeout = self.limits.accept_timeout;
+        let at = listeners.iter().map(|one| one.local_addr().to_string());
+        let at = at.collect::<Vec<_>>().join(" ");
         let counted = self.limits.exit_after.is_some();
         let service = Tracked::new(table, service);
         let served = connection_loop(listeners, service, self.limits, stop).await;
@@ -199,6 +214,11 @@ impl Server {
         let served = served?;
         match served.first_failure {
             Some(error) if counted || served.cut > 0 => Err(error),
+            _ if served.was_idle && !self.exits_when_idle => {
+                let limit = format_duration(accept_timeout.unwrap_or_default());
+                let cause = format!("no client was connected for {limit}");
+                Err(Error::because("accept", at, ErrorKind::TimedOut, cause))
+            }
             _ => Ok(Exit::Done),
         }
     }

@@ -1,0 +1,106 @@
+//! What is known of the peers of a listener, and which rules can be checked by it.
+
+use super::entry::{Entry, Verdict};
+use super::list::RuleList;
+use super::rule::Rule;
+use crate::address::{Address, Target};
+
+/// What is known of the peers of one kind, for rules to be checked by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerKind {
+    /// Which peers they are, such as those of a listener, for an error.
+    pub shown: String,
+    /// Whether they have an IP address.
+    pub has_ip: bool,
+    /// Whether the system says which user each is.
+    pub has_user: bool,
+    /// Whether the system says in which groups each is.
+    pub has_groups: bool,
+}
+
+impl PeerKind {
+    /// Those of a server at `target`.
+    #[must_use]
+    pub fn of(target: &Target) -> Self {
+        match target {
+            Target::Address(address) => Self::at(address),
+            // Names are those of hosts.
+            Target::Host { .. } | Target::AnyHost { .. } => Self {
+                shown: target.to_string(),
+                has_ip: true,
+                has_user: false,
+                has_groups: false,
+            },
+        }
+    }
+
+    /// Those of a server at `address`.
+    #[must_use]
+    pub fn at(address: &Address) -> Self {
+        let is_process = address.family().facts().peer_is_process;
+        Self {
+            shown: address.to_string(),
+            has_ip: !is_process,
+            has_user: is_process,
+            // Datagrams come with their user and one group.
+            has_groups: is_process && address.socket_type().has_connection(),
+        }
+    }
+}
+
+/// Why a rule cannot be used.
+#[derive(Debug)]
+pub(super) struct Unfit<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) cause: String,
+    pub(super) hint: &'static str,
+}
+
+impl RuleList {
+    /// Checks that each rule can match a peer of these kinds, and that each rule that denies can be checked
+    /// for all of them: otherwise peers would be served that it is meant to refuse.
+    ///
+    /// A rule of IP addresses may deny beside peers without one: they are at none of its addresses. But
+    /// the user of a TCP client may be the one that a rule denies.
+    pub(super) fn check(&self, kinds: &[PeerKind]) -> Result<(), Unfit<'_>> {
+        self.entries()
+            .iter()
+            .try_for_each(|entry| fits(entry, kinds))
+    }
+}
+
+fn fits<'a>(entry: &'a Entry, kinds: &[PeerKind]) -> Result<(), Unfit<'a>> {
+    let is_known = |kind: &PeerKind| match entry.rule {
+        Rule::Any => true,
+        Rule::Address(_) => kind.has_ip,
+        Rule::User(_) => kind.has_user,
+        Rule::Group(_) => kind.has_groups,
+    };
+    let (why, hint) = match entry.rule {
+        Rule::Any => return Ok(()),
+        Rule::Address(_) => ("they have no IP address", "write uid:USER or gid:GROUP"),
+        Rule::User(_) => (
+            "a network does not say which user a client is",
+            "write IP addresses, or listen on local sockets only",
+        ),
+        Rule::Group(_) => (
+            "only a local connection says in which groups a client is",
+            "write uid:USER or IP addresses, or listen on local streams only",
+        ),
+    };
+    let unknown: Vec<&PeerKind> = kinds.iter().filter(|kind| !is_known(kind)).collect();
+    let all = unknown.len() == kinds.len();
+    let is_hole = entry.verdict == Verdict::Deny && !matches!(entry.rule, Rule::Address(_));
+    match unknown.first() {
+        Some(kind) if all => {
+            let cause = format!("it matches no client of {}: {why}", kind.shown);
+            Err(Unfit { entry, cause, hint })
+        }
+        Some(kind) if is_hole => {
+            let cause = format!("it cannot be checked for clients of {}: {why}", kind.shown);
+            Err(Unfit { entry, cause, hint })
+        }
+        _ => Ok(()),
+    }
+}

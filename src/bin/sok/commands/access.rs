@@ -1,0 +1,102 @@
+//! Who may connect: the rules and limits of the options, and reading the rules again.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use sok::access::{Access, Entry, PeerKind, Rule, RuleSource, Rules};
+use sok::address::Target;
+use sok::error::Result;
+use sok::loops::{Limits, OnHangup, REFUSED_OPEN};
+use sok::net::ListenOptions;
+use sok::offload::offload;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::args::AccessArgs;
+
+/// Sets who may connect to `targets`, in the options of the sockets and in the limits of the loop. Returns
+/// the rules to read again at SIGHUP, if they are from a file.
+pub(crate) fn set_access(
+    args: &AccessArgs,
+    targets: &[Target],
+    options: &mut ListenOptions,
+    limits: &mut Limits,
+) -> Result<Option<Reload>> {
+    let first = args.rules.0.iter().map(|(verdict, word)| {
+        let rule: Rule = word.parse()?;
+        Ok(Entry::new(*verdict, rule))
+    });
+    let mut source = RuleSource::default();
+    source.first = first.collect::<Result<_>>()?;
+    source.file.clone_from(&args.rules_file);
+    source.kinds = targets.iter().map(PeerKind::of).collect();
+    let list = source.load()?;
+    let most = args.max_per_peer.and_then(|most| {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        NonZero::new(most)
+    });
+    // A file that is read again may have rules of users later.
+    options.take_credentials = list.asks_for_user() || source.file.is_some() || most.is_some();
+    let rules = Rules::new(list);
+    let access = Access::new(rules.clone(), most);
+    if access.may_refuse() || source.file.is_some() {
+        options.session_gate = Some(Arc::new(access.clone()));
+    }
+    options.session_lifetime = args.lifetime;
+    limits.access = access;
+    limits.accept_timeout = args.accept_timeout;
+    Ok(source.file.is_some().then(|| Reload {
+        source: Arc::new(source),
+        rules,
+    }))
+}
+
+/// The descriptors of refused clients, if some may be refused.
+pub(crate) fn refused_descriptors(limits: &Limits, reload: Option<&Reload>) -> usize {
+    match limits.access.may_refuse() || reload.is_some() {
+        true => REFUSED_OPEN,
+        false => 0,
+    }
+}
+
+/// Rules that can be read again.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    source: Arc<RuleSource>,
+    rules: Rules,
+}
+
+impl Reload {
+    /// Reads the rules each time that they are `wanted`, on another thread: names are looked up.
+    async fn run(self, wanted: Arc<Notify>) {
+        loop {
+            wanted.notified().await;
+            let file = self.source.file.as_deref().unwrap_or_else(|| "".as_ref());
+            let source = Arc::clone(&self.source);
+            let loaded = offload("rules", file.display(), move || source.load()).await;
+            match loaded.flatten() {
+                Ok(list) => {
+                    let rules = list.entries().len();
+                    self.rules.replace(list);
+                    info!(file = %file.display(), rules, "rules read again");
+                }
+                Err(error) => warn!(%error, "the rules stay as they were"),
+            }
+        }
+    }
+}
+
+/// What SIGHUP does: what it did without `reload`, and to read the rules again.
+pub(crate) fn on_hangup(first: Option<OnHangup>, reload: Option<Reload>) -> Option<OnHangup> {
+    let Some(reload) = reload else {
+        return first;
+    };
+    let wanted = Arc::new(Notify::new());
+    tokio::spawn(reload.run(Arc::clone(&wanted)));
+    Some(Box::new(move || {
+        if let Some(first) = &first {
+            first();
+        }
+        wanted.notify_one();
+    }))
+}
