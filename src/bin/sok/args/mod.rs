@@ -343,7 +343,7 @@ mod tests {
                 &["any", "gone", "strict_dns", "interval", "timeout"],
             ),
             ("The conversation", &["prompt", "forbid", "raw"]),
-            ("The status and the log", &["log"]),
+            ("The status and the log", &["status", "log"]),
             ("UDP", &["broadcast", "join", "ttl"]),
             (
                 "Limits",

@@ -13,6 +13,7 @@ mod program;
 mod relay;
 mod run;
 mod serve;
+mod status;
 mod tour;
 mod udp;
 mod wait;
