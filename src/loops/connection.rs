@@ -32,6 +32,8 @@ pub struct Limits {
     pub accept_timeout: Option<Duration>,
     /// The time that a requested stop waits for open connections.
     pub grace: Duration,
+    /// Whether connections are logged: when each begins and ends, and those that fail.
+    pub logs: bool,
     /// Who is served. Others are refused before anything is received from them, and count for no other
     /// limit.
     pub access: Access,
@@ -45,6 +47,7 @@ impl Default for Limits {
             exit_after: None,
             accept_timeout: None,
             grace: Duration::from_secs(5),
+            logs: true,
             access: Access::default(),
         }
     }
@@ -85,7 +88,10 @@ pub async fn connection_loop(
     stop: Stop,
 ) -> Result<LoopTotals> {
     let service = Arc::new(service);
-    let mut connections = Connections::default();
+    let mut connections = Connections {
+        logs: limits.logs,
+        ..Connections::default()
+    };
     let mut admission = Admission::new(limits.access);
     let mut pauses = Pauses::default();
     let mut broken = None;
@@ -160,6 +166,7 @@ async fn sleep_until_or_forever(due: Option<Instant>) {
 /// The open connections, and the totals of the ended ones.
 #[derive(Default)]
 struct Connections {
+    logs: bool,
     under_way: JoinSet<Ended>,
     totals: LoopTotals,
     failures: Reports,
@@ -184,9 +191,11 @@ impl Connections {
             connection.set_losses(losses);
         }
         let connection = Arc::new(connection);
-        let peer = &connection.peer().address;
-        let (pid, uid, gid) = process(&connection);
-        info!(connection = connection.id(), %peer, pid, uid, gid, "connected");
+        if self.logs {
+            let peer = &connection.peer().address;
+            let (pid, uid, gid) = process(&connection);
+            info!(connection = connection.id(), %peer, pid, uid, gid, "connected");
+        }
         let service = Arc::clone(service);
         self.under_way.spawn(async move {
             let result = service.serve(stream, &connection).await;
@@ -226,6 +235,7 @@ impl Connections {
             warn!(connection = id, %peer, descriptors, "descriptors dropped");
         }
         match result {
+            Ok(()) if !self.logs => {}
             Ok(()) => {
                 info!(connection = id, %peer, pid, uid, gid, forwarded_to, received, sent, seconds, "ended");
             }
@@ -242,6 +252,9 @@ impl Connections {
     /// Whether to report this failure. With a line for each connection requested, all are reported;
     /// otherwise the number is limited, since a peer can fail again and again.
     fn reports_failure(&mut self) -> bool {
+        if !self.logs {
+            return false;
+        }
         if enabled!(Level::INFO) {
             return true;
         }
@@ -271,7 +284,7 @@ impl Connections {
             }
         };
         let mut given_up = pin!(graceful);
-        if stop.is_requested() && !self.under_way.is_empty() {
+        if self.logs && stop.is_requested() && !self.under_way.is_empty() {
             info!(connections = self.under_way.len(), ?grace, "draining");
         }
         let when = loop {

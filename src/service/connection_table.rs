@@ -46,12 +46,25 @@ impl ConnectionTable {
     /// The totals, and the open connections, oldest first.
     #[must_use]
     pub fn snapshot(&self) -> (Totals, Vec<Arc<Connection>>) {
+        let (totals, _, open) = self.oldest(usize::MAX);
+        (totals, open)
+    }
+
+    /// The totals, the number of open connections, and at most `most` of them, oldest first. Meanwhile
+    /// no connection begins or ends.
+    #[must_use]
+    pub fn oldest(&self, most: usize) -> (Totals, usize, Vec<Arc<Connection>>) {
         self.with(|entries| {
-            let open: Vec<_> = entries.open.values().cloned().collect();
             let mut totals = entries.totals;
-            open.iter().for_each(|one| totals.traffic += one.traffic());
+            let mut oldest = Vec::with_capacity(entries.open.len().min(most));
+            for connection in entries.open.values() {
+                totals.traffic += connection.traffic();
+                if oldest.len() < most {
+                    oldest.push(Arc::clone(connection));
+                }
+            }
             totals.refused = self.access.refused();
-            (totals, open)
+            (totals, entries.open.len(), oldest)
         })
     }
 

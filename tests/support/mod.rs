@@ -7,6 +7,7 @@
 
 mod facts;
 mod faults;
+pub(crate) mod http;
 mod log;
 mod messages;
 mod namespace;

@@ -6,23 +6,33 @@ pub(crate) fn usage(line: &[u8]) {
     crate::args::fuzz_usage(line);
 }
 
+/// The first bytes of a connection to the status.
+pub(crate) fn request(bytes: &[u8]) {
+    crate::status::fuzz(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::panic::catch_unwind;
     use std::path::Path;
 
+    use super::{request, usage};
+
     #[test]
     fn the_kept_inputs_break_no_assertion() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/usage");
-        let mut count = 0;
-        for input in fs::read_dir(corpus).unwrap() {
-            let path = input.unwrap().path();
-            let bytes = fs::read(&path).unwrap();
-            let held = catch_unwind(|| super::usage(&bytes)).is_ok();
-            assert!(held, "{}", path.display());
-            count += 1;
+        for name in ["usage", "request"] {
+            let target = if name == "usage" { usage } else { request };
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+            let mut count = 0;
+            for input in fs::read_dir(corpus.join(name)).unwrap() {
+                let path = input.unwrap().path();
+                let bytes = fs::read(&path).unwrap();
+                let held = catch_unwind(|| target(&bytes)).is_ok();
+                assert!(held, "{}", path.display());
+                count += 1;
+            }
+            assert!(count > 0, "there are no inputs of {name}");
         }
-        assert!(count > 0, "there are no inputs");
     }
 }

@@ -10,6 +10,7 @@ mod full_receiver;
 #[cfg(test)]
 mod fuzzing;
 mod output;
+mod status;
 mod tour;
 
 fn main() {

@@ -10,6 +10,11 @@ use super::{Command, OBSERVATION};
 #[derive(Debug, Args)]
 #[command(next_help_heading = OBSERVATION)]
 pub(crate) struct ObserveArgs {
+    /// Serve the status over HTTP at this address, a socket file (mode 600) or a port of TCP: / is an
+    /// object in JSON, /metrics is for Prometheus, /healthz is 503 once the server stops
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) status: Option<OsString>,
+
     /// The format of the log on standard error: text, or one JSON object per line with its time
     /// [default: text, and json with --json]
     #[arg(long, value_enum, value_name = "FORMAT")]

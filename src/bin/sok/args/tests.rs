@@ -60,7 +60,7 @@ fn every_option_is_under_its_own_heading() {
             &["any", "gone", "strict_dns", "interval", "timeout"],
         ),
         ("The conversation", &["prompt", "forbid", "raw"]),
-        ("The status and the log", &["log"]),
+        ("The status and the log", &["status", "log"]),
         ("UDP", &["broadcast", "join", "ttl"]),
         (
             "Who may connect",

@@ -14,6 +14,7 @@ mod program;
 mod relay;
 mod run;
 mod serve;
+mod status;
 mod tour;
 mod udp;
 mod wait;

@@ -22,6 +22,7 @@ use super::listening::listen_options;
 use super::memory::max_memory;
 use super::run::block_on;
 use super::serve::{Server, limits, raise_descriptor_limit};
+use super::status::{self, StatusPlan};
 use super::udp::udp_options;
 use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs, as_one_word};
 use crate::exit::Exit;
@@ -65,13 +66,17 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let check = |target| check_target(target, &taken, source, v6only);
     targets.iter().try_for_each(check)?;
     let may_loop = all.iter().any(|target| target.is_name());
+    let retry_after = args.retry_after.unwrap_or(Targets::RETRY_AFTER);
+    let waits = plan.retry_for.map_or(0, |_| targets.len());
+    let targets = Targets::new(targets).with_retry_after(retry_after);
+    let status = StatusPlan::of(args.observe.status.as_ref(), Some(targets.clone()))?;
     let threads = args.limits.threads.unwrap_or_else(processors);
     let mut limits = limits(&args.limits);
     let reload = set_access(&args.access, &listens, &mut options, &mut limits)?;
     let refused = refused_descriptors(&limits, reload.as_ref());
     let own = own_descriptors(threads, listens.len()) + refused;
     // The clients that wait for the targets share one watch on the socket file of each.
-    let own = own + plan.retry_for.map_or(0, |_| targets.len());
+    let own = own + waits + status.as_ref().map_or(0, |_| status::DESCRIPTORS);
     // The client and the target.
     let each = 2;
     let descriptors = raise_descriptor_limit();
@@ -119,6 +124,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         exits_when_idle: args.access.exit_when_idle,
         on_hangup,
         reload,
+        status,
         ui,
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
@@ -126,8 +132,6 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let served = block_on(async {
         server
             .run(|_| {
-                let retry_after = args.retry_after.unwrap_or(Targets::RETRY_AFTER);
-                let targets = Targets::new(targets).with_retry_after(retry_after);
                 let mut service = Forward::new(targets, plan);
                 service.may_loop = may_loop;
                 service.engine = engine;

@@ -28,6 +28,7 @@ use super::listening::{listen, listen_options};
 use super::memory::{max_connections, max_memory};
 use super::program::check_program;
 use super::run::{block_on, is_init};
+use super::status::{self, StatusPlan};
 use super::udp::udp_options;
 use crate::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use crate::exit::Exit;
@@ -77,6 +78,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         exits_when_idle: args.access.exit_when_idle,
         on_hangup: None,
         reload,
+        status: StatusPlan::of(args.observe.status.as_ref(), None)?,
         ui,
     };
     match &exec {
@@ -90,6 +92,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             // programs that use select(2).
             let refused = refused_descriptors(&server.limits, server.reload.as_ref());
             let own = own_descriptors(server.threads, server.targets.len()) + refused;
+            let own = own + server.status.as_ref().map_or(0, |_| status::DESCRIPTORS);
             let descriptors = descriptor_limit();
             let most = affordable(descriptors, own, SERVED_BY_PROGRAM);
             if server.limits.max_connections > most {
@@ -173,6 +176,7 @@ pub(crate) struct Server {
     pub(crate) exits_when_idle: bool,
     pub(crate) on_hangup: Option<OnHangup>,
     pub(crate) reload: Option<Reload>,
+    pub(crate) status: Option<StatusPlan>,
     pub(crate) ui: Ui,
 }
 
@@ -195,11 +199,29 @@ impl Server {
         let service = Lifetime::new(self.lifetime, service);
         let service = Threads::new(service, self.threads)?;
         let drained = service.drained();
-        let listeners = tokio::select! {
+        let bound = async {
+            let status = match &self.status {
+                Some(plan) => plan.listen().await?,
+                None => Vec::new(),
+            };
+            Ok::<_, Error>((status, listen(&self.targets, &self.options).await?))
+        };
+        let (status, listeners) = tokio::select! {
             biased;
-            listeners = listen(&self.targets, &self.options) => listeners?,
+            bound = bound => bound?,
             () = stop.requested() => return Ok(Exit::Done),
         };
+        status.iter().for_each(|one| self.ui.status_on(one));
+        let about = status::Server {
+            table: table.clone(),
+            stop: stop.clone(),
+            exit_after: self.limits.exit_after,
+            listening: listeners
+                .iter()
+                .map(|one| one.local_addr().to_string())
+                .collect(),
+        };
+        let status = self.status.map(|plan| plan.serve(status, about));
         for listener in &listeners {
             self.ui.listening(listener);
         }
@@ -211,6 +233,9 @@ impl Server {
         let served = connection_loop(listeners, service, self.limits, stop).await;
         // Connections that were cut off send their resets and signals before the process ends.
         let _ = timeout(CUT_OFF, drained).await;
+        if let Some(status) = status {
+            status.end().await;
+        }
         let served = served?;
         match served.first_failure {
             Some(error) if counted || served.cut > 0 => Err(error),

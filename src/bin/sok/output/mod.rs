@@ -3,12 +3,14 @@
 
 pub(crate) mod bench;
 pub(crate) mod check;
+mod connection;
 pub(crate) mod dump;
 mod json;
 pub(crate) mod prompt;
 mod reports;
 pub(crate) mod result_file;
 pub(crate) mod standard;
+pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod svg;
 mod table;

@@ -5,11 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::Value;
 use sok::address::{Address, Family};
 use sok::client::output_error;
 use sok::error::{Error, ErrorKind};
-use sok::loops::{Connection, Traffic};
+use sok::loops::Traffic;
 use sok::net::{Credentials, Listener, Peer, SOCKET_CALLS};
 use sok::service::{ConnectionTable, Totals};
 use tracing::level_filters::LevelFilter;
@@ -17,6 +16,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
+use super::connection::OpenConnection;
 use super::json::{object, visible};
 use super::reports::Reports;
 use super::standard::stdout;
@@ -112,6 +112,22 @@ impl Ui {
         }
     }
 
+    /// Prints where the status is served.
+    pub(crate) fn status_on(self, listener: &Listener) {
+        if self.quiet {
+            return;
+        }
+        let address = listener.local_addr();
+        if self.log_json {
+            let family = address.family().name();
+            let event = serde_json::json!({
+                "event": "status", "address": address.to_string(), "family": family,
+            });
+            return talk(object(event));
+        }
+        talk(format!("status on {address}"));
+    }
+
     /// Prints a note, unless with `--quiet`.
     pub(crate) fn note(self, text: &str) {
         if self.quiet {
@@ -131,7 +147,7 @@ impl Ui {
             ..
         } = totals;
         if self.log_json {
-            let open: Vec<_> = open.iter().map(|connection| describe(connection)).collect();
+            let open: Vec<OpenConnection> = open.iter().map(|one| (&**one).into()).collect();
             let event = serde_json::json!({
                 "event": "totals", "connections": connections, "refused": refused, "failed": failed,
                 "received": traffic.received, "sent": traffic.sent,
@@ -237,25 +253,6 @@ impl ProgressLine {
 fn same_line(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
-}
-
-/// An open connection in JSON.
-fn describe(connection: &Connection) -> Value {
-    let (
-        Traffic {
-            received,
-            sent,
-            undelivered,
-        },
-        process,
-    ) = (connection.traffic(), connection.peer().credentials);
-    serde_json::json!({
-        "connection": connection.id(), "peer": connection.peer().address.to_string(),
-        "pid": process.map(|p| p.pid), "uid": process.map(|p| p.uid), "gid": process.map(|p| p.gid),
-        "forwarded_to": connection.forwarded_to().map(ToString::to_string),
-        "received": received, "sent": sent, "undelivered": undelivered,
-        "seconds": connection.age().as_secs_f64(),
-    })
 }
 
 /// The number of datagrams that were not delivered, if any.

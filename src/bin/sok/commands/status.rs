@@ -1,0 +1,168 @@
+//! The option `--status`: a second connection loop, which answers HTTP requests.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use sok::address::Target;
+use sok::client::Targets;
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::{Limits, Stop, connection_loop};
+use sok::net::{ListenOptions, Listener};
+use sok::service::ConnectionTable;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::listening::listen;
+use crate::output::status;
+use crate::status::{Counts, PLACES, Page, Pages, Snapshot, StatusCode, StatusService, Walker};
+
+/// The descriptors of the status: its listeners, and twice its places, as those that are dropped are open
+/// a moment longer.
+pub(crate) const DESCRIPTORS: usize = 2 + 2 * PLACES;
+/// The time that an answer has at the end of the server.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Where the status is to be served, and what it shows besides the connections.
+#[derive(Debug)]
+pub(crate) struct StatusPlan {
+    target: Target,
+    forwards_to: Option<Targets>,
+}
+
+/// What a server knows about itself.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) table: ConnectionTable,
+    pub(crate) stop: Stop,
+    /// The connections after which it accepts no more.
+    pub(crate) exit_after: Option<u64>,
+    pub(crate) listening: Vec<String>,
+}
+
+impl StatusPlan {
+    /// The status at the address `word`, if it was given.
+    ///
+    /// # Errors
+    /// If it is no address of a stream.
+    pub(crate) fn of(
+        word: Option<&OsString>,
+        forwards_to: Option<Targets>,
+    ) -> Result<Option<Self>> {
+        let Some(word) = word else {
+            return Ok(None);
+        };
+        let target = Target::parse(word)?;
+        if target.socket_type().keeps_messages() {
+            let kind = target.socket_type();
+            let cause = format!("--status needs a stream, for HTTP; this is a {kind} socket");
+            let error = Error::because("status", target, ErrorKind::Usage, cause);
+            return Err(error.with_hint("give a socket file, or a port of TCP"));
+        }
+        Ok(Some(Self {
+            target,
+            forwards_to,
+        }))
+    }
+
+    /// Listens; requests wait until [`serve`](Self::serve).
+    pub(crate) async fn listen(&self) -> Result<Vec<Listener>> {
+        let mut options = ListenOptions::default();
+        options.take_descriptors = false;
+        let target = std::slice::from_ref(&self.target);
+        listen(target, &options).await
+    }
+
+    /// Answers the requests of `listeners` about `server`.
+    pub(crate) fn serve(self, listeners: Vec<Listener>, server: Server) -> StatusServer {
+        let counts = Arc::new(Counts::default());
+        let source = Source {
+            walker: Walker::new(server.table.clone()),
+            server,
+            forwards_to: self.forwards_to,
+            began: (SystemTime::now(), Instant::now()),
+            counts: Arc::clone(&counts),
+        };
+        let mut limits = Limits::default();
+        limits.max_connections = 2 * PLACES;
+        limits.grace = GRACE;
+        // The log is of the clients.
+        limits.logs = false;
+        let stop = Stop::new();
+        let service = StatusService::new(source, counts);
+        let serving = connection_loop(listeners, service, limits, stop.clone());
+        let serving = tokio::spawn(async {
+            if let Err(error) = serving.await {
+                warn!(%error, "the status is not served any more");
+            }
+        });
+        StatusServer { stop, serving }
+    }
+}
+
+/// The running status of a server.
+pub(crate) struct StatusServer {
+    stop: Stop,
+    serving: JoinHandle<()>,
+}
+
+impl StatusServer {
+    /// Ends it, after the server.
+    pub(crate) async fn end(self) {
+        self.stop.request();
+        let _ = self.serving.await;
+    }
+}
+
+/// What the pages show.
+#[derive(Debug)]
+struct Source {
+    server: Server,
+    walker: Walker,
+    forwards_to: Option<Targets>,
+    began: (SystemTime, Instant),
+    counts: Arc<Counts>,
+}
+
+impl Source {
+    fn snapshot(&self) -> Snapshot {
+        let connections = self.walker.walk();
+        let served = connections.totals.connections;
+        let is_done = self.server.exit_after.is_some_and(|most| served >= most);
+        let targets = self.forwards_to.as_ref().map(Targets::states);
+        Snapshot {
+            began: self.began.0,
+            uptime: self.began.1.elapsed(),
+            accepting: !is_done && !self.server.stop.is_requested(),
+            listening: self.server.listening.clone(),
+            connections,
+            targets: targets.unwrap_or_default(),
+            answered: self.counts.answered(),
+            dropped: self.counts.dropped(),
+        }
+    }
+}
+
+impl Pages for Source {
+    fn page(&self, path: &str) -> Page {
+        match path {
+            "/" => Page {
+                code: StatusCode::Ok,
+                content_type: "application/json",
+                body: status::json(&self.snapshot()),
+            },
+            "/metrics" => Page {
+                code: StatusCode::Ok,
+                content_type: status::METRICS,
+                body: status::metrics(&self.snapshot()),
+            },
+            "/healthz" if self.snapshot().accepting => Page::text(StatusCode::Ok, "ok\n"),
+            "/healthz" => Page::text(StatusCode::Unavailable, "stopping\n"),
+            _ => Page::text(
+                StatusCode::NotFound,
+                "404 Not Found: the pages are /, /metrics and /healthz\n",
+            ),
+        }
+    }
+}
