@@ -45,14 +45,10 @@ impl Table {
     /// The session between `ends`; a new one if it has none, unless the socket is closed. With
     /// `backlog` sessions that wait to be accepted, the oldest of these is dropped.
     pub(super) fn session(&mut self, ends: Ends, now: u64, backlog: usize) -> Option<Arc<Session>> {
-        let vacant = match self.open.entry(ends) {
-            Entry::Occupied(known) => {
-                let session = known.get();
-                session.last.store(now, Relaxed);
-                return Some(Arc::clone(session));
-            }
-            Entry::Vacant(vacant) => vacant,
-        };
+        if let Some(session) = self.open.get(&ends) {
+            session.last.store(now, Relaxed);
+            return Some(Arc::clone(session));
+        }
         if self.is_closed {
             self.unserved += 1;
             return None;
@@ -65,7 +61,7 @@ impl Table {
             last: AtomicU64::new(now),
             losses: Default::default(),
         });
-        vacant.insert(Arc::clone(&session));
+        self.open.insert(ends, Arc::clone(&session));
         if self.fresh.len() >= backlog
             && let Some(oldest) = self.fresh.pop_front()
         {
