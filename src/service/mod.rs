@@ -41,13 +41,14 @@ mod exec;
 mod forward;
 mod idle;
 mod orphans;
+mod process_group;
 mod send;
 mod threads;
 
 pub use self::answer_service::{AnswerService, discard, echo, suffix};
 pub use self::connection_table::{ConnectionTable, Totals, Tracked};
 pub use self::dump::{DUMP_QUEUE, Dump, DumpSink, DumpStyle};
-pub use self::exec::Exec;
+pub use self::exec::{Exec, ExecEnd};
 pub use self::forward::Forward;
 pub use self::idle::IdleLimit;
 pub use self::orphans::reap_orphans;
