@@ -12,8 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, gettid};
-use sok::client::{ConnectPlan, Counter, ExchangeOptions, connect, exchange};
-use sok::net::{ListenOptions, Listener, Stream};
+use sok::client::{ConnectPlan, ExchangeOptions, connect, exchange};
+use sok::loops::Connection;
+use sok::net::{ListenOptions, Listener, Peer, Stream};
 use sok::{ErrorKind, Result};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc as async_mpsc;
@@ -156,11 +157,9 @@ impl Begun {
             inner: output,
             used,
         };
-        let counter = Arc::new(Counter::default());
+        let connection = Arc::new(Connection::new(1, Peer::new(address)));
         let mut exchanging: Pin<Box<dyn Future<Output = _>>> =
-            Box::pin(
-                async move { exchange(client, &address, input, output, options, &counter).await },
-            );
+            Box::pin(async move { exchange(client, &connection, input, output, options).await });
         let mut threads = BTreeMap::new();
         while threads.len() < 2 {
             tokio::select! {

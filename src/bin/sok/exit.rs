@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sok::error::{Error, ErrorKind};
+use tokio::signal::unix::SignalKind;
 
 /// An exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,11 @@ impl Exit {
             Self::NoProgram => "the command to run was not found",
             Self::Signal(_) => "killed by signal n",
         }
+    }
+
+    /// Killed by `signal`.
+    pub(crate) fn of_signal(signal: SignalKind) -> Self {
+        Self::Signal(u8::try_from(signal.as_raw_value()).unwrap_or_default())
     }
 
     /// Ends the process, even while one of its threads reads the standard input.

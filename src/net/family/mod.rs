@@ -165,6 +165,11 @@ pub(super) trait SocketFamily: Debug + Sync {
         Ok(false)
     }
 
+    /// Whether the host of the peer may not have all sent data, up to our end of file.
+    fn awaits_acknowledgement(&self, _: &Socket) -> io::Result<bool> {
+        Ok(false)
+    }
+
     // ---- A stream of bytes ----
 
     /// Enlarges the send buffer for bulk.

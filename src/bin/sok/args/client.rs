@@ -6,12 +6,20 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, InputFramingArg, MESSAGES, TcpArgs, UdpArgs,
+    CONNECTION, CallFramingArg, EXCHANGE, ExchangeArgs, FramingArgs, InputFramingArg, MESSAGES,
+    TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
 
-const CONVERSATION: &str = "The conversation";
+pub(super) const CONNECT_HELP: &str = "\
+Examples:
+  sok connect unix:/tmp/s.sock < request > reply
+  sok connect localhost:8082 --prompt '> '
+  sok connect host:9000 --send-only < file
+  sok connect udp:localhost:5005 < lines
+  sok connect unixpacket:/run/app.sock --framing null < requests";
+
 const WAIT: &str = "The wait";
 const REPLY: &str = "The end of the reply";
 
@@ -40,28 +48,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Keep the sending half open at end of input
-    #[arg(long, help_heading = EXCHANGE)]
-    pub(crate) no_half_close: bool,
-
-    /// Keep sending until the end of input, even if the server ends first
-    #[arg(long, help_heading = EXCHANGE)]
-    pub(crate) keep_sending: bool,
-
-    /// Hold a conversation: print TEXT, send a line, print the reply, repeat (default on a terminal,
-    /// unless --framing, --idle-timeout, --no-half-close or --keep-sending is given)
-    #[arg(long, value_name = "TEXT", help_heading = CONVERSATION)]
-    #[arg(conflicts_with_all = ["framing", "no_half_close", "keep_sending", "idle_timeout"])]
-    pub(crate) prompt: Option<String>,
-
-    /// Refuse to send a line that contains WORD; repeatable
-    #[arg(long, value_name = "WORD", help_heading = CONVERSATION)]
-    pub(crate) forbid: Vec<String>,
-
-    /// Print exactly what the server sends: messages without a newline or frame, and on a terminal
-    /// control characters as they are, not as \xNN
-    #[arg(long, help_heading = CONVERSATION)]
-    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) exchange: ExchangeArgs,
 }
 
 #[derive(Debug, Args)]
