@@ -254,6 +254,7 @@ mod tests {
                     "keep_sending",
                     "send_only",
                     "receive_only",
+                    "exec",
                     "dump",
                     "copy",
                 ],

@@ -11,21 +11,35 @@ use sok::net::{Peer, Stream};
 use tokio::time::Instant;
 use tracing::info;
 
+use super::client_program;
 use super::congestion::congestion;
 use super::exchange::{self, Messages};
 use super::run::{block_on, until_killed};
 use super::udp::udp_options;
 use crate::args::{ConnectArgs, DialArgs};
 use crate::exit::Exit;
+use crate::output::Ui;
 
-pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
-    let target = args.parts.target(args.address.as_ref())?;
+pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
+    let target = args.parts.target(args.address.as_ref());
+    let target = target.map_err(|error| match (&args.address, &args.exec) {
+        (None, Some(_)) if !args.parts.is_given() => error
+            .with_hint("--exec takes the rest of the command line: write the address before it"),
+        _ => error,
+    })?;
     let plan = plan(&target, &args.dial, args.timeout)?;
     let messages = Messages {
         given: args.framing.given(),
         framing: args.framing.framing.map(|framing| framing.0.framing()),
         max_message: args.framing.max_message(),
     };
+    if let Some(command) = args.exec {
+        if let Some(option) = args.exchange.given() {
+            let cause = format!("--exec and {option} cannot be used together: the program decides");
+            return Err(Error::because("connect", target, ErrorKind::Usage, cause));
+        }
+        return client_program::run(&target, &plan, command, &messages, args.idle_timeout, ui);
+    }
     let exchange = exchange::plan(
         "connect",
         &target,
