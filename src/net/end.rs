@@ -147,8 +147,12 @@ impl Socket {
             return Ok(());
         }
         let family = family::of(self.family());
-        let state = registered_number(self, Interest::WRITABLE)?;
         let check = || self.unless(family.awaits_acknowledgement(self.inner())?);
+        match check() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        let state = registered_number(self, Interest::WRITABLE)?;
         state.async_io(Interest::WRITABLE, |_| check()).await
     }
 

@@ -81,6 +81,8 @@ pub struct ExecEnd {
     pub status: ExitStatus,
     /// Why the connection broke, if it did.
     pub fault: Option<Error>,
+    /// Whether the peer closed the connection before the program had closed its output.
+    pub was_left: bool,
 }
 
 impl Exec {
@@ -107,7 +109,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let ExecEnd { status, fault } = self.run(stream, connection).await?;
+        let ExecEnd { status, fault, .. } = self.run(stream, connection).await?;
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -148,7 +150,7 @@ impl Exec {
         let (has_end, is_session) = (stream.has_connection(), stream.ends_when_idle());
         let peer_idle = self.peer_idle.filter(|_| !has_end && !is_session);
         let mut silence = pin!(silence(connection, peer_idle));
-        let (mut patience, mut is_stopping) = (None, false);
+        let (mut patience, mut is_stopping, mut was_left) = (None, false, false);
         let status = loop {
             if let Some(status) = status
                 && transfer.output_ended()
@@ -179,6 +181,7 @@ impl Exec {
                 }
                 gone = stream.peer_closed(), if has_end && transfer.peer_ended() && !transfer.output_ended() => {
                     transfer.abandon();
+                    was_left = true;
                     fault = gone.err().map(|error| broken("receive", connection, error));
                 }
                 ended = child.wait(), if status.is_none() => {
@@ -229,7 +232,11 @@ impl Exec {
         if fault.is_none() && !was_killed(status) {
             stream.close_on_drop();
         }
-        Ok(ExecEnd { status, fault })
+        Ok(ExecEnd {
+            status,
+            fault,
+            was_left,
+        })
     }
 
     /// Starts the program, and returns the server's ends of its two pipes.

@@ -1,7 +1,6 @@
 //! `sok connect --exec`: a program that talks to a server.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Arc, OnceLock};
@@ -23,7 +22,7 @@ use super::program::check_program;
 use super::run::{block_on, reap_as_init};
 use super::serve::{FIRST_INHERITED, FRAMINGS};
 use crate::exit::Exit;
-use crate::output::Ui;
+use crate::output::{Ui, standard};
 
 /// Runs `command` on a connection to `target`.
 pub(crate) fn run(
@@ -43,8 +42,8 @@ pub(crate) fn run(
     exec.arguments = command;
     exec.format = format;
     exec.waits_for_close = false;
-    // The program may ask a person at the terminal for a password.
-    exec.has_own_group = !io::stdin().is_terminal();
+    // The program may ask for a password, and only the group of the terminal can read from it.
+    exec.has_own_group = !standard::has_terminal();
     exec.peer_idle = Some(idle_timeout.unwrap_or(ListenOptions::SESSION_IDLE));
     let grace = exec.grace;
     // The peer of a datagram socket counts as ended then; otherwise that is an error.
@@ -87,18 +86,16 @@ pub(crate) fn run(
 
 /// The frames in the pipes.
 fn format(target: &Target, messages: &Messages) -> Result<MessageFormat> {
-    let keeps_messages = target.socket_type().keeps_messages();
-    let usage = |cause: &str| Error::because("connect", target, ErrorKind::Usage, cause);
-    match (keeps_messages, messages.framing) {
-        (true, None) => {
-            let cause = "a pipe to a program does not keep messages apart";
-            Err(usage(cause).with_hint(format!("give --framing {FRAMINGS}")))
-        }
-        _ => Ok(MessageFormat {
-            framing: messages.framing.unwrap_or(Framing::Chunk),
-            max_message: messages.max_message,
-        }),
+    messages.check("connect", target)?;
+    if target.socket_type().keeps_messages() && messages.framing.is_none() {
+        let cause = "a pipe to a program does not keep messages apart";
+        let error = Error::because("connect", target, ErrorKind::Usage, cause);
+        return Err(error.with_hint(format!("give --framing {FRAMINGS}")));
     }
+    Ok(MessageFormat {
+        framing: messages.framing.unwrap_or(Framing::Chunk),
+        max_message: messages.max_message,
+    })
 }
 
 /// A program whose status is kept.
@@ -116,19 +113,32 @@ impl Program {
 
 impl Service for Program {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
-        let ExecEnd { status, fault, .. } = self.exec.run(stream, connection).await?;
+        let ended = self.exec.run(stream, connection).await?;
+        let ExecEnd { status, fault, .. } = ended;
         // It is served once.
         let _ = self.status.set(status);
-        fault.map_or(Ok(()), Err)
+        match fault {
+            Some(fault) => Err(fault),
+            None if ended.was_left && is_pipe_signal(status) => {
+                let cause = "the server closed the connection before the program had sent all";
+                let peer = connection.peer();
+                Err(Error::because("send", peer, ErrorKind::Broken, cause))
+            }
+            None => Ok(()),
+        }
     }
+}
+
+/// Whether the program was killed as it wrote to a pipe that nobody reads.
+fn is_pipe_signal(status: ExitStatus) -> bool {
+    status.signal() == Some(SIGPIPE)
 }
 
 /// The result of a program: its failure, unless that only follows from the end of the connection.
 fn exit(status: ExitStatus, served: Result<()>, ui: Ui) -> Result<Exit> {
-    let is_told = status.signal() == Some(SIGPIPE);
     match served {
         Ok(()) => Ok(Exit::of_program(status)),
-        Err(error) if status.success() || is_told => Err(error),
+        Err(error) if status.success() || is_pipe_signal(status) => Err(error),
         Err(error) => {
             ui.failed(&error);
             Ok(Exit::of_program(status))

@@ -38,6 +38,20 @@ pub(crate) struct Messages {
     pub(crate) max_message: usize,
 }
 
+impl Messages {
+    /// Refuses them for a stream.
+    pub(crate) fn check(&self, operation: &'static str, target: &Target) -> Result<()> {
+        match self.given {
+            Some(option) if !target.socket_type().keeps_messages() => {
+                let cause = format!("{option} means nothing here: a stream has no messages");
+                let error = Error::because(operation, target, ErrorKind::Usage, cause);
+                Err(error.with_hint("leave it out, and all bytes pass unchanged"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The exchange of `operation` with a peer of `target`.
 ///
 /// # Errors
@@ -59,13 +73,7 @@ pub(crate) fn plan(
     options.no_half_close = args.no_half_close;
     options.keep_sending = args.keep_sending;
     options.idle_timeout = idle_timeout;
-    if let Some(option) = messages.given
-        && !target.socket_type().keeps_messages()
-    {
-        let cause = format!("{option} means nothing here: a stream has no messages");
-        let error = usage(cause);
-        return Err(error.with_hint("leave it out, and all bytes pass unchanged"));
-    }
+    messages.check(operation, target)?;
     if let Some(framing) = messages.framing {
         options.format.framing = framing;
     }

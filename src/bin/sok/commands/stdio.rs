@@ -47,7 +47,7 @@ pub(crate) fn plan(args: &ServeArgs, target: &Target) -> Result<Exchange> {
     let framing = args.framing.framing.map(FramingArg::framing);
     if framing == Some(Framing::Chunk) {
         let cause = "--framing chunk does not say where a message of the input ends";
-        return Err(usage(cause.to_owned()).with_hint(format!("give {FRAMINGS}")));
+        return Err(usage(cause.to_owned()).with_hint(format!("give --framing {FRAMINGS}")));
     }
     let messages = Messages {
         given: args.framing.given(),
