@@ -298,7 +298,8 @@ families!(an_unreadable_input_ends_the_exchange, |place| {
         let file = place.path("written");
         let client = Process::sh(&script, &[listener.address(), file.to_str().unwrap()]);
         let mut served = listener.accept();
-        assert_eq!(served.rest(), b"");
+        // Not a good end.
+        assert_eq!(served.cut(), b"");
         assert_eq!(client.wait(), 1, "{redirect}");
         let said = String::from_utf8(client.stderr().wait_closed()).unwrap();
         assert!(said.starts_with("sok: read standard input: "), "{said}");

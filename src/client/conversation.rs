@@ -1,4 +1,4 @@
-//! A conversation with a server: a line, the reply, and so on.
+//! A conversation with the peer: a line, the reply, and so on.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -14,12 +14,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shown::Shown;
 use super::{
-    Counter, ExchangeOptions, QUIET, is_too_large, output_error, passing_error, report_lost,
-    without_loss,
+    ExchangeOptions, QUIET, is_too_large, output_error, passing_error, report_lost, without_loss,
 };
-use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
-use crate::loops::MessageFormat;
+use crate::loops::{Connection, MessageFormat};
 use crate::net::{LONGEST_MESSAGE, Stream, with_length};
 use crate::offload::no_thread;
 
@@ -45,7 +43,7 @@ pub trait LineSource: Send + 'static {
     fn is_typed(&self) -> bool;
 }
 
-const ENDED: &str = "the server ended before all lines were sent";
+const ENDED: &str = "the peer ended before all lines were sent";
 
 fn unread(error: io::Error) -> Error {
     Error::new("read", "standard input", error).with_kind(ErrorKind::Other)
@@ -81,7 +79,8 @@ impl Default for Conversation {
 }
 
 impl Conversation {
-    /// Sends each line and writes what comes back, until the lines or the peer end.
+    /// Sends each line and writes what comes back, until the lines or the peer end, and counts the
+    /// traffic in `connection`.
     ///
     /// On a socket that keeps messages apart, a line is one message, without its newline. No peer can
     /// end a conversation on a datagram socket: it ends after the last line, when no message has come
@@ -100,11 +99,11 @@ impl Conversation {
     pub async fn hold(
         self,
         stream: &Stream,
-        address: &Address,
+        connection: &Connection,
         lines: impl LineSource,
         output: &mut impl Write,
-        counter: &Counter,
     ) -> Result<()> {
+        let address = &connection.peer().address;
         let failed = |operation, source| passing_error(operation, address, source);
         let is_typed = lines.is_typed();
         let has_connection = stream.has_connection();
@@ -165,7 +164,7 @@ impl Conversation {
                         };
                     }
                     let count = received.count();
-                    counter.count_received(count);
+                    connection.count_received(count);
                     reply.write(&buffer[..count]).map_err(output_error)?;
                     unanswered = false;
                     lingers_from = Instant::now();
@@ -186,7 +185,7 @@ impl Conversation {
                         }
                         sent => {
                             let count = sent.map_err(|error| failed("send", error))?;
-                            counter.count_sent(count);
+                            connection.count_sent(count);
                             count
                         }
                     };

@@ -52,7 +52,7 @@ pub use self::connect::ConnectPlan;
 pub use self::connect::resolve;
 pub use self::conversation::{Conversation, LineSource};
 pub use self::counter::Counter;
-pub use self::exchange::{ExchangeOptions, exchange};
+pub use self::exchange::{ExchangeEnds, ExchangeOptions, Way, exchange};
 pub use self::request::{CallOptions, Request, Until};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::shown::fuzz as fuzz_shown;

@@ -5,9 +5,12 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
+use rustix::net::connect_unspec;
 use tokio::io::Interest;
 
 use super::family;
+use super::registration::registered_number;
+use super::socket::Socket;
 use super::stream::Stream;
 
 /// The maximum time that a refusal waits for the peer's first bytes.
@@ -42,13 +45,8 @@ impl Stream {
             return Ok(());
         }
         self.write_with(|socket| {
-            let may_lose = family::of(socket.family()).may_lose_sent(socket.inner())?;
-            // After the state: a connection reset in between has no state.
-            match socket.take_error()? {
-                Some(error) => Err(error),
-                None if may_lose => Err(io::ErrorKind::WouldBlock.into()),
-                None => Ok(()),
-            }
+            let family = family::of(socket.family());
+            socket.unless(family.may_lose_sent(socket.inner())?)
         })
         .await
     }
@@ -138,5 +136,55 @@ impl Stream {
             let _ = tokio::time::timeout(REFUSAL, readable).await;
         }
         self.reset();
+    }
+}
+
+impl Socket {
+    /// Waits, after [`shutdown`](Self::shutdown), until the host of the peer has all that was sent; also
+    /// in blocking mode.
+    ///
+    /// # Errors
+    /// If the connection broke before.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O driver enabled.
+    pub async fn acknowledged(&self) -> io::Result<()> {
+        if self.keeps_messages() {
+            return Ok(());
+        }
+        let family = family::of(self.family());
+        let check = || self.unless(family.awaits_acknowledgement(self.inner())?);
+        match check() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        let state = registered_number(self, Interest::WRITABLE)?;
+        state.async_io(Interest::WRITABLE, |_| check()).await
+    }
+
+    /// `WouldBlock` while it `waits`, unless the connection has failed. The state was read before: a
+    /// connection reset in between has no state.
+    fn unless(&self, waits: bool) -> io::Result<()> {
+        match self.take_error()? {
+            Some(error) => Err(error),
+            None if waits => Err(io::ErrorKind::WouldBlock.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the connection at once, for all who use the socket: with a reset, if the family has one,
+    /// so that the peer does not take what it has got for all; see `AF_UNSPEC` in `connect(2)`.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn abort(&self) -> io::Result<()> {
+        let has_reset = self.family().facts().has_reset && self.socket_type().has_connection();
+        let disconnect = || Ok(connect_unspec(self)?);
+        let unspecified = || "AF_UNSPEC".to_owned();
+        // Linux 6.4 to 6.6 refuse it while a thread waits for the socket.
+        match has_reset && self.watched("connect", unspecified, disconnect).is_ok() {
+            true => Ok(()),
+            false => self.shutdown(Shutdown::Both),
+        }
     }
 }

@@ -20,6 +20,14 @@ pub(super) fn registered<T: AsRawFd>(file: T, interest: Interest) -> io::Result<
     AsyncFd::with_interest(file, interest)
 }
 
+/// Registers a socket that the caller keeps open as long as this.
+pub(super) fn registered_number(
+    socket: &Socket,
+    interest: Interest,
+) -> io::Result<AsyncFd<Number>> {
+    registered(Number(socket.as_raw_fd()), interest)
+}
+
 /// The socket of a connection. Registers on first use, so that a thread that only accepts does not
 /// register.
 #[derive(Debug)]
@@ -76,7 +84,7 @@ impl WaitingSocket {
     fn registration(&self) -> io::Result<&AsyncFd<Number>> {
         let register = || {
             let interest = family::of(self.socket.family()).interest();
-            registered(Number(self.socket.as_raw_fd()), interest)
+            registered_number(&self.socket, interest)
         };
         let registration = self.registration.get_or_init(register).as_ref();
         registration.map_err(copied)

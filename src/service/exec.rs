@@ -1,10 +1,11 @@
 //! Runs a program for each connection, with pipes as its standard input and output.
 
 use std::ffi::OsString;
-use std::fs;
+use std::future::pending;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
-use super::group::ProcessGroup;
+use super::group::{ProcessGroup, is_exiting};
 use super::orphans::{Awaited, spawn};
 use super::{broken, counting};
 use crate::address::Address;
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, Framing, Limits, MessageFormat, Service, Stop};
 use crate::memory::MemoryLimit;
 use crate::net::{EXEC_NAMES, PipeReader, PipeWriter, Stream, exec_environment};
-use crate::transfer::{Passed, PipeEvent, PipeTransfer};
+use crate::transfer::{Passed, PipeEvent, PipeTransfer, unless_idle};
 
 /// Runs a program for each connection. The program gets end of file when the client ends its
 /// sending half, and can still answer. The client gets end of file when the last process that holds
@@ -42,6 +43,8 @@ use crate::transfer::{Passed, PipeEvent, PipeTransfer};
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL at the end of the
 /// grace period. [`exec_environment`] describes its environment; inherited variables of these names
 /// are not passed on.
+///
+/// [`run`](Self::run) does the same for a client's connection: the program then talks to the server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Exec {
@@ -55,10 +58,31 @@ pub struct Exec {
     /// it sends meanwhile are received and discarded, so that no reset destroys data that it has
     /// yet to read.
     pub grace: Duration,
+    /// Whether to wait for that close. Otherwise the connection ends once the host of the peer has all
+    /// output, as is enough for the program of a client.
+    pub waits_for_close: bool,
+    /// Whether the program has a process group of its own: a stop then reaches its children too, and
+    /// the keys of a terminal only this process. Without one, it can read from the terminal.
+    pub has_own_group: bool,
+    /// On a datagram socket of a client, whose peer has no end: the time without a message after which
+    /// the peer counts as ended, as that of a session does.
+    pub peer_idle: Option<Duration>,
     /// The memory limit for bytes that a side of any connection did not take at once.
     pub memory: MemoryLimit,
     /// The frames in the pipes, if the socket keeps messages apart.
     pub format: MessageFormat,
+}
+
+/// How a program on a connection has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExecEnd {
+    /// Its status.
+    pub status: ExitStatus,
+    /// Why the connection broke, if it did.
+    pub fault: Option<Error>,
+    /// Whether the peer closed the connection before the program had closed its output.
+    pub was_left: bool,
 }
 
 impl Exec {
@@ -70,6 +94,9 @@ impl Exec {
             arguments: Vec::new(),
             stop,
             grace: Limits::default().grace,
+            waits_for_close: true,
+            has_own_group: true,
+            peer_idle: None,
             memory: MemoryLimit::default(),
             format: MessageFormat::default(),
         }
@@ -82,6 +109,29 @@ const QUIET: Duration = Duration::from_millis(500);
 
 impl Service for Exec {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
+        let ExecEnd { status, fault, .. } = self.run(stream, connection).await?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        match failure(status) {
+            None => Ok(()),
+            Some(cause) => Err(Error::because(
+                "exec",
+                self.shown(),
+                ErrorKind::Other,
+                cause,
+            )),
+        }
+    }
+}
+
+impl Exec {
+    /// Runs the program on a connection until both have ended.
+    ///
+    /// # Errors
+    /// If the program cannot be started: [`ErrorKind::NoProgram`] or [`ErrorKind::CannotRun`] if that
+    /// is its fault.
+    pub async fn run(&self, stream: Stream, connection: &Arc<Connection>) -> Result<ExecEnd> {
         let local = stream.local_addr().map_err(|source| self.failed(source))?;
         stream.reset_on_drop();
         if stream.keeps_messages() && self.format.framing == Framing::Chunk {
@@ -91,23 +141,34 @@ impl Service for Exec {
         }
         let (mut child, mut awaited, input, output) = self.start(&local, connection)?;
         let pid = child.id();
-        let mut group = ProcessGroup::of(pid);
+        let mut group = ProcessGroup::of_program(pid, self.has_own_group);
         let mut transfer =
             PipeTransfer::new(&stream, Some(input), output, self.format, &self.memory);
         let passed = counting(connection);
         let (mut status, mut fault, mut finished) = (None, None, false);
-        // A session has no peer that could close it.
-        let is_session = stream.ends_when_idle();
-        let (mut patience, mut is_stopping) = (None, false);
-        while status.is_none() || !transfer.output_ended() {
+        // A datagram socket has no peer that could close it: a session ends, and a client waits.
+        let (has_end, is_session) = (stream.has_connection(), stream.ends_when_idle());
+        let peer_idle = self.peer_idle.filter(|_| !has_end && !is_session);
+        let mut silence = pin!(silence(connection, peer_idle));
+        let (mut patience, mut is_stopping, mut was_left) = (None, false, false);
+        let status = loop {
+            if let Some(status) = status
+                && transfer.output_ended()
+            {
+                break status;
+            }
             tokio::select! {
                 event = transfer.next(passed), if fault.is_none() => match event {
-                    PipeEvent::PeerEnded if is_session && patience.is_none() => {
+                    PipeEvent::PeerEnded if !has_end && patience.is_none() => {
                         patience = Some(Instant::now() + self.grace);
                     }
                     PipeEvent::PeerEnded | PipeEvent::OutputEnded => {}
                     PipeEvent::Broken(operation, error) => fault = Some(broken(operation, connection, error)),
                 },
+                () = &mut silence, if !transfer.peer_ended() => {
+                    transfer.end_input();
+                    patience = Some(Instant::now() + self.grace);
+                }
                 () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
                     patience = (!group.is_asked()).then(|| Instant::now() + self.grace);
                     match patience {
@@ -118,8 +179,9 @@ impl Service for Exec {
                         }
                     }
                 }
-                gone = stream.peer_closed(), if !is_session && transfer.peer_ended() && !transfer.output_ended() => {
+                gone = stream.peer_closed(), if has_end && transfer.peer_ended() && !transfer.output_ended() => {
                     transfer.abandon();
+                    was_left = true;
                     fault = gone.err().map(|error| broken("receive", connection, error));
                 }
                 ended = child.wait(), if status.is_none() => {
@@ -127,11 +189,9 @@ impl Service for Exec {
                     info!(connection = connection.id(), pid, status = %ended, "program ended");
                     status = Some(ended);
                     drop(awaited.take());
-                    if !group.is_there() {
-                        group.leave();
-                    }
+                    group.program_ended();
                 }
-                () = group.ended(), if status.is_some() && group.is_asked() && !group.is_left() => {
+                () = group.ended(), if status.is_some() && group.is_asked() && group.may_be_there() => {
                     group.leave();
                 }
                 () = self.stop.requested(), if !is_session && !group.is_asked() => group.ask_to_end(),
@@ -156,31 +216,29 @@ impl Service for Exec {
                     .map_err(|error| broken("shutdown", connection, error))?;
                 finished = true;
             }
+        };
+        if finished && has_end && !was_killed(status) {
+            fault = match self.waits_for_close {
+                true if transfer.peer_ended() => None,
+                true => self.linger(&mut transfer, connection, passed).await,
+                false => leave(&stream, &mut transfer, connection, passed).await,
+            };
         }
-        if finished && !is_session && !transfer.peer_ended() && !status.is_some_and(was_killed) {
-            fault = self.linger(&mut transfer, connection, passed).await;
+        if !has_end && fault.is_none() {
+            fault = refusal(&stream).map(|error| broken("send", connection, error));
         }
         group.ended().await;
         group.leave();
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
-        if !status.is_some_and(was_killed) {
+        if fault.is_none() && !was_killed(status) {
             stream.close_on_drop();
         }
-        match status.and_then(failure) {
-            None => Ok(()),
-            Some(cause) => Err(Error::because(
-                "exec",
-                self.shown(),
-                ErrorKind::Other,
-                cause,
-            )),
-        }
+        Ok(ExecEnd {
+            status,
+            fault,
+            was_left,
+        })
     }
-}
 
-impl Exec {
     /// Starts the program, and returns the server's ends of its two pipes.
     fn start(
         &self,
@@ -198,12 +256,13 @@ impl Exec {
             .args(&self.arguments)
             .envs(exec_environment(local, connection.peer()))
             .stdin(its_input)
-            .stdout(its_output)
-            // A separate process group: Ctrl-C on a terminal stops the server, which then stops the
-            // program.
-            .process_group(0);
+            .stdout(its_output);
+        if self.has_own_group {
+            // Ctrl-C on a terminal stops the server, which then stops the program.
+            command.process_group(0);
+        }
         // The command holds the program's ends; drop it to close them here.
-        let (child, awaited) = spawn(&mut command).map_err(failed)?;
+        let (child, awaited) = spawn(&mut command).map_err(|source| self.not_started(source))?;
         Ok((child, awaited, input, output))
     }
 
@@ -238,9 +297,64 @@ impl Exec {
         Error::new("exec", self.shown(), source).with_kind(ErrorKind::Other)
     }
 
+    fn not_started(&self, source: io::Error) -> Error {
+        use nix::Error as E;
+        let kind = match source.raw_os_error().map(E::from_raw) {
+            Some(E::ENOENT) => ErrorKind::NoProgram,
+            Some(E::EAGAIN | E::ENOMEM | E::EMFILE | E::ENFILE) | None => ErrorKind::Other,
+            Some(_) => ErrorKind::CannotRun,
+        };
+        self.failed(source).with_kind(kind)
+    }
+
     fn shown(&self) -> String {
         self.program.to_string_lossy().into_owned()
     }
+}
+
+/// Waits until the host of the peer has all output; discards what the peer sends, since unread bytes
+/// would turn the end of the connection into a reset.
+async fn leave(
+    stream: &Stream,
+    transfer: &mut PipeTransfer<'_>,
+    connection: &Connection,
+    passed: impl Fn(Passed) + Copy,
+) -> Option<Error> {
+    loop {
+        tokio::select! {
+            biased;
+            delivered = stream.delivered() => match delivered {
+                Ok(()) => break,
+                Err(error) => return Some(broken("send", connection, error)),
+            },
+            event = transfer.next(passed) => if let PipeEvent::Broken(operation, error) = event {
+                return Some(broken(operation, connection, error));
+            },
+        }
+    }
+    if let Err(error) = stream.shutdown(Shutdown::Both) {
+        return Some(broken("shutdown", connection, error));
+    }
+    if !transfer.peer_ended() {
+        // Now it can send nothing more. An error means that it has gone.
+        let _ = transfer.next(passed).await;
+    }
+    None
+}
+
+/// The refusal of a datagram that was sent last, if there was one.
+fn refusal(stream: &Stream) -> Option<io::Error> {
+    let refused = stream.try_receive(&mut [0]).err()?;
+    (refused.kind() == io::ErrorKind::ConnectionRefused).then_some(refused)
+}
+
+/// Ends when nothing has passed for `limit`; never without a limit.
+async fn silence(connection: &Connection, limit: Option<Duration>) {
+    let passed = || {
+        let traffic = connection.traffic();
+        traffic.received + traffic.sent
+    };
+    let _ = unless_idle(pending::<()>(), || limit, passed).await;
 }
 
 /// The error for the program's exit status, if it is a failure.
@@ -256,50 +370,4 @@ fn failure(status: ExitStatus) -> Option<String> {
 /// Whether a signal ended the program.
 fn was_killed(status: ExitStatus) -> bool {
     status.signal().is_some()
-}
-
-/// Whether a process is exiting: it has closed its files, but has no status yet; see `flags` in
-/// `proc_pid_stat(5)`. False if `/proc` is not mounted.
-fn is_exiting(pid: Option<u32>) -> bool {
-    const PF_EXITING: u32 = 4;
-    let stat = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
-    // The name, which may have spaces, is in parentheses; the flags are the seventh after it.
-    let flags = stat
-        .as_deref()
-        .and_then(|stat| stat.rsplit_once(") ")?.1.split(' ').nth(6)?.parse().ok());
-    flags.is_some_and(|flags: u32| flags & PF_EXITING != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{EXEC_NAMES, exec_environment};
-    use crate::address::Address;
-    use crate::net::{Credentials, Peer};
-
-    #[test]
-    fn every_variable_of_exec_is_first_removed() {
-        for word in [
-            "inet:127.0.0.1:1",
-            "inet6:[::1]:1",
-            "udp4:127.0.0.1:1",
-            "udp6:[::1]:1",
-            "unix:/s",
-            "unix:@s",
-            "unixgram:/s",
-        ] {
-            let address: Address = word.parse().unwrap();
-            let credentials = Some(Credentials {
-                pid: 1,
-                uid: 1,
-                gid: 1,
-            });
-            let peer = Peer {
-                address: address.clone(),
-                credentials,
-            };
-            for (name, _) in exec_environment(&address, &peer) {
-                assert!(EXEC_NAMES.contains(&name), "{name}");
-            }
-        }
-    }
 }

@@ -49,7 +49,7 @@ mod threads;
 pub use self::answer_service::{AnswerService, discard, echo, suffix};
 pub use self::connection_table::{ConnectionTable, Totals, Tracked};
 pub use self::dump::{DUMP_QUEUE, Dump, DumpSink, DumpStyle};
-pub use self::exec::Exec;
+pub use self::exec::{Exec, ExecEnd};
 pub use self::forward::Forward;
 pub use self::group::ProcessGroup;
 pub use self::idle::IdleLimit;

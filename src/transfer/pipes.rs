@@ -155,6 +155,12 @@ impl<'a> PipeTransfer<'a> {
         .await
     }
 
+    /// Counts the peer as ended: the program's input is at end of file.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
+        self.peer_ended = true;
+    }
+
     /// Closes both pipes: a program's next write fails, and its input is at end of file.
     pub(crate) fn abandon(&mut self) {
         (self.input, self.output) = (None, None);

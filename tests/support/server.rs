@@ -1,10 +1,10 @@
 //! `sok serve` as a process.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use nix::sys::signal::Signal;
 
-use super::{Place, Process};
+use super::{Log, Place, Process};
 
 /// A server that clients can connect to.
 #[derive(Debug)]
@@ -34,9 +34,12 @@ impl Server {
 
     /// The address of a server that `process` has become or started, once it listens.
     pub(crate) fn address_of(process: &Process) -> String {
-        let said = process
-            .stderr()
-            .wait_until("listening on ADDRESS", |text| ready_line(text).is_some());
+        Self::address_in(process.stderr())
+    }
+
+    /// The same with its standard error.
+    pub(crate) fn address_in(stderr: &Log) -> String {
+        let said = stderr.wait_until("listening on ADDRESS", |text| ready_line(text).is_some());
         ready_line(&said).unwrap()
     }
 
@@ -61,6 +64,11 @@ impl Server {
         self.address.rsplit_once(':').unwrap().1
     }
 
+    /// The process, to wait for its end.
+    pub(crate) fn into_process(self) -> Process {
+        self.process
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::SIGTERM);
@@ -72,6 +80,12 @@ impl Deref for Server {
 
     fn deref(&self) -> &Process {
         &self.process
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 

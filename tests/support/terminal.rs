@@ -16,7 +16,7 @@ pub(crate) struct Terminal {
     keyboard: File,
     pub(crate) screen: Log,
     // It closes with the program, however that ends.
-    stderr: Log,
+    pub(crate) stderr: Log,
     // Kept open, to read its modes after the program has ended.
     terminal: OwnedFd,
     modes: Termios,

@@ -1,8 +1,11 @@
 //! The exit codes, in one place.
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use sok::error::{Error, ErrorKind};
+use tokio::signal::unix::SignalKind;
 
 /// An exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Exit {
     NoProgram,
     /// Killed by a signal, as a shell reports it.
     Signal(u8),
+    /// The exit code of a program that was run.
+    Program(u8),
 }
 
 impl Exit {
@@ -55,6 +60,7 @@ impl Exit {
             Self::CannotRun => 126,
             Self::NoProgram => 127,
             Self::Signal(number) => 128_u8.saturating_add(number),
+            Self::Program(code) => code,
         }
     }
 
@@ -74,6 +80,21 @@ impl Exit {
             Self::CannotRun => "the command to run cannot be executed",
             Self::NoProgram => "the command to run was not found",
             Self::Signal(_) => "killed by signal n",
+            Self::Program(_) => "that of the program",
+        }
+    }
+
+    /// Killed by `signal`.
+    pub(crate) fn of_signal(signal: SignalKind) -> Self {
+        Self::Signal(u8::try_from(signal.as_raw_value()).unwrap_or_default())
+    }
+
+    /// That of a program with this status, as a shell reports it.
+    pub(crate) fn of_program(status: ExitStatus) -> Self {
+        let number = |number: i32| u8::try_from(number).unwrap_or_default();
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Program(number(code)),
+            (None, signal) => Self::Signal(number(signal.unwrap_or_default())),
         }
     }
 

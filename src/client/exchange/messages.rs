@@ -1,14 +1,16 @@
 //! The copies of an exchange in messages: between the frames of the input and of the output, and
 //! the messages of the socket.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 
-use super::shared::{Shared, uninterrupted};
-use super::{BUFFER, ExchangeFault, ExchangeOptions};
+use super::end::ExchangeFault;
+use super::input::Input;
+use super::options::ExchangeOptions;
+use super::shared::Shared;
 use crate::address::Address;
 use crate::client::{is_too_large, report_lost};
-use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
+use crate::loops::{Framing, MessageFormat};
 use crate::net::{LONGEST_MESSAGE, Received, with_length};
 
 /// How the messages of an exchange are framed, and what becomes of one that cannot be passed on.
@@ -32,51 +34,87 @@ impl Messages {
     }
 
     /// Sends the messages of the input; see the same for a stream.
-    pub(super) fn send_all(
+    pub(super) fn send_all<R: Read + AsFd>(
         &self,
         shared: &Shared,
-        mut input: impl Read + AsFd,
+        input: &mut Input<R>,
     ) -> Result<bool, ExchangeFault> {
-        let mut decoder = MessageDecoder::new(self.format, MemoryLimit::new(usize::MAX));
-        let mut buffer = vec![0; BUFFER];
-        let mut peer_ended = false;
-        while shared
-            .input_comes(input.as_fd(), &mut peer_ended)
+        if let Some(message) = input.unsent.take()
+            && !self.send(shared, &message, &mut input.unsent)?
+        {
+            return Ok(false);
+        }
+        let (mut peer_ended, mut has_ended) = (false, false);
+        while input
+            .comes(shared, &mut peer_ended)
             .map_err(ExchangeFault::Own)?
         {
-            let count = uninterrupted(|| input.read(&mut buffer)).map_err(ExchangeFault::Own)?;
-            if count == 0 {
+            if input.fill().map_err(ExchangeFault::Own)? == 0 {
+                has_ended = true;
                 break;
             }
-            let mut read = &buffer[..count];
-            while let Some(message) = decoder
-                .next_message(&mut read)
-                .map_err(ExchangeFault::Own)?
-            {
-                if !self.send(shared, message)? {
-                    return Ok(false);
-                }
+            if !self.send_read(shared, input)? {
+                return Ok(false);
             }
         }
-        let last = decoder.unfinished();
-        match self.format.framing {
+        if input.is_kept && !has_ended {
+            return Ok(true);
+        }
+        let (messages, _, unsent) = input.parts(self.format);
+        let last = messages.unfinished();
+        let sent = match self.format.framing {
             // The delimiter after the last message may be missing.
-            Framing::Line | Framing::Null if !last.is_empty() => self.send(shared, last),
-            _ => {
-                decoder.finish().map_err(ExchangeFault::Own)?;
-                Ok(true)
+            Framing::Line | Framing::Null if !last.is_empty() => self.send(shared, last, unsent),
+            _ => messages.finish().map(|()| true).map_err(ExchangeFault::Own),
+        };
+        input.forget_unfinished();
+        sent
+    }
+
+    /// Sends the complete messages that were read.
+    fn send_read<R: Read + AsFd>(
+        &self,
+        shared: &Shared,
+        input: &mut Input<R>,
+    ) -> Result<bool, ExchangeFault> {
+        loop {
+            let (messages, reader, unsent) = input.parts(self.format);
+            let mut read = reader.buffer();
+            let all = read.len();
+            let message = messages.next_message(&mut read);
+            let Some(message) = message.map_err(ExchangeFault::Own)? else {
+                reader.consume(all);
+                return Ok(true);
+            };
+            let taken = all - read.len();
+            let sent = self.send(shared, message, unsent);
+            reader.consume(taken);
+            if !sent? {
+                return Ok(false);
             }
         }
     }
 
-    /// Sends one message; `false` if the exchange has ended.
-    fn send(&self, shared: &Shared, message: &[u8]) -> Result<bool, ExchangeFault> {
-        let sent = shared.with_socket(|socket| socket.send_message(message));
+    /// Sends one message; `false` if the exchange has ended. One that is not sent is put into `unsent`,
+    /// unless it can never be.
+    fn send(
+        &self,
+        shared: &Shared,
+        message: &[u8],
+        unsent: &mut Option<Vec<u8>>,
+    ) -> Result<bool, ExchangeFault> {
+        let sent = shared.with_wire(|wire| wire.send_message(message));
         match sent.map_err(|error| with_length(error, message.len())) {
             Ok(Some(count)) => shared.sent(count),
-            Ok(None) => return Ok(false),
-            Err(error) if self.may_lose && is_too_large(&error) => self.lose(shared, &error),
-            Err(error) => return Err(ExchangeFault::Socket(error)),
+            Ok(None) => {
+                *unsent = Some(message.to_vec());
+                return Ok(false);
+            }
+            Err(error) if is_too_large(&error) && self.may_lose => self.lose(shared, &error),
+            Err(error) => {
+                *unsent = (!is_too_large(&error)).then(|| message.to_vec());
+                return Err(ExchangeFault::Socket(error));
+            }
         }
         Ok(true)
     }
@@ -90,7 +128,7 @@ impl Messages {
         let mut buffer = vec![0; self.format.max_message.min(LONGEST_MESSAGE)];
         let mut framed = Vec::new();
         loop {
-            let received = shared.with_socket(|socket| socket.receive_message(&mut buffer));
+            let received = shared.with_wire(|wire| wire.receive_message(&mut buffer));
             let count = match received {
                 // At the end of the exchange, the receive of an open socket returns an empty message.
                 Ok(Some(Received::Message(0))) if shared.has_ended() => None,

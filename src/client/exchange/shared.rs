@@ -1,7 +1,6 @@
 //! What the threads of an exchange and the one that waits for them share.
 
 use std::io;
-use std::net::Shutdown;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +10,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::client::{Counter, QUIET};
+use super::wire::Wire;
+use crate::client::QUIET;
+use crate::loops::Connection;
 use crate::net::Socket;
 
 /// What the two threads and the one that waits for them share.
@@ -19,7 +20,7 @@ use crate::net::Socket;
 pub(super) struct Shared {
     /// Until the exchange ends. A thread has it only for one call, so that none holds it that waits
     /// for something else.
-    socket: Mutex<Option<Arc<Socket>>>,
+    wire: Mutex<Option<Arc<Wire>>>,
     /// Wakes the thread that waits for input: the peer has ended, or the exchange.
     wake: EventFd,
     began: Instant,
@@ -27,30 +28,43 @@ pub(super) struct Shared {
     last: AtomicU64,
     /// The messages that could not be passed on.
     lost: AtomicU64,
-    counter: Arc<Counter>,
+    connection: Arc<Connection>,
 }
 
 impl Shared {
-    /// What `call` does with the socket; `None` when the exchange has ended.
+    /// What `call` does with the connection; `None` when the exchange has ended.
+    pub(super) fn with_wire<T>(
+        &self,
+        call: impl FnOnce(&Wire) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        self.wire().map(|wire| call(&wire)).transpose()
+    }
+
+    /// The same with its socket; `None` also for a session.
     pub(super) fn with_socket<T>(
         &self,
         call: impl FnOnce(&Socket) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
-        let socket = self.socket().clone();
-        socket.map(|socket| call(&socket)).transpose()
+        self.with_wire(|wire| wire.socket().map(call).transpose())
+            .map(Option::flatten)
     }
 
-    fn socket(&self) -> MutexGuard<'_, Option<Arc<Socket>>> {
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection, until the exchange has ended.
+    pub(super) fn wire(&self) -> Option<Arc<Wire>> {
+        self.locked().clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Option<Arc<Wire>>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn sent(&self, count: usize) {
-        self.counter.count_sent(count);
+        self.connection.count_sent(count);
         self.passed();
     }
 
     pub(super) fn received(&self, count: usize) {
-        self.counter.count_received(count);
+        self.connection.count_received(count);
         self.passed();
     }
 
@@ -65,7 +79,7 @@ impl Shared {
 
     /// Whether the exchange has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.socket().is_none()
+        self.locked().is_none()
     }
 
     /// Sets the idle clock back.
@@ -113,7 +127,7 @@ impl Shared {
             };
             uninterrupted(|| Ok(poll(&mut polled, limit)?))?;
             let [comes, woken] = polled.map(|file| file.any() != Some(false));
-            if self.socket().is_none() {
+            if self.locked().is_none() {
                 return Ok(false);
             }
             if comes || !woken {
@@ -131,20 +145,22 @@ impl Shared {
 pub(super) struct Guard(Arc<Shared>);
 
 impl Guard {
-    pub(super) fn new(socket: Socket, counter: Arc<Counter>) -> io::Result<Self> {
+    pub(super) fn new(wire: Wire, connection: Arc<Connection>) -> io::Result<Self> {
         Ok(Self(Arc::new(Shared {
-            socket: Mutex::new(Some(Arc::new(socket))),
+            wire: Mutex::new(Some(Arc::new(wire))),
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?,
             began: Instant::now(),
             last: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            counter,
+            connection,
         })))
     }
 
-    /// The socket, once both threads are done with it.
-    pub(super) fn finished(self) -> Option<Arc<Socket>> {
-        self.0.socket().take()
+    /// Ends the exchange; returns its connection, which is not cut off.
+    pub(super) fn finished(&self) -> Option<Arc<Wire>> {
+        let wire = self.locked().take();
+        self.peer_ended();
+        wire
     }
 }
 
@@ -158,13 +174,10 @@ impl Deref for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Some(socket) = self.0.socket().take() else {
-            return;
-        };
-        // Whoever is in a call on it returns, and is the last to hold it. That the peer has reset it is
-        // no failure here.
-        let _ = socket.shutdown(Shutdown::Both);
-        self.0.peer_ended();
+        if let Some(wire) = self.finished() {
+            // Whoever is in a call on it returns, and is the last to hold it.
+            wire.cut();
+        }
     }
 }
 

@@ -26,6 +26,9 @@ const NEEDS_SCOPE: &str = "a link-local address needs its interface, such as [fe
 /// The state of a connection whose FIN is sent but not acknowledged, while the peer may still send:
 /// `TCP_FIN_WAIT1` of `netinet/tcp.h`.
 const FIN_WAIT_1: u8 = 4;
+/// The same after the peer's end of file: it ended first, or at the same time.
+const LAST_ACK: u8 = 9;
+const CLOSING: u8 = 11;
 
 /// The size of a UDP header.
 const UDP_HEADER: usize = 8;
@@ -211,6 +214,11 @@ impl<V: Version> SocketFamily for Ip<V> {
 
     fn may_lose_sent(&self, socket: &Socket) -> io::Result<bool> {
         Ok(getsockopt(socket, option::TcpState)? == FIN_WAIT_1)
+    }
+
+    fn awaits_acknowledgement(&self, socket: &Socket) -> io::Result<bool> {
+        let state = getsockopt(socket, option::TcpState)?;
+        Ok(matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING))
     }
 
     /// A congestion control that paces arms a timer for each piece.

@@ -174,6 +174,11 @@ pub(super) trait SocketFamily: Debug + Sync {
         Ok(false)
     }
 
+    /// Whether the host of the peer may not have all sent data, up to our end of file.
+    fn awaits_acknowledgement(&self, _: &Socket) -> io::Result<bool> {
+        Ok(false)
+    }
+
     // ---- A stream of bytes ----
 
     /// Enlarges the send buffer for bulk.
@@ -324,4 +329,38 @@ pub fn exec_environment(local: &Address, peer: &Peer) -> Vec<(&'static str, OsSt
     ];
     all.extend(of(local.family()).ucspi(local, peer));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EXEC_NAMES, exec_environment};
+    use crate::address::Address;
+    use crate::net::{Credentials, Peer};
+
+    #[test]
+    fn every_variable_of_exec_is_first_removed() {
+        for word in [
+            "inet:127.0.0.1:1",
+            "inet6:[::1]:1",
+            "udp4:127.0.0.1:1",
+            "udp6:[::1]:1",
+            "unix:/s",
+            "unix:@s",
+            "unixgram:/s",
+        ] {
+            let address: Address = word.parse().unwrap();
+            let credentials = Some(Credentials {
+                pid: 1,
+                uid: 1,
+                gid: 1,
+            });
+            let peer = Peer {
+                address: address.clone(),
+                credentials,
+            };
+            for (name, _) in exec_environment(&address, &peer) {
+                assert!(EXEC_NAMES.contains(&name), "{name}");
+            }
+        }
+    }
 }

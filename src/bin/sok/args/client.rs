@@ -6,12 +6,34 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    CONNECTION, CallFramingArg, EXCHANGE, FramingArgs, InputFramingArg, MESSAGES, TcpArgs, UdpArgs,
+    CONNECTION, CallFramingArg, EXCHANGE, ExchangeArgs, FramingArgs, InputFramingArg, MESSAGES,
+    TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
 
-const CONVERSATION: &str = "The conversation";
+pub(super) const CONNECT_HELP: &str = "\
+The --exec program reads what the server sends from its standard input, and what it writes to its
+standard output is sent; it shares the standard error of sok. It gets end of file when the server
+ends, and can still send. The server gets end of file when the last process that holds the output
+closes it. When the program has ended, sok waits until the host of the server has all of the output.
+The exit code is that of the program, 128+n if signal n ended it, or 6 if the connection broke. If a
+signal ends the program, the connection is reset. SIGTERM, SIGINT and SIGHUP send SIGTERM to the
+program, and SIGKILL 5 seconds later, or at a second signal.
+The environment is that of a program of 'sok serve --exec', where the server is the peer: SOK_PEER,
+TCPREMOTEIP and so on are about the server, SOK_LOCAL, TCPLOCALIP and so on about the own end.
+On a socket that keeps messages apart, --framing says how they are separated in both pipes. A datagram
+server has no end: after --idle-timeout [default: 30s] without a message, the program gets end of file,
+and SIGTERM 5 seconds later.
+
+Examples:
+  sok connect unix:/tmp/s.sock < request > reply
+  sok connect localhost:8082 --prompt '> '
+  sok connect host:9000 --send-only < file
+  sok connect host:9000 --exec ./client.sh
+  sok connect udp:localhost:5005 < lines
+  sok connect unixpacket:/run/app.sock --framing null < requests";
+
 const WAIT: &str = "The wait";
 const REPLY: &str = "The end of the reply";
 
@@ -40,28 +62,14 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Keep the sending half open at end of input
-    #[arg(long, help_heading = EXCHANGE)]
-    pub(crate) no_half_close: bool,
+    #[command(flatten)]
+    pub(crate) exchange: ExchangeArgs,
 
-    /// Keep sending until the end of input, even if the server ends first
-    #[arg(long, help_heading = EXCHANGE)]
-    pub(crate) keep_sending: bool,
-
-    /// Hold a conversation: print TEXT, send a line, print the reply, repeat (default on a terminal,
-    /// unless --framing, --idle-timeout, --no-half-close or --keep-sending is given)
-    #[arg(long, value_name = "TEXT", help_heading = CONVERSATION)]
-    #[arg(conflicts_with_all = ["framing", "no_half_close", "keep_sending", "idle_timeout"])]
-    pub(crate) prompt: Option<String>,
-
-    /// Refuse to send a line that contains WORD; repeatable
-    #[arg(long, value_name = "WORD", help_heading = CONVERSATION)]
-    pub(crate) forbid: Vec<String>,
-
-    /// Print exactly what the server sends: messages without a newline or frame, and on a terminal
-    /// control characters as they are, not as \xNN
-    #[arg(long, help_heading = CONVERSATION)]
-    pub(crate) raw: bool,
+    /// Run CMD, with pipes from and to the server as its standard input and output; takes the rest of
+    /// the command line. The exit code is that of CMD. See below
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    #[arg(help_heading = EXCHANGE)]
+    pub(crate) exec: Option<Vec<OsString>>,
 }
 
 #[derive(Debug, Args)]

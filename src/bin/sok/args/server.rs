@@ -10,7 +10,8 @@ use sok::transfer::Descriptors;
 
 use super::access::AccessArgs;
 use super::{
-    CONNECTION, EXCHANGE, FramingArg, FramingArgs, MESSAGES, ObserveArgs, TcpArgs, UdpArgs,
+    CONNECTION, EXCHANGE, ExchangeArgs, FramingArg, FramingArgs, MESSAGES, ObserveArgs, TcpArgs,
+    UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
@@ -39,13 +40,24 @@ The program gets these environment variables; those that do not apply are not se
   UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
 TCPLOCALHOST, TCPREMOTEHOST and those of UDP are never set: a name lookup would delay each client.
 
+With --stdio, standard input is sent to the client, and what the client sends goes to standard output.
+Its options of the exchange and of the conversation, and the exit code, are those of 'sok connect'. A
+session of a datagram socket ends when nothing has passed for --idle-timeout [default: 30s] after the
+end of input; until then, --idle-timeout is an error.
+With --keep-open, standard input is read only while a client is connected, and what a client has not
+taken goes to the next one. After its end, each client gets end of file at once: to collect what clients
+send, add --receive-only. A stop (SIGTERM, SIGINT, SIGHUP) waits --grace for the connected client; the
+exit code is then 0 if no input was lost.
+
 Examples:
   sok serve --family unix --path /tmp/s.sock
   sok serve inet6:[::1]:8082 --suffix '!' --framing line
   sok serve udp:localhost:5140 --framing line --exec ./log.sh
   sok serve unixgram:./notify --framing null --exec ./states.sh
   sok serve unixpacket:./jobs --framing line --exec ./worker.sh
-  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh
+  sok serve :9000 --stdio --send-only < file
+  sok serve :9000 --stdio --keep-open --receive-only >> log";
 
 pub(super) const RELAY_HELP: &str = "\
 Examples:
@@ -87,6 +99,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) access: AccessArgs,
 
+    #[command(flatten)]
+    pub(crate) exchange: ExchangeArgs,
+
     /// Disconnect a client when no data passes in either direction for this time; a session of a
     /// datagram socket ends then, without an error [default for datagrams: 30s]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
@@ -123,6 +138,15 @@ pub(crate) struct ServiceArgs {
     /// command line. A socket that keeps messages apart needs --framing. See below
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) exec: Option<Vec<OsString>>,
+
+    /// Connect standard input and output to one client, as 'sok connect' does to a server, and exit
+    /// with the result: all others are refused once it has connected. See below
+    #[arg(long)]
+    pub(crate) stdio: bool,
+
+    /// With --stdio: connect one client after another; the next one waits in the backlog
+    #[arg(long, requires = "stdio")]
+    pub(crate) keep_open: bool,
 
     /// Let the programs of --exec inherit the open descriptor N, from 3 up, under the same number;
     /// repeatable

@@ -20,7 +20,16 @@ fn every_option_is_under_its_own_heading() {
         ),
         (
             "The service, one of",
-            &["echo", "suffix", "discard", "send", "exec", "pass_fd"],
+            &[
+                "echo",
+                "suffix",
+                "discard",
+                "send",
+                "exec",
+                "stdio",
+                "keep_open",
+                "pass_fd",
+            ],
         ),
         (
             "The messages",
@@ -51,6 +60,9 @@ fn every_option_is_under_its_own_heading() {
                 "no_reply",
                 "resend",
                 "keep_sending",
+                "send_only",
+                "receive_only",
+                "exec",
                 "dump",
                 "copy",
             ],

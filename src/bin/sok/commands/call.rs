@@ -192,7 +192,7 @@ async fn limited(
     kind.retry_for = plan.retry_for;
     let (stream, address) = connect(target, &plan).await?;
     let counter = Counter::default();
-    let report = ConnectionLog::connected(&address, &counter);
+    let report = ConnectionLog::connected(&address);
     let mut request = Request::new(message);
     request.bare = sending.bare;
     request.finish = sending.finish;
@@ -200,7 +200,7 @@ async fn limited(
     let replied = call(&stream, &address, request, kind, &mut output, &counter);
     let replied = until(deadline, replied).await;
     let replied = replied.unwrap_or_else(|| late("the reply was not complete"));
-    report.ended(&replied);
+    report.ended(counter.traffic(), &replied);
     replied
 }
 

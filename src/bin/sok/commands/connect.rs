@@ -1,111 +1,88 @@
 //! `sok connect`: connects standard input and output to a server.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::dup2_stdout;
 use sok::address::{Address, Purpose, Target};
-use sok::client::{ConnectPlan, Conversation, Counter, ExchangeOptions, connect, exchange};
+use sok::client::{ConnectPlan, connect};
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::Traffic;
+use sok::loops::{Connection, Traffic};
+use sok::net::{Peer, Stream};
 use tokio::time::Instant;
 use tracing::info;
 
+use super::client_program;
 use super::congestion::congestion;
+use super::exchange::{self, Messages};
 use super::run::{block_on, until_killed};
 use super::udp::udp_options;
 use crate::args::{ConnectArgs, DialArgs};
 use crate::exit::Exit;
-use crate::output::prompt::{self, Editor, Terminal};
-use crate::output::standard::{self, Standard};
+use crate::output::Ui;
 
-/// The default prompt on a terminal.
-const PROMPT: &str = "> ";
-
-pub(crate) fn run(args: ConnectArgs) -> Result<Exit> {
-    let target = args.parts.target(args.address.as_ref())?;
+pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
+    let target = args.parts.target(args.address.as_ref());
+    let target = target.map_err(|error| match (&args.address, &args.exec) {
+        (None, Some(_)) if !args.parts.is_given() => error
+            .with_hint("--exec takes the rest of the command line: write the address before it"),
+        _ => error,
+    })?;
     let plan = plan(&target, &args.dial, args.timeout)?;
-    let mut options = ExchangeOptions::default();
-    options.no_half_close = args.no_half_close;
-    options.keep_sending = args.keep_sending;
-    options.idle_timeout = args.idle_timeout;
-    let keeps_messages = target.socket_type().keeps_messages();
-    if let Some(option) = args.framing.given()
-        && !keeps_messages
-    {
-        let cause = format!("{option} means nothing here: a stream has no messages");
-        let error = Error::because("connect", target, ErrorKind::Usage, cause);
-        return Err(error.with_hint("leave it out, and all bytes pass unchanged"));
+    let messages = Messages {
+        given: args.framing.given(),
+        framing: args.framing.framing.map(|framing| framing.0.framing()),
+        max_message: args.framing.max_message(),
+    };
+    if let Some(command) = args.exec {
+        if let Some(option) = args.exchange.given() {
+            let cause = format!("--exec and {option} cannot be used together: the program decides");
+            return Err(Error::because("connect", target, ErrorKind::Usage, cause));
+        }
+        return client_program::run(&target, &plan, command, &messages, args.idle_timeout, ui);
     }
-    if let Some(framing) = args.framing.framing {
-        options.format.framing = framing.0.framing();
-    }
-    // These options disable the conversation.
-    let is_default = options == ExchangeOptions::default() && args.framing.framing.is_none();
-    let converses = is_default && standard::is_terminal();
-    options.format.max_message = args.framing.max_message();
-    options.bare = args.raw;
-    let prompt = args.prompt.or_else(|| converses.then(|| PROMPT.to_owned()));
-    if prompt.is_none() && !args.forbid.is_empty() {
-        let cause = "--forbid needs a conversation; add --prompt TEXT";
-        return Err(Error::because("connect", target, ErrorKind::Usage, cause));
-    }
-    if args.forbid.iter().any(String::is_empty) {
-        let cause = "--forbid needs a word; every line contains the empty word";
-        return Err(Error::because("connect", target, ErrorKind::Usage, cause));
-    }
+    let exchange = exchange::plan(
+        "connect",
+        &target,
+        &args.exchange,
+        &messages,
+        args.idle_timeout,
+    )?;
     // Without state to restore, the signal itself ends the program.
-    let gives_back = prompt.is_some() || plan.bind.is_some();
+    let gives_back = exchange.prompt.is_some() || plan.bind.is_some();
     let work = async {
-        let (stream, address) = connect(&target, &plan).await?;
-        let counter = Arc::new(Counter::default());
-        let report = ConnectionLog::connected(&address, &counter);
-        let mut output = standard::stdout()?;
-        let done = if let Some(prompt) = prompt {
-            let mut conversation = Conversation::default();
-            conversation.forbidden = args.forbid;
-            conversation.adds_newlines = standard::shows_output();
-            conversation.escapes = standard::shows_output() && !args.raw;
-            conversation.max_message = options.format.max_message;
-            conversation.bare = options.bare;
-            let terminal = Terminal::saved();
-            let lines = Editor::new(prompt, &terminal)?;
-            let held = conversation.hold(&stream, &address, lines, &mut output, &counter);
-            prompt::hold(terminal, held).await
-        } else {
-            let (input, output) = (standard::stdin()?, Output(output));
-            let exchanged = exchange(stream, &address, input, output, options, &counter).await;
-            exchanged.map(|()| Exit::Done)
-        };
-        report.ended(&done);
+        let (stream, connection) = connected(&target, &plan).await?;
+        let report = ConnectionLog::connected(&connection.peer().address);
+        let done = exchange.run(stream, &connection).await;
+        report.ended(connection.traffic(), &done);
         done
     };
     block_on(until_killed(gives_back, work))
 }
 
+/// Connects to `target`; the peer is the server.
+async fn connected(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Arc<Connection>)> {
+    let (stream, address) = connect(target, plan).await?;
+    Ok((stream, Arc::new(Connection::new(1, Peer::new(address)))))
+}
+
 /// Reports a connection and its end, as a server does.
 pub(crate) struct ConnectionLog<'a> {
     address: &'a Address,
-    counter: &'a Counter,
     began: Instant,
 }
 
 impl<'a> ConnectionLog<'a> {
-    pub(crate) fn connected(address: &'a Address, counter: &'a Counter) -> Self {
+    pub(crate) fn connected(address: &'a Address) -> Self {
         info!(%address, "connected");
         Self {
             address,
-            counter,
             began: Instant::now(),
         }
     }
 
-    pub(crate) fn ended<T>(self, done: &Result<T>) {
+    pub(crate) fn ended<T>(self, traffic: Traffic, done: &Result<T>) {
         let address = self.address;
-        let Traffic { received, sent, .. } = self.counter.traffic();
+        let Traffic { received, sent, .. } = traffic;
         let seconds = self.began.elapsed().as_secs_f64();
         match done {
             // The reader of our output has seen enough.
@@ -114,35 +91,6 @@ impl<'a> ConnectionLog<'a> {
             }
             _ => info!(%address, received, sent, seconds, "ended"),
         }
-    }
-}
-
-/// The standard output, which is really closed when the exchange drops it at the peer's end: its
-/// reader gets end of file even while we continue to send.
-struct Output(Standard);
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl AsFd for Output {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // Replace it, since a closed descriptor would be reused as the standard output.
-        let nowhere = File::options().write(true).open("/dev/null");
-        // Without a replacement, it is closed when the process ends.
-        let _ = nowhere.map(dup2_stdout);
     }
 }
 

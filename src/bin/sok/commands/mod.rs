@@ -5,9 +5,11 @@ mod bench;
 mod bench_server;
 mod call;
 mod check;
+mod client_program;
 mod congestion;
 mod connect;
 mod descriptors;
+mod exchange;
 mod listening;
 mod memory;
 mod program;
@@ -15,6 +17,7 @@ mod relay;
 mod run;
 mod serve;
 mod status;
+mod stdio;
 mod tour;
 mod udp;
 mod wait;
@@ -41,7 +44,7 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
         Command::Relay(args) => on_own_frame(|| relay::run(&args, ui)),
         Command::Wait(args) => on_own_frame(|| wait::run(&args)),
         Command::Check(args) => on_own_frame(|| check::run(&args, ui)),
-        Command::Connect(args) => on_own_frame(|| connect::run(args)),
+        Command::Connect(args) => on_own_frame(|| connect::run(args, ui)),
         Command::Call(args) => on_own_frame(|| call::run(args, ui)),
         Command::Bench(args) => on_own_frame(|| bench::run(args, ui)),
         Command::BenchServer(args) => on_own_frame(|| bench_server::run(&args, ui)),

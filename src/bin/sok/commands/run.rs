@@ -4,6 +4,7 @@ use std::future::Future;
 
 use sok::error::{Error, Result};
 use sok::loops::EndSignals;
+use sok::service::reap_orphans;
 use tokio::runtime::Builder;
 
 use super::descriptors;
@@ -46,12 +47,20 @@ pub(crate) async fn until_killed(
     let watched = listens.then(EndSignals::watch).transpose();
     let mut signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
     tokio::select! {
+        // Before the work, which may also end at a signal, in another way.
+        biased;
+        Some(signal) = async { Some(signals.as_mut()?.next().await) } => Ok(Exit::of_signal(signal)),
         done = work => done,
-        Some(signal) = async { Some(signals.as_mut()?.next().await) } => {
-            let number = u8::try_from(signal.as_raw_value()).unwrap_or_default();
-            Ok(Exit::Signal(number))
-        }
     }
+}
+
+/// Reaps orphans if this is PID 1.
+pub(crate) fn reap_as_init() -> Result<()> {
+    if is_init() {
+        let reaping = reap_orphans();
+        tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
+    }
+    Ok(())
 }
 
 /// Whether this is the first process of the machine or of a container.

@@ -15,7 +15,7 @@ use sok::loops::{
 use sok::net::ListenOptions;
 use sok::service::{
     AnswerService, ConnectionTable, Exec, IdleLimit, Lifetime, SendFile, Service, Threads, Tracked,
-    discard, echo, reap_orphans, suffix,
+    discard, echo, suffix,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -27,8 +27,9 @@ use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::listening::{listen, listen_options};
 use super::memory::{max_connections, max_memory};
 use super::program::check_program;
-use super::run::{block_on, is_init};
+use super::run::{block_on, reap_as_init};
 use super::status::{self, StatusPlan};
+use super::stdio;
 use super::udp::udp_options;
 use crate::args::{FramingArg, LimitArgs, ServeArgs, ServiceArgs};
 use crate::exit::Exit;
@@ -42,6 +43,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         _ => error,
     })?;
     check_services(&args, &target)?;
+    let stdio = args.services.stdio.then(|| stdio::plan(&args, &target));
+    let stdio = stdio.transpose()?;
     let targets = vec![target];
     let format = MessageFormat {
         framing: args
@@ -59,13 +62,16 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let mut limits = limits(&args.limits);
     let reload = set_access(&args.access, &targets, &mut options, &mut limits)?;
     // Answers to messages do not use them.
-    options.take_descriptors = args.services.exec.is_some() || args.services.send.is_some();
+    options.take_descriptors =
+        args.services.exec.is_some() || args.services.send.is_some() || stdio.is_some();
     let ServiceArgs {
         echo: _,
         suffix: text,
         discard: quiet,
         send,
         exec,
+        stdio: _,
+        keep_open,
         mut pass_fd,
     } = args.services;
     let mut server = Server {
@@ -81,6 +87,9 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         status: StatusPlan::of(args.observe.status.as_ref(), None)?,
         ui,
     };
+    if let Some(exchange) = stdio {
+        return stdio::run(server, exchange, keep_open);
+    }
     match &exec {
         Some(command) => {
             check_program(&command[0])?;
@@ -160,7 +169,7 @@ fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) ->
 }
 
 /// The first descriptor after the standard streams.
-const FIRST_INHERITED: i32 = 3;
+pub(crate) const FIRST_INHERITED: i32 = 3;
 
 /// The time that the end of the process waits for another thread that does not get its turn.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -191,10 +200,7 @@ impl Server {
         outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
         let table = ConnectionTable::new(self.limits.access.clone());
         on_request(table.clone(), self.ui)?;
-        if is_init() {
-            let reaping = reap_orphans();
-            tokio::spawn(reaping.map_err(|error| Error::new("watch", "SIGCHLD", error))?);
-        }
+        reap_as_init()?;
         let service = IdleLimit::new(self.idle_timeout, service(stop.clone())?);
         let service = Lifetime::new(self.lifetime, service);
         let service = Threads::new(service, self.threads)?;
@@ -269,6 +275,8 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
         discard,
         send,
         exec,
+        stdio,
+        keep_open: _,
         pass_fd: _,
     } = &args.services;
     let given: Vec<&str> = [
@@ -277,6 +285,7 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
         ("--discard", *discard),
         ("--send", send.is_some()),
         ("--exec", exec.is_some()),
+        ("--stdio", *stdio),
     ]
     .into_iter()
     .filter_map(|(name, given)| given.then_some(name))
@@ -287,6 +296,12 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
         return Err(usage(format!(
             "{given} cannot be used together; choose one"
         )));
+    }
+    if *stdio {
+        return Ok(());
+    }
+    if let Some(option) = args.exchange.given() {
+        return Err(usage(format!("{option} needs --stdio")));
     }
     if target.socket_type().keeps_messages() {
         return check_framing(args, target);
@@ -325,7 +340,7 @@ fn check_framing(args: &ServeArgs, target: &Target) -> Result<()> {
 }
 
 /// The framings that say where a message ends.
-const FRAMINGS: &str = "line, null or length";
+pub(crate) const FRAMINGS: &str = "line, null or length";
 
 pub(crate) fn limits(args: &LimitArgs) -> Limits {
     let mut limits = Limits::default();

@@ -113,6 +113,11 @@ pub(crate) fn shows_colours() -> bool {
     shows_output() && !is_set("NO_COLOR") && !is_dumb
 }
 
+/// Whether this process has a terminal that a program can ask a person at, see `tty(4)`.
+pub(crate) fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
 /// Whether both ends are terminals.
 pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sok::client::{Conversation, Counter, LineSource};
-use sok::loops::{Framing, MessageFormat};
+use sok::client::{Conversation, LineSource};
+use sok::loops::{Connection, Framing, MessageFormat};
+use sok::net::Peer;
 use sok::service::AnswerService;
 
 use super::Played;
@@ -163,9 +164,8 @@ async fn converse(server: &Server, script: Script) -> sok::error::Result<String>
     conversation.escapes = false;
     conversation.forbidden = vec![FORBIDDEN.to_owned()];
     let mut replies = Vec::new();
-    let counter = Counter::default();
-    let address = server.address();
-    let held = conversation.hold(client.stream(), address, script, &mut replies, &counter);
+    let connection = Connection::new(1, Peer::new(server.address().clone()));
+    let held = conversation.hold(client.stream(), &connection, script, &mut replies);
     client.plays(held).await?;
     client.leave();
     server.has_ended(1).await?;

@@ -1,0 +1,147 @@
+//! `sok connect --exec`: a program that talks to a server.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use close_fds::set_fds_cloexec;
+use nix::libc::SIGPIPE;
+use sok::address::Target;
+use sok::client::{ConnectPlan, connect};
+use sok::error::{Error, ErrorKind, Result};
+use sok::loops::{Connection, EndSignals, Framing, MessageFormat, Stop};
+use sok::net::{ListenOptions, Peer, Stream};
+use sok::service::{Exec, ExecEnd, IdleLimit, Service};
+use tokio::time::sleep;
+
+use super::connect::ConnectionLog;
+use super::exchange::Messages;
+use super::program::check_program;
+use super::run::{block_on, reap_as_init};
+use super::serve::{FIRST_INHERITED, FRAMINGS};
+use crate::exit::Exit;
+use crate::output::{Ui, standard};
+
+/// Runs `command` on a connection to `target`.
+pub(crate) fn run(
+    target: &Target,
+    plan: &ConnectPlan,
+    mut command: Vec<OsString>,
+    messages: &Messages,
+    idle_timeout: Option<Duration>,
+    ui: Ui,
+) -> Result<Exit> {
+    let format = format(target, messages)?;
+    check_program(&command[0])?;
+    // As under serve, it inherits only the standard streams.
+    set_fds_cloexec(FIRST_INHERITED, &[]);
+    let stop = Stop::new();
+    let mut exec = Exec::new(command.remove(0), stop.clone());
+    exec.arguments = command;
+    exec.format = format;
+    exec.waits_for_close = false;
+    // The program may ask for a password, and only the group of the terminal can read from it.
+    exec.has_own_group = !standard::has_terminal();
+    exec.peer_idle = Some(idle_timeout.unwrap_or(ListenOptions::SESSION_IDLE));
+    let grace = exec.grace;
+    // The peer of a datagram socket counts as ended then; otherwise that is an error.
+    let limit = idle_timeout.filter(|_| target.socket_type().has_connection());
+    let service = IdleLimit::new(limit, Program::of(exec));
+    block_on(async {
+        let watched = EndSignals::watch();
+        let mut signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
+        reap_as_init()?;
+        let connected = tokio::select! {
+            connected = connect(target, plan) => connected?,
+            signal = signals.next() => return Ok(Exit::of_signal(signal)),
+        };
+        let (stream, address) = connected;
+        let mut peer = Peer::new(address);
+        // If a sandbox refuses credentials, the program runs without.
+        peer.credentials = stream.peer_cred().unwrap_or(None);
+        let connection = Arc::new(Connection::new(1, peer));
+        let report = ConnectionLog::connected(&connection.peer().address);
+        let given_up = async {
+            let signal = signals.next().await;
+            stop.request();
+            tokio::select! {
+                () = sleep(grace) => {}
+                _ = signals.next() => {}
+            }
+            Exit::of_signal(signal)
+        };
+        let done = tokio::select! {
+            served = service.serve(stream, &connection) => match service.service.status.get() {
+                Some(status) => exit(*status, served, ui),
+                None => served.map(|()| Exit::Done),
+            },
+            cut = given_up => Ok(cut),
+        };
+        report.ended(connection.traffic(), &done);
+        done
+    })
+}
+
+/// The frames in the pipes.
+fn format(target: &Target, messages: &Messages) -> Result<MessageFormat> {
+    messages.check("connect", target)?;
+    if target.socket_type().keeps_messages() && messages.framing.is_none() {
+        let cause = "a pipe to a program does not keep messages apart";
+        let error = Error::because("connect", target, ErrorKind::Usage, cause);
+        return Err(error.with_hint(format!("give --framing {FRAMINGS}")));
+    }
+    Ok(MessageFormat {
+        framing: messages.framing.unwrap_or(Framing::Chunk),
+        max_message: messages.max_message,
+    })
+}
+
+/// A program whose status is kept.
+struct Program {
+    exec: Exec,
+    status: OnceLock<ExitStatus>,
+}
+
+impl Program {
+    const fn of(exec: Exec) -> Self {
+        let status = OnceLock::new();
+        Self { exec, status }
+    }
+}
+
+impl Service for Program {
+    async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
+        let ended = self.exec.run(stream, connection).await?;
+        let ExecEnd { status, fault, .. } = ended;
+        // It is served once.
+        let _ = self.status.set(status);
+        match fault {
+            Some(fault) => Err(fault),
+            None if ended.was_left && is_pipe_signal(status) => {
+                let cause = "the server closed the connection before the program had sent all";
+                let peer = connection.peer();
+                Err(Error::because("send", peer, ErrorKind::Broken, cause))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether the program was killed as it wrote to a pipe that nobody reads.
+fn is_pipe_signal(status: ExitStatus) -> bool {
+    status.signal() == Some(SIGPIPE)
+}
+
+/// The result of a program: its failure, unless that only follows from the end of the connection.
+fn exit(status: ExitStatus, served: Result<()>, ui: Ui) -> Result<Exit> {
+    match served {
+        Ok(()) => Ok(Exit::of_program(status)),
+        Err(error) if status.success() || is_pipe_signal(status) => Err(error),
+        Err(error) => {
+            ui.failed(&error);
+            Ok(Exit::of_program(status))
+        }
+    }
+}
