@@ -12,7 +12,7 @@ use sok::net::Socket;
 use sok::offload::offload;
 
 use super::run::{block_on, until_signal};
-use super::serve::raise_descriptor_limit;
+use super::server::raise_descriptor_limit;
 use crate::args::BenchArgs;
 use crate::bench::{
     BenchPlan, BenchReport, Job, Measure, OwnServer, ServerEnd, allowed_cpus, run as measure,

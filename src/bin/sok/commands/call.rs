@@ -15,7 +15,8 @@ use sok::loops::Framing;
 use sok::offload::offload;
 use tokio::time::Instant;
 
-use super::connect::{ConnectionLog, plan};
+use super::connect::plan;
+use super::connection_log::ConnectionLog;
 use super::run::{block_on, until_killed};
 use crate::args::as_one_word;
 use crate::args::{CallArgs, CallFramingArg};

@@ -16,11 +16,11 @@ use sok::net::{ListenOptions, Peer, Stream};
 use sok::service::{Exec, ExecEnd, IdleLimit, Service};
 use tokio::time::sleep;
 
-use super::connect::ConnectionLog;
+use super::connection_log::ConnectionLog;
 use super::exchange::Messages;
 use super::program::check_program;
 use super::run::{block_on, reap_as_init};
-use super::serve::{FIRST_INHERITED, FRAMINGS};
+use super::server::{FIRST_INHERITED, FRAMINGS};
 use crate::exit::Exit;
 use crate::output::{Ui, standard};
 

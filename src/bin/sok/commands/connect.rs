@@ -6,13 +6,12 @@ use std::time::Duration;
 use sok::address::{Address, Purpose, Target};
 use sok::client::{ConnectPlan, connect};
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::{Connection, Traffic};
+use sok::loops::Connection;
 use sok::net::{Peer, Stream};
-use tokio::time::Instant;
-use tracing::info;
 
 use super::client_program;
 use super::congestion::congestion;
+use super::connection_log::ConnectionLog;
 use super::exchange::{self, Messages};
 use super::run::{block_on, until_killed};
 use super::udp::udp_options;
@@ -63,35 +62,6 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
 async fn connected(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Arc<Connection>)> {
     let (stream, address) = connect(target, plan).await?;
     Ok((stream, Arc::new(Connection::new(1, Peer::new(address)))))
-}
-
-/// Reports a connection and its end, as a server does.
-pub(crate) struct ConnectionLog<'a> {
-    address: &'a Address,
-    began: Instant,
-}
-
-impl<'a> ConnectionLog<'a> {
-    pub(crate) fn connected(address: &'a Address) -> Self {
-        info!(%address, "connected");
-        Self {
-            address,
-            began: Instant::now(),
-        }
-    }
-
-    pub(crate) fn ended<T>(self, traffic: Traffic, done: &Result<T>) {
-        let address = self.address;
-        let Traffic { received, sent, .. } = traffic;
-        let seconds = self.began.elapsed().as_secs_f64();
-        match done {
-            // The reader of our output has seen enough.
-            Err(error) if error.kind() != ErrorKind::OutputClosed => {
-                info!(%address, received, sent, seconds, "failed");
-            }
-            _ => info!(%address, received, sent, seconds, "ended"),
-        }
-    }
 }
 
 /// The connect options of every client.

@@ -21,7 +21,7 @@ use super::descriptors::{affordable, own_descriptors};
 use super::listening::listen_options;
 use super::memory::max_memory;
 use super::run::block_on;
-use super::serve::{Server, limits, raise_descriptor_limit};
+use super::server::{Server, limits, raise_descriptor_limit};
 use super::status::{self, StatusPlan};
 use super::udp::udp_options;
 use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs, as_one_word};

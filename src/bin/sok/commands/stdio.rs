@@ -11,7 +11,7 @@ use sok::net::{ListenOptions, Stream};
 
 use super::exchange::{self, Exchange, Messages};
 use super::run::{block_on, until_killed};
-use super::serve::{FRAMINGS, Server};
+use super::server::{FRAMINGS, Server};
 use crate::args::{FramingArg, ServeArgs};
 use crate::exit::Exit;
 use crate::output::standard::{self, Standard};
