@@ -6,8 +6,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Done, Kind, Place, Process, RawListener, RawMessageListener, RawStream, Server, assert_same,
-    noise, sok,
+    Done, Kind, Place, Process, RawListener, RawMessageListener, RawStream, Server, Terminal,
+    assert_same, noise, sok,
 };
 
 /// Connects a script of the shell.
@@ -279,6 +279,36 @@ families!(
         assert!([143, 130].contains(&client.wait()));
     }
 );
+
+families!(a_program_can_read_from_the_terminal, |place| {
+    let listener = RawListener::bind(place);
+    let script = r#"read word </dev/tty; echo "said $word"; read end; exit 5"#;
+    let words = ["connect", listener.address(), "--exec", "sh", "-c", script];
+    let mut terminal = Terminal::run(&words);
+    let mut served = listener.accept();
+    terminal.press("hello\r");
+    assert_eq!(served.line(), "said hello\n");
+    drop(served);
+    assert_eq!(terminal.ended(), Some(5));
+});
+
+families!(ctrl_c_ends_the_program, |place| {
+    let listener = RawListener::bind(place);
+    let words = [
+        "connect",
+        listener.address(),
+        "--exec",
+        "sh",
+        "-c",
+        "echo ready; exec cat",
+    ];
+    let mut terminal = Terminal::run(&words);
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "ready\n");
+    terminal.press("\x03");
+    served.cut();
+    assert_eq!(terminal.ended(), Some(130));
+});
 
 families!(a_signal_before_the_connection_ends_it, |place| {
     let nobody = place.nobody();

@@ -74,6 +74,33 @@ families!(a_server_as_pid_1_reaps_orphans, |place| {
         .wait_for_count("status=exit status: 0", 4);
 });
 
+families!(a_client_with_a_program_as_pid_1_reaps_orphans, |place| {
+    let no_zombie = "while grep -qs '^State:.Z' /proc/[0-9]*/status; do :; done; echo none; cat";
+    let script = format!("(true &); {no_zombie}; exit 3");
+    let listener = RawListener::bind(place);
+    let words = ["connect", listener.address(), "--exec", "sh", "-c", &script];
+    let Some(client) = Init::sok(&words) else {
+        return;
+    };
+    let mut served = listener.accept();
+    assert_eq!(served.line(), "none\n");
+    served.finish();
+    assert_eq!(served.rest(), b"");
+    assert_eq!(client.process().wait(), 3);
+});
+
+families!(
+    a_listener_on_the_standard_streams_as_pid_1_ends_on_a_signal,
+    |place| {
+        let Some(server) = Init::sok(&["serve", &place.word(), "--stdio"]) else {
+            return;
+        };
+        let _client = RawStream::connect(&Server::address_of(server.process()));
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.process().wait(), 143);
+    }
+);
+
 families!(a_stop_of_pid_1_does_not_wait_for_dead_orphans, |place| {
     let script = "(sh -c 'kill -40 $$' >/dev/null &)
         (sleep 300 </dev/null >/dev/null &); echo ready; cat";

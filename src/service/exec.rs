@@ -224,7 +224,7 @@ impl Exec {
                 false => leave(&stream, &mut transfer, connection, passed).await,
             };
         }
-        if !has_end && fault.is_none() {
+        if !has_end && !is_session && fault.is_none() {
             fault = refusal(&stream).map(|error| broken("send", connection, error));
         }
         group.ended().await;

@@ -22,9 +22,9 @@ signal ends the program, the connection is reset. SIGTERM, SIGINT and SIGHUP sen
 program, and SIGKILL 5 seconds later, or at a second signal.
 The environment is that of a program of 'sok serve --exec', where the server is the peer: SOK_PEER,
 TCPREMOTEIP and so on are about the server, SOK_LOCAL, TCPLOCALIP and so on about the own end.
-On a socket that keeps messages apart, --framing says how they are separated in both pipes. A datagram
-server has no end: after --idle-timeout [default: 30s] without a message, the program gets end of file,
-and SIGTERM 5 seconds later.
+On a socket that keeps messages apart, --framing says how they are separated in both pipes. A
+datagram server has no end: after --idle-timeout [default: 30s] without a message, the program gets
+end of file, and SIGTERM 5 seconds later.
 
 Examples:
   sok connect unix:/tmp/s.sock < request > reply

@@ -11,8 +11,8 @@ use super::values::size;
 #[derive(Debug, Args)]
 #[command(next_help_heading = MESSAGES)]
 pub(crate) struct FramingArgs<F: ValueEnum + Send + Sync + 'static> {
-    /// Where a message ends [default: chunk for serve, line for call and connect]; on a socket that
-    /// keeps messages apart, only in the input and the output of a client
+    /// Where a message ends [default: chunk for serve; line for call, connect and --stdio]; on a socket
+    /// that keeps messages apart, only in the input and the output of a client, or of --stdio
     #[arg(long, value_enum)]
     pub(crate) framing: Option<F>,
 

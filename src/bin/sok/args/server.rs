@@ -40,14 +40,14 @@ The program gets these environment variables; those that do not apply are not se
   UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
 TCPLOCALHOST, TCPREMOTEHOST and those of UDP are never set: a name lookup would delay each client.
 
-With --stdio, standard input is sent to the client, and what the client sends goes to standard output.
-Its options of the exchange and of the conversation, and the exit code, are those of 'sok connect'. A
-session of a datagram socket ends when nothing has passed for --idle-timeout [default: 30s] after the
-end of input; until then, --idle-timeout is an error.
+With --stdio, standard input is sent to the client, and what the client sends goes to standard
+output. The options of the exchange and of the conversation, and the exit code, are those of 'sok
+connect'. A session of a datagram socket ends when nothing has passed for --idle-timeout [default:
+30s] after the end of input; before the end of input, that is an error.
 With --keep-open, standard input is read only while a client is connected, and what a client has not
-taken goes to the next one. After its end, each client gets end of file at once: to collect what clients
-send, add --receive-only. A stop (SIGTERM, SIGINT, SIGHUP) waits --grace for the connected client; the
-exit code is then 0 if no input was lost.
+taken goes to the next one. After its end, each client gets end of file at once: to collect what
+clients send, add --receive-only. A stop (SIGTERM, SIGINT, SIGHUP) waits --grace for the connected
+client; the exit code is then 0 if no input was lost.
 
 Examples:
   sok serve --family unix --path /tmp/s.sock
@@ -140,7 +140,8 @@ pub(crate) struct ServiceArgs {
     pub(crate) exec: Option<Vec<OsString>>,
 
     /// Connect standard input and output to one client, as 'sok connect' does to a server, and exit
-    /// with the result: all others are refused once it has connected. See below
+    /// with the result: all others are refused once it has connected. The options of the exchange
+    /// and of the conversation are for it. See below
     #[arg(long)]
     pub(crate) stdio: bool,
 
