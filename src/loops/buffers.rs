@@ -133,6 +133,10 @@ impl Received {
 
     /// Keeps the rest in `decoder`.
     pub(crate) fn keep_in(&mut self, decoder: &mut MessageDecoder) -> io::Result<()> {
+        if self.is_empty() {
+            decoder.drop_taken();
+            return Ok(());
+        }
         let rest = &mut &self.bytes[mem::take(&mut self.rest)];
         match mem::take(&mut self.is_message) {
             true => decoder.keep_message(rest),

@@ -4,6 +4,7 @@
 //! was sent to: the answer must come from there, as a connected peer takes no other
 //! (`IP_PKTINFO` in `ip(7)`).
 
+use std::hash::{Hash, Hasher};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -26,7 +27,7 @@ use super::socket::Socket;
 use crate::address::{Address, SocketName};
 
 /// The two ends of a datagram, as the receiver sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ends {
     /// The name of the sender; an unbound AF_UNIX socket has none.
     peer: Option<SenderName>,
@@ -41,6 +42,14 @@ pub(super) struct Ends {
 struct OwnIp {
     ip: IpAddr,
     interface: u32,
+}
+
+impl Hash for Ends {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // What is missing needs no mark: either all ends of a socket have it, or few.
+        self.peer.inspect(|peer| peer.hash(state));
+        self.own.inspect(|own| own.hash(state));
+    }
 }
 
 impl Ends {

@@ -75,6 +75,12 @@ impl Stream {
         }
     }
 
+    /// Whether an error was pending when the runtime last polled; one that is waited for by
+    /// [`reset_by_peer`](Self::reset_by_peer).
+    pub(crate) fn has_failed(&self) -> bool {
+        self.io().is_some_and(|io| io.is_ready(Interest::ERROR))
+    }
+
     /// Waits until the peer has closed both directions, if the family reports it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Lossless conversion between [`Address`] and `socket2::SockAddr`.
 
 use std::ffi::OsString;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::linux::net::SocketAddrExt;
@@ -100,12 +101,30 @@ pub(super) fn decode_accepted(
 }
 
 /// The name of a datagram's sender, to answer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SenderName {
     /// As `recvfrom(2)` and `recvmmsg(2)` report it.
     Any(SockaddrStorage),
     /// That of an AF_UNIX socket, as `recvmsg(2)` reports it.
     Unix(UnixAddr),
+}
+
+/// In few writes: one for each field would cost as much as the rest of a delivery.
+impl Hash for SenderName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(local) = self.as_unix() {
+            let path = || local.path().map(|path| path.as_os_str().as_bytes());
+            let name = local.as_abstract().or_else(path);
+            state.write(name.unwrap_or_default());
+        } else if let Self::Any(name) = self {
+            if let Some(v4) = name.as_sockaddr_in() {
+                state.write_u64(u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port()));
+            } else if let Some(v6) = name.as_sockaddr_in6() {
+                state.write_u128(v6.ip().to_bits());
+                state.write_u16(v6.port());
+            }
+        }
+    }
 }
 
 impl SenderName {

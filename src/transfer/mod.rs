@@ -189,7 +189,7 @@ pub fn transfer<'a>(
     // be closed for sending too.
     let mut gone: Option<Boxed<'a, io::Result<()>>> = None;
     // What says that nobody takes the datagrams: a receive may not report it.
-    let mut refused = refusal(far);
+    let mut refused: Option<Boxed<'a, io::Error>> = None;
     // From then on no direction is polled.
     let mut left: Option<Boxed<'a, Result<(), TransferFault>>> = None;
     async move {
@@ -215,13 +215,20 @@ pub fn transfer<'a>(
                 let holds_bytes = there.holds_bytes() || back.holds_bytes();
                 clock.note(there.progress() + back.progress(), holds_bytes);
             }
-            if let Some(Poll::Ready(error)) = refused.as_mut().map(|one| one.as_mut().poll(cx)) {
-                if !far.is_loss(&error) {
-                    return Poll::Ready(Err(TransferFault::Broken(Side::Far, "receive", error)));
+            if !far.has_connection() && (refused.is_none() || far.has_failed()) {
+                let waiting = refused.get_or_insert_with(|| Box::pin(far.reset_by_peer()));
+                if let Poll::Ready(error) = waiting.as_mut().poll(cx) {
+                    if !far.is_loss(&error) {
+                        return Poll::Ready(Err(TransferFault::Broken(
+                            Side::Far,
+                            "receive",
+                            error,
+                        )));
+                    }
+                    options.lost.inspect(|lost| lost(&error));
+                    refused = None;
+                    cx.waker().wake_by_ref();
                 }
-                options.lost.inspect(|lost| lost(&error));
-                refused = refusal(far);
-                cx.waker().wake_by_ref();
             }
             let (end, ended, other, holds_bytes) = match (there_done?, back_done?) {
                 (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
@@ -259,14 +266,6 @@ pub fn transfer<'a>(
             Err(None) if far.has_connection() => Box::pin(peer_closed::until_last_taken(far)).await,
             Err(None) => Ok(()),
         }
-    }
-}
-
-/// Waits for an error of a socket that has no connection which could break.
-fn refusal(far: &Stream) -> Option<Boxed<'_, io::Error>> {
-    match far.has_connection() {
-        true => None,
-        false => Some(Box::pin(far.reset_by_peer())),
     }
 }
 

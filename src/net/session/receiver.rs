@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::{Session, Shared, clock, millis, moment};
@@ -19,6 +20,9 @@ use crate::net::received::above_limit;
 
 /// The maximum of datagrams in one turn, before the services of the sessions get theirs.
 const TURN: usize = 32;
+/// The turns of one datagram, before others get more: the answer to the first need not wait until the
+/// socket is known to be empty, and the second tells that by the cheapest call.
+const SHORT_TURNS: usize = 2;
 /// The turns after which the sessions end although more arrives.
 const LAST_TURNS: usize = 128;
 /// How long a service has to take something, where a full queue drops datagrams.
@@ -42,12 +46,13 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
     );
     let mut expiry = pin!(sleep(NEVER));
     let mut is_set = false;
-    // One datagram at first: its answer need not wait until the socket is known to be empty.
-    let mut turn = 1;
+    let mut ending = pin!(shared.ending.notified());
+    let mut short_turns = SHORT_TURNS;
     loop {
         let received = tokio::select! {
             biased;
-            () = shared.ending.notified() => {
+            () = ending.as_mut() => {
+                ending.set(shared.ending.notified());
                 receive_last(&shared, &mut batch);
                 shared.table().end_all();
                 continue;
@@ -55,6 +60,7 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
             received = poll_fn(|cx| {
                 // Only this task waits for it: that costs less than `readable`.
                 let mut ready = ready!(shared.io.poll_read_ready(cx))?;
+                let turn = if short_turns > 0 { 1 } else { TURN };
                 let received = receive_turn(&shared, &mut batch, turn);
                 if matches!(received, Ok(Turn::Emptied)) {
                     ready.clear_ready();
@@ -67,17 +73,18 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
             }
         };
         match received {
-            Ok(Turn::Emptied) => turn = 1,
+            Ok(Turn::Emptied) => short_turns = SHORT_TURNS,
             Ok(Turn::Over) => {
-                turn = (2 * turn).min(TURN);
+                short_turns = short_turns.saturating_sub(1);
                 let_others_run().await;
             }
             Ok(Turn::Full(session)) if shared.waits_for_receivers() => {
-                wait_for_room(&shared, &session).await;
+                wait_for_room(&shared, &session, ending.as_mut()).await;
             }
             Ok(Turn::Full(session)) => {
                 // A full queue drops what comes next, so its service gets its turn first.
-                let _ = timeout(SERVICE_TURN, wait_for_room(&shared, &session)).await;
+                let waiting = wait_for_room(&shared, &session, ending.as_mut());
+                let _ = timeout(SERVICE_TURN, waiting).await;
                 session.queue().note_awaited();
             }
             Err(error) if is_exhausted(&error) => sleep(EXHAUSTED_PAUSE).await,
@@ -240,8 +247,9 @@ impl Shared {
     }
 }
 
-/// Waits until `full` takes more, or its peer has stalled. Meanwhile sessions may end.
-async fn wait_for_room(shared: &Shared, full: &Session) {
+/// Waits until `full` takes more, its peer has stalled, or all sessions are to end. Meanwhile
+/// sessions may end.
+async fn wait_for_room<'a>(shared: &'a Shared, full: &Session, mut ending: Pin<&mut Notified<'a>>) {
     loop {
         let room = shared.room.notified();
         // This may end the session itself.
@@ -256,7 +264,10 @@ async fn wait_for_room(shared: &Shared, full: &Session) {
         let due = next.into_iter().chain(stalled).min();
         tokio::select! {
             () = room => {}
-            () = shared.ending.notified() => return shared.ending.notify_one(),
+            () = ending.as_mut() => {
+                ending.set(shared.ending.notified());
+                return shared.ending.notify_one();
+            }
             () = sleep_until(due.unwrap_or_else(never)) => {}
         }
     }
