@@ -25,7 +25,9 @@ fn main() {
     if target("OS") != "linux" || target("ENV") != "gnu" {
         return;
     }
-    if env::var("SOK_PIE").as_deref() != Ok("1") {
+    // A static program (`-C target-feature=+crt-static`) would get the dynamic loader by that option.
+    let is_static = target("FEATURE").split(',').any(|it| it == "crt-static");
+    if !is_static && env::var("SOK_PIE").as_deref() != Ok("1") {
         println!("cargo::rustc-link-arg-bins=-no-pie");
     }
     let (Some(archive), Some(folder)) = (static_unwinder(), env::var_os("OUT_DIR")) else {
