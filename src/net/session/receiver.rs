@@ -70,6 +70,10 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
             Ok(Turn::Over) => {
                 turn = (2 * turn).min(TURN);
                 let_others_run().await;
+                // While more and more arrives, nothing waits for the timer.
+                if expiry.deadline() <= Instant::now() {
+                    is_set = set(expiry.as_mut(), expire(&shared));
+                }
             }
             Ok(Turn::Full(session)) if shared.waits_for_receivers() => {
                 wait_for_room(&shared, &session).await;
@@ -273,13 +277,13 @@ fn expire(shared: &Shared) -> Option<Instant> {
     }
     let oldest = table.oldest(moment(now));
     let exact = Instant::now();
-    let idle = oldest.map(|last| {
+    let outlived = table.end_outlived(exact);
+    oldest.map(|last| {
         // The clock of the sessions is coarse.
         let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;
-        exact + Duration::from_millis(left).min(NEVER)
-    });
-    let outlived = table.end_outlived(exact);
-    idle.into_iter().chain(outlived).min()
+        let idle = exact + Duration::from_millis(left).min(NEVER);
+        outlived.map_or(idle, |outlived| idle.min(outlived))
+    })
 }
 
 fn never() -> Instant {
