@@ -128,7 +128,8 @@ pub(crate) enum Command {
   sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
   sok relay udp:127.0.0.1:53 udp:192.0.2.53:53 --idle-timeout 5s
   sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
-  sok relay unixgram:/dev/log tcp:loghost:601 --framing line")]
+  sok relay unixgram:/dev/log tcp:loghost:601 --framing line
+  sok relay :2375 /var/run/docker.sock --rules /etc/sok/docker.rules")]
     Relay(RelayArgs),
     /// Wait until servers accept, then run a command
     #[command(after_help = "Examples:

@@ -43,7 +43,9 @@ Examples:
   sok serve udp:localhost:5140 --framing line --exec ./log.sh
   sok serve unixgram:./notify --framing null --exec ./states.sh
   sok serve unixpacket:./jobs --framing line --exec ./worker.sh
-  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh";
+  sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh
+  sok serve ./s.sock --mode 666 --allow uid:alice --allow gid:docker
+  sok serve :8082 --deny 192.0.2.66 --allow 192.0.2.0/24 --allow 2001:db8::/32 --max-per-peer 10";
 
 const LISTENING: &str = "The listening socket";
 
@@ -136,8 +138,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) exit_after: Option<u64>,
 
-    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for connected clients; a second signal cuts
-    /// them off. A session ends once what has arrived is served
+    /// How long a stop (SIGTERM, SIGINT, and SIGHUP where it reads no file again) waits for connected
+    /// clients; a second signal cuts them off. A session ends once what has arrived is served
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
 
