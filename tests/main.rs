@@ -8,6 +8,9 @@
 #[macro_use]
 mod support;
 
+mod access;
+mod access_limits;
+mod access_rules;
 mod addresses;
 mod answers;
 mod architecture;

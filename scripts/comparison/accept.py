@@ -1,6 +1,7 @@
 """Connections a second: sok serve against a bare loop and socat, sok relay against HAProxy."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from comparison.relays import all_relays
 from comparison.ways import end_at_once, free_address, hostport, processor_time, until_listening
 
 CLIENTS = "4"
+RULES = 10_000
+WITH_RULES = f"sok with {RULES:,} rules"
 
 
 class Dialled:
@@ -50,6 +53,25 @@ def socat_echo(bench, family):
         end_at_once(process)
 
 
+def many_rules(bench, family):
+    """A file of rules of which none matches a client, with prefixes of every length."""
+    if family == "unix":
+        rules = [f"deny uid:{100_000 + number}" for number in range(RULES)]
+    else:
+        bits = {"inet": 32, "inet6": 128}[family]
+        make = {"inet": ipaddress.IPv4Network, "inet6": ipaddress.IPv6Network}[family]
+        rules = []
+        for number in range(RULES):
+            length = 8 + number % (bits - 7)
+            # The first bits are those of no loopback address.
+            first = 64 << (bits - 8) | number * 2654435761 % (1 << (bits - 8))
+            rules.append(f"deny {make((first >> (bits - length) << (bits - length), length))}")
+    path = bench.path("rules")
+    with open(path, "w") as file:
+        file.write("\n".join(rules) + "\n")
+    return path
+
+
 def compare_accept(bench):
     """Short connections, one after the other from each of four clients."""
     for family in bench.options.family:
@@ -61,7 +83,9 @@ def compare_accept(bench):
 def served(bench, family):
     with contextlib.ExitStack() as stack:
         servers = {"bare epoll loop": [bench.bare, "echo"],
-                   "sok serve": [bench.sok, "serve", "--echo", "--threads", "1"]}
+                   "sok serve": [bench.sok, "serve", "--echo", "--threads", "1"],
+                   WITH_RULES: [bench.sok, "serve", "--echo", "--threads", "1",
+                                "--rules", many_rules(bench, family)]}
         ends = {name: stack.enter_context(bench.server(family, command)) for name, command in servers.items()}
         if shutil.which("socat"):
             ends["socat fork"] = stack.enter_context(socat_echo(bench, family))
@@ -69,12 +93,17 @@ def served(bench, family):
         dialled = Dialled(bench)
         figures = bench.rounds(
             ends, lambda name, number: dialled.once(name, number, ends[name]), 4 * bench.options.rounds)
-    title(f"accept over {family}: {CLIENTS} clients", "a second", ">= 0.9 x bare, >= 5 x socat fork")
+    title(f"accept over {family}: {CLIENTS} clients", "a second",
+          ">= 0.9 x bare, >= 5 x socat fork, with rules >= 0.95 x without")
     least = {"bare epoll loop": 0.9, "socat fork": 5.0}
     ours = figures["sok serve"]
     for name, theirs in figures.items():
         if name == "sok serve":
             row(name, ours, note="its own" + dialled.note(name))
+            continue
+        if name == WITH_RULES:
+            row(name, theirs, divided(theirs, ours), lambda ratio: ratio >= 0.95,
+                "this / sok serve" + dialled.note(name))
             continue
         row(name, theirs, divided(ours, theirs), lambda ratio, name=name: ratio >= least[name],
             "sok / this" + dialled.note(name))

@@ -14,7 +14,7 @@
 //! let no_groups = || Ok(Vec::new());
 //! let admitted = access.admit(&peer, no_groups).expect("it is the first");
 //! let refused = access.admit(&peer, no_groups).unwrap_err();
-//! assert_eq!(refused.to_string(), "127.0.0.1 has 1 open connections");
+//! assert_eq!(refused.to_string(), "127.0.0.1 has 1 open connection");
 //! drop(admitted);
 //! assert!(access.admit(&peer, no_groups).is_ok());
 //! # Ok::<(), sok::Error>(())

@@ -35,6 +35,7 @@ impl fmt::Display for Refusal {
             Self::Denied(entry) => entry.fmt(f),
             Self::NotAllowed => f.write_str("no rule allows it"),
             Self::Unchecked { rule, cause } => write!(f, "{rule} cannot be checked: {cause}"),
+            Self::TooMany { peer, most: 1 } => write!(f, "{peer} has 1 open connection"),
             Self::TooMany { peer, most } => write!(f, "{peer} has {most} open connections"),
         }
     }

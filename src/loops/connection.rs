@@ -95,6 +95,8 @@ pub async fn connection_loop(
     let mut admission = Admission::new(limits.access);
     let mut pauses = Pauses::default();
     let mut broken = None;
+    // Refused connections count here too: those at one listener must not delay those at another.
+    let mut accepted_so_far = 0;
     let mut idle_since = Instant::now();
     let mut stopping = pin!(stop.requested());
     while limits
@@ -115,10 +117,11 @@ pub async fn connection_loop(
             () = pauses.over(), if pauses.is_on() => {}
             () = sleep_until_or_forever(connections.failures.due()) => connections.sum_up(),
             () = make_room(&listeners), if !free => {}
-            (at, accepted) = accept(&listeners, connections.totals.connections), if free && !pauses.is_on() => {
+            (at, accepted) = accept(&listeners, accepted_so_far), if free && !pauses.is_on() => {
                 match accepted {
                     Ok((stream, peer)) => {
                         pauses.accepted(at);
+                        accepted_so_far += 1;
                         if let Some((stream, admitted)) = admission.admit(stream, &peer) {
                             connections.begin(&service, stream, peer, admitted);
                         }

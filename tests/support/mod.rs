@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod client;
 mod facts;
 mod faults;
 pub(crate) mod http;
@@ -20,6 +21,7 @@ mod terminal;
 
 use std::time::Duration;
 
+pub(crate) use self::client::Client;
 pub(crate) use self::facts::{
     assert_same, is_root, noise, processor_time, resident_kib, udp_ports,
 };

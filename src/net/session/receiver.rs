@@ -77,6 +77,10 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
             Ok(Turn::Over) => {
                 short_turns = short_turns.saturating_sub(1);
                 let_others_run().await;
+                // While more and more arrives, nothing waits for the timer.
+                if expiry.deadline() <= Instant::now() {
+                    is_set = set(expiry.as_mut(), expire(&shared));
+                }
             }
             Ok(Turn::Full(session)) if shared.waits_for_receivers() => {
                 wait_for_room(&shared, &session, ending.as_mut()).await;
@@ -283,13 +287,13 @@ fn expire(shared: &Shared) -> Option<Instant> {
     }
     let oldest = table.oldest(moment(now));
     let exact = Instant::now();
-    let idle = oldest.map(|last| {
+    let outlived = table.end_outlived(exact);
+    oldest.map(|last| {
         // The clock of the sessions is coarse.
         let left = millis(last).saturating_add(idle).saturating_sub(now) + 10;
-        exact + Duration::from_millis(left).min(NEVER)
-    });
-    let outlived = table.end_outlived(exact);
-    idle.into_iter().chain(outlived).min()
+        let idle = exact + Duration::from_millis(left).min(NEVER);
+        outlived.map_or(idle, |outlived| idle.min(outlived))
+    })
 }
 
 fn never() -> Instant {

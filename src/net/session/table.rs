@@ -202,8 +202,8 @@ impl Table {
         }
     }
 
-    /// Ends the accepted sessions whose lifetime is over; returns when the next one is, or may be if all
-    /// wait to be accepted.
+    /// Ends the accepted sessions whose lifetime is over; returns when the next one is, or that of one that
+    /// begins now.
     pub(super) fn end_outlived(&mut self, now: Instant) -> Option<Instant> {
         while let Some((over, session)) = self.lifetimes.front() {
             if session.queue().has_ended() {
@@ -219,8 +219,7 @@ impl Table {
             self.remove(&session);
             session.queue().give_up();
         }
-        let lifetime = self.lifetime.filter(|_| !self.fresh.is_empty());
-        lifetime.map(|lifetime| now + lifetime)
+        self.lifetime.map(|lifetime| now + lifetime)
     }
 
     /// The time of the last datagram of the accepted session that is idle longest, or an earlier one;

@@ -56,6 +56,8 @@ Examples:
   sok serve unixgram:./notify --framing null --exec ./states.sh
   sok serve unixpacket:./jobs --framing line --exec ./worker.sh
   sok serve ./s.sock --mode 660 --owner :www-data --exec ./answer.sh
+  sok serve ./s.sock --mode 666 --allow uid:alice --allow gid:docker
+  sok serve :8082 --deny 192.0.2.66 --allow 192.0.2.0/24 --allow 2001:db8::/32 --max-per-peer 10
   sok serve :9000 --stdio --send-only < file
   sok serve :9000 --stdio --keep-open --receive-only >> log";
 
@@ -67,7 +69,8 @@ Examples:
   sok relay inet6:[::1]:8080 inet:127.0.0.1:80 --listen unix:@web
   sok relay udp:127.0.0.1:53 udp:192.0.2.53:53 --idle-timeout 5s
   sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
-  sok relay unixgram:/dev/log tcp:loghost:601 --framing line";
+  sok relay unixgram:/dev/log tcp:loghost:601 --framing line
+  sok relay :2375 /var/run/docker.sock --rules /etc/sok/docker.rules";
 
 const LISTENING: &str = "The listening socket";
 
@@ -176,8 +179,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) exit_after: Option<u64>,
 
-    /// How long a stop (SIGTERM, SIGINT, SIGHUP) waits for connected clients; a second signal cuts
-    /// them off. A session ends once what has arrived is served
+    /// How long a stop (SIGTERM, SIGINT, and SIGHUP where it reads no file again) waits for connected
+    /// clients; a second signal cuts them off. A session ends once what has arrived is served
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
 
