@@ -15,11 +15,12 @@ use crate::loops::{Framing, MemoryLimit, MessageDecoder, MessageFormat};
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their programs in `fuzz/` and of their folders of inputs.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("address", address),
     ("escapes", escapes),
     ("frames", frames),
     ("proc_rows", proc_rows),
+    ("proxy_header", proxy_header),
     ("rules", rules),
     ("sock_diag", sock_diag),
     ("terminal", terminal),
@@ -186,6 +187,11 @@ pub fn proc_rows(table: &[u8]) {
         return;
     };
     crate::net::is_ending_at(8082, table);
+}
+
+/// The PROXY header at the beginning of a stream.
+pub fn proxy_header(stream: &[u8]) {
+    crate::net::fuzz_proxy_header(stream);
 }
 
 /// A file of rules: it is read or refused, and its list decides as its rules do one after the other.

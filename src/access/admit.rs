@@ -90,11 +90,14 @@ impl Access {
             let place = place.transpose()?.map(Box::new);
             Ok(Admitted { _place: place })
         });
-        if let Err(reason) = &admitted {
-            self.0.refused.fetch_add(1, Ordering::Relaxed);
-            self.report(peer, reason);
-        }
-        admitted
+        admitted.map_err(|reason| self.refuse(peer, reason))
+    }
+
+    /// Counts and logs that `peer` is refused for `reason`, which is returned.
+    pub fn refuse(&self, peer: &Peer, reason: Refusal) -> Refusal {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+        self.report(peer, &reason);
+        reason
     }
 
     /// Logs a refusal, unless there are many: a peer can be refused again and again.

@@ -35,6 +35,20 @@ impl PeerKind {
         }
     }
 
+    /// Those that PROXY headers may name, whatever the listener. None has supplementary groups.
+    #[must_use]
+    pub fn of_headers() -> [Self; 2] {
+        ["TCP", "AF_UNIX"].map(|clients| {
+            let has_user = clients == "AF_UNIX";
+            Self {
+                shown: format!("a PROXY header of {clients}"),
+                has_ip: !has_user,
+                has_user,
+                has_groups: false,
+            }
+        })
+    }
+
     /// Those of a server at `address`.
     #[must_use]
     pub fn at(address: &Address) -> Self {

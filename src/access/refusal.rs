@@ -27,6 +27,8 @@ pub enum Refusal {
         /// How many it may have.
         most: usize,
     },
+    /// A PROXY header is required, and this is why there is no valid one.
+    Header(String),
 }
 
 impl fmt::Display for Refusal {
@@ -35,6 +37,7 @@ impl fmt::Display for Refusal {
             Self::Denied(entry) => entry.fmt(f),
             Self::NotAllowed => f.write_str("no rule allows it"),
             Self::Unchecked { rule, cause } => write!(f, "{rule} cannot be checked: {cause}"),
+            Self::Header(cause) => f.write_str(cause),
             Self::TooMany { peer, most: 1 } => write!(f, "{peer} has 1 open connection"),
             Self::TooMany { peer, most } => write!(f, "{peer} has {most} open connections"),
         }

@@ -11,12 +11,13 @@ use tracing::field::display;
 use tracing::{Level, enabled, info, warn};
 
 use super::accepting::{Pauses, accept, make_room};
-use super::admission::Admission;
+use super::admission::{Admission, Guest};
+use super::arrivals::AcceptProxy;
 use super::service::{Connection, Service, Traffic};
 use super::stop::Stop;
-use crate::access::{Access, Admitted};
+use crate::access::Access;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{ClosedListener, Listener, Losses, Peer, Stream};
+use crate::net::{ClosedListener, Listener, Losses};
 use crate::reports::Reports;
 
 /// The limits of a connection loop.
@@ -37,6 +38,9 @@ pub struct Limits {
     /// Who is served. Others are refused before anything is received from them, and count for no other
     /// limit.
     pub access: Access,
+    /// Whether each connection must begin with a PROXY header. Those that wait for it count for
+    /// `max_connections`, and a stop waits for them. A session of datagrams has none, and is refused.
+    pub accept_proxy: Option<AcceptProxy>,
 }
 
 impl Default for Limits {
@@ -49,6 +53,7 @@ impl Default for Limits {
             grace: Duration::from_secs(5),
             logs: true,
             access: Access::default(),
+            accept_proxy: None,
         }
     }
 }
@@ -92,7 +97,7 @@ pub async fn connection_loop(
         logs: limits.logs,
         ..Connections::default()
     };
-    let mut admission = Admission::new(limits.access);
+    let mut admission = Admission::new(limits.access, limits.accept_proxy);
     let mut pauses = Pauses::default();
     let mut broken = None;
     // Refused connections count here too: those at one listener must not delay those at another.
@@ -103,10 +108,10 @@ pub async fn connection_loop(
         .exit_after
         .is_none_or(|limit| connections.totals.connections < limit)
     {
-        let free = connections.under_way.len() < limits.max_connections;
-        let idle = limits
-            .accept_timeout
-            .filter(|_| connections.under_way.is_empty());
+        let waiting = admission.waiting();
+        let free = connections.under_way.len() + waiting < limits.max_connections;
+        let is_idle = connections.under_way.is_empty() && waiting == 0;
+        let idle = limits.accept_timeout.filter(|_| is_idle);
         tokio::select! {
             biased;
             () = &mut stopping => break,
@@ -114,6 +119,7 @@ pub async fn connection_loop(
                 connections.ended(ended);
                 idle_since = Instant::now();
             }
+            guest = admission.next() => connections.begin(&service, guest),
             () = pauses.over(), if pauses.is_on() => {}
             () = sleep_until_or_forever(connections.failures.due()) => connections.sum_up(),
             () = make_room(&listeners), if !free => {}
@@ -122,9 +128,7 @@ pub async fn connection_loop(
                     Ok((stream, peer)) => {
                         pauses.accepted(at);
                         accepted_so_far += 1;
-                        if let Some((stream, admitted)) = admission.admit(stream, &peer) {
-                            connections.begin(&service, stream, peer, admitted);
-                        }
+                        connections.begin(&service, admission.accepted(stream, peer));
                     }
                     Err(error) => if let Err(error) = pauses.failed(at, error) {
                         broken = Some(error);
@@ -144,8 +148,19 @@ pub async fn connection_loop(
         .map(|at| at.local_addr().to_string())
         .collect();
     let closed: Vec<ClosedListener> = listeners.into_iter().map(Listener::close).collect();
+    if !stop.is_requested() && broken.is_none() {
+        // As many as may be have been served.
+        admission.give_up().await;
+    }
     connections
-        .drain(&at.join(" "), &closed, &stop, limits.grace)
+        .drain(
+            &at.join(" "),
+            &closed,
+            &stop,
+            limits.grace,
+            &service,
+            &mut admission,
+        )
         .await;
     for (address, closed) in at.iter().zip(&closed) {
         let datagrams = closed.unserved();
@@ -181,15 +196,22 @@ struct Ended {
 }
 
 impl Connections {
-    fn begin<S: Service>(
-        &mut self,
-        service: &Arc<S>,
-        stream: Stream,
-        peer: Peer,
-        admitted: Admitted,
-    ) {
+    /// Serves a connection, if it is admitted.
+    fn begin<S: Service>(&mut self, service: &Arc<S>, guest: Option<Guest>) {
+        let Some(Guest {
+            stream,
+            peer,
+            proxied,
+            admitted,
+        }) = guest
+        else {
+            return;
+        };
         self.totals.connections += 1;
         let connection = Connection::new(self.totals.connections, peer);
+        if let Some(proxied) = proxied {
+            connection.set_proxied(proxied);
+        }
         if let Some(losses) = stream.losses() {
             connection.set_losses(losses);
         }
@@ -197,7 +219,8 @@ impl Connections {
         if self.logs {
             let peer = &connection.peer().address;
             let (pid, uid, gid) = process(&connection);
-            info!(connection = connection.id(), %peer, pid, uid, gid, "connected");
+            let proxy = connection.proxy().map(display);
+            info!(connection = connection.id(), %peer, pid, uid, gid, proxy, "connected");
         }
         let service = Arc::clone(service);
         self.under_way.spawn(async move {
@@ -277,7 +300,15 @@ impl Connections {
 
     /// Waits for the open connections of the `closed` listeners; after a requested stop, for at most `grace`. Then cuts off
     /// the rest of the connections of `at`, the listening address.
-    async fn drain(&mut self, at: &str, closed: &[ClosedListener], stop: &Stop, grace: Duration) {
+    async fn drain<S: Service>(
+        &mut self,
+        at: &str,
+        closed: &[ClosedListener],
+        stop: &Stop,
+        grace: Duration,
+        service: &Arc<S>,
+        admission: &mut Admission,
+    ) {
         let graceful = async {
             stop.requested().await;
             closed.iter().for_each(ClosedListener::end_sessions);
@@ -287,22 +318,25 @@ impl Connections {
             }
         };
         let mut given_up = pin!(graceful);
-        if self.logs && stop.is_requested() && !self.under_way.is_empty() {
-            info!(connections = self.under_way.len(), ?grace, "draining");
+        let open = self.under_way.len() + admission.waiting();
+        if self.logs && stop.is_requested() && open > 0 {
+            info!(connections = open, ?grace, "draining");
         }
         let when = loop {
+            if self.under_way.is_empty() && admission.waiting() == 0 {
+                return self.sum_up();
+            }
             tokio::select! {
                 biased;
-                ended = self.under_way.join_next() => match ended {
-                    Some(ended) => self.ended(ended),
-                    None => return self.sum_up(),
-                },
+                Some(ended) = self.under_way.join_next() => self.ended(ended),
+                guest = admission.next() => self.begin(service, guest),
                 when = &mut given_up => break when,
                 () = sleep_until_or_forever(self.failures.due()) => self.sum_up(),
             }
         };
         self.sum_up();
-        let cut = self.under_way.len();
+        let cut = self.under_way.len() + admission.waiting();
+        admission.give_up().await;
         self.totals.cut = cut;
         self.totals.first_failure = Some(cut_off(at, cut, &when));
         self.under_way.shutdown().await;

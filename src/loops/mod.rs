@@ -24,6 +24,7 @@
 mod accepting;
 mod admission;
 mod answer;
+mod arrivals;
 mod buffers;
 mod communication;
 mod connection;
@@ -34,6 +35,7 @@ mod stop;
 
 pub use self::admission::REFUSED_OPEN;
 pub use self::answer::{Answer, Reply};
+pub use self::arrivals::AcceptProxy;
 pub(crate) use self::buffers::Buffers;
 pub use self::communication::communication_loop;
 pub use self::connection::{Limits, LoopTotals, connection_loop};

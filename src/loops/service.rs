@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::error::Result;
-use crate::net::{Losses, Peer, Stream};
+use crate::net::{Losses, Peer, Proxied, Stream};
 
 /// The bytes transferred over a connection, as seen by the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub struct Connection {
 /// What few connections have.
 #[derive(Debug, Default)]
 struct Rare {
+    proxied: OnceLock<Proxied>,
     forwarded_to: OnceLock<Address>,
     losses: OnceLock<Arc<Losses>>,
     dropped: AtomicU64,
@@ -71,10 +72,27 @@ impl Connection {
         self.id
     }
 
-    /// The peer.
+    /// The peer: that of the socket, or the one that its PROXY header names.
     #[must_use]
-    pub const fn peer(&self) -> &Peer {
-        &self.peer
+    pub fn peer(&self) -> &Peer {
+        self.proxied().map_or(&self.peer, |proxied| &proxied.peer)
+    }
+
+    /// The peer of the socket, if a PROXY header names another one.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Peer> {
+        self.proxied().map(|_| &self.peer)
+    }
+
+    /// What a PROXY header describes, if there was one.
+    #[must_use]
+    pub fn proxied(&self) -> Option<&Proxied> {
+        self.rare.get()?.proxied.get()
+    }
+
+    /// Sets what a PROXY header describes; later calls change nothing.
+    pub fn set_proxied(&self, proxied: Proxied) {
+        let _ = self.rare().proxied.set(proxied);
     }
 
     /// How long it has been open.

@@ -45,6 +45,7 @@ mod options;
 mod pause;
 mod peer;
 mod pipe_ends;
+mod proxy;
 mod reach;
 mod read_write;
 mod received;
@@ -86,6 +87,9 @@ pub use self::options::{
 };
 pub use self::peer::{Credentials, Peer};
 pub(crate) use self::pipe_ends::{Fed, PipeReader, PipeWriter};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::proxy::fuzz as fuzz_proxy_header;
+pub use self::proxy::{HeaderFault, LONGEST_HEADER, Proxied, ProxyVersion};
 pub use self::reach::{reaches, refuse_unreachable};
 pub use self::received::Received;
 pub(crate) use self::received::{LONGEST_MESSAGE, with_length};

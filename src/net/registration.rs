@@ -111,6 +111,21 @@ impl WaitingSocket {
             .await
     }
 
+    /// Waits until `call`, which reads, does not return `WouldBlock`. It mostly does not at first, as
+    /// what a client sends first has arrived: then the socket is not registered here.
+    pub(super) async fn reading<T>(
+        &self,
+        mut call: impl FnMut(&Socket) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if !self.is_registered() {
+            match call(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+        }
+        self.async_io(Interest::READABLE, call).await
+    }
+
     /// Whether any of `interest` was ready when the runtime last polled.
     pub(super) fn is_ready(&self, interest: Interest) -> bool {
         let registration = self.registration.get().and_then(|io| io.as_ref().ok());

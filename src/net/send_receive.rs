@@ -150,7 +150,7 @@ impl Stream {
         let io = self.own_io()?;
         loop {
             let mut ready = io.ready(Interest::READABLE).await?;
-            match io.get_ref().peek(count) {
+            match io.get_ref().peek(&mut vec![0; count]) {
                 // New data sets readiness again.
                 Ok(there) if there < count && !ready.ready().is_read_closed() => {
                     ready.clear_ready();

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use std::time::Duration;
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with, recv};
 use socket2::{SockAddr, Type};
 
 use super::call_trace::{CallTrace, Shown, uninterrupted};
@@ -205,11 +204,11 @@ impl Socket {
         self.watched(call, || size.to_string(), receive)
     }
 
-    /// `recv(2)` with `MSG_PEEK`: the number of available bytes, at most `count`.
-    pub(super) fn peek(&self, count: usize) -> io::Result<usize> {
-        let mut buffer = vec![MaybeUninit::uninit(); count];
-        let peek = || self.inner.peek(&mut buffer);
-        self.watched("recv", || format!("{count}, MSG_PEEK"), peek)
+    /// `recv(2)` with `MSG_PEEK`: available bytes, which stay there.
+    pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = buffer.len();
+        let peek = || Ok(recv(&self.inner, &mut *buffer, RecvFlags::PEEK)?.1);
+        self.watched("recv", || format!("{size}, MSG_PEEK"), peek)
     }
 
     /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.

@@ -42,7 +42,7 @@ use crate::transfer::{Passed, PipeEvent, PipeTransfer, unless_idle};
 ///
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL at the end of the
 /// grace period. [`exec_environment`] describes its environment; inherited variables of these names
-/// are not passed on.
+/// are not passed on. After a PROXY header, both ends are those of the client's connection.
 ///
 /// [`run`](Self::run) does the same for a client's connection: the program then talks to the server.
 #[derive(Debug, Clone)]
@@ -132,7 +132,10 @@ impl Exec {
     /// If the program cannot be started: [`ErrorKind::NoProgram`] or [`ErrorKind::CannotRun`] if that
     /// is its fault.
     pub async fn run(&self, stream: Stream, connection: &Arc<Connection>) -> Result<ExecEnd> {
-        let local = stream.local_addr().map_err(|source| self.failed(source))?;
+        let local = match connection.proxied() {
+            Some(proxied) => proxied.destination.clone(),
+            None => stream.local_addr().map_err(|source| self.failed(source))?,
+        };
         stream.reset_on_drop();
         if stream.keeps_messages() && self.format.framing == Framing::Chunk {
             let cause = "a pipe does not keep messages apart; choose a framing";

@@ -12,7 +12,7 @@ use crate::client::{ConnectPlan, Connected, Targets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loops::{Connection, MessageFormat, Service};
 use crate::memory::MemoryLimit;
-use crate::net::{Peer, Stream};
+use crate::net::{Peer, Proxied, ProxyVersion, Stream};
 use crate::service::Dump;
 use crate::transfer::{Descriptors, Engine, Side, Tap, TransferFault, TransferOptions, transfer};
 
@@ -32,6 +32,9 @@ pub struct Forward {
     /// refuse it if so: it would loop for ever. This takes a system call for each connection, and
     /// is for names, which may resolve to any address.
     pub may_loop: bool,
+    /// The PROXY header that is sent to the target before anything from the client, if any: it names
+    /// the [`peer`](Connection::peer) of the connection. A target without connections takes none.
+    pub send_proxy: Option<ProxyVersion>,
     /// How bytes are moved.
     pub engine: Engine,
     /// Where messages end in a stream whose other side keeps them apart, and the largest message.
@@ -61,6 +64,7 @@ impl Forward {
             may_loop,
             targets,
             plan,
+            send_proxy: None,
             engine: Engine::default(),
             format: MessageFormat::default(),
             descriptors: Descriptors::default(),
@@ -158,6 +162,9 @@ impl Forward {
                 return Err(Error::new("receive", connection.peer(), reset));
             }
         };
+        if let Some(version) = self.send_proxy {
+            announce(near, connection, version, &connected).await?;
+        }
         // If no descriptor is left for the target, refuse the client now instead of cutting it off
         // later.
         let ready = connected.stream.reserve_waiter();
@@ -170,6 +177,30 @@ impl Forward {
 fn is_refused_by_target(fault: &TransferFault) -> bool {
     let refused = io::ErrorKind::ConnectionRefused;
     matches!(fault, TransferFault::Broken(Side::Far, _, source) if source.kind() == refused)
+}
+
+/// Sends the PROXY header of `connection`, which arrived at `near`, to the target.
+async fn announce(
+    near: &Stream,
+    connection: &Connection,
+    version: ProxyVersion,
+    target: &Connected,
+) -> Result<()> {
+    let Connected {
+        stream: far,
+        address,
+        ..
+    } = target;
+    let sent = match connection.proxied() {
+        Some(proxied) => far.send_proxy_header(proxied, version).await,
+        None => {
+            let local = near.local_addr();
+            let local = local.map_err(|error| Error::new("accept", connection.peer(), error))?;
+            let proxied = Proxied::new(connection.peer().clone(), local);
+            far.send_proxy_header(&proxied, version).await
+        }
+    };
+    sent.map_err(|error| Error::new("send", address, error))
 }
 
 fn as_error(fault: TransferFault, peer: &Peer, target: &Address) -> Error {

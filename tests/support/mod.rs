@@ -83,6 +83,15 @@ macro_rules! forms {
     };
 }
 
+/// The same for the forms with a connection.
+macro_rules! connections {
+    ($(#[$($attribute:tt)*])* $fact:ident, |$place:ident| $body:block) => {
+        each_form!([$(#[$($attribute)*])*] $fact $place $body
+            inet Inet Stream, inet6 Inet6 Stream, unix Unix Stream, abstract_ Abstract Stream,
+            unixpacket Unix SeqPacket, unixpacket_abstract Abstract SeqPacket);
+    };
+}
+
 /// The same for the forms that keep messages apart.
 macro_rules! messages {
     ($(#[$($attribute:tt)*])* $fact:ident, |$place:ident| $body:block) => {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     CONNECTION, CallFramingArg, EXCHANGE, ExchangeArgs, FramingArgs, InputFramingArg, MESSAGES,
-    TcpArgs, UdpArgs,
+    SendProxyArgs, TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
@@ -61,6 +61,9 @@ pub(crate) struct ConnectArgs {
     /// input, before it ends with success [default: 1s after the end of input]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) proxy: SendProxyArgs,
 
     #[command(flatten)]
     pub(crate) exchange: ExchangeArgs,

@@ -9,6 +9,7 @@ mod exchange;
 mod framing;
 mod observe;
 mod parse;
+mod proxy;
 mod server;
 mod tcp;
 mod tour;
@@ -34,6 +35,7 @@ pub(crate) use self::observe::{LogArg, ObserveArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
+pub(crate) use self::proxy::{AcceptProxyArgs, SendProxyArgs};
 pub(crate) use self::server::{
     BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };

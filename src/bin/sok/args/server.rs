@@ -10,8 +10,8 @@ use sok::transfer::Descriptors;
 
 use super::access::AccessArgs;
 use super::{
-    CONNECTION, EXCHANGE, ExchangeArgs, FramingArg, FramingArgs, MESSAGES, ObserveArgs, TcpArgs,
-    UdpArgs,
+    AcceptProxyArgs, CONNECTION, EXCHANGE, ExchangeArgs, FramingArg, FramingArgs, MESSAGES,
+    ObserveArgs, SendProxyArgs, TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
@@ -39,6 +39,7 @@ The program gets these environment variables; those that do not apply are not se
   UNIXREMOTEPID, UNIXREMOTEEUID,
   UNIXREMOTEEGID                            the client's process, user and group, on AF_UNIX
 TCPLOCALHOST, TCPREMOTEHOST and those of UDP are never set: a name lookup would delay each client.
+With --accept-proxy, all of them are those of the connection that the PROXY header describes.
 
 With --stdio, standard input is sent to the client, and what the client sends goes to standard
 output. The options of the exchange and of the conversation, and the exit code, are those of 'sok
@@ -109,6 +110,9 @@ pub(crate) struct ServeArgs {
     /// datagram socket ends then, without an error [default for datagrams: 30s]
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = EXCHANGE)]
     pub(crate) idle_timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) proxy: AcceptProxyArgs,
 
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
@@ -335,6 +339,12 @@ pub(crate) struct RelayArgs {
     /// [default: pass, if both sides are AF_UNIX; refuse, if one or any target is not]
     #[arg(long, value_enum, help_heading = EXCHANGE)]
     pub(crate) descriptors: Option<DescriptorsArg>,
+
+    #[command(flatten)]
+    pub(crate) accept_proxy: AcceptProxyArgs,
+
+    #[command(flatten)]
+    pub(crate) send_proxy: SendProxyArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

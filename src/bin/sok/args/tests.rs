@@ -72,6 +72,10 @@ fn every_option_is_under_its_own_heading() {
             &["any", "gone", "strict_dns", "interval", "timeout"],
         ),
         ("The conversation", &["prompt", "forbid", "raw"]),
+        (
+            "The PROXY protocol",
+            &["accept_proxy", "proxy_from", "proxy_timeout", "send_proxy"],
+        ),
         ("The status and the log", &["status", "log"]),
         ("UDP", &["broadcast", "join", "ttl"]),
         (

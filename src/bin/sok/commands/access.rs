@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::args::AccessArgs;
 
-/// Sets who may connect to `targets`, in the options of the sockets and in the limits of the loop. Returns
+/// Sets who may connect to `targets`, or whom their PROXY headers may name, in the options of the sockets and in the limits of the loop. Returns
 /// the rules to read again at SIGHUP, if they are from a file.
 pub(crate) fn set_access(
     args: &AccessArgs,
@@ -29,7 +29,10 @@ pub(crate) fn set_access(
     let mut source = RuleSource::default();
     source.first = first.collect::<Result<_>>()?;
     source.file.clone_from(&args.rules_file);
-    source.kinds = targets.iter().map(PeerKind::of).collect();
+    source.kinds = match limits.accept_proxy {
+        Some(_) => PeerKind::of_headers().to_vec(),
+        None => targets.iter().map(PeerKind::of).collect(),
+    };
     let list = source.load()?;
     let most = args.max_per_peer.and_then(|most| {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -53,7 +56,8 @@ pub(crate) fn set_access(
 
 /// The descriptors of refused clients, if some may be refused.
 pub(crate) fn refused_descriptors(limits: &Limits, reload: Option<&Reload>) -> usize {
-    match limits.access.may_refuse() || reload.is_some() {
+    let may_refuse = limits.access.may_refuse() || limits.accept_proxy.is_some();
+    match may_refuse || reload.is_some() {
         true => REFUSED_OPEN,
         false => 0,
     }

@@ -9,16 +9,17 @@ use std::time::Duration;
 use close_fds::set_fds_cloexec;
 use nix::libc::SIGPIPE;
 use sok::address::Target;
-use sok::client::{ConnectPlan, connect};
+use sok::client::ConnectPlan;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Connection, EndSignals, Framing, MessageFormat, Stop};
-use sok::net::{ListenOptions, Peer, Stream};
+use sok::net::{ListenOptions, Peer, ProxyVersion, Stream};
 use sok::service::{Exec, ExecEnd, IdleLimit, Service};
 use tokio::time::sleep;
 
 use super::connection_log::ConnectionLog;
 use super::exchange::Messages;
 use super::program::check_program;
+use super::proxy::connect_by;
 use super::run::{block_on, reap_as_init};
 use super::server::{FIRST_INHERITED, FRAMINGS};
 use crate::exit::Exit;
@@ -28,6 +29,7 @@ use crate::output::{Ui, standard};
 pub(crate) fn run(
     target: &Target,
     plan: &ConnectPlan,
+    send_proxy: Option<ProxyVersion>,
     mut command: Vec<OsString>,
     messages: &Messages,
     idle_timeout: Option<Duration>,
@@ -54,7 +56,7 @@ pub(crate) fn run(
         let mut signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
         reap_as_init()?;
         let connected = tokio::select! {
-            connected = connect(target, plan) => connected?,
+            connected = connect_by(target, plan, send_proxy) => connected?,
             signal = signals.next() => return Ok(Exit::of_signal(signal)),
         };
         let (stream, address) = connected;

@@ -1,18 +1,20 @@
 //! `sok connect`: connects standard input and output to a server.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sok::address::{Address, Purpose, Target};
-use sok::client::{ConnectPlan, connect};
+use sok::client::ConnectPlan;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::Connection;
-use sok::net::{Peer, Stream};
+use sok::net::{Peer, ProxyVersion, Stream};
 
 use super::client_program;
 use super::congestion::congestion;
 use super::connection_log::ConnectionLog;
 use super::exchange::{self, Messages};
+use super::proxy::{connect_by, send_proxy};
 use super::run::{block_on, until_killed};
 use super::udp::udp_options;
 use crate::args::{ConnectArgs, DialArgs};
@@ -27,6 +29,7 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
         _ => error,
     })?;
     let plan = plan(&target, &args.dial, args.timeout)?;
+    let send_proxy = send_proxy(&args.proxy, "connect", slice::from_ref(&target))?;
     let messages = Messages {
         given: args.framing.given(),
         framing: args.framing.framing.map(|framing| framing.0.framing()),
@@ -37,7 +40,15 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
             let cause = format!("--exec and {option} cannot be used together: the program decides");
             return Err(Error::because("connect", target, ErrorKind::Usage, cause));
         }
-        return client_program::run(&target, &plan, command, &messages, args.idle_timeout, ui);
+        return client_program::run(
+            &target,
+            &plan,
+            send_proxy,
+            command,
+            &messages,
+            args.idle_timeout,
+            ui,
+        );
     }
     let exchange = exchange::plan(
         "connect",
@@ -49,7 +60,7 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
     // Without state to restore, the signal itself ends the program.
     let gives_back = exchange.prompt.is_some() || plan.bind.is_some();
     let work = async {
-        let (stream, connection) = connected(&target, &plan).await?;
+        let (stream, connection) = connected(&target, &plan, send_proxy).await?;
         let report = ConnectionLog::connected(&connection.peer().address);
         let done = exchange.run(stream, &connection).await;
         report.ended(connection.traffic(), &done);
@@ -59,8 +70,12 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
 }
 
 /// Connects to `target`; the peer is the server.
-async fn connected(target: &Target, plan: &ConnectPlan) -> Result<(Stream, Arc<Connection>)> {
-    let (stream, address) = connect(target, plan).await?;
+async fn connected(
+    target: &Target,
+    plan: &ConnectPlan,
+    send_proxy: Option<ProxyVersion>,
+) -> Result<(Stream, Arc<Connection>)> {
+    let (stream, address) = connect_by(target, plan, send_proxy).await?;
     Ok((stream, Arc::new(Connection::new(1, Peer::new(address)))))
 }
 

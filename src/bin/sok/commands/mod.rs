@@ -14,6 +14,7 @@ mod exchange;
 mod listening;
 mod memory;
 mod program;
+mod proxy;
 mod relay;
 mod run;
 mod serve;

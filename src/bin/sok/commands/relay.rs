@@ -20,6 +20,7 @@ use super::connect::own_address;
 use super::descriptors::{affordable, own_descriptors};
 use super::listening::listen_options;
 use super::memory::max_memory;
+use super::proxy::{accept_proxy, send_proxy};
 use super::run::block_on;
 use super::server::{Server, limits, raise_descriptor_limit};
 use super::status::{self, StatusPlan};
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let all: Vec<&Target> = listens.iter().chain(&targets).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
     options.udp = udp_options(&args.socket.udp, "relay", &all)?;
+    let send_proxy = send_proxy(&args.send_proxy, "relay", &targets)?;
     let mut plan = ConnectPlan::default();
     plan.bind = args.source.as_ref().map(own_address).transpose()?;
     let limit = (targets.len() > 1).then_some(NEXT_TARGET);
@@ -72,6 +74,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let status = StatusPlan::of(args.observe.status.as_ref(), Some(targets.clone()))?;
     let threads = args.limits.threads.unwrap_or_else(processors);
     let mut limits = limits(&args.limits);
+    limits.accept_proxy = accept_proxy(&args.accept_proxy, "listen", &listens)?;
     let reload = set_access(&args.access, &listens, &mut options, &mut limits)?;
     let refused = refused_descriptors(&limits, reload.as_ref());
     let own = own_descriptors(threads, listens.len()) + refused;
@@ -134,6 +137,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
             .run(|_| {
                 let mut service = Forward::new(targets, plan);
                 service.may_loop = may_loop;
+                service.send_proxy = send_proxy;
                 service.engine = engine;
                 service.format = format;
                 service.descriptors = passing;

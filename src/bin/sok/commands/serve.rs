@@ -15,6 +15,7 @@ use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
 use super::listening::listen_options;
 use super::memory::max_memory;
 use super::program::check_program;
+use super::proxy::accept_proxy;
 use super::run::block_on;
 use super::server::{
     FIRST_INHERITED, FRAMINGS, Server, descriptor_limit, limits, raise_descriptor_limit,
@@ -51,6 +52,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     options.udp = udp_options(&args.listen.udp, "listen", &[&targets[0]])?;
     options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
     let mut limits = limits(&args.limits);
+    limits.accept_proxy = accept_proxy(&args.proxy, "listen", &targets)?;
     let reload = set_access(&args.access, &targets, &mut options, &mut limits)?;
     // Answers to messages do not use them.
     options.take_descriptors =

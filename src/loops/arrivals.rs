@@ -1,0 +1,140 @@
+//! Between accept and admission: the PROXY header of a connection.
+
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use humantime::format_duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::access::{Refusal, Rules};
+use crate::net::{Peer, Proxied, Stream};
+
+/// Requires a PROXY header at the beginning of each connection: one that has no valid header is reset.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AcceptProxy {
+    /// The time limit for the header.
+    pub timeout: Duration,
+    /// The peers that may send one: the others are refused. By default, all; then every peer that
+    /// reaches the listener can name any client, and any process as the client.
+    pub from: Rules,
+}
+
+impl Default for AcceptProxy {
+    fn default() -> Self {
+        Self {
+            // A packet may be lost once, see section 2 of the specification.
+            timeout: Duration::from_secs(3),
+            from: Rules::default(),
+        }
+    }
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: Stream,
+    /// The peer of its socket.
+    pub(super) peer: Peer,
+    /// What its header describes, or why it has no valid one.
+    pub(super) proxied: Result<Option<Proxied>, Refusal>,
+}
+
+/// The accepted connections whose header has not arrived. They wait side by side.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    headers: Option<AcceptProxy>,
+    waiting: JoinSet<Arrival>,
+}
+
+impl Arrivals {
+    pub(super) fn new(headers: Option<AcceptProxy>) -> Self {
+        let waiting = JoinSet::new();
+        Self { headers, waiting }
+    }
+
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes an accepted connection, and returns it unless it has to wait.
+    pub(super) fn accepted(&mut self, stream: Stream, peer: Peer) -> Option<Arrival> {
+        let Some(headers) = &self.headers else {
+            let proxied = Ok(None);
+            return Some(Arrival {
+                stream,
+                peer,
+                proxied,
+            });
+        };
+        let list = headers.from.list();
+        if let Err(refusal) = list.decide(&peer, || stream.peer_groups()) {
+            let cause = format!("it may not send a PROXY header: {refusal}");
+            let proxied = Err(Refusal::Header(cause));
+            return Some(Arrival {
+                stream,
+                peer,
+                proxied,
+            });
+        }
+        let limit = headers.timeout;
+        let mut arriving: Pin<Box<_>> = Box::pin(arrival(stream, peer, limit));
+        // The header has mostly arrived, as a proxy sends it at once: then no task is needed.
+        match arriving
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(arrival) => Some(arrival),
+            Poll::Pending => {
+                self.waiting.spawn(arriving);
+                None
+            }
+        }
+    }
+
+    /// The next connection that has waited; forever if none waits.
+    pub(super) async fn next(&mut self) -> Option<Arrival> {
+        match self.waiting.join_next().await {
+            // If it panicked, its connection is closed.
+            Some(arrival) => arrival.ok(),
+            None => pending().await,
+        }
+    }
+
+    /// Resets those that wait.
+    pub(super) async fn give_up(&mut self) {
+        self.waiting.shutdown().await;
+    }
+}
+
+/// Receives the header of a connection.
+async fn arrival(stream: Stream, peer: Peer, limit: Duration) -> Arrival {
+    // If it is given up.
+    stream.reset_on_drop();
+    let received = timeout(limit, stream.receive_proxy_header()).await;
+    let proxied = match received {
+        Ok(received) => received.map_err(|error| Refusal::Header(cause(&error))),
+        Err(_) => {
+            let limit = format_duration(limit);
+            Err(Refusal::Header(format!("no PROXY header within {limit}")))
+        }
+    };
+    stream.close_on_drop();
+    Arrival {
+        stream,
+        peer,
+        proxied,
+    }
+}
+
+fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => error.to_string(),
+        _ => format!("no PROXY header: {error}"),
+    }
+}
