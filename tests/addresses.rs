@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use sok::address::{
-    AddressKind, AddressParts, Purpose, SUN_PATH_MAX, SocketName, SocketType, UnixName,
+    AddressKind, AddressParts, DescriptorName, Purpose, SUN_PATH_MAX, SocketName, SocketType,
+    UnixName,
 };
 use sok::{Address, ErrorKind, Family, Target};
 
@@ -48,13 +49,64 @@ proptest! {
 
     #[test]
     fn no_text_near_an_address_makes_the_reader_panic(
-        text in r"(unix|unixgram|unixpacket|inet|inet6|tcp|tcp4|udp|udp4|udp6)?:?[@/.\[]?[0-9a-f:.%\\x\]@]{0,20}(:[0-9]{0,6})?"
+        text in r"(unix|unixgram|unixpacket|inet|inet6|tcp|tcp4|udp|udp4|udp6|fd)?:?[@/.\[]?[0-9a-f:.%\\x\]@]{0,20}(:[0-9]{0,6})?"
     ) {
         if let Ok(target) = Target::parse(&text) {
             // What was understood is printed in a form that is understood in the same way.
             prop_assert_eq!(Target::parse(target.to_string()).unwrap(), target);
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn what_an_inherited_socket_prints_reads_back_as_the_same(
+        number in 0..=i32::MAX,
+        name in "[!-9;-~]{1,255}",
+    ) {
+        let number = Target::Inherited(DescriptorName::Number(number));
+        prop_assert_eq!(Target::parse(number.to_string()).unwrap(), number);
+        // A name of digits is a number, and one with slashes looks like a URL.
+        let is_name = !name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with("//");
+        let name = Target::Inherited(DescriptorName::Name(name));
+        if is_name {
+            prop_assert_eq!(Target::parse(name.to_string()).unwrap(), name);
+        }
+    }
+}
+
+#[test]
+fn the_word_of_an_inherited_socket_has_a_number_or_a_name() {
+    let number = Target::parse("fd:007").unwrap();
+    assert_eq!(number.to_string(), "fd:7");
+    for (word, cause) in [
+        ("fd:", "the descriptor is missing; write fd:3, or fd:NAME"),
+        ("fd://3", "an address is not a URL; write fd:3"),
+        (
+            "fd:2147483648",
+            "no descriptor has a number as large as 2147483648",
+        ),
+        (
+            "fd:a b",
+            "up to 255 visible ASCII characters, without a colon",
+        ),
+        ("fd:a:b", "without a colon"),
+        ("fd:\u{e9}", "visible ASCII characters"),
+        (&format!("fd:{}", "a".repeat(256)), "up to 255"),
+    ] {
+        let error = Target::parse(word).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.cause().contains(cause), "{error}");
+    }
+    // It has no address: it cannot be looked up, and is none in the library's sense.
+    for purpose in [Purpose::Listen, Purpose::Connect] {
+        let error = number.resolve(purpose).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    }
+    assert!("fd:7".parse::<Address>().is_err());
+    assert_eq!(number.as_address(), None);
+    // The host of this name is still to be had.
+    assert!(Target::parse("tcp:fd:3").unwrap().is_name());
 }
 
 #[test]
@@ -301,7 +353,7 @@ fn a_scope_is_an_interface_by_name_or_by_number() {
 
 #[test]
 fn an_address_error_names_the_wrong_part_and_the_known_prefixes() {
-    let known = "inet: tcp4: udp4: inet6: tcp6: udp6: unix: unixpacket: unixgram: tcp: udp:";
+    let known = "inet: tcp4: udp4: inet6: tcp6: udp6: unix: unixpacket: unixgram: tcp: udp: fd:";
     for (written, wrong) in [
         ("", "the address is empty"),
         ("foo:a:b", "\"foo\" not a prefix"),

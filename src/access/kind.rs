@@ -32,6 +32,13 @@ impl PeerKind {
                 has_user: false,
                 has_groups: false,
             },
+            // Known once it is taken: see its address.
+            Target::Inherited(_) => Self {
+                shown: target.to_string(),
+                has_ip: false,
+                has_user: false,
+                has_groups: false,
+            },
         }
     }
 

@@ -1,5 +1,6 @@
 //! Addresses of every family.
 
+mod descriptor;
 mod facts;
 mod family;
 mod kind;
@@ -14,6 +15,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::Path;
 use std::str::FromStr;
 
+pub use self::descriptor::DescriptorName;
 pub use self::facts::{Facts, NameFacts};
 pub use self::family::Family;
 pub use self::kind::{AddressKind, Feature};
@@ -304,7 +306,8 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Reads a numeric address or a local name; a name that must be looked up is a [`Target`].
+    /// Reads a numeric address or a local name; a name that must be looked up is a [`Target`], and so
+    /// is an inherited socket.
     fn from_str(text: &str) -> Result<Self, Error> {
         if let Some(unnamed) = Self::unnamed(text) {
             return Ok(unnamed);
@@ -317,6 +320,7 @@ impl FromStr for Address {
                 ErrorKind::Usage,
                 "this is a host name, not an address",
             )),
+            Target::Inherited(name) => Err(name.has_no_address("address")),
         }
     }
 }

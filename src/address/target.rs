@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use super::{Address, Family, SocketType};
+use super::{Address, DescriptorName, Family, SocketType};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An address as typed: a literal address, or a name to resolve.
@@ -43,6 +43,9 @@ pub enum Target {
         /// The port; 0 lets the kernel choose one.
         port: u16,
     },
+    /// A socket that this process has inherited, for example from a service manager: it is taken
+    /// ([`InheritedSocket`](crate::net::InheritedSocket)), not resolved.
+    Inherited(DescriptorName),
 }
 
 /// The purpose of the addresses of a target.
@@ -61,7 +64,7 @@ impl Target {
     ///
     /// # Errors
     /// [`ErrorKind::Unresolved`] if the name has no address in the requested family,
-    /// [`ErrorKind::Usage`] for a connection to an empty host.
+    /// [`ErrorKind::Usage`] for a connection to an empty host, and for an inherited socket.
     pub fn resolve(&self, purpose: Purpose) -> Result<Vec<Address>> {
         match self {
             Self::Address(address) => Ok(vec![address.clone()]),
@@ -95,6 +98,7 @@ impl Target {
                 host,
                 port,
             } => self.look_up(*family, *socket_type, host, *port),
+            Self::Inherited(name) => Err(name.has_no_address("resolve")),
         }
     }
 
@@ -109,6 +113,7 @@ impl Target {
                 None => (address.is_specified(), "name"),
             },
             Self::Host { port, .. } | Self::AnyHost { port, .. } => (*port != 0, "port"),
+            Self::Inherited(_) => return Ok(()),
         };
         if is_specified {
             return Ok(());
@@ -124,12 +129,23 @@ impl Target {
         )
     }
 
-    /// The type of the socket.
+    /// The type of the socket. That of an inherited one is known once it is taken; until then, this
+    /// is the default.
     #[must_use]
     pub const fn socket_type(&self) -> SocketType {
         match self {
             Self::Address(address) => address.socket_type(),
             Self::Host { socket_type, .. } | Self::AnyHost { socket_type, .. } => *socket_type,
+            Self::Inherited(_) => SocketType::Stream,
+        }
+    }
+
+    /// The name of the inherited socket, if it is one.
+    #[must_use]
+    pub const fn as_inherited(&self) -> Option<&DescriptorName> {
+        match self {
+            Self::Inherited(name) => Some(name),
+            Self::Address(_) | Self::Host { .. } | Self::AnyHost { .. } => None,
         }
     }
 
@@ -138,7 +154,7 @@ impl Target {
     pub const fn as_address(&self) -> Option<&Address> {
         match self {
             Self::Address(address) => Some(address),
-            Self::Host { .. } | Self::AnyHost { .. } => None,
+            Self::Host { .. } | Self::AnyHost { .. } | Self::Inherited(_) => None,
         }
     }
 

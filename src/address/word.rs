@@ -6,6 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
+use super::descriptor::{self, DescriptorName};
 use super::target::Target;
 use super::unix::write_escaped;
 use super::{Address, Family, SocketType, UnixName};
@@ -76,14 +77,19 @@ fn require(family: Option<Family>, socket_type: SocketType) -> std::result::Resu
 }
 
 impl Target {
-    /// The words of a host in either network family, each with its meaning, as help lists them.
-    pub const WORDS: [(&str, &str); 3] = [
+    /// The words of no single family, each with its meaning, as help lists them: those of a host, and
+    /// of an inherited socket.
+    pub const WORDS: [(&str, &str); 4] = [
         (
             "tcp:localhost:8082, localhost:8082",
             "AF_INET or AF_INET6, as the name resolves; stream: TCP",
         ),
         ("udp:localhost:53", "the same; datagram: UDP"),
         (":8082, udp::53", "every address, dual-stack (to listen)"),
+        (
+            "fd:3, fd:NAME",
+            "an inherited socket: number, or name in LISTEN_FDNAMES",
+        ),
     ];
 
     /// Parses an address, which need not be UTF-8.
@@ -135,6 +141,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
+            Self::Inherited(name) => name.fmt(f),
             Self::AnyHost { socket_type, port } => {
                 write!(f, "{}::{port}", prefix_of(None, *socket_type))
             }
@@ -167,6 +174,10 @@ fn read(text: &[u8]) -> std::result::Result<Target, String> {
         return Err(without_colon(&String::from_utf8_lossy(text)));
     };
     let (prefix, rest) = (utf8(&text[..colon])?, &text[colon + 1..]);
+    if prefix == descriptor::PREFIX {
+        let name = String::from_utf8_lossy(rest);
+        return DescriptorName::read(&name).map(Target::Inherited);
+    }
     let scheme = Scheme::from_prefix(prefix);
     if !scheme.is_some_and(Scheme::is_local)
         && let Some(url) = rest.strip_prefix(b"//")
@@ -192,7 +203,9 @@ fn known_prefixes() -> String {
                 .map(|(prefix, _)| format!("{prefix}:")),
         );
     }
-    known.extend(EITHER.iter().map(|(prefix, _)| format!("{prefix}:")));
+    let others = EITHER.iter().map(|(prefix, _)| *prefix);
+    let others = others.chain([descriptor::PREFIX]);
+    known.extend(others.map(|prefix| format!("{prefix}:")));
     known.join(" ")
 }
 

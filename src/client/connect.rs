@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::failures::ConnectErrors;
+use super::given::GivenConnection;
 use super::race::race;
 use crate::address::{Address, Purpose, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +34,8 @@ pub struct ConnectPlan {
     pub timeout: Option<Duration>,
     /// How long to retry temporary errors.
     pub retry_for: Option<Duration>,
+    /// The connection that is used instead of a new one, if there is one already.
+    pub given: Option<GivenConnection>,
 }
 
 /// One round: resolves the name and tries all its addresses, until `end` or the timeout of `plan`.
@@ -41,6 +44,9 @@ pub(super) async fn try_once(
     plan: &ConnectPlan,
     end: Option<Instant>,
 ) -> std::result::Result<(Stream, Address), ConnectErrors> {
+    if let Some(given) = &plan.given {
+        return given.take(target).map_err(ConnectErrors::from);
+    }
     let timeout = plan.timeout.map(|limit| Instant::now() + limit);
     let deadline = timeout.into_iter().chain(end).min();
     target.require_specified()?;

@@ -31,6 +31,7 @@ mod conversation;
 mod counter;
 mod exchange;
 mod failures;
+mod given;
 mod leave;
 mod message_call;
 mod race;
@@ -53,6 +54,7 @@ pub use self::connect::resolve;
 pub use self::conversation::{Conversation, LineSource};
 pub use self::counter::Counter;
 pub use self::exchange::{ExchangeEnds, ExchangeOptions, Way, exchange};
+pub use self::given::GivenConnection;
 pub use self::request::{CallOptions, Request, Until};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::shown::fuzz as fuzz_shown;

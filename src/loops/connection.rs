@@ -14,6 +14,7 @@ use super::accepting::{Pauses, accept, make_room};
 use super::admission::{Admission, Guest};
 use super::arrivals::AcceptProxy;
 use super::service::{Connection, Service, Traffic};
+use super::sources::{Sources, last_accepted};
 use super::stop::Stop;
 use crate::access::Access;
 use crate::error::{Error, ErrorKind, Result};
@@ -78,7 +79,8 @@ pub struct LoopTotals {
     pub traffic: Traffic,
 }
 
-/// Accepts connections on all `listeners` and serves each with `service`, until `stop` or a limit.
+/// Accepts connections from `sources`, which may be just listeners, and serves each with `service`,
+/// until `stop` or a limit.
 ///
 /// A failed connection never ends the loop. When descriptors or memory run out, accepting pauses
 /// and then continues. At the end, the listeners are closed first, so that a new server can bind
@@ -87,12 +89,15 @@ pub struct LoopTotals {
 /// # Errors
 /// An error of `accept(2)` that is permanent, after the open connections have ended.
 pub async fn connection_loop(
-    listeners: Vec<Listener>,
+    sources: impl Into<Sources>,
     service: impl Service,
     limits: Limits,
     stop: Stop,
 ) -> Result<LoopTotals> {
-    let service = Arc::new(service);
+    let (service, sources) = (Arc::new(service), sources.into());
+    let (listeners, mut given) = (sources.listeners, sources.connections);
+    // Those that exist already are all that there is.
+    let only_given = listeners.is_empty() && !given.is_empty();
     let mut connections = Connections {
         logs: limits.logs,
         ..Connections::default()
@@ -104,14 +109,19 @@ pub async fn connection_loop(
     let mut accepted_so_far = 0;
     let mut idle_since = Instant::now();
     let mut stopping = pin!(stop.requested());
-    while limits
-        .exit_after
-        .is_none_or(|limit| connections.totals.connections < limit)
+    while !(only_given && given.is_empty())
+        && limits
+            .exit_after
+            .is_none_or(|limit| connections.totals.connections < limit)
     {
         let waiting = admission.waiting();
         let free = connections.under_way.len() + waiting < limits.max_connections;
         let is_idle = connections.under_way.is_empty() && waiting == 0;
         let idle = limits.accept_timeout.filter(|_| is_idle);
+        if free && let Some((stream, peer)) = given.pop_front() {
+            connections.begin(&service, admission.accepted(stream, peer));
+            continue;
+        }
         tokio::select! {
             biased;
             () = &mut stopping => break,
@@ -331,6 +341,9 @@ impl Connections {
                 Some(ended) = self.under_way.join_next() => self.ended(ended),
                 guest = admission.next() => self.begin(service, guest),
                 when = &mut given_up => break when,
+                (stream, peer) = last_accepted(closed) => {
+                    self.begin(service, admission.accepted(stream, peer));
+                }
                 () = sleep_until_or_forever(self.failures.due()) => self.sum_up(),
             }
         };

@@ -31,6 +31,7 @@ mod connection;
 mod framing;
 mod service;
 mod signals;
+mod sources;
 mod stop;
 
 pub use self::admission::REFUSED_OPEN;
@@ -42,5 +43,6 @@ pub use self::connection::{Limits, LoopTotals, connection_loop};
 pub use self::framing::{Framing, MessageDecoder, MessageFormat};
 pub use self::service::{Connection, Service, Traffic};
 pub use self::signals::{EndSignals, outlive_file_limit};
+pub use self::sources::Sources;
 pub use self::stop::{OnHangup, Stop};
 pub use crate::memory::MemoryLimit;

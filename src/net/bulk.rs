@@ -4,6 +4,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
+use nix::fcntl::{SpliceFFlags, splice};
+use nix::sys::sendfile::sendfile;
+
 use super::family;
 use super::socket::Socket;
 use super::stream::Stream;
@@ -61,6 +64,41 @@ impl Stream {
     pub(crate) fn expect_bulk(&self) {
         // With smaller buffers the transfer is slower, but correct.
         let _ = family::of(self.family()).expect_bulk(self.socket().inner());
+    }
+}
+
+impl Socket {
+    /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now; 0 at its end.
+    ///
+    /// # Errors
+    /// What the kernel reports; `InvalidInput` if it is not a regular file.
+    pub fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let send = || self.unless_it_waits(|| Ok(sendfile(self.inner(), file, None, count)?));
+        self.watched("sendfile", || count.to_string(), send)
+    }
+
+    /// `splice(2)`: available bytes, at most `count`, into a pipe without a copy.
+    pub(super) fn splice_into(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+        let splice =
+            || self.unless_it_waits(|| Ok(splice(self.inner(), None, pipe, None, count, flags)?));
+        self.watched("splice", || format!("to a pipe, {count}"), splice)
+    }
+
+    /// `splice(2)`: at most `count` bytes of a pipe, as many as the socket takes now.
+    pub(super) fn splice_from(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+        let splice =
+            || self.unless_it_waits(|| Ok(splice(pipe, None, self.inner(), None, count, flags)?));
+        self.watched("splice", || format!("from a pipe, {count}"), splice)
+    }
+
+    /// Makes a call, unless it would wait and must not: then it is as if the kernel refused it.
+    fn unless_it_waits(&self, call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        match self.would_wait() {
+            true => Err(nix::Error::EINVAL.into()),
+            false => call(),
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl Socket {
         ends: &Ends,
     ) -> io::Result<usize> {
         let peer = ends.peer.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let flags = MsgFlags::MSG_NOSIGNAL;
+        let flags = self.send_flags();
         let arguments = || format!("{}, {}", bytes.len(), ends.peer_shown(self));
         if !files.is_empty() {
             let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
@@ -182,7 +182,7 @@ impl Socket {
         let room = buffer.len();
         let watch = CallTrace::start(self.family(), "recvfrom");
         // With MSG_TRUNC, the length is that of the datagram, also if it was cut.
-        let flags = RecvFlags::TRUNC;
+        let flags = RecvFlags::TRUNC | self.flags();
         let received = uninterrupted(|| Ok(net::recvfrom(self, &mut *buffer, flags)?));
         let arguments = || {
             let name = received.as_ref().ok().and_then(|(_, _, name)| name.clone());
@@ -201,7 +201,7 @@ impl Socket {
         control: &[ControlMessage<'_>],
         peer: &SenderName,
     ) -> nix::Result<usize> {
-        let (data, flags) = ([IoSlice::new(bytes)], MsgFlags::MSG_NOSIGNAL);
+        let (data, flags) = ([IoSlice::new(bytes)], self.send_flags());
         match peer {
             SenderName::Any(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
             SenderName::Unix(peer) => sendmsg(self.as_raw_fd(), &data, control, flags, Some(peer)),
@@ -281,15 +281,18 @@ impl Batch {
     /// What `recvfrom(2)` reports; then nothing was received.
     pub(super) fn receive(&mut self, socket: &Socket, most: usize) -> io::Result<bool> {
         self.received.clear();
-        let most = match family::of(socket.family()).names_every_sender() {
+        let names_every = family::of(socket.family()).names_every_sender();
+        let most = match names_every {
             true => most,
             false => 1,
         };
         while self.buffers.len() < most {
             self.buffers.push(vec![0; self.room]);
         }
-        let is_one = most == 1 && !self.is_everywhere;
-        let has_more = self.files.is_some() || self.takes_credentials;
+        // recvfrom(2) of `nix` has no flags, which a shared socket needs.
+        let has_flags = !socket.flags().is_empty();
+        let is_one = most == 1 && !self.is_everywhere && !(has_flags && names_every);
+        let has_more = self.files.is_some() || self.takes_credentials || has_flags;
         let call = match is_one {
             true if has_more => "recvmsg",
             true => "recvfrom",
@@ -328,8 +331,8 @@ impl Batch {
         let (buffer, mut files) = (&mut self.buffers[0], Vec::new());
         let takes_files = self.files.is_some();
         let received = uninterrupted(|| {
-            let (flags, files) = (RecvFlags::empty(), takes_files.then_some(&mut files));
-            receive_rights(socket.inner(), buffer, flags, files)
+            let files = takes_files.then_some(&mut files);
+            receive_rights(socket.inner(), buffer, socket.flags(), files)
         })?;
         let peer = received.sender.and_then(SenderName::of_unix);
         if takes_files {

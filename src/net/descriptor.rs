@@ -40,7 +40,8 @@ impl Stream {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
             let data = [IoSlice::new(&CARRIER)];
-            sendmsg(socket, &data, &mut control, SendFlags::NOSIGNAL)?;
+            let flags = SendFlags::from_bits_retain(socket.send_flags().bits().cast_unsigned());
+            sendmsg(socket, &data, &mut control, flags)?;
             Ok(())
         };
         self.write_with(send).await
@@ -57,7 +58,8 @@ impl Stream {
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let mut byte = CARRIER;
             let mut data = [IoSliceMut::new(&mut byte)];
-            recvmsg(socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            let flags = RecvFlags::CMSG_CLOEXEC | socket.flags();
+            recvmsg(socket, &mut data, &mut control, flags)?;
             let received = control.drain().find_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(mut files) => files.next(),
                 _ => None,

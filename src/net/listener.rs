@@ -6,22 +6,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::SocketAddrAny;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::accept_thread::AcceptThread;
+use super::acceptor::Acceptor;
 use super::bound::BoundSocket;
+use super::closed_listener::ClosedListener;
 use super::family;
 use super::faults::bind_error;
-use super::options::ListenOptions;
+use super::options::{ConnectionOptions, ListenOptions};
 use super::peer::Peer;
 use super::registration::registered;
 use super::session::SessionSocket;
-use super::sockaddr::decode_accepted;
 use super::socket::Socket;
 use super::socket_file::SocketFile;
 use super::stream::{Stream, reserve_waiter};
-use crate::address::{Address, Family, Purpose, Target};
+use crate::address::{Address, DescriptorName, Family, Purpose, Target};
 use crate::error::Result;
 
 /// A listening socket, or a datagram socket whose peers each begin a session. Dropping it closes it,
@@ -31,7 +32,8 @@ pub struct Listener {
     // Dropped before the socket: the name is removed while it still accepts.
     file: Option<SocketFile>,
     io: Accepting,
-    local: Arc<Address>,
+    acceptor: Acceptor,
+    inherited: Option<DescriptorName>,
 }
 
 /// Where connections come from.
@@ -39,6 +41,8 @@ pub struct Listener {
 enum Accepting {
     /// From `accept(2)`.
     Connections(AsyncFd<Socket>),
+    /// From `accept(2)` on a thread, as it may wait.
+    Thread(AcceptThread),
     /// From the first datagram of a peer.
     Sessions(SessionSocket),
 }
@@ -46,6 +50,7 @@ enum Accepting {
 impl Accepting {
     fn new(socket: Socket, local: &Arc<Address>, options: &ListenOptions) -> io::Result<Self> {
         match socket.socket_type().has_connection() {
+            true if socket.would_wait() => AcceptThread::start(socket).map(Self::Thread),
             true => registered(socket, Interest::READABLE).map(Self::Connections),
             false => {
                 let sessions = SessionSocket::new(socket, Arc::clone(local), options);
@@ -57,28 +62,8 @@ impl Accepting {
     fn socket(&self) -> &Socket {
         match self {
             Self::Connections(io) => io.get_ref(),
+            Self::Thread(thread) => thread.socket(),
             Self::Sessions(sessions) => sessions.socket(),
-        }
-    }
-}
-
-/// What is left of a listener that accepts no more: its open sessions, if it has any.
-#[derive(Debug)]
-pub struct ClosedListener(Option<SessionSocket>);
-
-impl ClosedListener {
-    /// The datagrams of peers that were not accepted: they are dropped, and their senders do not
-    /// learn of it.
-    #[must_use]
-    pub fn unserved(&self) -> u64 {
-        self.0.as_ref().map_or(0, SessionSocket::unserved)
-    }
-
-    /// Ends the connections whose peers cannot be told that the server stops: each gets end of file
-    /// after what has arrived.
-    pub fn end_sessions(&self) {
-        if let Some(sessions) = &self.0 {
-            sessions.end_all();
         }
     }
 }
@@ -106,7 +91,47 @@ impl Listener {
         let failed = |error: io::Error| bind_error(&local, error.into());
         let io = Accepting::new(socket, &local, options).map_err(failed)?;
         reserve_waiter(local.family()).map_err(failed)?;
-        Ok(Self { file, io, local })
+        Ok(Self {
+            file,
+            io,
+            acceptor: Acceptor::new(local, None),
+            inherited: None,
+        })
+    }
+
+    /// A listener on an inherited socket.
+    pub(super) fn of_inherited(
+        socket: Socket,
+        options: &ListenOptions,
+        name: DescriptorName,
+    ) -> io::Result<Self> {
+        let mut listener = Self::taken(socket, Some(options.into()), options)?;
+        listener.inherited = Some(name);
+        Ok(listener)
+    }
+
+    /// A listener on a socket of another program, whose connections get `each`, if it is given.
+    fn taken(
+        socket: Socket,
+        each: Option<ConnectionOptions>,
+        options: &ListenOptions,
+    ) -> io::Result<Self> {
+        if socket.socket_type().has_connection() && !socket.inner().is_listener()? {
+            let cause = "the socket does not listen";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, cause));
+        }
+        let socket = socket.shared()?;
+        reserve_waiter(socket.family())?;
+        let local = Arc::new(socket.local_address()?);
+        if !socket.socket_type().has_connection() {
+            family::of(socket.family()).prepare_sessions(socket.inner(), &local, options)?;
+        }
+        Ok(Self {
+            file: None,
+            io: Accepting::new(socket, &local, options)?,
+            acceptor: Acceptor::new(local, each),
+            inherited: None,
+        })
     }
 
     /// Binds to every address of `target`: all addresses of a name, with one port; for an empty
@@ -143,13 +168,20 @@ impl Listener {
     /// The address that clients connect to, with the actual port if 0 was requested.
     #[must_use]
     pub fn local_addr(&self) -> &Address {
-        &self.local
+        self.acceptor.local()
+    }
+
+    /// The word for the socket, if it is inherited.
+    #[must_use]
+    pub const fn inherited(&self) -> Option<&DescriptorName> {
+        self.inherited.as_ref()
     }
 
     /// The other family whose clients this listener accepts: a dual-stack `[::]` accepts IPv4.
     #[must_use]
     pub fn also_takes(&self) -> Option<Family> {
-        family::of(self.local.family()).also_takes(self.io.socket().inner(), &self.local)
+        let local = self.local_addr();
+        family::of(local.family()).also_takes(self.io.socket().inner(), local)
     }
 
     /// Accepts the next connection, with its peer. Several tasks may wait on one listener: each
@@ -162,11 +194,12 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         let io = match &self.io {
             Accepting::Connections(io) => io,
+            Accepting::Thread(thread) => return self.acceptor.accepted(thread.accept().await),
             Accepting::Sessions(_) => return poll_fn(|cx| self.poll_accept(cx)).await,
         };
         let accept = |socket: &Socket| socket.accept();
-        let (socket, name) = io.async_io(Interest::READABLE, accept).await?;
-        self.accepted(socket, name)
+        let accepted = io.async_io(Interest::READABLE, accept).await;
+        self.acceptor.accepted(accepted)
     }
 
     /// Polls for the next connection. Wakes only the task of the last call;
@@ -174,6 +207,10 @@ impl Listener {
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         let io = match &self.io {
             Accepting::Connections(io) => io,
+            Accepting::Thread(thread) => {
+                let accepted = ready!(thread.poll_accept(cx));
+                return Poll::Ready(self.acceptor.accepted(accepted));
+            }
             Accepting::Sessions(sessions) => {
                 let (session, peer) = ready!(sessions.poll_accept(cx))?;
                 return Poll::Ready(Ok((Stream::of_session(session), peer)));
@@ -183,8 +220,7 @@ impl Listener {
             let mut ready = ready!(io.poll_read_ready(cx))?;
             match io.get_ref().accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok((socket, name)) => return Poll::Ready(self.accepted(socket, name)),
+                accepted => return Poll::Ready(self.acceptor.accepted(accepted)),
             }
         }
     }
@@ -194,7 +230,7 @@ impl Listener {
     /// sockets wait in the backlog. It is never ready: the ended connection makes room.
     pub fn poll_make_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.io {
-            Accepting::Connections(_) => Poll::Pending,
+            Accepting::Connections(_) | Accepting::Thread(_) => Poll::Pending,
             Accepting::Sessions(sessions) => sessions.poll_make_room(cx),
         }
     }
@@ -204,37 +240,25 @@ impl Listener {
     pub fn close(self) -> ClosedListener {
         drop(self.file);
         match self.io {
-            Accepting::Connections(_) => ClosedListener(None),
+            Accepting::Connections(_) => ClosedListener::nothing(),
+            Accepting::Thread(thread) => ClosedListener::of_thread(thread, self.acceptor),
             Accepting::Sessions(sessions) => {
                 sessions.close();
-                ClosedListener(Some(sessions))
+                ClosedListener::of_sessions(sessions)
             }
         }
-    }
-
-    fn accepted(&self, socket: Socket, name: Option<SocketAddrAny>) -> io::Result<(Stream, Peer)> {
-        // A connection that has already gone counts as none.
-        let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-        let name = decode_accepted(socket.inner(), name).map_err(gone)?;
-        let address = socket.typed(name)?;
-        // If a sandbox refuses credentials, the client is served without.
-        let family = family::of(self.local.family());
-        let credentials = family.credentials(socket.inner()).unwrap_or(None);
-        family.accepted(socket.inner(), socket.socket_type())?;
-        let stream = Stream::accepted(socket, family.accepted_name(&self.local));
-        let peer = Peer {
-            address,
-            credentials,
-        };
-        Ok((stream, peer))
     }
 }
 
 impl TryFrom<OwnedFd> for Listener {
     type Error = io::Error;
 
-    /// Takes over a listening socket of another program or library. It becomes non-blocking for all
-    /// holders of the open file, see `O_NONBLOCK` in `fcntl(2)`. Its socket file is not removed.
+    /// Takes over a listening socket of another program or library. Its socket file is not removed.
+    ///
+    /// The flags of its open file stay as they are, as other processes may have it too. In blocking
+    /// mode, a thread accepts, since another process may take the connection first; it ends with the
+    /// call that it then waits in. In non-blocking mode (`O_NONBLOCK`, see `fcntl(2)`) no thread is
+    /// needed.
     ///
     /// # Errors
     /// As `Socket::try_from`, and `InvalidInput` for a socket that does not listen.
@@ -243,18 +267,7 @@ impl TryFrom<OwnedFd> for Listener {
     /// Outside a tokio runtime with its I/O driver enabled.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let socket = Socket::try_from(descriptor)?;
-        if socket.socket_type().has_connection() && !socket.inner().is_listener()? {
-            let cause = "the socket does not listen";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, cause));
-        }
-        socket.set_polled()?;
-        reserve_waiter(socket.family())?;
-        let local = Arc::new(socket.local_address()?);
-        Ok(Self {
-            file: None,
-            io: Accepting::new(socket, &local, &ListenOptions::default())?,
-            local,
-        })
+        Self::taken(socket, None, &ListenOptions::default())
     }
 }
 

@@ -21,16 +21,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accept_thread;
+mod acceptor;
 mod attempt;
 mod binding;
 mod blocking;
 mod bound;
 mod bulk;
 mod call_trace;
+mod closed_listener;
 mod connect;
 mod datagram;
 mod descriptor;
 mod descriptor_budget;
+mod descriptor_number;
 mod directory;
 mod end;
 mod family;
@@ -38,9 +42,11 @@ mod faults;
 mod gate;
 mod holder;
 mod host;
+mod inherited;
 mod listener;
 mod loss;
 mod losses;
+mod notify_socket;
 mod options;
 mod pause;
 mod peer;
@@ -55,6 +61,7 @@ mod rights;
 mod room;
 mod send_receive;
 mod session;
+mod shared;
 mod sockaddr;
 mod socket;
 mod socket_call;
@@ -64,9 +71,11 @@ mod stream;
 pub use self::bound::BoundSocket;
 pub(crate) use self::bulk::is_refused;
 pub use self::call_trace::SOCKET_CALLS;
+pub use self::closed_listener::ClosedListener;
 pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
 pub(crate) use self::descriptor_budget::{DescriptorBudget, WaitingDescriptors, WaitingPlace};
+pub use self::descriptor_number::{is_open, keep_on_exec, take};
 pub(crate) use self::family::EXEC_NAMES;
 pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]
@@ -80,8 +89,10 @@ pub use self::host::{
     LinkLocal, Obstacle, check_congestion, is_of_this_host, link_local_addresses, obstacle,
     try_bind, try_create,
 };
-pub use self::listener::{ClosedListener, Listener};
+pub use self::inherited::InheritedSocket;
+pub use self::listener::Listener;
 pub use self::losses::Losses;
+pub use self::notify_socket::NotifySocket;
 pub use self::options::{
     Congestion, ConnectOptions, Keepalive, ListenOptions, Membership, Owner, UdpOptions,
 };

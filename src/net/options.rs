@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::gate::SessionGate;
-use crate::address::Address;
+use crate::address::{Address, Purpose};
 
 /// The owner of a socket file; `None` keeps the process's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,6 +115,38 @@ pub struct ConnectOptions {
     pub refuse_descriptors: bool,
     /// Options of UDP.
     pub udp: UdpOptions,
+}
+
+/// Options of a connection that another program made, or whose listener another program made: it has
+/// none of ours.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionOptions {
+    /// Whether it is that of a server or of a client.
+    pub(super) purpose: Purpose,
+    /// When a vanished peer is detected.
+    pub(super) keepalive: Keepalive,
+    /// Which congestion control TCP has.
+    pub(super) congestion: Congestion,
+}
+
+impl From<&ListenOptions> for ConnectionOptions {
+    fn from(options: &ListenOptions) -> Self {
+        Self {
+            purpose: Purpose::Listen,
+            keepalive: options.keepalive,
+            congestion: options.congestion.clone(),
+        }
+    }
+}
+
+impl From<&ConnectOptions> for ConnectionOptions {
+    fn from(options: &ConnectOptions) -> Self {
+        Self {
+            purpose: Purpose::Connect,
+            keepalive: options.keepalive,
+            congestion: options.congestion.clone(),
+        }
+    }
 }
 
 /// Options of UDP sockets; see `udp(7)`, `ip(7)` and `ipv6(7)`.

@@ -7,8 +7,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nix::fcntl::{SpliceFFlags, splice};
-use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with, recv};
 use socket2::{SockAddr, Type};
@@ -17,6 +15,7 @@ use super::call_trace::{CallTrace, Shown, uninterrupted};
 use super::family;
 use super::received::Received;
 use super::rights::{Rights, passing};
+use super::shared::{self, Shared};
 use super::sockaddr::decode;
 use crate::address::{Address, Family, SocketName, SocketType};
 
@@ -33,6 +32,8 @@ pub struct Socket {
     may_get_descriptors: bool,
     /// Where each message is sent, if it is not connected.
     receiver: Option<Box<SockAddr>>,
+    /// Set if other processes have the same open file description.
+    shared: Option<Shared>,
 }
 
 impl Socket {
@@ -69,6 +70,42 @@ impl Socket {
             resets,
             may_get_descriptors: true,
             receiver: None,
+            shared: None,
+        }
+    }
+
+    /// The same socket, whose calls fail with `WouldBlock` instead of waiting, and which leaves the
+    /// flags of its description alone: others have it too.
+    pub(super) fn shared(mut self) -> io::Result<Self> {
+        let is_polled = self.inner.nonblocking()?;
+        let waits = false;
+        self.shared = Some(Shared { is_polled, waits });
+        Ok(self)
+    }
+
+    /// Whether a call without flags of its own, such as `accept(2)`, would wait and must not.
+    pub(super) fn would_wait(&self) -> bool {
+        self.shared.is_some_and(Shared::would_wait)
+    }
+
+    /// Whether a call that would block waits, although the description is in non-blocking mode.
+    fn waits(&self) -> bool {
+        self.shared.is_some_and(|shared| shared.waits)
+    }
+
+    /// The flag of a send or receive that must not wait, if the description does not have it.
+    pub(super) fn flags(&self) -> RecvFlags {
+        self.shared.map_or(RecvFlags::empty(), Shared::flags)
+    }
+
+    /// The same flag for a send.
+    pub(super) fn send_flags(&self) -> MsgFlags {
+        let is_set = self.flags().contains(RecvFlags::DONTWAIT);
+        let nothing = MsgFlags::MSG_NOSIGNAL;
+        if is_set {
+            nothing | MsgFlags::MSG_DONTWAIT
+        } else {
+            nothing
         }
     }
 
@@ -184,7 +221,7 @@ impl Socket {
         if self.receiver.is_some() {
             return Ok((self.receive_of_any(buffer)?, true));
         }
-        let size = buffer.len();
+        let (size, flags) = (buffer.len(), self.flags());
         let family = family::of(self.family);
         let call = if files.is_some() { "recvmsg" } else { "recv" };
         let receive = || {
@@ -195,10 +232,10 @@ impl Socket {
             };
             if self.socket_type.keeps_messages() {
                 let (inner, socket_type) = (&self.inner, self.socket_type);
-                let message = family.receive_message(inner, socket_type, rights, buffer)?;
+                let message = family.receive_message(inner, socket_type, rights, flags, buffer)?;
                 return Ok((message, true));
             }
-            let piece = family.receive(&self.inner, rights, buffer)?;
+            let piece = family.receive(&self.inner, rights, flags, buffer)?;
             Ok((Received::of_stream(piece.count, size), piece.is_cut))
         };
         self.watched(call, || size.to_string(), receive)
@@ -206,14 +243,14 @@ impl Socket {
 
     /// `recv(2)` with `MSG_PEEK`: available bytes, which stay there.
     pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let size = buffer.len();
-        let peek = || Ok(recv(&self.inner, &mut *buffer, RecvFlags::PEEK)?.1);
+        let (size, flags) = (buffer.len(), RecvFlags::PEEK | self.flags());
+        let peek = || Ok(recv(&self.inner, &mut *buffer, flags)?.1);
         self.watched("recv", || format!("{size}, MSG_PEEK"), peek)
     }
 
     /// `send(2)`: as much as the socket takes now; a closed peer is an error, not a signal.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = MsgFlags::MSG_NOSIGNAL.bits();
+        let flags = self.send_flags().bits();
         if let Some(name) = &self.receiver {
             let address = || decode(name).and_then(|name| self.typed(name));
             let shown = || address().map_or_else(|_| String::new(), |to| to.to_string());
@@ -231,36 +268,13 @@ impl Socket {
     pub(super) fn send_passing(&self, bytes: &[u8], files: &[OwnedFd]) -> io::Result<usize> {
         let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
         let control = [ControlMessage::ScmRights(&numbers)];
-        let (data, flags) = ([IoSlice::new(bytes)], MsgFlags::MSG_NOSIGNAL);
+        let (data, flags) = ([IoSlice::new(bytes)], self.send_flags());
         let send = || {
             let sent = sendmsg::<()>(self.as_raw_fd(), &data, &control, flags, None);
             sent.map_err(passing)
         };
         let arguments = || format!("{}, SCM_RIGHTS {}", bytes.len(), files.len());
         self.watched("sendmsg", arguments, send)
-    }
-
-    /// `sendfile(2)`: as much of `file`, from its own offset, as the socket takes now; 0 at its end.
-    ///
-    /// # Errors
-    /// What the kernel reports; `InvalidInput` if it is not a regular file.
-    pub fn send_file(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
-        let send = || Ok(sendfile(&self.inner, file, None, count)?);
-        self.watched("sendfile", || count.to_string(), send)
-    }
-
-    /// `splice(2)`: available bytes, at most `count`, into a pipe without a copy.
-    pub(super) fn splice_into(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
-        let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-        let splice = || Ok(splice(&self.inner, None, pipe, None, count, flags)?);
-        self.watched("splice", || format!("to a pipe, {count}"), splice)
-    }
-
-    /// `splice(2)`: at most `count` bytes of a pipe, as many as the socket takes now.
-    pub(super) fn splice_from(&self, pipe: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
-        let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-        let splice = || Ok(splice(pipe, None, &self.inner, None, count, flags)?);
-        self.watched("splice", || format!("from a pipe, {count}"), splice)
     }
 
     /// `shutdown(2)`: shuts down one half of the connection, or both.
@@ -290,17 +304,33 @@ impl Socket {
         self.inner.set_nonblocking(false)
     }
 
+    /// The same socket, whose calls wait.
+    pub(super) fn waiting(mut self) -> io::Result<Self> {
+        match &mut self.shared {
+            Some(shared) => shared.waits = true,
+            None => self.set_blocking()?,
+        }
+        Ok(self)
+    }
+
     pub(super) fn watched<T>(
         &self,
         call: &'static str,
         arguments: impl FnOnce() -> String,
-        run: impl FnMut() -> io::Result<T>,
+        mut run: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T>
     where
         T: Shown,
     {
         let watch = CallTrace::start(self.family, call);
-        let result = uninterrupted(run);
+        let result = loop {
+            match uninterrupted(&mut run) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.waits() => {
+                    shared::wait(&self.inner, call)?;
+                }
+                done => break done,
+            }
+        };
         let arguments = || format!("{}, {}", self.as_raw_fd(), arguments());
         watch.done(&result, arguments, T::shown);
         result

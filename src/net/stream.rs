@@ -248,25 +248,23 @@ impl Stream {
         let Io::Socket(io) = self.io else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let socket = io.into_inner();
-        socket.set_blocking()?;
-        Ok((socket, self.file))
+        Ok((io.into_inner().waiting()?, self.file))
     }
 }
 
 impl TryFrom<OwnedFd> for Stream {
     type Error = io::Error;
 
-    /// Takes over a connection of another program or library. It becomes non-blocking for all
-    /// holders of the open file, see `O_NONBLOCK` in `fcntl(2)`.
+    /// Takes over a connection of another program or library. The flags of its open file stay as they
+    /// are, as other processes may have it too: see `O_NONBLOCK` in `fcntl(2)`. In blocking mode its
+    /// bytes are copied, not spliced.
     ///
     /// # Errors
     /// As `Socket::try_from`, and `NotConnected` for a socket that is not connected.
     fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
         let socket = Socket::try_from(descriptor)?;
         socket.inner().peer_addr()?;
-        socket.set_polled()?;
-        Ok(Self::accepted(socket, None))
+        Ok(Self::accepted(socket.shared()?, None))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::access::Access;
 use crate::error::Result;
 use crate::loops::{Connection, Service, Traffic};
@@ -13,6 +15,8 @@ use crate::net::Stream;
 pub struct ConnectionTable {
     entries: Arc<Mutex<Entries>>,
     access: Access,
+    /// A connection has begun or ended.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +43,10 @@ impl ConnectionTable {
     /// A table of the connections that `access` admits, whose refusals are in its totals.
     #[must_use]
     pub fn new(access: Access) -> Self {
-        let entries = Arc::default();
-        Self { entries, access }
+        Self {
+            access,
+            ..Self::default()
+        }
     }
 
     /// The totals, and the open connections, oldest first.
@@ -68,9 +74,20 @@ impl ConnectionTable {
         })
     }
 
+    /// Waits until a connection has begun or ended since the last call. Only one task may wait.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     fn with<T>(&self, read: impl FnOnce(&mut Entries) -> T) -> T {
+        let entries = self.entries.lock();
         // The entries are consistent after each statement, so a panic leaves no partial update.
-        read(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut entries.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Entries)) {
+        self.with(change);
+        self.changed.notify_one();
     }
 }
 
@@ -105,7 +122,7 @@ impl<S: Service> Service for Tracked<S> {
                 connection,
                 failed: true,
             };
-            self.table.with(|entries| {
+            self.table.change(|entries| {
                 entries.totals.connections += 1;
                 entries.open.insert(connection.id(), Arc::clone(connection));
             });
@@ -125,7 +142,7 @@ struct Entry<'a> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.table.with(|entries| {
+        self.table.change(|entries| {
             entries.open.remove(&self.connection.id());
             entries.totals.failed += u64::from(self.failed);
             entries.totals.traffic += self.connection.traffic();

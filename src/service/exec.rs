@@ -42,7 +42,8 @@ use crate::transfer::{Passed, PipeEvent, PipeTransfer, unless_idle};
 ///
 /// A requested stop sends SIGTERM to the program and its children, and SIGKILL at the end of the
 /// grace period. [`exec_environment`] describes its environment; inherited variables of these names
-/// are not passed on. After a PROXY header, both ends are those of the client's connection.
+/// are not passed on, nor those of a service manager, such as `LISTEN_FDS` and `NOTIFY_SOCKET`. After a
+/// PROXY header, both ends are those of the client's connection.
 ///
 /// [`run`](Self::run) does the same for a client's connection: the program then talks to the server.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ mod client;
 mod facts;
 mod faults;
 pub(crate) mod http;
+mod inherit;
 mod log;
 mod messages;
 mod namespace;
@@ -26,6 +27,7 @@ pub(crate) use self::facts::{
     assert_same, is_root, noise, processor_time, resident_kib, udp_ports,
 };
 pub(crate) use self::faults::{can_inject, sok_with_fault, sok_with_fault_at};
+pub(crate) use self::inherit::Passed;
 pub(crate) use self::log::Log;
 pub(crate) use self::messages::{RawMessageListener, RawMessages};
 pub(crate) use self::namespace::{Init, in_own_mounts, in_own_network, spawn_in_own_mounts};

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -112,10 +113,29 @@ impl Process {
         None => env!("CARGO_BIN_EXE_sok"),
     };
 
+    /// Starts `sh -c script` with `socket` as its descriptor 3 and no input; see [`sh`](Self::sh).
+    pub(crate) fn sh_with(socket: OwnedFd, script: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("exec 3<&0 </dev/null\n{script}");
+        command.arg("-c").arg(script).arg("sh").args(arguments);
+        command.env("SOK", Self::PROGRAM);
+        Self::spawn_with(command, socket.into())
+    }
+
+    /// Starts the program with `socket` as its descriptor 3 and no input.
+    pub(crate) fn sok_inheriting(socket: OwnedFd, arguments: &[&str]) -> Self {
+        Self::sh_with(socket, r#"exec "$SOK" "$@""#, arguments)
+    }
+
     /// Starts `command` with its three streams as pipes.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, Stdio::piped())
+    }
+
+    /// Starts `command` with this input, and pipes for its output.
+    fn spawn_with(mut command: Command, input: Stdio) -> Self {
         let piped = command
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let shown = format!("{piped:?}");

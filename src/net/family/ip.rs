@@ -1,10 +1,11 @@
 //! What IPv4 and IPv6 have in common: TCP and UDP, see `tcp(7)` and `udp(7)`.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 
 use nix::Error as E;
 use nix::sys::socket::getsockopt;
+use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket};
 use tokio::io::Interest;
 
@@ -15,7 +16,7 @@ use super::{ConnectFault, Piece, SocketFamily, receive_datagram};
 use crate::address::{Address, Family, Purpose, SocketType};
 use crate::error::{Error, ErrorKind};
 use crate::net::faults::Refusal;
-use crate::net::options::{ConnectOptions, ListenOptions};
+use crate::net::options::{Congestion, ConnectOptions, ConnectionOptions, ListenOptions};
 use crate::net::peer::Peer;
 use crate::net::received::Received;
 use crate::net::rights::Rights;
@@ -161,13 +162,47 @@ impl<V: Version> SocketFamily for Ip<V> {
         }
     }
 
+    fn prepare_connection(
+        &self,
+        socket: &Socket,
+        address: &Address,
+        options: &ConnectionOptions,
+    ) -> io::Result<()> {
+        if address.socket_type().keeps_messages() {
+            return Ok(());
+        }
+        socket.set_tcp_nodelay(true)?;
+        // A connection that began with pacing keeps pacing: there is no better one to choose.
+        if let Congestion::Named(name) = &options.congestion {
+            socket.set_tcp_congestion(name.as_bytes())?;
+        }
+        match options.keepalive.idle() {
+            Some(_) => keep_alive(socket, address, options.purpose, options.keepalive),
+            None => socket.set_keepalive(false),
+        }
+    }
+
+    fn prepare_sessions(
+        &self,
+        socket: &Socket,
+        local: &Address,
+        _: &ListenOptions,
+    ) -> io::Result<()> {
+        self.0.report_destinations(socket, local)
+    }
+
     fn lacks_scope(&self, address: &Address) -> bool {
         self.0.lacks_scope(address)
     }
 
-    fn receive(&self, socket: &Socket, _: Rights<'_>, buffer: &mut [u8]) -> io::Result<Piece> {
-        let mut socket = socket;
-        let count = socket.read(buffer)?;
+    fn receive(
+        &self,
+        socket: &Socket,
+        _: Rights<'_>,
+        flags: RecvFlags,
+        buffer: &mut [u8],
+    ) -> io::Result<Piece> {
+        let (count, _) = recv(socket, buffer, flags)?;
         let is_cut = false;
         Ok(Piece { count, is_cut })
     }
@@ -177,9 +212,10 @@ impl<V: Version> SocketFamily for Ip<V> {
         socket: &Socket,
         _: SocketType,
         _: Rights<'_>,
+        flags: RecvFlags,
         buffer: &mut [u8],
     ) -> io::Result<Received> {
-        receive_datagram(socket, buffer)
+        receive_datagram(socket, flags, buffer)
     }
 
     fn names_every_sender(&self) -> bool {

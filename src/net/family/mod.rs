@@ -22,7 +22,7 @@ use tokio::io::Interest;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::ip::is_ending_at;
 use super::faults::Refusal;
-use super::options::{ConnectOptions, ListenOptions};
+use super::options::{ConnectOptions, ConnectionOptions, ListenOptions};
 use super::peer::{Credentials, Peer};
 use super::received::Received;
 use super::rights::Rights;
@@ -103,6 +103,22 @@ pub(super) trait SocketFamily: Debug + Sync {
         Ok(())
     }
 
+    /// Sets the options of a connection that another program made or may have prepared; `address` is
+    /// that of its listener, or of the server.
+    fn prepare_connection(
+        &self,
+        _: &Socket,
+        _address: &Address,
+        _: &ConnectionOptions,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Sets the options that a datagram socket needs for sessions, and that another program bound.
+    fn prepare_sessions(&self, _: &Socket, _local: &Address, _: &ListenOptions) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether it is a link-local address without a scope.
     fn lacks_scope(&self, _: &Address) -> bool {
         false
@@ -111,7 +127,13 @@ pub(super) trait SocketFamily: Debug + Sync {
     // ---- A connection ----
 
     /// Receives available bytes, and the descriptors that come with them.
-    fn receive(&self, socket: &Socket, rights: Rights<'_>, buffer: &mut [u8]) -> io::Result<Piece>;
+    fn receive(
+        &self,
+        socket: &Socket,
+        rights: Rights<'_>,
+        flags: RecvFlags,
+        buffer: &mut [u8],
+    ) -> io::Result<Piece>;
 
     /// Receives one message of a connected socket, and its descriptors; see [`Received::message`]
     /// for one that is too large.
@@ -120,6 +142,7 @@ pub(super) trait SocketFamily: Debug + Sync {
         socket: &Socket,
         socket_type: SocketType,
         rights: Rights<'_>,
+        flags: RecvFlags,
         buffer: &mut [u8],
     ) -> io::Result<Received>;
 
@@ -239,10 +262,10 @@ pub(super) struct Piece {
 }
 
 /// Receives one datagram of a connected socket.
-fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> io::Result<Received> {
+fn receive_datagram(socket: &Socket, flags: RecvFlags, buffer: &mut [u8]) -> io::Result<Received> {
     let room = buffer.len();
     // With MSG_TRUNC, the length is that of the datagram, also if it was cut.
-    let (_, length) = recv(socket, buffer, RecvFlags::TRUNC)?;
+    let (_, length) = recv(socket, buffer, flags | RecvFlags::TRUNC)?;
     Received::message(length, room)
 }
 
@@ -284,8 +307,16 @@ pub fn is_left_behind(address: &Address) -> bool {
     of(address.family()).is_left_behind(address)
 }
 
-/// All variables about the peer; inherited ones are removed. A few of UCSPI's are never set here.
-pub(crate) const EXEC_NAMES: [&str; 26] = [
+/// All variables about the peer, and those that a service manager addresses to this process; inherited
+/// ones are removed. A few of UCSPI's are never set here.
+pub(crate) const EXEC_NAMES: [&str; 33] = [
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
     "SOK_FAMILY",
     "SOK_TYPE",
     "SOK_LOCAL",

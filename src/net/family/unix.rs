@@ -1,7 +1,7 @@
 //! AF_UNIX: local sockets, see `unix(7)`.
 
 use std::ffi::OsString;
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::Error as E;
 use nix::sys::socket::{MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, SockAddr, Socket};
 use tokio::io::Interest;
 
@@ -77,6 +77,24 @@ impl SocketFamily for Unix {
     ) -> io::Result<()> {
         match options.take_credentials && !address.socket_type().has_connection() {
             true => Ok(setsockopt(socket, sockopt::PassCred, &true)?),
+            false => Ok(()),
+        }
+    }
+
+    /// Datagrams that wait already have the credentials of their senders only if the socket had the
+    /// option when they came.
+    fn prepare_sessions(
+        &self,
+        socket: &Socket,
+        _: &Address,
+        options: &ListenOptions,
+    ) -> io::Result<()> {
+        match options.take_credentials && !getsockopt(socket, sockopt::PassCred)? {
+            true => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "rules and limits of users need SO_PASSCRED, which the socket does not have: for \
+                 datagrams that have come already no user is known",
+            )),
             false => Ok(()),
         }
     }
@@ -150,17 +168,22 @@ impl SocketFamily for Unix {
 
     /// A receive stops after bytes that came with descriptors (`SCM_RIGHTS`). If some may come, only
     /// `recvmsg(2)` reports it, which costs more.
-    fn receive(&self, socket: &Socket, rights: Rights<'_>, buffer: &mut [u8]) -> io::Result<Piece> {
+    fn receive(
+        &self,
+        socket: &Socket,
+        rights: Rights<'_>,
+        flags: RecvFlags,
+        buffer: &mut [u8],
+    ) -> io::Result<Piece> {
         match rights {
             Rights::Refused => {
-                let mut socket = socket;
-                let count = socket.read(buffer)?;
+                let (count, _) = recv(socket, buffer, flags)?;
                 let is_cut = false;
                 Ok(Piece { count, is_cut })
             }
             Rights::Closed => {
                 let mut data = [IoSliceMut::new(buffer)];
-                let flags = MsgFlags::empty();
+                let flags = MsgFlags::from_bits_retain(flags.bits().cast_signed());
                 let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, flags)?;
                 Ok(Piece {
                     count: received.bytes,
@@ -169,7 +192,7 @@ impl SocketFamily for Unix {
             }
             Rights::Taken(files) => {
                 let before = files.len();
-                let received = receive_rights(socket, buffer, RecvFlags::empty(), Some(files))?;
+                let received = receive_rights(socket, buffer, flags, Some(files))?;
                 received.lost.map_or(Ok(()), Err)?;
                 let is_cut = files.len() > before;
                 let count = received.length;
@@ -185,17 +208,18 @@ impl SocketFamily for Unix {
         socket: &Socket,
         socket_type: SocketType,
         rights: Rights<'_>,
+        flags: RecvFlags,
         buffer: &mut [u8],
     ) -> io::Result<Received> {
         let has_end = socket_type.has_connection();
         let files = match rights {
             Rights::Taken(files) => Some(files),
             Rights::Refused | Rights::Closed if has_end => None,
-            Rights::Refused | Rights::Closed => return receive_datagram(socket, buffer),
+            Rights::Refused | Rights::Closed => return receive_datagram(socket, flags, buffer),
         };
         let room = buffer.len();
         // With MSG_TRUNC, the length is that of the message, also if it was cut.
-        let received = receive_rights(socket, buffer, RecvFlags::TRUNC, files)?;
+        let received = receive_rights(socket, buffer, flags | RecvFlags::TRUNC, files)?;
         received.lost.map_or(Ok(()), Err)?;
         match received.length {
             0 if has_end && received.credentials.is_none() => Ok(Received::End),

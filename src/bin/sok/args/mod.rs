@@ -10,6 +10,7 @@ mod framing;
 mod observe;
 mod parse;
 mod proxy;
+mod ready;
 mod server;
 mod tcp;
 mod tour;
@@ -36,6 +37,7 @@ pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
 pub(crate) use self::proxy::{AcceptProxyArgs, SendProxyArgs};
+pub(crate) use self::ready::ReadyArgs;
 pub(crate) use self::server::{
     BridgeFramingArg, DescriptorsArg, LimitArgs, ListenArgs, RelayArgs, ServeArgs, ServiceArgs,
 };

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
+use sok::address::Target;
+use sok::error::Result;
 
 use super::{Command, OBSERVATION};
 
@@ -13,12 +15,19 @@ pub(crate) struct ObserveArgs {
     /// Serve the status over HTTP at this address, a socket file (mode 600) or a port of TCP: / is an
     /// object in JSON, /metrics is for Prometheus, /healthz is 503 once the server stops
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) status: Option<OsString>,
+    status: Option<OsString>,
 
     /// The format of the log on standard error: text, or one JSON object per line with its time
     /// [default: text, and json with --json]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) log: Option<LogArg>,
+}
+
+impl ObserveArgs {
+    /// Where the status is to be served, if anywhere.
+    pub(crate) fn target(&self) -> Result<Option<Target>> {
+        self.status.as_ref().map(Target::parse).transpose()
+    }
 }
 
 /// The format of a log.

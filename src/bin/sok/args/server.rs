@@ -11,9 +11,10 @@ use sok::transfer::Descriptors;
 use super::access::AccessArgs;
 use super::{
     AcceptProxyArgs, CONNECTION, EXCHANGE, ExchangeArgs, FramingArg, FramingArgs, MESSAGES,
-    ObserveArgs, SendProxyArgs, TcpArgs, UdpArgs,
+    ObserveArgs, ReadyArgs, SendProxyArgs, TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
+use crate::args::ready::LISTENING;
 use crate::args::values::{at_least_one, duration, mode, size, some_time, threads};
 
 pub(super) const SERVE_HELP: &str = "\
@@ -60,7 +61,9 @@ Examples:
   sok serve ./s.sock --mode 666 --allow uid:alice --allow gid:docker
   sok serve :8082 --deny 192.0.2.66 --allow 192.0.2.0/24 --allow 2001:db8::/32 --max-per-peer 10
   sok serve :9000 --stdio --send-only < file
-  sok serve :9000 --stdio --keep-open --receive-only >> log";
+  sok serve :9000 --stdio --keep-open --receive-only >> log
+  sok serve fd:3 --exec ./answer.sh         (a socket of systemd, as LISTEN_FDS passes it)
+  sok serve fd:0 --exec ./answer.sh         (a socket of s6, or a connection of inetd)";
 
 pub(super) const RELAY_HELP: &str = "\
 Examples:
@@ -72,8 +75,6 @@ Examples:
   sok relay udp:127.0.0.1:5353 unixpacket:/run/dns
   sok relay unixgram:/dev/log tcp:loghost:601 --framing line
   sok relay :2375 /var/run/docker.sock --rules /etc/sok/docker.rules";
-
-const LISTENING: &str = "The listening socket";
 
 #[derive(Debug, Args)]
 #[command(mut_arg("port", |port| port.help("The port; 0 lets the kernel choose one")))]
@@ -113,6 +114,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) proxy: AcceptProxyArgs,
+
+    #[command(flatten)]
+    pub(crate) ready: ReadyArgs,
 
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
@@ -197,9 +201,9 @@ pub(crate) struct LimitArgs {
 #[command(next_help_heading = LISTENING)]
 pub(crate) struct ListenArgs {
     /// The maximum number of connections that wait to be accepted; of datagram sessions, the oldest
-    /// that waits is then dropped
-    #[arg(long, value_name = "N", default_value = "4096")]
-    pub(crate) backlog: u32,
+    /// that waits is then dropped [default: 4096]
+    #[arg(long, value_name = "N")]
+    pub(crate) backlog: Option<u32>,
 
     /// Do not accept IPv4 clients on `[::]`
     #[arg(long)]
@@ -351,6 +355,9 @@ pub(crate) struct RelayArgs {
 
     #[command(flatten)]
     pub(crate) access: AccessArgs,
+
+    #[command(flatten)]
+    pub(crate) ready: ReadyArgs,
 
     #[command(flatten)]
     pub(crate) socket: ListenArgs,

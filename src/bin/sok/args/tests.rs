@@ -98,7 +98,9 @@ fn every_option_is_under_its_own_heading() {
         ),
         (
             "The listening socket",
-            &["listen", "backlog", "v6only", "mode", "owner"],
+            &[
+                "listen", "backlog", "v6only", "mode", "owner", "ready_fd", "announce",
+            ],
         ),
     ];
     let mut found = 0;

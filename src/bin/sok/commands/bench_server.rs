@@ -35,7 +35,7 @@ pub(crate) fn run(args: &BenchServerArgs, ui: Ui) -> Result<Exit> {
         options.congestion = Congestion::System;
         options.take_descriptors = false;
         let server = Server::bind(&address, args.role, &options)?;
-        ui.listening_on(server.address(), None);
+        ui.listening_on(server.address(), None, None);
         let stop = Stop::new();
         let ended = stop.clone();
         let mut stdin = standard::stdin()?;

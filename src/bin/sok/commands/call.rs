@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::connect::plan;
 use super::connection_log::ConnectionLog;
+use super::inherited::{Dialled, refuse_own_streams};
 use super::run::{block_on, until_killed};
 use crate::args::as_one_word;
 use crate::args::{CallArgs, CallFramingArg};
@@ -36,6 +37,14 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
             None => error,
         }
     })?;
+    let own: &[i32] = if args.message.is_some() {
+        &[1]
+    } else {
+        &[0, 1]
+    };
+    refuse_own_streams("call", &target, own)?;
+    let dialled = Dialled::take(target)?;
+    let target = dialled.target().clone();
     // A received line has no newline, so it could never match.
     if args
         .until
@@ -47,7 +56,8 @@ pub(crate) fn run(mut args: CallArgs, ui: Ui) -> Result<Exit> {
     }
     refuse_meaningless(&args, &target)?;
     let keeps_messages = target.socket_type().keeps_messages();
-    let plan = plan(&target, &args.dial, None)?;
+    let mut plan = plan(&dialled, &args.dial, None)?;
+    dialled.give(&mut plan, &[])?;
     let is_default = args.framing.framing.is_none()
         && args.lines.or(args.bytes).is_none()
         && args.until.is_empty();

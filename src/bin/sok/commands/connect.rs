@@ -14,6 +14,7 @@ use super::client_program;
 use super::congestion::congestion;
 use super::connection_log::ConnectionLog;
 use super::exchange::{self, Messages};
+use super::inherited::{Dialled, refuse_own_streams};
 use super::proxy::{connect_by, send_proxy};
 use super::run::{block_on, until_killed};
 use super::udp::udp_options;
@@ -28,7 +29,13 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
             .with_hint("--exec takes the rest of the command line: write the address before it"),
         _ => error,
     })?;
-    let plan = plan(&target, &args.dial, args.timeout)?;
+    if args.exec.is_none() {
+        refuse_own_streams("connect", &target, &[0, 1])?;
+    }
+    let dialled = Dialled::take(target)?;
+    let target = dialled.target().clone();
+    let mut plan = plan(&dialled, &args.dial, args.timeout)?;
+    dialled.give(&mut plan, &[("--timeout", args.timeout.is_some())])?;
     let send_proxy = send_proxy(&args.proxy, "connect", slice::from_ref(&target))?;
     let messages = Messages {
         given: args.framing.given(),
@@ -81,10 +88,17 @@ async fn connected(
 
 /// The connect options of every client.
 pub(crate) fn plan(
-    target: &Target,
+    dialled: &Dialled,
     args: &DialArgs,
     timeout: Option<Duration>,
 ) -> Result<ConnectPlan> {
+    let udp = args.udp.given();
+    dialled.refuse_if_inherited(&[
+        ("--bind", args.bind.is_some()),
+        ("--retry-for", args.retry_for.is_some()),
+        (udp.unwrap_or_default(), udp.is_some()),
+    ])?;
+    let target = dialled.target();
     let mut plan = ConnectPlan::default();
     let own = args.bind.as_ref().map(|word| own_name(word, target));
     plan.bind = own.transpose()?;

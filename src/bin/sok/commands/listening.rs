@@ -3,15 +3,27 @@
 use nix::unistd::{Group, User};
 use sok::address::{Address, Purpose, Target};
 use sok::error::{Error, ErrorKind, Result};
-use sok::net::{ListenOptions, Listener, Owner};
+use sok::loops::Sources;
+use sok::net::{InheritedSocket, ListenOptions, Listener, Owner};
 use sok::offload::offload;
 use tracing::info;
 
 use super::descriptors::{FIRST_CONNECTION, need};
+use super::inherited::Places;
 use crate::args::ListenArgs;
 
-/// The options to listen on `targets`. Options that apply to none of them are refused.
-pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<ListenOptions> {
+/// The options to listen on `places`. Options that apply to none of them are refused.
+pub(crate) fn listen_options(args: &ListenArgs, places: &Places) -> Result<ListenOptions> {
+    let has_backlog =
+        |socket: &InheritedSocket| !socket.local_addr().socket_type().has_connection();
+    let of_sessions = places.inherited.iter().any(has_backlog);
+    places.refuse_if_inherited(&[
+        ("--mode", args.mode.is_some()),
+        ("--owner", args.owner.is_some()),
+        ("--v6only", args.v6only),
+        ("--backlog", args.backlog.is_some() && !of_sessions),
+    ])?;
+    let targets = &places.bound;
     let refused = |cause: &str| {
         let words: Vec<String> = targets.iter().map(Target::to_string).collect();
         Error::because("listen", words.join(" "), ErrorKind::Usage, cause)
@@ -23,7 +35,7 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
         return Err(refused("--v6only applies only to IPv6"));
     }
     let mut options = ListenOptions::default();
-    options.backlog = args.backlog;
+    options.backlog = args.backlog.unwrap_or(options.backlog);
     options.v6only = args.v6only;
     options.mode = args.mode.unwrap_or(options.mode);
     options.owner = args.owner.as_deref().map(owner).transpose()?;
@@ -31,11 +43,11 @@ pub(crate) fn listen_options(args: &ListenArgs, targets: &[Target]) -> Result<Li
     Ok(options)
 }
 
-/// Listens on all `targets`. A name is looked up on another thread: that may take long, and this
-/// one must handle signals.
-pub(crate) async fn listen(targets: &[Target], options: &ListenOptions) -> Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    for target in targets {
+/// Listens on all `places`, or takes their connections. A name is looked up on another thread: that
+/// may take long, and this one must handle signals.
+pub(crate) async fn listen(places: Places, options: &ListenOptions) -> Result<Sources> {
+    let mut sources = Sources::default();
+    for target in &places.bound {
         let addresses = match target.is_name() {
             true => {
                 info!(name = %target, "looking up");
@@ -44,10 +56,22 @@ pub(crate) async fn listen(targets: &[Target], options: &ListenOptions) -> Resul
             }
             false => target.resolve(Purpose::Listen),
         };
-        listeners.extend(Listener::bind_resolved(target, addresses?, options)?);
+        let bound = Listener::bind_resolved(target, addresses?, options)?;
+        sources.listeners.extend(bound);
         need(FIRST_CONNECTION, "serve", target)?;
     }
-    Ok(listeners)
+    for socket in places.inherited {
+        let name = socket.name().clone();
+        match socket.is_one_connection() {
+            true => {
+                let connection = socket.into_connection(options)?;
+                sources.connections.push_back(connection);
+            }
+            false => sources.listeners.push(socket.into_listener(options)?),
+        }
+        need(FIRST_CONNECTION, "serve", name)?;
+    }
+    Ok(sources)
 }
 
 fn is_file(target: &Target) -> bool {

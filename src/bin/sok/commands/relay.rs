@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sok::address::{Address, Purpose, Target};
+use sok::address::{Address, DescriptorName, Purpose, Target};
 use sok::client::{ConnectPlan, Targets};
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::{MemoryLimit, MessageFormat, OnHangup};
+use sok::loops::{Limits, MemoryLimit, MessageFormat, OnHangup};
 use sok::net::{reaches, refuse_unreachable};
 use sok::service::Forward;
 use sok::transfer::{Descriptors, Engine};
@@ -18,9 +18,11 @@ use super::access::{refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::connect::own_address;
 use super::descriptors::{affordable, own_descriptors};
+use super::inherited::{Dialled, Places, take};
 use super::listening::listen_options;
 use super::memory::max_memory;
 use super::proxy::{accept_proxy, send_proxy};
+use super::readiness::{Readiness, ready_fd};
 use super::run::block_on;
 use super::server::{Server, limits, raise_descriptor_limit};
 use super::status::{self, StatusPlan};
@@ -40,7 +42,9 @@ const NEXT_TARGET: Duration = Duration::from_secs(3);
 pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let (listens, targets) = addresses(args)?;
     check_several(args, &targets)?;
-    let mut options = listen_options(&args.socket, &listens)?;
+    let (places, dialled, status) = taken(args, listens, targets)?;
+    let (listens, targets) = (places.targets(), dialled.targets());
+    let mut options = listen_options(&args.socket, &places)?;
     let format = message_format(args, &listens, &targets)?;
     options.max_message = format.max_message;
     options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
@@ -49,7 +53,13 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     options.pass_descriptors = true;
     let all: Vec<&Target> = listens.iter().chain(&targets).collect();
     options.congestion = congestion(&args.socket.tcp, "relay", &all)?;
-    options.udp = udp_options(&args.socket.udp, "relay", &all)?;
+    let made = places.bound.iter();
+    let made: Vec<&Target> = made.chain(dialled.to_make()).collect();
+    if made.is_empty() {
+        let udp = args.socket.udp.given();
+        places.refuse_if_inherited(&[(udp.unwrap_or_default(), udp.is_some())])?;
+    }
+    options.udp = udp_options(&args.socket.udp, "relay", &made)?;
     let send_proxy = send_proxy(&args.send_proxy, "relay", &targets)?;
     let mut plan = ConnectPlan::default();
     plan.bind = args.source.as_ref().map(own_address).transpose()?;
@@ -60,18 +70,18 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     plan.congestion = options.congestion.clone();
     plan.udp = options.udp.clone();
     if !std::mem::take(&mut plan.udp.join).is_empty() {
-        let listens: Vec<&Target> = listens.iter().collect();
-        udp_options(&args.socket.udp, "listen", &listens)?;
+        let bound: Vec<&Target> = places.bound.iter().collect();
+        udp_options(&args.socket.udp, "listen", &bound)?;
     }
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);
-    let taken = check_listens(&listens, source, v6only)?;
-    let check = |target| check_target(target, &taken, source, v6only);
-    targets.iter().try_for_each(check)?;
-    let may_loop = all.iter().any(|target| target.is_name());
+    let addresses = check_listens(&places, &listens, source, v6only)?;
+    let check = |target| check_target(target, &addresses, source, v6only);
+    dialled.to_make().try_for_each(check)?;
+    let may_loop = dialled.given().is_none() && all.iter().any(|target| target.is_name());
     let retry_after = args.retry_after.unwrap_or(Targets::RETRY_AFTER);
     let waits = plan.retry_for.map_or(0, |_| targets.len());
     let targets = Targets::new(targets).with_retry_after(retry_after);
-    let status = StatusPlan::of(args.observe.status.as_ref(), Some(targets.clone()))?;
+    let status = StatusPlan::of(status, Some(targets.clone()))?;
     let threads = args.limits.threads.unwrap_or_else(processors);
     let mut limits = limits(&args.limits);
     limits.accept_proxy = accept_proxy(&args.accept_proxy, "listen", &listens)?;
@@ -99,6 +109,18 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         ));
         limits.max_connections = 1;
     }
+    if let Some(socket) = dialled.given() {
+        one_client(&mut limits, socket.name())?;
+    }
+    plan.refuse_descriptors = passing == Descriptors::Refuse;
+    dialled.give(
+        &mut plan,
+        &[
+            ("--source", args.source.is_some()),
+            ("--retry-for", args.retry_for.is_some()),
+            ("--connect-timeout", args.connect_timeout.is_some()),
+        ],
+    )?;
     let engine = if args.copy {
         Engine::Copy
     } else {
@@ -117,7 +139,8 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .filter(|_| args.dump.as_deref().is_some_and(is_file));
     let on_hangup = reopened.map(|dump| Box::new(move || dump.reopen()) as OnHangup);
     let server = Server {
-        targets: listens,
+        readiness: Readiness::prepare(&args.ready, &places)?,
+        places,
         options,
         limits,
         threads,
@@ -153,6 +176,34 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         dump.finish();
     }
     served
+}
+
+/// Where to listen, what to connect to, and where to serve the status: takes what is inherited.
+fn taken(
+    args: &RelayArgs,
+    listens: Vec<Target>,
+    targets: Vec<Target>,
+) -> Result<(Places, Dialled, Places)> {
+    let (listening, dialled) = (listens.len(), targets.len());
+    let mut words = listens;
+    words.extend(targets);
+    words.extend(args.observe.target()?);
+    let mut named = take(words, &ready_fd(&args.ready))?;
+    let status = Places::of(named.split_off(listening + dialled));
+    let dialled = Dialled::of(named.split_off(listening))?;
+    Ok((Places::of(named), dialled, status))
+}
+
+/// Limits a relay to one client, as the connection to the target is inherited: there is no second one.
+fn one_client(limits: &mut Limits, target: &DescriptorName) -> Result<()> {
+    if limits.exit_after.is_some_and(|count| count > 1) {
+        let cause = "this is one connection, which serves one client";
+        let error = Error::because("relay", target, ErrorKind::Usage, cause);
+        return Err(error.with_hint("omit --exit-after, or give the address of the target"));
+    }
+    limits.exit_after = Some(1);
+    limits.max_connections = 1;
+    Ok(())
 }
 
 /// The number of threads: two streams should not share a processor while another one is idle.
@@ -281,6 +332,7 @@ fn descriptors(
 /// The addresses to listen on, without names. Refuses duplicates, and the local address towards the
 /// target; bind(2) detects duplicates among resolved names.
 fn check_listens<'a>(
+    places: &Places,
     listens: &'a [Target],
     source: Option<&Address>,
     v6only: bool,
@@ -291,7 +343,9 @@ fn check_listens<'a>(
         let own = listen.resolve(Purpose::Listen)?;
         for one in &own {
             let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
-            if let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
+            // Inherited sockets may share an address (SO_REUSEPORT).
+            let is_bound = places.bound.contains(listen);
+            if is_bound && let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
                 return usage(format!("the same address as {other}"))
                     .map_err(|error| error.with_hint("give each address once"));
             }

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use close_fds::{iter_open_fds, set_fds_cloexec};
+use close_fds::set_fds_cloexec;
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Answer, Framing, MemoryLimit, MessageFormat};
@@ -12,10 +12,12 @@ use tracing::info;
 use super::access::{refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
+use super::inherited::{Numbered, Places, refuse_own_streams, take};
 use super::listening::listen_options;
 use super::memory::max_memory;
 use super::program::check_program;
 use super::proxy::accept_proxy;
+use super::readiness::{Readiness, ready_fd};
 use super::run::block_on;
 use super::server::{
     FIRST_INHERITED, FRAMINGS, Server, descriptor_limit, limits, raise_descriptor_limit,
@@ -34,10 +36,15 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             .with_hint("--exec takes the rest of the command line: write the address before it"),
         _ => error,
     })?;
-    check_services(&args, &target)?;
-    let stdio = args.services.stdio.then(|| stdio::plan(&args, &target));
+    if args.services.stdio {
+        refuse_own_streams("serve", &target, &[0, 1])?;
+    }
+    let (places, status) = places(&args, target)?;
+    let targets = places.targets();
+    let check = |target| check_services(&args, target);
+    targets.iter().try_for_each(check)?;
+    let stdio = args.services.stdio.then(|| stdio::plan(&args, &targets[0]));
     let stdio = stdio.transpose()?;
-    let targets = vec![target];
     let format = MessageFormat {
         framing: args
             .framing
@@ -46,11 +53,14 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         max_message: args.framing.max_message(),
     };
     let memory = args.max_memory.unwrap_or_else(|| max_memory(format));
-    let mut options = listen_options(&args.listen, &targets)?;
+    let mut options = listen_options(&args.listen, &places)?;
     options.max_message = format.max_message;
     options.session_idle = args.idle_timeout.unwrap_or(options.session_idle);
-    options.udp = udp_options(&args.listen.udp, "listen", &[&targets[0]])?;
-    options.congestion = congestion(&args.listen.tcp, "listen", &[&targets[0]])?;
+    let udp = &args.listen.udp;
+    places.refuse_if_inherited(&[(udp.given().unwrap_or_default(), udp.given().is_some())])?;
+    options.udp = udp_options(udp, "listen", &places.bound.iter().collect::<Vec<_>>())?;
+    let all: Vec<&Target> = targets.iter().collect();
+    options.congestion = congestion(&args.listen.tcp, "listen", &all)?;
     let mut limits = limits(&args.limits);
     limits.accept_proxy = accept_proxy(&args.proxy, "listen", &targets)?;
     let reload = set_access(&args.access, &targets, &mut options, &mut limits)?;
@@ -68,8 +78,9 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         mut pass_fd,
     } = args.services;
     let mut server = Server {
+        readiness: Readiness::prepare(&args.ready, &places)?,
+        places,
         options,
-        targets,
         limits,
         threads: args.limits.threads.unwrap_or(1),
         idle_timeout: args.idle_timeout,
@@ -77,7 +88,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         exits_when_idle: args.access.exit_when_idle,
         on_hangup: None,
         reload,
-        status: StatusPlan::of(args.observe.status.as_ref(), None)?,
+        status: StatusPlan::of(status, None)?,
         ui,
     };
     if let Some(exchange) = stdio {
@@ -86,14 +97,13 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     match &exec {
         Some(command) => {
             check_program(&command[0])?;
-            check_passed(&pass_fd)?;
             // The program must not inherit descriptors besides the standard streams and these.
             pass_fd.sort_unstable();
             set_fds_cloexec(FIRST_INHERITED, &pass_fd);
             // The limit of open files is not raised: the program would inherit it, which breaks
             // programs that use select(2).
             let refused = refused_descriptors(&server.limits, server.reload.as_ref());
-            let own = own_descriptors(server.threads, server.targets.len()) + refused;
+            let own = own_descriptors(server.threads, server.places.len()) + refused;
             let own = own + server.status.as_ref().map_or(0, |_| status::DESCRIPTORS);
             let descriptors = descriptor_limit();
             let most = affordable(descriptors, own, SERVED_BY_PROGRAM);
@@ -142,17 +152,21 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     })
 }
 
-/// Checks that the descriptors for the program are open.
-fn check_passed(numbers: &[i32]) -> Result<()> {
-    let open: Vec<i32> = iter_open_fds(FIRST_INHERITED).collect();
-    match numbers.iter().find(|number| !open.contains(number)) {
-        None => Ok(()),
-        Some(number) => {
-            let option = format!("--pass-fd {number}");
-            let error = Error::because("exec", option, ErrorKind::Usage, "it is not open");
-            Err(error.with_hint(format!("open it for sok, as with {number}<FILE in a shell")))
-        }
+/// Where to listen, and where to serve the status: takes what is inherited.
+fn places(args: &ServeArgs, target: Target) -> Result<(Places, Places)> {
+    let passed = args.services.pass_fd.iter();
+    let passed: Vec<_> = passed
+        .map(|number| Numbered::new("--pass-fd", *number))
+        .collect();
+    let mut words = vec![target];
+    words.extend(args.observe.target()?);
+    let mut named = take(words, passed.iter().chain(&ready_fd(&args.ready)))?;
+    let status = Places::of(named.split_off(1));
+    let places = Places::of(named);
+    if !(places.inherited.is_empty() && status.inherited.is_empty()) {
+        passed.iter().try_for_each(Numbered::keep_on_exec)?;
     }
+    Ok((places, status))
 }
 
 fn messages<A: Answer>(format: MessageFormat, answer: A, memory: MemoryLimit) -> AnswerService<A> {

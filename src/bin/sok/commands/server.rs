@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::{Limits, OnHangup, Stop, connection_loop, outlive_file_limit};
+use sok::loops::{Limits, OnHangup, Sources, Stop, connection_loop, outlive_file_limit};
 use sok::net::ListenOptions;
 use sok::service::{ConnectionTable, IdleLimit, Lifetime, Service, Threads, Tracked};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::access::{Reload, on_hangup};
+use super::inherited::Places;
 use super::listening::listen;
 use super::memory::max_connections;
+use super::readiness::Readiness;
 use super::run::reap_as_init;
 use super::status::{self, StatusPlan};
 use crate::args::LimitArgs;
@@ -29,7 +30,8 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// A server before it listens.
 pub(crate) struct Server {
-    pub(crate) targets: Vec<Target>,
+    pub(crate) places: Places,
+    pub(crate) readiness: Readiness,
     pub(crate) options: ListenOptions,
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
@@ -45,7 +47,7 @@ pub(crate) struct Server {
 impl Server {
     /// Listens, prints the ready line, and serves until a stop or a limit.
     pub(crate) async fn run<S: Service>(
-        self,
+        mut self,
         service: impl FnOnce(Stop) -> Result<S>,
     ) -> Result<Exit> {
         let stop = Stop::on_signals(on_hangup(self.on_hangup, self.reload))
@@ -58,19 +60,25 @@ impl Server {
         let service = Lifetime::new(self.lifetime, service);
         let service = Threads::new(service, self.threads)?;
         let drained = service.drained();
+        // A connection that was inherited is the only one.
+        let is_one_connection = self.places.is_one_connection();
         let bound = async {
-            let status = match &self.status {
+            let status = match &mut self.status {
                 Some(plan) => plan.listen().await?,
-                None => Vec::new(),
+                None => Sources::default(),
             };
-            Ok::<_, Error>((status, listen(&self.targets, &self.options).await?))
+            Ok::<_, Error>((status, listen(self.places, &self.options).await?))
         };
-        let (status, listeners) = tokio::select! {
+        let (status, sources) = tokio::select! {
             biased;
             bound = bound => bound?,
             () = stop.requested() => return Ok(Exit::Done),
         };
-        status.iter().for_each(|one| self.ui.status_on(one));
+        let listeners = &sources.listeners;
+        status
+            .listeners
+            .iter()
+            .for_each(|one| self.ui.status_on(one));
         let about = status::Server {
             table: table.clone(),
             stop: stop.clone(),
@@ -81,15 +89,14 @@ impl Server {
                 .collect(),
         };
         let status = self.status.map(|plan| plan.serve(status, about));
-        for listener in &listeners {
-            self.ui.listening(listener);
-        }
         let accept_timeout = self.limits.accept_timeout;
         let at = listeners.iter().map(|one| one.local_addr().to_string());
         let at = at.collect::<Vec<_>>().join(" ");
-        let counted = self.limits.exit_after.is_some();
+        // Until the end of this function.
+        let _told = self.readiness.tell(&sources, &table, &stop, self.ui)?;
+        let counted = self.limits.exit_after.is_some() || is_one_connection;
         let service = Tracked::new(table, service);
-        let served = connection_loop(listeners, service, self.limits, stop).await;
+        let served = connection_loop(sources, service, self.limits, stop).await;
         // Connections that were cut off send their resets and signals before the process ends.
         let _ = timeout(CUT_OFF, drained).await;
         if let Some(status) = status {

@@ -1,19 +1,19 @@
 //! The option `--status`: a second connection loop, which answers HTTP requests.
 
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sok::address::Target;
 use sok::client::Targets;
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::{Limits, Stop, connection_loop};
-use sok::net::{ListenOptions, Listener};
+use sok::loops::{Limits, Sources, Stop, connection_loop};
+use sok::net::ListenOptions;
 use sok::service::ConnectionTable;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::inherited::Places;
 use super::listening::listen;
 use crate::output::status;
 use crate::status::{Counts, PLACES, Page, Pages, Snapshot, StatusCode, StatusService, Walker};
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_millis(250);
 /// Where the status is to be served, and what it shows besides the connections.
 #[derive(Debug)]
 pub(crate) struct StatusPlan {
-    target: Target,
+    places: Places,
     forwards_to: Option<Targets>,
 }
 
@@ -42,40 +42,43 @@ pub(crate) struct Server {
 }
 
 impl StatusPlan {
-    /// The status at the address `word`, if it was given.
+    /// The status at `places`, if there are any.
     ///
     /// # Errors
-    /// If it is no address of a stream.
-    pub(crate) fn of(
-        word: Option<&OsString>,
-        forwards_to: Option<Targets>,
-    ) -> Result<Option<Self>> {
-        let Some(word) = word else {
-            return Ok(None);
-        };
-        let target = Target::parse(word)?;
-        if target.socket_type().keeps_messages() {
-            let kind = target.socket_type();
-            let cause = format!("--status needs a stream, for HTTP; this is a {kind} socket");
+    /// If they are not of streams that listen.
+    pub(crate) fn of(places: Places, forwards_to: Option<Targets>) -> Result<Option<Self>> {
+        let usage = |target: &Target, cause: String| {
             let error = Error::because("status", target, ErrorKind::Usage, cause);
-            return Err(error.with_hint("give a socket file, or a port of TCP"));
+            Err(error.with_hint("give a socket file, or a port of TCP"))
+        };
+        let targets = places.targets();
+        let mut types = targets.iter().map(|target| (target, target.socket_type()));
+        if let Some((target, kind)) = types.find(|(_, kind)| kind.keeps_messages()) {
+            let cause = format!("--status needs a stream, for HTTP; this is a {kind} socket");
+            return usage(target, cause);
         }
-        Ok(Some(Self {
-            target,
-            forwards_to,
-        }))
+        match targets.first() {
+            None => Ok(None),
+            Some(target) if places.is_one_connection() => {
+                let cause = "--status needs a listening socket; this is a connection";
+                usage(target, cause.to_owned())
+            }
+            Some(_) => Ok(Some(Self {
+                places,
+                forwards_to,
+            })),
+        }
     }
 
     /// Listens; requests wait until [`serve`](Self::serve).
-    pub(crate) async fn listen(&self) -> Result<Vec<Listener>> {
+    pub(crate) async fn listen(&mut self) -> Result<Sources> {
         let mut options = ListenOptions::default();
         options.take_descriptors = false;
-        let target = std::slice::from_ref(&self.target);
-        listen(target, &options).await
+        listen(std::mem::take(&mut self.places), &options).await
     }
 
-    /// Answers the requests of `listeners` about `server`.
-    pub(crate) fn serve(self, listeners: Vec<Listener>, server: Server) -> StatusServer {
+    /// Answers the requests of `sources` about `server`.
+    pub(crate) fn serve(self, sources: Sources, server: Server) -> StatusServer {
         let counts = Arc::new(Counts::default());
         let source = Source {
             walker: Walker::new(server.table.clone()),
@@ -91,7 +94,7 @@ impl StatusPlan {
         limits.logs = false;
         let stop = Stop::new();
         let service = StatusService::new(source, counts);
-        let serving = connection_loop(listeners, service, limits, stop.clone());
+        let serving = connection_loop(sources, service, limits, stop.clone());
         let serving = tokio::spawn(async {
             if let Err(error) = serving.await {
                 warn!(%error, "the status is not served any more");

@@ -1,6 +1,7 @@
 //! The only module that prints: errors and notes to standard error, results as text, tables, JSON,
 //! CSV and pictures, the prompt of a conversation.
 
+pub(crate) mod announcement;
 pub(crate) mod bench;
 pub(crate) mod check;
 mod connection;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
 use serde::Serialize;
-use sok::address::{Address, Family};
+use sok::address::{Address, DescriptorName, Family};
 use sok::client::output_error;
 use sok::error::{Error, ErrorKind};
 use sok::loops::Traffic;
@@ -88,11 +88,18 @@ impl Ui {
 
     /// Prints the ready line: clients can connect now.
     pub(crate) fn listening(self, listener: &Listener) {
-        self.listening_on(listener.local_addr(), listener.also_takes());
+        let also = listener.also_takes();
+        self.listening_on(listener.local_addr(), also, listener.inherited());
     }
 
-    /// The same for an address, whose socket may accept clients of another family too.
-    pub(crate) fn listening_on(self, address: &Address, also: Option<Family>) {
+    /// The same for an address, whose socket may accept clients of another family too, and may be
+    /// inherited.
+    pub(crate) fn listening_on(
+        self,
+        address: &Address,
+        also: Option<Family>,
+        inherited: Option<&DescriptorName>,
+    ) {
         if self.quiet {
             return;
         }
@@ -101,14 +108,16 @@ impl Ui {
             let event = serde_json::json!({
                 "event": "listening", "address": address.to_string(), "family": family,
                 "also": also.map(Family::name),
+                "inherited": inherited.map(ToString::to_string),
             });
             return talk(object(event));
         }
-        match also {
-            Some(family) => talk(format!(
-                "listening on {address} (dual-stack: also {family})"
-            )),
-            None => talk(format!("listening on {address}")),
+        let inherited = inherited.map(ToString::to_string);
+        let also = also.map(|family| format!("dual-stack: also {family}"));
+        let facts: Vec<String> = inherited.into_iter().chain(also).collect();
+        match facts[..] {
+            [] => talk(format!("listening on {address}")),
+            _ => talk(format!("listening on {address} ({})", facts.join(", "))),
         }
     }
 
