@@ -29,7 +29,7 @@ const PROGRAM: &[&[&str]] = &[
     &["commands"],
     &["output"],
     &["args"],
-    &["bench", "check", "status", "tour"],
+    &["activate", "bench", "check", "status", "tour"],
     &["full_receiver"],
     &["exit"],
 ];

@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 
 use super::binding;
+use super::call_trace::uninterrupted;
 use super::family;
 use super::faults::{Refusal, bind_error, is_missing_address};
 use super::options::ListenOptions;
@@ -101,12 +102,13 @@ impl BoundSocket {
         self.file.as_ref().is_none_or(SocketFile::is_in_place)
     }
 
-    /// Sets blocking mode for all processes that share the socket, see `O_NONBLOCK` in `fcntl(2)`.
+    /// Sets whether calls wait, for all processes that share the socket: see `O_NONBLOCK` in
+    /// `fcntl(2)`.
     ///
     /// # Errors
     /// What `fcntl(2)` reports.
-    pub fn set_blocking(&self) -> io::Result<()> {
-        self.socket.set_blocking()
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.inner().set_nonblocking(nonblocking)
     }
 
     /// Whether a process that shares the socket has shut it down (`shutdown(2)`), so that it takes no
@@ -115,10 +117,12 @@ impl BoundSocket {
     /// # Errors
     /// What `poll(2)` reports.
     pub fn is_shut_down(&self) -> io::Result<bool> {
-        let ended = PollFlags::POLLHUP | PollFlags::from_bits_retain(POLLRDHUP);
+        let ended = PollFlags::from_bits_retain(POLLRDHUP);
         let mut polled = [PollFd::new(self.as_fd(), ended)];
-        poll(&mut polled, PollTimeout::ZERO)?;
-        Ok(polled[0].any().unwrap_or(false))
+        uninterrupted(|| Ok(poll(&mut polled, PollTimeout::ZERO)?))?;
+        // `None` stands for POLLRDHUP, which nix does not know.
+        let events = polled[0].revents();
+        Ok(events.is_none_or(|events| events.contains(PollFlags::POLLHUP)))
     }
 
     /// Waits until a client connects, or sends a datagram, and leaves it to the program that shares

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod activate;
 mod client;
 mod facts;
 mod faults;
@@ -22,6 +23,7 @@ mod terminal;
 
 use std::time::Duration;
 
+pub(crate) use self::activate::{Activate, PYTHON_SERVER, ask};
 pub(crate) use self::client::Client;
 pub(crate) use self::facts::{
     assert_same, is_root, noise, processor_time, resident_kib, udp_ports,

@@ -1,6 +1,7 @@
 //! The program `sok`: parses the command line, runs one command, and exits with its exit code. The
 //! library of the same name handles the sockets.
 
+mod activate;
 mod args;
 mod bench;
 mod check;

@@ -1,6 +1,7 @@
 //! The command line: arguments, help and usage errors. Nothing here runs a command.
 
 mod access;
+mod activate;
 mod address;
 mod bench;
 mod check;
@@ -24,6 +25,8 @@ use clap::{Args, Parser, Subcommand};
 use sok::address::{Family, Target};
 
 pub(crate) use self::access::AccessArgs;
+use self::activate::ACTIVATE_HELP;
+pub(crate) use self::activate::{ActivateArgs, ActivatedArgs};
 pub(crate) use self::address::as_one_word;
 pub(crate) use self::bench::{BenchArgs, BenchServerArgs};
 use self::check::CHECK_HELP;
@@ -113,6 +116,12 @@ pub(crate) enum Command {
   sok wait /run/db.sock localhost:8082 --timeout 30s -- ./start
   sok wait --gone ./s.sock")]
     Wait(WaitArgs),
+    /// Bind sockets and keep them open for a server that starts, ends and starts again
+    #[command(after_help = ACTIVATE_HELP)]
+    Activate(ActivateArgs),
+    /// The step between 'activate' and its command
+    #[command(hide = true)]
+    Activated(ActivatedArgs),
     /// Measure round trips, throughput and connections on each family
     ///
     /// Without ADDRESS, it starts a server process for each family on this machine and measures

@@ -30,6 +30,8 @@ pub(crate) fn named(words: &[OsString]) -> Option<Cli> {
         "bench-server" => read_one(words, Command::BenchServer),
         "check" => read_one(words, Command::Check),
         "tour" => read_one(words, Command::Tour),
+        "activate" => read_one(words, Command::Activate),
+        "activated" => read_one(words, Command::Activated),
         _ => None,
     }
 }
@@ -95,6 +97,8 @@ mod tests {
             "bench --families unix,inet --cpus 0,1 --svg x.svg",
             "check --family inet --family tcp6 --json",
             "tour --lesson 1 --lesson 4 --family unix --pause --json",
+            "activate :80 @s --restart -v --fdname a --fdname b -- cat -v",
+            "activated --parent 7 --json -- cat --json",
         ];
         for line in lines {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();

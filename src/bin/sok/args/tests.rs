@@ -97,6 +97,18 @@ fn every_option_is_under_its_own_heading() {
             ],
         ),
         (
+            "The command",
+            &[
+                "fdname",
+                "nonblocking",
+                "on_demand",
+                "restart",
+                "overlap",
+                "stop_signal",
+                "grace",
+            ],
+        ),
+        (
             "The listening socket",
             &[
                 "listen", "backlog", "v6only", "mode", "owner", "ready_fd", "announce",

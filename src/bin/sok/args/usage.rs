@@ -111,7 +111,9 @@ fn as_value(error: &clap::Error, command: Option<&str>, words: &[OsString]) -> O
         _ if before.to_str()?.starts_with("--") => {
             "write a value that begins with - as --OPTION=VALUE"
         }
-        Some("wait") => "if it belongs to the command to run, write -- before the command",
+        Some("wait" | "activate") => {
+            "if it belongs to the command to run, write -- before the command"
+        }
         Some("call") => "if it is the message, write -- before the address",
         _ => return None,
     };

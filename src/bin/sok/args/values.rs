@@ -1,8 +1,10 @@
 //! Parsers for option values: durations, sizes, numbers, permission bits.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use sok::address::{Family, SocketType};
 use sok::net::{Keepalive, Membership};
 
@@ -147,6 +149,28 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "must be an octal number from 0 to 777".to_owned())
+}
+
+/// A signal that asks a program to end, by its name.
+pub(crate) fn stop_signal(text: &str) -> Result<Signal, String> {
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let signal = Signal::from_str(&format!("SIG{name}")).ok();
+    // No program can handle these two.
+    let signal = signal.filter(|one| ![Signal::SIGKILL, Signal::SIGSTOP].contains(one));
+    signal
+        .ok_or_else(|| "must be the name of a signal that can be handled, such as QUIT".to_owned())
+}
+
+/// The name of a descriptor, which a colon would end; see `sd_listen_fds_with_names(3)`.
+pub(crate) fn descriptor_name(text: &str) -> Result<String, String> {
+    let is_name = (1..=255).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte) && byte != b':');
+    is_name
+        .then(|| text.to_owned())
+        .ok_or_else(|| "must be 1 to 255 printable ASCII characters, and no colon".to_owned())
 }
 
 /// A number above 0, with or without a fraction.

@@ -43,20 +43,23 @@ pub(crate) fn listen_options(args: &ListenArgs, places: &Places) -> Result<Liste
     Ok(options)
 }
 
-/// Listens on all `places`, or takes their connections. A name is looked up on another thread: that
-/// may take long, and this one must handle signals.
+/// The addresses of `target`. A name is looked up on another thread: that may take long, and this one
+/// must handle signals.
+pub(crate) async fn look_up(target: &Target) -> Result<Vec<Address>> {
+    if !target.is_name() {
+        return target.resolve(Purpose::Listen);
+    }
+    info!(name = %target, "looking up");
+    let name = target.clone();
+    offload("resolve", target, move || name.resolve(Purpose::Listen)).await?
+}
+
+/// Listens on all `places`, or takes their connections.
 pub(crate) async fn listen(places: Places, options: &ListenOptions) -> Result<Sources> {
     let mut sources = Sources::default();
     for target in &places.bound {
-        let addresses = match target.is_name() {
-            true => {
-                info!(name = %target, "looking up");
-                let name = target.clone();
-                offload("resolve", target, move || name.resolve(Purpose::Listen)).await?
-            }
-            false => target.resolve(Purpose::Listen),
-        };
-        let bound = Listener::bind_resolved(target, addresses?, options)?;
+        let addresses = look_up(target).await?;
+        let bound = Listener::bind_resolved(target, addresses, options)?;
         sources.listeners.extend(bound);
         need(FIRST_CONNECTION, "serve", target)?;
     }

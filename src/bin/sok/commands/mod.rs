@@ -1,6 +1,7 @@
 //! One file for each command: passes its arguments to the library, and the result to an exit code.
 
 mod access;
+mod activate;
 mod bench;
 mod bench_server;
 mod call;
@@ -40,7 +41,7 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
         command.log(),
         matches!(
             command,
-            Command::Serve(_) | Command::Relay(_) | Command::Connect(_)
+            Command::Serve(_) | Command::Relay(_) | Command::Connect(_) | Command::Activate(_)
         ),
     );
     descriptors::explain_a_missing_event_loop(ui);
@@ -51,6 +52,8 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
         Command::Check(args) => on_own_frame(|| check::run(&args, ui)),
         Command::Connect(args) => on_own_frame(|| connect::run(args, ui)),
         Command::Call(args) => on_own_frame(|| call::run(args, ui)),
+        Command::Activate(args) => on_own_frame(|| activate::run(&args, ui)),
+        Command::Activated(args) => on_own_frame(|| activate::become_command(&args)),
         Command::Bench(args) => on_own_frame(|| bench::run(args, ui)),
         Command::BenchServer(args) => on_own_frame(|| bench_server::run(&args, ui)),
         Command::Tour(args) => on_own_frame(|| tour::run(args, ui)),
