@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
+use sok::address::SocketType;
+
 use crate::support::{
     Kind, Passed, Place, Process, RawListener, RawMessages, RawStream, Server, have, require_peer,
     sok,
@@ -446,6 +448,108 @@ fn a_connection_of_an_inherited_socket_is_probed_and_its_listener_stays_as_it_is
     }
 }
 
+connections!(rules_apply_to_the_clients_of_an_inherited_socket, |place| {
+    for polled in [false, true] {
+        let socket = Passed::listening(place).polled(polled);
+        let server = serving(&socket, &["--deny", "any", "-v"]);
+        if place.keeps_messages() {
+            let client = RawMessages::connect(server.address());
+            let _ = client.try_send(b"x");
+            assert!(!matches!(client.try_receive(), Ok(Some(_))));
+        } else {
+            let mut client = RawStream::connect(server.address());
+            let _ = client.write_all(b"x");
+            assert_eq!(client.cut(), b"");
+        }
+        server.terminate();
+        assert_eq!(server.wait(), 0, "{}", server.said());
+        assert!(server.said().contains("refused"), "{}", server.said());
+    }
+});
+
+families!(rules_apply_to_an_inherited_connection, |place| {
+    let listener = Passed::listening(place);
+    let mut client = RawStream::connect(listener.address());
+    let connection = listener.accepted().given_away();
+    let server = Process::sok_inheriting(connection, &["serve", "fd:3", "--deny", "any"]);
+    let _ = client.write_all(b"x");
+    assert_eq!(client.cut(), b"");
+    assert_eq!(server.wait(), 0, "{}", server.said());
+});
+
+/// The senders of datagrams that have come already are known only if the socket asked for them.
+#[test]
+fn users_are_checked_on_an_inherited_datagram_socket_only_if_all_are_known() {
+    let place = Place::new(Kind::Unix.with_type(SocketType::Datagram));
+    let socket = Passed::listening(&place);
+    let rule = format!("uid:{}", nix::unistd::geteuid());
+    let script = format!("exec \"$SOK\" serve fd:3 --allow {rule}");
+    let cause = "inherit fd:3: rules and limits of users need SO_PASSCRED";
+    assert_refused(socket.descriptor(), &script, 2, cause);
+    socket.socket().set_passcred(true).unwrap();
+    let early = RawMessages::connect(socket.address());
+    early.send(b"early");
+    let _server = serving(&socket, &["--allow", &rule]);
+    assert_eq!(early.receive(), b"early");
+    assert_answers(socket.address(), "hello", "hello");
+}
+
+families!(the_status_is_served_on_an_inherited_socket, |place| {
+    let (socket, status) = (Passed::listening(place), Passed::listening(place));
+    let script = r#"exec 3<&0 4>&1 </dev/null >/dev/null; exec "$SOK" serve fd:3 --status fd:4"#;
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).env("SOK", Process::PROGRAM);
+    command
+        .stdin(socket.descriptor())
+        .stdout(status.descriptor());
+    let mut server = command
+        .stderr(File::create(place.path("log")).unwrap())
+        .spawn()
+        .unwrap();
+    assert_answers(socket.address(), "hello", "hello");
+    let mut client = RawStream::connect(status.address());
+    client.send(b"GET /healthz HTTP/1.0\r\n\r\n");
+    let answer = String::from_utf8(client.rest()).unwrap();
+    assert!(answer.ends_with("ok\n"), "{answer}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+});
+
+families!(
+    a_program_of_a_client_talks_on_an_inherited_connection,
+    |place| {
+        let server = Server::start(place, &["--framing", "line"]);
+        for polled in [false, true] {
+            let connection = Passed::connected(place, server.address()).polled(polled);
+            let program = "echo question; read line; echo \"got $line\" >&2";
+            let words = ["connect", "fd:3", "--exec", "sh", "-c", program];
+            let done = Process::sok_inheriting(connection.descriptor(), &words).done();
+            assert_eq!((done.code, &*done.stderr), (0, "got question\n"));
+            assert_eq!(connection.is_polled(), polled);
+        }
+    }
+);
+
+families!(
+    the_standard_streams_are_served_on_an_inherited_socket,
+    |place| {
+        let socket = Passed::listening(place);
+        let script = r#"echo hello | "$SOK" serve fd:3 --stdio"#;
+        let server = Process::sh_with(socket.descriptor(), script, &[]);
+        let mut client = RawStream::connect(socket.address());
+        client.send(b"answer\n");
+        client.finish();
+        assert_eq!(client.rest(), b"hello\n");
+        let done = server.done();
+        assert_eq!(
+            (done.code, &*done.text()),
+            (0, "answer\n"),
+            "{}",
+            done.stderr
+        );
+    }
+);
+
 /// Runs `script` with `socket` as descriptor 3, and checks its exit code and its error.
 fn assert_refused(socket: OwnedFd, script: &str, code: i32, cause: &str) {
     let done = Process::sh_with(socket, script, &[]).done();
@@ -568,11 +672,11 @@ fn a_descriptor_that_cannot_be_used_is_a_usage_error() {
         ),
         (
             "\"$SOK\" connect fd:0",
-            "connect fd:0: the connection cannot be the standard input",
+            "connect fd:0: the socket cannot be the standard input",
         ),
         (
             "\"$SOK\" call fd:1 x",
-            "connect fd:1: the connection cannot be the standard output",
+            "call fd:1: the socket cannot be the standard output",
         ),
     ] {
         assert_refused(socket.descriptor(), script, 2, cause);
@@ -608,6 +712,12 @@ fn an_option_that_prepares_a_connection_is_refused_for_one_that_is_inherited() {
         );
     }
     let connection = Passed::connected(&place, listener.address());
+    let words = "\"$SOK\" relay unix:@sok-none fd:3 unix:@sok-other";
+    let cause = "connect fd:3: an inherited connection can only be the one target";
+    assert_refused(connection.descriptor(), words, 2, cause);
+    let words = "\"$SOK\" serve unix:@sok-none --status fd:3";
+    let cause = "--status needs a listening socket; this is a connection";
+    assert_refused(connection.descriptor(), words, 2, cause);
     let words = "\"$SOK\" relay unix:@sok-none fd:3 --exit-after 2";
     let cause = "relay fd:3: this is one connection, which serves one client";
     assert_refused(connection.given_away(), words, 2, cause);
