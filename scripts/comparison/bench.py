@@ -165,7 +165,10 @@ class Bench:
         # The bare programs print their address as data, sok as talk.
         talks = {"stderr": subprocess.PIPE} if command[0] == self.sok else {"stdout": subprocess.PIPE}
         process = self.start([command[0], command[1], address, *command[2:]], stdin=subprocess.DEVNULL, **talks)
-        line = (process.stderr or process.stdout).readline()
+        output = process.stderr or process.stdout
+        line = output.readline()
+        if line.startswith("status on "):
+            line = output.readline()
         if not line.startswith("listening on "):
             raise Failed(f"{command} said {line!r}")
         try:
