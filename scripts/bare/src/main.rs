@@ -21,7 +21,8 @@ const USAGE: &str = "\
 bare echo ADDRESS                       a single-threaded epoll loop that echoes; a blocking loop for datagrams
 bare call ADDRESS TEXT                  one message, one receive, done
 bare load ADDRESS COUNT SECONDS SIZE    COUNT connections, each with one message of SIZE under way
-bare dial ADDRESS CLIENTS SECONDS        CLIENTS that connect, send, take the echo and reset, in a loop
+bare dial ADDRESS CLIENTS SECONDS [HEADER]
+                                        CLIENTS that connect, send, take the echo and reset, in a loop
 bare mirror ADDRESS                     a blocking echo that sockperf takes for its own server
 bare pair ADDRESS SECONDS SIZE          round trips by a blocking write and read
 bare devour ADDRESS                     a blocking sink
@@ -48,7 +49,10 @@ fn main() {
         ["echo", address] => echo::echo(address),
         ["call", address, text] => echo::call(address, text),
         ["load", address, count, seconds, size] => load::load(address, count, seconds, size),
-        ["dial", address, clients, seconds] => dial::dial(address, clients, seconds),
+        ["dial", address, clients, seconds] => dial::dial(address, clients, seconds, ""),
+        ["dial", address, clients, seconds, header] => {
+            dial::dial(address, clients, seconds, header)
+        }
         ["mirror", address] => pair::mirror(address),
         ["pair", address, seconds, size] => pair::pair(address, seconds, size),
         ["devour", address] => pair::devour(address),

@@ -36,9 +36,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Proxied>, HeaderFault> {
         return Ok(None);
     }
     let invalid = |cause: &str| Err(HeaderFault::Line(cause.to_owned()));
-    // The crate would take +80 as a port.
+    // The crate takes +80 as a port, and panics if a carriage return comes before some other text than
+    // ASCII.
     if text.contains(&b'+') {
         return invalid("a port with a sign");
+    }
+    if !text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return invalid("a character that it cannot have");
     }
     let Ok(line) = from_utf8(line) else {
         return invalid("not text");
