@@ -348,7 +348,10 @@ families!(events_are_objects_with_json, |place| {
         .collect();
     let names = events.iter().map(|event| {
         let report = event["message"].as_str();
-        report.or(event["event"].as_str()).unwrap().to_owned()
+        report
+            .or_else(|| event["event"].as_str())
+            .unwrap()
+            .to_owned()
     });
     assert_eq!(
         names.collect::<Vec<_>>(),

@@ -121,7 +121,7 @@ datagrams!(it_answers_a_client_that_sends_datagrams, |place| {
 /// A listener of another program, once it listens; its address is free before.
 fn listening(program: &str, place: &Place, options: &[&str]) -> Option<(Process, String)> {
     let nobody = place.nobody();
-    let address = nobody.address.clone();
+    let address = nobody.address;
     let listener = match place.kind() {
         Kind::Inet | Kind::Inet6 => {
             let [host, port] = host_and_port(&address);

@@ -15,12 +15,9 @@ from comparison.ways import end_at_once, free_address, hostport, processor_time,
 CLIENTS = "4"
 RULES = 10_000
 WITH_RULES = f"sok with {RULES:,} rules"
-<<<<<<< ours
 WITH_STATUS = "sok with a status"
-=======
 WITH_HEADER = "sok with PROXY header"
 HEADER = "PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n"
->>>>>>> theirs
 
 
 class Dialled:
@@ -94,12 +91,9 @@ def served(bench, family):
                    "sok serve": [bench.sok, "serve", "--echo", "--threads", "1"],
                    WITH_RULES: [bench.sok, "serve", "--echo", "--threads", "1",
                                 "--rules", many_rules(bench, family)],
-<<<<<<< ours
                    WITH_STATUS: [bench.sok, "serve", "--echo", "--threads", "1",
-                                 "--status", f"unix:{bench.path('status')}"]}
-=======
+                                 "--status", f"unix:{bench.path('status')}"],
                    WITH_HEADER: [bench.sok, "serve", "--echo", "--threads", "1", "--accept-proxy"]}
->>>>>>> theirs
         ends = {name: stack.enter_context(bench.server(family, command)) for name, command in servers.items()}
         if shutil.which("socat"):
             ends["socat fork"] = stack.enter_context(socat_echo(bench, family))
@@ -108,22 +102,14 @@ def served(bench, family):
         figures = bench.rounds(
             ends, lambda name, number: dialled.once(name, number, ends[name]), 4 * bench.options.rounds)
     title(f"accept over {family}: {CLIENTS} clients", "a second",
-<<<<<<< ours
-          ">= 0.9 x bare, >= 5 x socat fork, with rules or a status >= 0.95 x without")
-=======
-          ">= 0.9 x bare, >= 5 x socat fork, with rules or header >= 0.95 x without")
->>>>>>> theirs
+          ">= 0.9 x bare, >= 5 x socat fork, with rules, header or status >= 0.95 x without")
     least = {"bare epoll loop": 0.9, "socat fork": 5.0}
     ours = figures["sok serve"]
     for name, theirs in figures.items():
         if name == "sok serve":
             row(name, ours, note="its own" + dialled.note(name))
             continue
-<<<<<<< ours
-        if name in (WITH_RULES, WITH_STATUS):
-=======
-        if name in (WITH_RULES, WITH_HEADER):
->>>>>>> theirs
+        if name in (WITH_RULES, WITH_HEADER, WITH_STATUS):
             row(name, theirs, divided(theirs, ours), lambda ratio: ratio >= 0.95,
                 "this / sok serve" + dialled.note(name))
             continue

@@ -63,7 +63,7 @@ pub(super) async fn ended(
     let mut sent = (terms.only == Some(Way::Receive)).then_some(Ok(()));
     let mut received = false;
     while sent.is_none() || !(received || terms.only == Some(Way::Send)) {
-        let linger = sent.as_ref().and_then(|_| terms.linger);
+        let linger = sent.as_ref().and(terms.linger);
         let event = tokio::select! {
             event = ends.recv() => event,
             () = shared.idle(linger.or(terms.idle)) => match linger {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use close_fds::set_fds_cloexec;
-use nix::libc::SIGPIPE;
+use nix::libc::{SIGPIPE, SIGTERM};
 use sok::address::Target;
 use sok::client::ConnectPlan;
 use sok::error::{Error, ErrorKind, Result};
@@ -65,8 +65,10 @@ pub(crate) fn run(
         peer.credentials = stream.peer_cred().unwrap_or(None);
         let connection = Arc::new(Connection::new(1, peer));
         let report = ConnectionLog::connected(&connection.peer().address);
+        let stopped_by = OnceLock::new();
         let given_up = async {
             let signal = signals.next().await;
+            let _ = stopped_by.set(signal);
             stop.request();
             tokio::select! {
                 () = sleep(grace) => {}
@@ -76,6 +78,10 @@ pub(crate) fn run(
         };
         let done = tokio::select! {
             served = service.serve(stream, &connection) => match service.service.status.get() {
+                // The terminal signals both: the program may end by that signal, or by the stop.
+                Some(status) if status.signal() == Some(SIGTERM) && stopped_by.get().is_some() => {
+                    Ok(stopped_by.get().map_or(Exit::Failure, |signal| Exit::of_signal(*signal)))
+                }
                 Some(status) => exit(*status, served, ui),
                 None => served.map(|()| Exit::Done),
             },
