@@ -48,9 +48,6 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Proxied>, HeaderFault> {
         return invalid("not text");
     };
     let header = Header::try_from(line).map_err(|error| HeaderFault::Line(cause(&error)))?;
-    if header.header.len() != line.len() {
-        return invalid("an end of line within it");
-    }
     let (source, destination) = match header.addresses {
         Addresses::Unknown => return Ok(None),
         Addresses::Tcp4(ends) => (
