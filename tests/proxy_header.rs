@@ -260,7 +260,7 @@ fn every_other_header_is_refused_with_its_reason() {
         ),
         (
             b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2 \n\r\n",
-            "not a protocol, two addresses and two ports",
+            "a character that it cannot have",
         ),
         (
             b"PROXY TCP4 1.1.1.1 2.2.2.2 1 \xff\r\n",

@@ -341,7 +341,7 @@ fn an_address_that_cannot_have_a_status_is_refused_at_the_start() {
             (taken.address(), 5, taken.address()),
             (file, 1, "not replaced"),
             ("no-such-host.invalid:1", 7, "no-such-host.invalid"),
-            ("/nowhere/status.sock", 3, "/nowhere"),
+            ("/nowhere/status.sock", 1, "/nowhere"),
         ] {
             let before = place.listing();
             let word = place.word();

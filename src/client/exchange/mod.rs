@@ -76,7 +76,12 @@ where
     ) -> Result<()> {
         let input = Arc::clone(&self.input).lock_owned().await;
         let output = Arc::clone(&self.output).lock_owned().await;
-        run(stream, connection, input, output, options).await
+        let done = run(stream, connection, input, output, options).await;
+        if done.is_err() {
+            // The thread that sends counts what the kernel took before the connection broke.
+            let _ = timeout(QUIET, self.input.lock()).await;
+        }
+        done
     }
 
     /// How many bytes of the input were read and not sent; none if a thread does not return from its
