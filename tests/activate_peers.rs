@@ -1,15 +1,14 @@
-//! `sok activate` with servers of others, restarted under load: no request fails.
+//! `sok activate` with servers of others, and with `sok`, restarted under load: no request fails.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Activate, Place, RawStream, require_peer};
+use crate::support::{Activate, Place, Process, RawMessages, RawStream, Server, require_peer};
 
-/// The body of the answer to a request of HTTP.
-fn request(address: &str) -> String {
+/// A request of HTTP.
+fn request(address: &str) {
     let mut client = RawStream::connect(address);
     client.send(b"GET / HTTP/1.0\r\nHost: here\r\n\r\n");
     let answer = String::from_utf8(client.rest()).unwrap();
@@ -17,11 +16,10 @@ fn request(address: &str) -> String {
         answer.starts_with("HTTP/1.") && answer.contains(" 200 OK\r\n"),
         "{answer:?}"
     );
-    answer.rsplit_once("\r\n\r\n").unwrap().1.trim().to_owned()
 }
 
 /// Restarts the server `times` while two clients send requests; `up` is what it says when it serves.
-fn restart_under_load(activate: &Activate, times: usize, up: &str) {
+fn restart_under_load(activate: &Activate, times: usize, up: &str, request: impl Fn(&str) + Sync) {
     activate.stderr().wait_for(up);
     let (done, requests) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -32,13 +30,12 @@ fn restart_under_load(activate: &Activate, times: usize, up: &str) {
             }
         };
         let clients = [scope.spawn(client), scope.spawn(client)];
-        let mut servers = BTreeSet::new();
         for restarts in 1..=times {
             activate.signal(Signal::SIGHUP);
             activate.stderr().wait_for_count(up, restarts + 1);
             activate.stderr().wait_for_count("program ended", restarts);
             // The old one has ended, and so the new one answers.
-            assert!(servers.insert(request(activate.address())));
+            request(activate.address());
         }
         done.store(true, Ordering::Relaxed);
         for client in clients {
@@ -47,6 +44,40 @@ fn restart_under_load(activate: &Activate, times: usize, up: &str) {
     });
     println!("{} requests", requests.into_inner());
 }
+
+forms!(sok_itself_restarts_without_a_failed_call, |place| {
+    let keeps_messages = place.keeps_messages();
+    let lines = match keeps_messages {
+        true => &[][..],
+        false => &["--framing", "line"],
+    };
+    let answered = |address: &str| {
+        let answer = match keeps_messages {
+            true => {
+                let client = RawMessages::connect(address);
+                client.send(b"hello");
+                client.receive()
+            }
+            false => RawStream::connect(address).exchange(b"hello\n"),
+        };
+        assert_eq!(
+            String::from_utf8(answer).unwrap().replace('\n', ""),
+            "hello!"
+        );
+    };
+    let server = Server::start(place, &[&["--suffix", "!"], lines].concat());
+    let serve = [&["serve", "fd:3", "--suffix", "!"], lines].concat();
+    for words in [&serve[..], &["relay", "fd:3", server.address()]] {
+        for nonblocking in [&[][..], &["--nonblocking"]] {
+            let options = [&["-v", "--restart", "--overlap", "100ms"], nonblocking].concat();
+            let command = [&[Process::PROGRAM], words].concat();
+            let activate = Activate::start(place, &options, &command);
+            restart_under_load(&activate, 5, "(fd:3)", answered);
+            assert_eq!(activate.stop(), 0, "{}", activate.said());
+        }
+    }
+    drop(server);
+});
 
 families!(gunicorn_restarts_without_a_failed_request, |place| {
     if !require_peer("gunicorn") {
@@ -63,7 +94,7 @@ def application(environ, start):
     let command = ["gunicorn", "--chdir", folder, "app:application"];
     let options = ["-v", "--restart", "--overlap", "200ms", "--grace", "30s"];
     let activate = Activate::start(place, &options, &command);
-    restart_under_load(&activate, 5, "Booting worker");
+    restart_under_load(&activate, 5, "Booting worker", request);
     assert_eq!(activate.stop(), 0);
     assert_eq!(socket_files(place), 0);
 });
@@ -94,7 +125,7 @@ frontend here
         "30s",
     ];
     let activate = Activate::start(place, &options, &command);
-    restart_under_load(&activate, 20, "Available polling systems");
+    restart_under_load(&activate, 20, "Available polling systems", request);
     assert_eq!(activate.stop(), 0);
     assert_eq!(socket_files(place), 0);
 });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::field::display;
 use tracing::{Level, enabled, info, warn};
 
@@ -100,6 +100,7 @@ pub async fn connection_loop(
     let only_given = listeners.is_empty() && !given.is_empty();
     let mut connections = Connections {
         logs: limits.logs,
+        most: limits.max_connections,
         ..Connections::default()
     };
     let mut admission = Admission::new(limits.access, limits.accept_proxy);
@@ -183,6 +184,9 @@ pub async fn connection_loop(
     broken.map_or(Ok(connections.totals), Err)
 }
 
+/// How long a stop waits for a connection that is being accepted, while none is open.
+const LAST_ACCEPT: Duration = Duration::from_millis(500);
+
 /// Waits until `due`, or for ever.
 async fn sleep_until_or_forever(due: Option<Instant>) {
     match due {
@@ -195,6 +199,8 @@ async fn sleep_until_or_forever(due: Option<Instant>) {
 #[derive(Default)]
 struct Connections {
     logs: bool,
+    /// The maximum number of connections served at once.
+    most: usize,
     under_way: JoinSet<Ended>,
     totals: LoopTotals,
     failures: Reports,
@@ -308,8 +314,9 @@ impl Connections {
         }
     }
 
-    /// Waits for the open connections of the `closed` listeners; after a requested stop, for at most `grace`. Then cuts off
-    /// the rest of the connections of `at`, the listening address.
+    /// Waits for the open connections of the `closed` listeners, and for what they have received or are
+    /// accepting; after a requested stop, for at most the grace period. Then cuts off the rest of the
+    /// connections of `at`, the listening address.
     async fn drain<S: Service>(
         &mut self,
         at: &str,
@@ -323,32 +330,44 @@ impl Connections {
             stop.requested().await;
             closed.iter().for_each(ClosedListener::end_sessions);
             tokio::select! {
-                () = tokio::time::sleep(grace) => format!("at the end of the grace period ({grace:?})"),
+                () = sleep(grace) => format!("at the end of the grace period ({grace:?})"),
                 () = stop.given_up() => "by a second stop".to_owned(),
             }
         };
         let mut given_up = pin!(graceful);
+        let is_stop = stop.is_requested();
         let open = self.under_way.len() + admission.waiting();
-        if self.logs && stop.is_requested() && open > 0 {
+        if self.logs && is_stop && open > 0 {
             info!(connections = open, ?grace, "draining");
         }
+        let mut accepts = is_stop;
+        let mut last_accept = pin!(sleep(LAST_ACCEPT));
         let when = loop {
-            if self.under_way.is_empty() && admission.waiting() == 0 {
+            let waiting = closed.iter().any(ClosedListener::has_waiting);
+            accepts = accepts && closed.iter().any(ClosedListener::is_accepting);
+            let open = self.under_way.len() + admission.waiting();
+            // Without a stop, a limit has ended the loop: it begins no more sessions.
+            if open == 0 && !(waiting && is_stop) && !accepts {
                 return self.sum_up();
             }
+            let takes = open < self.most && (is_stop || !waiting);
             tokio::select! {
                 biased;
+                (stream, peer) = last_accepted(closed), if takes => {
+                    self.begin(service, admission.accepted(stream, peer));
+                }
                 Some(ended) = self.under_way.join_next() => self.ended(ended),
                 guest = admission.next() => self.begin(service, guest),
                 when = &mut given_up => break when,
-                (stream, peer) = last_accepted(closed) => {
-                    self.begin(service, admission.accepted(stream, peer));
-                }
+                () = &mut last_accept, if accepts => accepts = false,
                 () = sleep_until_or_forever(self.failures.due()) => self.sum_up(),
             }
         };
         self.sum_up();
         let cut = self.under_way.len() + admission.waiting();
+        if cut == 0 {
+            return;
+        }
         admission.give_up().await;
         self.totals.cut = cut;
         self.totals.first_failure = Some(cut_off(at, cut, &when));

@@ -97,6 +97,11 @@ impl AcceptThread {
         Ok(waiting)
     }
 
+    /// Whether the thread was asked for a connection that has not been taken.
+    pub(super) fn is_asked(&self) -> bool {
+        self.answer().is_some()
+    }
+
     /// Polls for a connection that the thread was asked for; pending for ever if it was not.
     pub(super) fn poll_last(&self, cx: &mut Context<'_>) -> Poll<Accepted> {
         let was_asked = self.answer().is_some();

@@ -8,8 +8,8 @@ use super::peer::Peer;
 use super::session::SessionSocket;
 use super::stream::Stream;
 
-/// What is left of a listener that accepts no more: its open sessions, if it has any, and a connection
-/// that was being accepted.
+/// What is left of a listener that accepts no more: its open sessions, if it has any, sessions that wait
+/// to be accepted, and a connection that was being accepted.
 #[derive(Debug)]
 pub struct ClosedListener {
     sessions: Option<SessionSocket>,
@@ -53,9 +53,28 @@ impl ClosedListener {
         }
     }
 
-    /// Polls for the connection that was being accepted on a thread, in a call that nothing takes
-    /// back; pending for ever if there was no such call.
+    /// Whether sessions wait to be accepted, whose datagrams only this process has.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.sessions.as_ref().is_some_and(SessionSocket::has_fresh)
+    }
+
+    /// Whether a connection is being accepted on a thread, in a call that nothing takes back: it ends
+    /// with the next connection, which is lost if this process ends before.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        let thread = self.accepting.as_ref();
+        thread.is_some_and(|(thread, _)| thread.is_asked())
+    }
+
+    /// Polls for a session that waits, or for the connection that is being accepted; pending for ever
+    /// without these.
     pub fn poll_last(&self, cx: &mut Context<'_>) -> Poll<(Stream, Peer)> {
+        if let Some(sessions) = &self.sessions
+            && let Poll::Ready(Ok((session, peer))) = sessions.poll_accept(cx)
+        {
+            return Poll::Ready((Stream::of_session(session), peer));
+        }
         let Some((thread, acceptor)) = &self.accepting else {
             return Poll::Pending;
         };

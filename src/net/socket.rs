@@ -83,6 +83,11 @@ impl Socket {
         Ok(self)
     }
 
+    /// Whether other processes have it too.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// Whether a call without flags of its own, such as `accept(2)`, would wait and must not.
     pub(super) fn would_wait(&self) -> bool {
         self.shared.is_some_and(Shared::would_wait)

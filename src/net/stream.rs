@@ -220,6 +220,14 @@ impl Stream {
         }
     }
 
+    /// Whether it is a session that was ended because it was idle, or the one that was idle longest.
+    pub(crate) fn is_given_up(&self) -> bool {
+        match &self.io {
+            Io::Socket(_) => false,
+            Io::Session(session) => session.is_given_up(),
+        }
+    }
+
     /// Ends it after what has arrived, if it is a session; the next datagram of its peer begins
     /// another one.
     pub(crate) fn end_session(&self) {

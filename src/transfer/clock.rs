@@ -24,6 +24,8 @@ pub(super) struct Clock {
     holds_bytes: AtomicBool,
     is_half_closed: AtomicBool,
     near_has_ended: AtomicBool,
+    /// Whether the far end has no end, and the near end was given up: nothing is on its way.
+    is_over: AtomicBool,
 }
 
 impl Clock {
@@ -37,7 +39,8 @@ impl Clock {
             }
             // It may answer to the end.
             (false, true) => Some(LATE),
-            (false, false) => Some(Duration::ZERO),
+            // Neither has it: answers may be on their way, as when a stop ends the session.
+            (false, false) => Some(LATE),
         };
         // A target that takes nothing does not keep the place of a session that is over.
         let is_session = near.ends_when_idle();
@@ -51,6 +54,7 @@ impl Clock {
             holds_bytes: AtomicBool::new(false),
             is_half_closed: AtomicBool::new(false),
             near_has_ended: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -68,10 +72,12 @@ impl Clock {
         }
     }
 
-    /// Notes that `end` has ended.
-    pub(super) fn note_end(&self, end: Side) {
+    /// Notes that `end`, one of both, has ended.
+    pub(super) fn note_end(&self, end: Side, near: &Stream, far: &Stream) {
         self.is_half_closed.store(true, Relaxed);
         if end == Side::Near {
+            let is_over = near.is_given_up() && !far.has_connection();
+            self.is_over.store(is_over, Relaxed);
             self.near_has_ended.store(true, Relaxed);
         }
     }
@@ -83,7 +89,8 @@ impl Clock {
     /// The time without progress after which the transfer ends.
     pub(super) fn limit(&self) -> Option<Duration> {
         if let (Some(late), true) = (self.late, self.near_has_ended.load(Relaxed)) {
-            return Some(late);
+            let is_over = self.is_over.load(Relaxed);
+            return Some(if is_over { Duration::ZERO } else { late });
         }
         match self
             .half_close

@@ -237,7 +237,7 @@ pub fn transfer<'a>(
                 (Poll::Pending, Poll::Ready(())) => (Side::Far, far, near, there.holds_bytes()),
             };
             let gone = gone.get_or_insert_with(|| {
-                clock.note_end(end);
+                clock.note_end(end, near, far);
                 // A session ends with the other end, after what has arrived.
                 other.end_session();
                 Box::pin(ended.peer_closed())

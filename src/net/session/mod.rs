@@ -61,6 +61,8 @@ struct Shared {
     passed: AtomicU64,
     /// Whether a datagram was not delivered.
     has_lost: AtomicBool,
+    /// Whether what has not been received is left to other processes that have the socket.
+    is_left: AtomicBool,
     /// The task that receives, until the last session has ended.
     receiver: OnceLock<AbortHandle>,
 }
@@ -94,6 +96,10 @@ impl Shared {
             let peer = session.ends.peer_shown(self.io.get_ref());
             warn!(address = %self.local, %peer, %cause, "a datagram was not delivered; others are counted");
         }
+    }
+
+    fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
     }
 
     /// Closes the socket once no session is left and none begins.
@@ -169,6 +175,7 @@ impl SessionSocket {
             ending: Notify::new(),
             passed: AtomicU64::new(0),
             has_lost: AtomicBool::new(false),
+            is_left: AtomicBool::new(false),
             receiver: OnceLock::new(),
         });
         let receiving = receiver::receive(Arc::clone(&shared), options.max_message);
@@ -206,14 +213,28 @@ impl SessionSocket {
         polled
     }
 
-    /// Begins no more sessions.
+    /// Begins no more sessions, and drops those that wait to be accepted. If other processes have the
+    /// socket too, those wait on, and what has not been received is left to these processes.
     pub(super) fn close(&self) {
-        self.0.table().close();
+        let is_shared = self.socket().is_shared();
+        self.0.is_left.store(is_shared, Ordering::Relaxed);
+        match is_shared {
+            true => self.0.table().begin_no_more(),
+            false => self.0.table().close(),
+        }
     }
 
-    /// The datagrams of peers that were not accepted, which are dropped.
+    /// Whether a session waits to be accepted.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.0.table().has_fresh()
+    }
+
+    /// Drops the sessions that wait to be accepted, and returns how many datagrams of peers were not
+    /// accepted.
     pub(super) fn unserved(&self) -> u64 {
-        self.0.table().unserved()
+        let mut table = self.0.table();
+        table.close();
+        table.unserved()
     }
 
     /// Ends all sessions, after the datagrams that have arrived at the socket.
@@ -297,6 +318,11 @@ impl SessionStream {
             Poll::Ready(received) => received,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    /// Whether it was ended because it was idle, or to make room.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.session.queue().is_given_up()
     }
 
     /// Takes no more datagrams: the end follows those that have arrived.

@@ -58,6 +58,9 @@ pub(super) async fn receive(shared: Arc<Shared>, max_message: usize) {
                 continue;
             }
             received = poll_fn(|cx| {
+                if shared.is_left() {
+                    return Poll::Pending;
+                }
                 // Only this task waits for it: that costs less than `readable`.
                 let mut ready = ready!(shared.io.poll_read_ready(cx))?;
                 let turn = if short_turns > 0 { 1 } else { TURN };
@@ -147,6 +150,9 @@ fn receive_turn(shared: &Shared, batch: &mut Batch, turn: usize) -> io::Result<T
 
 /// Receives what has arrived at the socket, before its sessions end.
 fn receive_last(shared: &Shared, batch: &mut Batch) {
+    if shared.is_left() {
+        return;
+    }
     // The peers may continue to send.
     for _ in 0..LAST_TURNS {
         if !matches!(

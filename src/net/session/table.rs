@@ -256,8 +256,19 @@ impl Table {
         }
     }
 
-    pub(super) fn close(&mut self) {
+    /// Whether a session waits to be accepted.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.broken.is_none() && !self.fresh.is_empty()
+    }
+
+    /// Begins no more sessions; those that wait can still be accepted.
+    pub(super) const fn begin_no_more(&mut self) {
         self.is_closed = true;
+    }
+
+    /// Begins no more sessions, and drops those that wait to be accepted.
+    pub(super) fn close(&mut self) {
+        self.begin_no_more();
         while let Some(session) = self.fresh.pop_front() {
             self.forget(&session);
         }

@@ -285,22 +285,12 @@ impl<C: Fn(&[BoundSocket]) -> io::Result<Command>> Supervisor<'_, C> {
             }
         }
         match (ending?, last) {
-            (Ending::Itself(status), _) => Ok(exit_of(status)),
+            (Ending::Itself(status), _) => Ok(Exit::of_program(status)),
             (Ending::Asked(signal), Some(status)) if status.signal() != Some(signal as i32) => {
-                Ok(exit_of(status))
+                Ok(Exit::of_program(status))
             }
             (Ending::Asked(_), _) => Ok(Exit::Done),
         }
-    }
-}
-
-/// The exit code of this process for that of the program.
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(0), _) => Exit::Done,
-        (Some(code), _) => u8::try_from(code).map_or(Exit::Failure, Exit::Program),
-        (None, Some(signal)) => u8::try_from(signal).map_or(Exit::Failure, Exit::Signal),
-        (None, None) => Exit::Failure,
     }
 }
 

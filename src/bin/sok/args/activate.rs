@@ -27,6 +27,7 @@ systemd has the rest: restart conditions and limits, dependencies, users, resour
 
 Examples:
   sok activate :8082 --restart -- gunicorn app:application
+  sok activate localhost:2375 --restart --nonblocking -- sok relay fd:3 /var/run/docker.sock
   sok activate unix:/run/app.sock --mode 660 --owner :www-data --on-demand -- ./server
   sok activate :80 @admin --fdname http --fdname admin -- ./server
   sok activate unix:./s.sock --restart --stop-signal USR1 --overlap 3s -- haproxy -W -f ./haproxy.cfg";
@@ -86,6 +87,10 @@ pub(crate) struct ActivatedArgs {
     /// The process that starts it
     #[arg(long, value_name = "PID")]
     pub(crate) parent: i32,
+
+    /// The descriptors of the sockets, in their order
+    #[arg(long = "socket", value_name = "N")]
+    pub(crate) sockets: Vec<i32>,
 
     /// The command to run, with its arguments
     #[arg(last = true, value_name = "CMD", required = true)]

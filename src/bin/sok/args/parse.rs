@@ -98,7 +98,7 @@ mod tests {
             "check --family inet --family tcp6 --json",
             "tour --lesson 1 --lesson 4 --family unix --pause --json",
             "activate :80 @s --restart -v --fdname a --fdname b -- cat -v",
-            "activated --parent 7 --json -- cat --json",
+            "activated --parent 7 --socket 9 --socket 11 --json -- cat --json",
         ];
         for line in lines {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();

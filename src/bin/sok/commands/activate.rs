@@ -1,26 +1,27 @@
 //! `sok activate`: binds sockets for a program, and `sok activated`: the step that becomes it.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, stdin};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio, id};
 use std::time::Duration;
 
 use close_fds::set_fds_cloexec;
-use command_fds::{CommandFdExt, FdMapping};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::outlive_file_limit;
-use sok::net::{BoundSocket, ListenOptions};
+use sok::net::{BoundSocket, ListenOptions, take};
 use sok::service::reap_orphans;
 
 use super::congestion::congestion;
 use super::descriptors::need;
-use super::inherited::{Named, Places};
+use super::inherited::Places;
 use super::listening::{listen_options, look_up};
 use super::program::{check_program, not_run};
 use super::run::{block_on, is_init};
@@ -46,9 +47,12 @@ const OWN_NAMES: [&str; 4] = [
 ];
 
 pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
-    let targets = targets(args)?;
-    let places = Places::of(targets.iter().cloned().map(Named::Target).collect());
+    let places = Places {
+        bound: targets(args)?,
+        inherited: Vec::new(),
+    };
     let mut options = listen_options(&args.listen, &places)?;
+    let targets = places.bound;
     let all: Vec<&Target> = targets.iter().collect();
     options.udp = udp_options(&args.listen.udp, "listen", &all)?;
     options.congestion = congestion(&args.listen.tcp, "listen", &all)?;
@@ -135,6 +139,12 @@ fn command(
 ) -> io::Result<tokio::process::Command> {
     let mut command = Command::new("/proc/self/exe");
     command.args(["activated", "--parent", &id().to_string()]);
+    for socket in sockets {
+        // This process starts no other programs.
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        let number = socket.as_fd().as_raw_fd();
+        command.arg("--socket").arg(number.to_string());
+    }
     if ui.is_json() {
         command.arg("--json");
     }
@@ -150,15 +160,6 @@ fn command(
     if stdin().is_terminal() {
         command.stdin(Stdio::null());
     }
-    let copies = (FIRST_INHERITED..).zip(sockets).map(|(child_fd, socket)| {
-        let parent_fd = socket.as_fd().try_clone_to_owned()?;
-        Ok(FdMapping {
-            parent_fd,
-            child_fd,
-        })
-    });
-    let copies: Vec<FdMapping> = copies.collect::<io::Result<_>>()?;
-    command.fd_mappings(copies).map_err(io::Error::other)?;
     Ok(command.into())
 }
 
@@ -170,6 +171,7 @@ pub(crate) fn become_command(args: &ActivatedArgs) -> Result<Exit> {
     if getppid().as_raw() != args.parent {
         return Ok(Exit::Signal(Signal::SIGTERM as u8));
     }
+    place(&args.sockets).map_err(|error| Error::new("inherit", "the sockets", error))?;
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(Exit::Done);
     };
@@ -179,4 +181,37 @@ pub(crate) fn become_command(args: &ActivatedArgs) -> Result<Exit> {
         .env("LISTEN_PID", id().to_string())
         .exec();
     Err(not_run(program, error))
+}
+
+/// Moves the sockets to the first numbers after the standard streams, in their order.
+fn place(numbers: &[i32]) -> io::Result<()> {
+    let places = FIRST_INHERITED..;
+    let end = places.clone().nth(numbers.len()).unwrap_or(i32::MAX);
+    let mut fillers = Vec::new();
+    let mut sockets: Vec<OwnedFd> = Vec::new();
+    for number in numbers {
+        // All numbers below are taken, so that the copy is above them.
+        fill(&mut fillers, end)?;
+        sockets.push(take(*number)?);
+    }
+    fill(&mut fillers, end)?;
+    drop(fillers);
+    for (place, socket) in places.zip(&sockets) {
+        let placed = fcntl(socket, FcntlArg::F_DUPFD(FIRST_INHERITED))?;
+        if placed != place {
+            return Err(io::Error::other(format!("descriptor {place} is in use")));
+        }
+    }
+    Ok(())
+}
+
+/// Opens files until all numbers below `end` are taken.
+fn fill(fillers: &mut Vec<File>, end: i32) -> io::Result<()> {
+    loop {
+        let file = File::open("/dev/null")?;
+        if file.as_raw_fd() >= end {
+            return Ok(());
+        }
+        fillers.push(file);
+    }
 }
