@@ -164,36 +164,49 @@ forms!(the_totals_are_those_of_sigusr1, |place| {
     assert_eq!(totals["open"][0]["connection"], 2);
 });
 
-families!(failed_connections_and_their_target_are_shown, |place| {
+forms!(failed_connections_and_their_target_are_shown, |place| {
     let nobody = place.nobody();
-    let (relay, address) = relay(place, &[&nobody.address], &["--json"]);
-    let target = |address: &str| status(address)["targets"][0].clone();
+    let about = Place::new(Kind::Abstract).word();
+    let word = place.word();
+    let words = [
+        "relay",
+        &word,
+        &nobody.address,
+        "--json",
+        "--status",
+        &about,
+    ];
+    let relay = Server::of(Process::sok(&words));
+    let address = status_of(&relay);
     let up = format!("sok_target_up{{target=\"{}\"}}", nobody.address);
+    let before = status(&address)["targets"][0].clone();
     assert_eq!(
-        (&target(&address)["up"], metrics(&address)[&up]),
-        (&true.into(), 1.0)
+        (&before["up"], &before["last_error"]),
+        (&true.into(), &Value::Null)
     );
-    // It may be reset before it sends.
-    let _ = RawStream::connect(relay.address()).try_exchange(b"hello");
+    assert_eq!(metrics(&address)[&up], 1.0);
+    // It may be refused before it has sent.
+    if place.keeps_messages() {
+        let _ = RawMessages::connect(relay.address()).try_send(b"hello");
+    } else {
+        let _ = RawStream::connect(relay.address()).try_exchange(b"hello");
+    }
     relay.stderr().wait_for("\"failed\"");
     let totals = assert_agrees(&relay, &address);
     assert_eq!(
         (&totals["connections"], &totals["failed"]),
         (&1.into(), &1.into())
     );
-    let one = target(&address);
+    let one = status(&address)["targets"][0].clone();
     assert_eq!(one["target"], *nobody.address);
+    // UDP refuses only what has been sent.
+    let connects = u64::from(!place.has_connection() && place.is_network());
     assert_eq!(
         (&one["up"], &one["failures"], &one["connections"]),
-        (&false.into(), &1.into(), &0.into())
+        (&false.into(), &1.into(), &connects.into())
     );
-    assert!(
-        one["last_error"]
-            .as_str()
-            .unwrap()
-            .contains(&nobody.address),
-        "{one}"
-    );
+    let error = one["last_error"].as_str().unwrap();
+    assert!(error.contains(&nobody.address), "{one}");
     assert!(one["last_error_seconds"].as_f64().unwrap() >= 0.0);
     assert_eq!(metrics(&address)[&up], 0.0);
     let failures = format!("sok_target_failures_total{{target=\"{}\"}}", nobody.address);
@@ -341,7 +354,7 @@ fn an_address_that_cannot_have_a_status_is_refused_at_the_start() {
             (taken.address(), 5, taken.address()),
             (file, 1, "not replaced"),
             ("no-such-host.invalid:1", 7, "no-such-host.invalid"),
-            ("/nowhere/status.sock", 1, "/nowhere"),
+            ("/nowhere/status.sock", 1, "create the directory"),
         ] {
             let before = place.listing();
             let word = place.word();

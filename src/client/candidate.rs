@@ -242,7 +242,13 @@ mod tests {
     #[test]
     fn a_lack_of_this_machine_leaves_out_no_target() {
         let (one, now) = (candidate(), Instant::now());
-        for errno in [E::EMFILE, E::ENFILE, E::ENOBUFS, E::EADDRNOTAVAIL] {
+        for errno in [
+            E::EMFILE,
+            E::ENFILE,
+            E::ENOBUFS,
+            E::EADDRNOTAVAIL,
+            E::EADDRINUSE,
+        ] {
             let turn = one.turn(now).expect("nothing is known yet");
             turn.failed(now, &failure(errno), PAUSE, true);
             assert!(one.state().is_up, "{errno}");

@@ -90,11 +90,12 @@ impl ConnectErrors {
     }
 }
 
-/// Whether it is an error of this machine: descriptors, memory or ports have run out.
+/// Whether it is an error of this machine: descriptors, memory or ports have run out, or its own address
+/// is in use.
 fn is_ours(error: &Error) -> bool {
     matches!(
         error.os_error().map(E::from_raw),
-        Some(E::EADDRNOTAVAIL | E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM)
+        Some(E::EADDRINUSE | E::EADDRNOTAVAIL | E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM)
     )
 }
 

@@ -56,6 +56,12 @@ impl ConnectionTable {
         (totals, open)
     }
 
+    /// The connections served so far; the open ones are not visited for it.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.with(|entries| entries.totals.connections)
+    }
+
     /// The totals, the number of open connections, and at most `most` of them, oldest first. Meanwhile
     /// no connection begins or ends.
     #[must_use]

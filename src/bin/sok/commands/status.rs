@@ -16,7 +16,9 @@ use tracing::warn;
 use super::inherited::Places;
 use super::listening::listen;
 use crate::output::status;
-use crate::status::{Counts, PLACES, Page, Pages, Snapshot, StatusCode, StatusService, Walker};
+use crate::status::{
+    Counts, KeptPage, LISTED, PLACES, Page, Pages, Snapshot, StatusCode, StatusService,
+};
 
 /// The descriptors of the status: its listeners, and twice its places, as those that are dropped are open
 /// a moment longer.
@@ -81,11 +83,12 @@ impl StatusPlan {
     pub(crate) fn serve(self, sources: Sources, server: Server) -> StatusServer {
         let counts = Arc::new(Counts::default());
         let source = Source {
-            walker: Walker::new(server.table.clone()),
             server,
             forwards_to: self.forwards_to,
             began: (SystemTime::now(), Instant::now()),
             counts: Arc::clone(&counts),
+            object: KeptPage::default(),
+            metrics: KeptPage::default(),
         };
         let mut limits = Limits::default();
         limits.max_connections = 2 * PLACES;
@@ -122,24 +125,33 @@ impl StatusServer {
 #[derive(Debug)]
 struct Source {
     server: Server,
-    walker: Walker,
     forwards_to: Option<Targets>,
     began: (SystemTime, Instant),
     counts: Arc<Counts>,
+    object: KeptPage,
+    metrics: KeptPage,
 }
 
 impl Source {
-    fn snapshot(&self) -> Snapshot {
-        let connections = self.walker.walk();
-        let served = connections.totals.connections;
+    /// Whether new clients are accepted.
+    fn accepts(&self) -> bool {
+        let served = self.server.table.connections();
         let is_done = self.server.exit_after.is_some_and(|most| served >= most);
+        !is_done && !self.server.stop.is_requested()
+    }
+
+    /// At most `most` open connections are listed.
+    fn snapshot(&self, most: usize) -> Snapshot {
+        let (totals, open, listed) = self.server.table.oldest(most);
         let targets = self.forwards_to.as_ref().map(Targets::states);
         Snapshot {
             began: self.began.0,
             uptime: self.began.1.elapsed(),
-            accepting: !is_done && !self.server.stop.is_requested(),
+            accepting: self.accepts(),
             listening: self.server.listening.clone(),
-            connections,
+            totals,
+            open,
+            listed,
             targets: targets.unwrap_or_default(),
             answered: self.counts.answered(),
             dropped: self.counts.dropped(),
@@ -153,14 +165,20 @@ impl Pages for Source {
             "/" => Page {
                 code: StatusCode::Ok,
                 content_type: "application/json",
-                body: status::json(&self.snapshot()),
+                body: self.object.body(|| {
+                    let snapshot = self.snapshot(LISTED);
+                    (status::json(&snapshot), snapshot.validity())
+                }),
             },
             "/metrics" => Page {
                 code: StatusCode::Ok,
                 content_type: status::METRICS,
-                body: status::metrics(&self.snapshot()),
+                body: self.metrics.body(|| {
+                    let snapshot = self.snapshot(0);
+                    (status::metrics(&snapshot), snapshot.validity())
+                }),
             },
-            "/healthz" if self.snapshot().accepting => Page::text(StatusCode::Ok, "ok\n"),
+            "/healthz" if self.accepts() => Page::text(StatusCode::Ok, "ok\n"),
             "/healthz" => Page::text(StatusCode::Unavailable, "stopping\n"),
             _ => Page::text(
                 StatusCode::NotFound,

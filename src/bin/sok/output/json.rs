@@ -16,6 +16,9 @@ pub(crate) fn object(mut event: Value) -> String {
 
 /// The same JSON with invisible characters escaped: they occur only within its strings.
 pub(crate) fn visible(json: &str) -> String {
+    if json.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return json.to_owned();
+    }
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
         match is_visible(c) {

@@ -74,15 +74,15 @@ impl From<&TargetState> for StatusTarget {
 
 /// The status as one object.
 pub(crate) fn json(snapshot: &Snapshot) -> String {
-    let walk = &snapshot.connections;
     let Totals {
         connections,
         refused,
         failed,
         traffic,
         ..
-    } = walk.totals;
-    let open: Vec<OpenConnection> = walk.listed.iter().map(|one| (&**one).into()).collect();
+    } = snapshot.totals;
+    let listed = snapshot.listed.iter();
+    let open: Vec<OpenConnection> = listed.map(|one| (&**one).into()).collect();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
@@ -92,14 +92,14 @@ pub(crate) fn json(snapshot: &Snapshot) -> String {
         listening: &snapshot.listening,
         totals: StatusTotals {
             connections,
-            open: walk.open,
+            open: snapshot.open,
             refused,
             failed,
             received: traffic.received,
             sent: traffic.sent,
             undelivered: traffic.undelivered,
         },
-        open_left_out: walk.open - open.len(),
+        open_left_out: snapshot.open - open.len(),
         open,
         targets: snapshot.targets.iter().map(StatusTarget::from).collect(),
         status: StatusRequests {
@@ -114,14 +114,13 @@ pub(crate) fn json(snapshot: &Snapshot) -> String {
 
 /// The metrics, in the text format of Prometheus.
 pub(crate) fn metrics(snapshot: &Snapshot) -> String {
-    let walk = &snapshot.connections;
     let Totals {
         connections,
         refused,
         failed,
         traffic,
         ..
-    } = walk.totals;
+    } = snapshot.totals;
     let mut text = Metrics::default();
     text.gauge("sok_build_info", "The version of sok.");
     let version = Label("version", env!("CARGO_PKG_VERSION"));
@@ -174,7 +173,7 @@ pub(crate) fn metrics(snapshot: &Snapshot) -> String {
         text.value(name, value);
     }
     text.gauge("sok_connections_open", "Connections that are open.");
-    text.value("sok_connections_open", walk.open);
+    text.value("sok_connections_open", snapshot.open);
     text.targets(&snapshot.targets);
     text.0
 }
