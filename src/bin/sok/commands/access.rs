@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use crate::args::AccessArgs;
 
-/// Sets who may connect to `targets`, or whom their PROXY headers may name, in the options of the sockets and in the limits of the loop. Returns
-/// the rules to read again at SIGHUP, if they are from a file.
+/// Sets who may connect to `targets`, or whom their PROXY headers may name, in the options of the sockets
+/// and in the limits of the loop. Returns the rules to read again at SIGHUP, if they are from a file.
 pub(crate) fn set_access(
     args: &AccessArgs,
     targets: &[Target],
