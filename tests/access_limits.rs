@@ -72,6 +72,7 @@ forms!(a_relay_limits_each_peer_too, |place| {
     Client::connect(relay.address()).assert_refused();
     relay.stderr().wait_for(" has 1 open connection\n");
     only.assert_echoed(b"still there");
+    target.stderr().wait_for(" connected ");
     assert_eq!(target.stderr().text().matches(" connected ").count(), 1);
 });
 
