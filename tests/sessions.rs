@@ -99,8 +99,13 @@ datagrams!(
 datagrams!(
     a_program_that_ignores_the_end_of_its_session_is_ended,
     |place| {
-        let limits = ["--idle-timeout", "10ms", "--grace", "10ms", "--once"];
-        for script in ["sleep 300", "trap '' TERM; sleep 300; sleep 300", "yes"] {
+        let scripts = [
+            ("10ms", "sleep 300"),
+            ("10ms", "trap '' TERM; sleep 300; sleep 300"),
+            ("1h", "yes"),
+        ];
+        for (idle, script) in scripts {
+            let limits = ["--idle-timeout", idle, "--grace", "10ms", "--once"];
             let program = ["--framing", "line", "--exec", "sh", "-c", script];
             let server = Server::start(place, &[&limits[..], &program].concat());
             let client = RawMessages::connect(server.address());

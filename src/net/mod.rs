@@ -62,6 +62,7 @@ mod room;
 mod send_receive;
 mod session;
 mod shared;
+mod shared_socket;
 mod sockaddr;
 mod socket;
 mod socket_call;
