@@ -39,7 +39,7 @@ forms!(a_server_starts_when_the_first_client_waits, |place| {
     let activate = Activate::python(place, &["--on-demand", "-v"]);
     assert_eq!(activate.stdout().text(), "");
     ask(activate.address(), "hello");
-    let said = activate.stderr().text();
+    let said = activate.stderr().wait_for("program started");
     let positions =
         ["listening on", "a client waits", "program started"].map(|text| said.find(text));
     assert!(positions.is_sorted() && positions[0].is_some(), "{said}");

@@ -68,11 +68,11 @@ forms!(sok_itself_restarts_without_a_failed_call, |place| {
     let server = Server::start(place, &[&["--suffix", "!"], lines].concat());
     let serve = [&["serve", "fd:3", "--suffix", "!"], lines].concat();
     for words in [&serve[..], &["relay", "fd:3", server.address()]] {
-        for nonblocking in [&[][..], &["--nonblocking"]] {
+        for (nonblocking, times) in [(&[][..], 5), (&["--nonblocking"], 20)] {
             let options = [&["-v", "--restart", "--overlap", "100ms"], nonblocking].concat();
             let command = [&[Process::PROGRAM], words].concat();
             let activate = Activate::start(place, &options, &command);
-            restart_under_load(&activate, 5, "(fd:3)", answered);
+            restart_under_load(&activate, times, "(fd:3)", answered);
             assert_eq!(activate.stop(), 0, "{}", activate.said());
         }
     }
@@ -94,7 +94,7 @@ def application(environ, start):
     let command = ["gunicorn", "--chdir", folder, "app:application"];
     let options = ["-v", "--restart", "--overlap", "200ms", "--grace", "30s"];
     let activate = Activate::start(place, &options, &command);
-    restart_under_load(&activate, 5, "Booting worker", request);
+    restart_under_load(&activate, 20, "Booting worker", request);
     assert_eq!(activate.stop(), 0);
     assert_eq!(socket_files(place), 0);
 });

@@ -62,9 +62,8 @@ forms!(systemd_passes_a_socket_by_number_and_by_name, |place| {
         for message in ["one", "two"] {
             assert_answers(&address, message, &format!("{message}!"));
         }
-        let said = activator.stderr().text();
         let ready = format!("listening on {address} ({word})\n");
-        assert!(said.contains(&ready), "{said}");
+        activator.stderr().wait_for(&ready);
     }
 });
 

@@ -183,6 +183,26 @@ families!(a_connection_that_breaks_is_exit_code_6, |place| {
     assert_eq!(done.stderr.contains("sok: "), place.is_network());
 });
 
+families!(output_that_a_closed_server_did_not_take_is_lost, |place| {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = format!(
+        "echo started >&2; read line <'{}'; echo hello; echo done >&2",
+        gate.display()
+    );
+    let (client, served) = accepted(place, &[], &script);
+    client.stderr().wait_for("started");
+    // The client finds the end of the server and the output of the program at once.
+    client.signal(Signal::SIGSTOP);
+    std::fs::write(gate, "now\n").unwrap();
+    client.stderr().wait_for("done");
+    drop(served);
+    client.signal(Signal::SIGCONT);
+    let done = client.done();
+    assert_eq!(done.code, 6, "{}", done.stderr);
+});
+
 families!(the_environment_describes_the_server, |place| {
     let listener = RawListener::bind(place);
     let own = place.word();
@@ -370,7 +390,7 @@ messages!(each_message_is_a_line_of_the_program, |place| {
 
 datagrams!(a_silent_peer_is_the_end_for_the_program, |place| {
     let listener = RawMessageListener::bind(place);
-    let options = ["--framing", "line", "--idle-timeout", "200ms"];
+    let options = ["--framing", "line", "--idle-timeout", "2s"];
     let script = r#"echo hello; cat >&2; exit 6"#;
     let client = client(listener.address(), &options, script);
     let served = listener.accept();

@@ -3,6 +3,8 @@
 use std::net::Shutdown;
 use std::thread;
 
+use nix::sys::signal::Signal;
+
 use crate::support::{
     Place, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server, assert_same,
     noise,
@@ -186,8 +188,11 @@ datagrams!(receive_only_ends_when_nothing_more_comes, |place| {
     let options = ["--stdio", "--receive-only", "--idle-timeout", "200ms"];
     let server = Server::start(place, &options);
     let peer = RawMessages::connect(server.address());
+    // It finds both at once.
+    server.signal(Signal::SIGSTOP);
     peer.send(b"one");
     peer.send(b"two");
+    server.signal(Signal::SIGCONT);
     assert_eq!(server.wait(), 0, "{}", server.stderr().text());
     assert_eq!(server.stdout().wait_closed(), b"one\ntwo\n");
 });

@@ -9,6 +9,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use crate::support::{
     Kind, LIMIT, Passed, Place, Process, RawStream, Server, have, require_peer, sok,
 };
@@ -121,7 +123,7 @@ forms!(
             for address in addresses {
                 assert_answers(address);
             }
-            relay.signal(nix::sys::signal::Signal::SIGTERM);
+            relay.signal(Signal::SIGTERM);
             let last = manager.until("STOPPING=1");
             assert!(
                 last.iter().flatten().all(|line| line != "READY=1"),
@@ -156,6 +158,59 @@ forms!(
     }
 );
 
+forms!(
+    all_are_told_at_one_moment_that_a_supervisor_has_bound,
+    |place| {
+        // The shell passes a pipe as descriptor 3, and prints what comes through it.
+        let script = r#"{ "$SOK" activate --ready-fd 3 "$@" 3>&1 >&2; } | { cat; echo end; }"#;
+        let command = r#"echo "socket=$NOTIFY_SOCKET" >&2; sleep 300"#;
+        for manager in Manager::each(place) {
+            let file = place.path("addresses");
+            let word = place.word();
+            let path = file.to_str().unwrap();
+            let words = [&word, "--announce", path, "-v", "--", "sh", "-c", command];
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script, "sh"]).args(words);
+            shell.env("SOK", Process::PROGRAM);
+            shell.env("NOTIFY_SOCKET", &manager.name);
+            let activate = Process::spawn(shell);
+            assert_eq!(manager.next(), ["READY=1"]);
+            let announced = fs::read_to_string(&file).unwrap();
+            activate
+                .stderr()
+                .wait_for(&format!("listening on {announced}"));
+            activate.stdout().wait_for("\nend\n");
+            // It would be the second to notify.
+            activate.stderr().wait_for("socket=\n");
+            let said = activate.stderr().wait_for("program started pid=");
+            let pid: i32 = pid_in(&said);
+            let parent = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let parent = parent
+                .rsplit_once(") ")
+                .unwrap()
+                .1
+                .split(' ')
+                .nth(1)
+                .unwrap();
+            let parent = nix::unistd::Pid::from_raw(parent.parse().unwrap());
+            nix::sys::signal::kill(parent, Signal::SIGTERM).unwrap();
+            assert_eq!(manager.next(), ["STOPPING=1"]);
+            activate.wait();
+            assert!(
+                !file.exists(),
+                "the addresses of a supervisor that has ended"
+            );
+        }
+    }
+);
+
+/// The number of the program that a supervisor has started.
+fn pid_in(said: &str) -> i32 {
+    let rest = said.rsplit_once("program started pid=").unwrap().1;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
 families!(quiet_is_about_standard_error, |place| {
     let [manager, _] = Manager::each(place);
     let file = place.path("addresses");
@@ -170,7 +225,9 @@ families!(quiet_is_about_standard_error, |place| {
     assert_eq!(manager.next()[0], "READY=1");
     let address = fs::read_to_string(&file).unwrap();
     RawStream::connect(address.trim_end()).send(b"x");
-    assert_eq!(server.stderr().text(), "");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(), 0);
+    assert_eq!(server.said(), "");
 });
 
 families!(nobody_is_told_of_a_server_that_cannot_listen, |place| {
@@ -220,7 +277,7 @@ fn a_service_manager_gets_the_counts_and_not_too_often() {
         states += 1;
     }
     assert!(states < most / 2, "{states} states of {most} connections");
-    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.signal(Signal::SIGTERM);
     assert_eq!(manager.next(), ["STOPPING=1", &*last]);
 }
 
@@ -277,7 +334,7 @@ fn a_service_manager_that_cannot_be_told_stops_no_server() {
         client.send(b"x");
         assert_eq!(client.take(1), b"x");
         drop(client);
-        server.signal(nix::sys::signal::Signal::SIGTERM);
+        server.signal(Signal::SIGTERM);
         assert_eq!(server.wait(), 0);
         server.said()
     };
@@ -409,7 +466,13 @@ fn a_reader_of_the_newline_stops_no_server() {
         let mut client = RawStream::connect(&Server::address_of(&server));
         client.send(b"x");
         assert_eq!(client.take(1), b"x");
-        let warned = server.stderr().text().contains("nobody reads --ready-fd");
-        assert_eq!(warned, name == "gone", "{}", server.stderr().text());
+        drop(client);
+        if name == "gone" {
+            server.stderr().wait_for("cannot write to --ready-fd");
+        }
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait(), 0);
+        let warned = server.said().contains("cannot write to --ready-fd");
+        assert_eq!(warned, name == "gone", "{}", server.said());
     }
 }

@@ -102,6 +102,10 @@ datagrams!(
         let scripts = [
             ("10ms", "sleep 300"),
             ("10ms", "trap '' TERM; sleep 300; sleep 300"),
+            (
+                "10ms",
+                "(trap '' TERM; exec >&-; exec sleep 300) & exec sleep 300",
+            ),
             ("1h", "yes"),
         ];
         for (idle, script) in scripts {

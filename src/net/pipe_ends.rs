@@ -216,7 +216,8 @@ impl PipeReader {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is nothing to read now.
+    pub(crate) fn is_empty(&self) -> bool {
         ioctl_fionread(&self.0).is_ok_and(|count| count == 0)
     }
 

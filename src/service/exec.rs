@@ -84,6 +84,8 @@ pub struct ExecEnd {
     pub fault: Option<Error>,
     /// Whether the peer closed the connection before the program had closed its output.
     pub was_left: bool,
+    /// Whether the program had then written more than the connection had taken.
+    pub lost_output: bool,
 }
 
 impl Exec {
@@ -154,7 +156,8 @@ impl Exec {
         let (has_end, is_session) = (stream.has_connection(), stream.ends_when_idle());
         let peer_idle = self.peer_idle.filter(|_| !has_end && !is_session);
         let mut silence = pin!(silence(connection, peer_idle));
-        let (mut patience, mut is_stopping, mut was_left) = (None, false, false);
+        let (mut patience, mut is_stopping) = (None, false);
+        let (mut was_left, mut lost_output) = (false, false);
         let status = loop {
             if let Some(status) = status
                 && transfer.output_ended()
@@ -184,7 +187,7 @@ impl Exec {
                     }
                 }
                 gone = stream.peer_closed(), if has_end && transfer.peer_ended() && !transfer.output_ended() => {
-                    transfer.abandon();
+                    lost_output = transfer.abandon();
                     was_left = true;
                     fault = gone.err().map(|error| broken("receive", connection, error));
                 }
@@ -231,7 +234,11 @@ impl Exec {
         if !has_end && !is_session && fault.is_none() {
             fault = refusal(&stream).map(|error| broken("send", connection, error));
         }
-        group.ended().await;
+        tokio::select! {
+            () = group.ended() => {}
+            // Its children may ignore the signal, and close their output.
+            () = sleep(self.grace) => group.signal(Signal::SIGKILL),
+        }
         group.leave();
         if fault.is_none() && !was_killed(status) {
             stream.close_on_drop();
@@ -240,6 +247,7 @@ impl Exec {
             status,
             fault,
             was_left,
+            lost_output,
         })
     }
 

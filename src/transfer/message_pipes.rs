@@ -140,6 +140,11 @@ impl MessagePipes {
         FromPeer::InputClosed
     }
 
+    /// Whether the socket has not taken a message yet.
+    pub(super) const fn has_unsent(&self) -> bool {
+        self.unsent.is_one
+    }
+
     /// Sends the next message in the bytes of `output`; returns the number of bytes sent, `None` once
     /// all were.
     pub(super) fn poll_back(

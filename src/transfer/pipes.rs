@@ -161,10 +161,17 @@ impl<'a> PipeTransfer<'a> {
         self.peer_ended = true;
     }
 
-    /// Closes both pipes: a program's next write fails, and its input is at end of file.
-    pub(crate) fn abandon(&mut self) {
-        (self.input, self.output) = (None, None);
+    /// Closes both pipes: a program's next write fails, and its input is at end of file. Returns
+    /// whether it had written more than the socket has taken.
+    pub(crate) fn abandon(&mut self) -> bool {
+        let is_kept = match &self.messages {
+            Some(messages) => messages.has_unsent(),
+            None => !self.back.unsent.is_empty(),
+        };
+        let is_waiting = self.output.take().is_some_and(|output| !output.is_empty());
+        self.input = None;
         self.peer_ended = true;
+        is_kept || is_waiting
     }
 
     fn broken(&mut self, operation: &'static str, error: io::Error) -> Poll<PipeEvent> {

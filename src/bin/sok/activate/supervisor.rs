@@ -51,6 +51,7 @@ pub(crate) async fn supervise(
     sockets: Vec<BoundSocket>,
     command: impl Fn(&[BoundSocket]) -> io::Result<Command>,
     signals: &mut Signals,
+    stopping: impl FnOnce(),
 ) -> Result<Exit> {
     let mut supervisor = Supervisor {
         plan,
@@ -63,6 +64,7 @@ pub(crate) async fn supervise(
         stopping: Stopping::new(plan.grace),
     };
     let ending = supervisor.run(signals).await;
+    stopping();
     supervisor.end(signals, ending).await
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use nix::sys::signal::Signal;
 
-use super::ListenArgs;
 use super::values::{descriptor_name, duration, stop_signal};
+use super::{ListenArgs, ReadyArgs};
 
 pub(super) const ACTIVATE_HELP: &str = "\
 CMD gets the sockets as descriptors 3, 4 and so on, in the order of the lines 'listening on ADDRESS',
@@ -22,6 +22,9 @@ new one starts, and if it runs for --overlap, the old one is stopped; if it does
 Without --restart, SIGHUP is passed to CMD; SIGUSR1 and SIGUSR2 always are. CMD gets SIGTERM if sok is
 killed. A CMD that ends within 10s starts again after 100ms, 200ms and so on, up to 10s; one that ends
 with 0 and --on-demand starts at once, at most 10 times a second.
+
+A service manager is notified (NOTIFY_SOCKET) once clients can connect, which is before CMD runs; CMD
+does not get NOTIFY_SOCKET.
 
 systemd has the rest: restart conditions and limits, dependencies, users, resource limits.
 
@@ -49,8 +52,8 @@ pub(crate) struct ActivateArgs {
     #[arg(long, value_name = "NAME", value_parser = descriptor_name, help_heading = COMMAND)]
     pub(crate) fdname: Vec<String>,
 
-    /// Set O_NONBLOCK on the sockets, which most servers do themselves; sok does not, and serves them
-    /// faster with it
+    /// Set O_NONBLOCK on the sockets. Most servers set it themselves; sok does not, and is faster when
+    /// it is set
     #[arg(long, help_heading = COMMAND)]
     pub(crate) nonblocking: bool,
 
@@ -80,6 +83,9 @@ pub(crate) struct ActivateArgs {
 
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+
+    #[command(flatten)]
+    pub(crate) ready: ReadyArgs,
 }
 
 #[derive(Debug, Args)]

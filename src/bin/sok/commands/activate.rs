@@ -17,14 +17,14 @@ use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::outlive_file_limit;
 use sok::net::{BoundSocket, ListenOptions, take};
-use sok::service::reap_orphans;
 
 use super::congestion::congestion;
 use super::descriptors::need;
 use super::inherited::Places;
 use super::listening::{listen_options, look_up};
 use super::program::{check_program, not_run};
-use super::run::{block_on, is_init};
+use super::readiness::Readiness;
+use super::run::{block_on, reap_as_init};
 use super::server::FIRST_INHERITED;
 use super::udp::udp_options;
 use crate::activate::{Plan, Signals, supervise};
@@ -38,12 +38,15 @@ const OVERLAP: Duration = Duration::from_secs(1);
 /// The descriptors to start a program, besides copies of the sockets.
 const TO_START: usize = 4;
 
-/// The variables of socket activation, which are not those of this process.
-const OWN_NAMES: [&str; 4] = [
+/// The variables of socket activation and of a service manager, which are for this process.
+const OWN_NAMES: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",
     "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
 ];
 
 pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
@@ -58,6 +61,7 @@ pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
     options.congestion = congestion(&args.listen.tcp, "listen", &all)?;
     options.bind_in_place = true;
     check_program(&args.command[0])?;
+    let readiness = Readiness::prepare(&args.ready)?;
     // The program inherits only the standard streams and the sockets.
     set_fds_cloexec(FIRST_INHERITED, &[]);
     let plan = Plan {
@@ -73,9 +77,7 @@ pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
         let watched = |what| move |error| Error::new("watch", what, error);
         let mut signals = Signals::watch().map_err(watched("signals"))?;
         outlive_file_limit().map_err(watched("SIGXFSZ"))?;
-        if is_init() {
-            tokio::spawn(reap_orphans().map_err(watched("SIGCHLD"))?);
-        }
+        reap_as_init()?;
         let (sockets, names) = tokio::select! {
             biased;
             bound = bind(&targets, &args.fdname, &options) => bound?,
@@ -83,11 +85,16 @@ pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
         };
         let shown: Vec<String> = targets.iter().map(Target::to_string).collect();
         need(TO_START + sockets.len(), "activate", shown.join(" "))?;
-        for socket in &sockets {
-            ui.listening_on(socket.local_addr(), socket.also_takes(), None);
-        }
+        let addresses = sockets.iter().map(BoundSocket::local_addr);
+        let show = || {
+            for socket in &sockets {
+                ui.listening_on(socket.local_addr(), socket.also_takes(), None);
+            }
+        };
+        let notified = readiness.notify(addresses, show, None)?;
         let command = |sockets: &[BoundSocket]| command(args, ui, sockets, &names);
-        supervise(&plan, sockets, command, &mut signals).await
+        let stopping = || notified.stopping();
+        supervise(&plan, sockets, command, &mut signals, stopping).await
     })
 }
 

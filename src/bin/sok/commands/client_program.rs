@@ -13,7 +13,7 @@ use sok::client::ConnectPlan;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Connection, EndSignals, Framing, MessageFormat, Stop};
 use sok::net::{ListenOptions, Peer, ProxyVersion, Stream};
-use sok::service::{Exec, ExecEnd, IdleLimit, Service};
+use sok::service::{Exec, IdleLimit, Service};
 use tokio::time::sleep;
 
 use super::connection_log::ConnectionLog;
@@ -122,12 +122,12 @@ impl Program {
 impl Service for Program {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let ended = self.exec.run(stream, connection).await?;
-        let ExecEnd { status, fault, .. } = ended;
         // It is served once.
-        let _ = self.status.set(status);
-        match fault {
+        let _ = self.status.set(ended.status);
+        let is_cut = ended.lost_output || is_pipe_signal(ended.status);
+        match ended.fault {
             Some(fault) => Err(fault),
-            None if ended.was_left && is_pipe_signal(status) => {
+            None if ended.was_left && is_cut => {
                 let cause = "the server closed the connection before the program had sent all";
                 let peer = connection.peer();
                 Err(Error::because("send", peer, ErrorKind::Broken, cause))

@@ -10,9 +10,10 @@ use std::{env, thread};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sok::address::Address;
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Sources, Stop};
-use sok::net::{Listener, NotifySocket, take};
+use sok::net::{NotifySocket, take};
 use sok::service::ConnectionTable;
 use tokio::time::sleep;
 use tracing::warn;
@@ -27,7 +28,7 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a state is sent again that the manager had no room for.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Who is told that clients can connect.
+/// Who is notified that clients can connect.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     newline: Option<File>,
@@ -42,13 +43,18 @@ pub(crate) fn ready_fd(args: &ReadyArgs) -> Option<Numbered> {
 }
 
 impl Readiness {
-    /// Takes the descriptor, creates the file, and finds the service manager, for a server on `places`.
-    pub(crate) fn prepare(args: &ReadyArgs, places: &Places) -> Result<Self> {
+    /// The same for a server on `places`.
+    pub(crate) fn of_server(args: &ReadyArgs, places: &Places) -> Result<Self> {
         if let (Some(path), true) = (&args.announce, places.is_one_connection()) {
             let cause = "--announce has no address to name: the server gets one connection";
             let path = path.display();
             return Err(Error::because("announce", path, ErrorKind::Usage, cause));
         }
+        Self::prepare(args)
+    }
+
+    /// Takes the descriptor, creates the file, and finds the service manager.
+    pub(crate) fn prepare(args: &ReadyArgs) -> Result<Self> {
         let newline = args.ready_fd.map(ready_file).transpose()?;
         let announcement = args.announce.as_deref().map(Announcement::prepare);
         Ok(Self {
@@ -58,58 +64,74 @@ impl Readiness {
         })
     }
 
-    /// Says at one moment, to all, that clients can connect.
-    pub(crate) fn tell(
+    /// Says at one moment, to all, that clients of a server can connect; the service manager also
+    /// gets its counts, and at `stop` that it stops.
+    pub(crate) fn notify_of_server(
         self,
         sources: &Sources,
         table: &ConnectionTable,
         stop: &Stop,
         ui: Ui,
-    ) -> Result<Told> {
+    ) -> Result<Notified> {
         let listeners = &sources.listeners;
-        // Whoever is told below may read it.
-        let announced = self
-            .announcement
-            .map(|file| file.publish(&lines(listeners)));
-        let announced = announced.transpose()?;
-        for listener in listeners {
-            ui.listening(listener);
-        }
-        if let Some(manager) = &self.manager {
-            manager.tell(&format!("READY=1\n{}", status(table)));
+        let addresses = listeners.iter().map(|listener| listener.local_addr());
+        let show = || listeners.iter().for_each(|listener| ui.listening(listener));
+        let notified = self.notify(addresses, show, Some(table))?;
+        if let Some(manager) = &notified.manager {
             manager.clone().follow(table.clone(), stop.clone());
+        }
+        Ok(notified)
+    }
+
+    /// Says at one moment, to all, that clients can connect to `addresses`; `show` prints the ready
+    /// lines.
+    pub(crate) fn notify<'a>(
+        self,
+        addresses: impl Iterator<Item = &'a Address>,
+        show: impl FnOnce(),
+        table: Option<&ConnectionTable>,
+    ) -> Result<Notified> {
+        // Whoever is notified below may read it.
+        let announced = self.announcement.map(|file| {
+            let lines = addresses.map(|address| format!("{address}\n"));
+            file.publish(&lines.collect::<String>())
+        });
+        let announced = announced.transpose()?;
+        show();
+        if let Some(manager) = &self.manager {
+            manager.notify(&state("READY=1", table));
         }
         if let Some(file) = self.newline {
             write_newline(file);
         }
-        Ok(Told {
+        Ok(Notified {
             _announced: announced,
             manager: self.manager,
-            table: table.clone(),
+            table: table.cloned(),
         })
     }
 }
 
-/// The addresses of the listeners, one a line.
-fn lines(listeners: &[Listener]) -> String {
-    let each = listeners.iter();
-    each.map(|listener| format!("{}\n", listener.local_addr()))
-        .collect()
-}
-
-/// Those who were told; on drop they are told the end.
+/// Those who were notified; on drop they are notified of the end.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Notified {
     _announced: Option<Announced>,
     manager: Option<Manager>,
-    table: ConnectionTable,
+    table: Option<ConnectionTable>,
 }
 
-impl Drop for Told {
-    fn drop(&mut self) {
+impl Notified {
+    /// Notifies the service manager, once, that the service stops.
+    pub(crate) fn stopping(&self) {
         if let Some(manager) = &self.manager {
-            manager.stopping(&self.table);
+            manager.stopping(self.table.as_ref());
         }
+    }
+}
+
+impl Drop for Notified {
+    fn drop(&mut self) {
+        self.stopping();
     }
 }
 
@@ -133,13 +155,13 @@ fn write_newline(mut file: File) {
     let has_room = poll(&mut polled, PollTimeout::ZERO) != Ok(0);
     let mut write = move || match file.write_all(b"\n") {
         Ok(()) => {}
-        Err(error) => warn!(%error, "nobody reads --ready-fd"),
+        Err(error) => warn!(%error, "cannot write to --ready-fd"),
     };
     if has_room {
         return write();
     }
     if let Err(error) = thread::Builder::new().spawn(write) {
-        warn!(%error, "nobody reads --ready-fd");
+        warn!(%error, "cannot write to --ready-fd");
     }
 }
 
@@ -152,7 +174,7 @@ struct Manager {
 }
 
 impl Manager {
-    /// That of `NOTIFY_SOCKET`; one that cannot be told is reported, and the server goes on.
+    /// That of `NOTIFY_SOCKET`; one that cannot be notified is reported, and the server goes on.
     fn of_environment() -> Option<Self> {
         let value = env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty())?;
         match NotifySocket::new(&value) {
@@ -162,14 +184,14 @@ impl Manager {
                 has_failed: Arc::default(),
             }),
             Err(error) => {
-                warn!(%error, "the service manager is not told");
+                warn!(%error, "cannot notify the service manager");
                 None
             }
         }
     }
 
     /// Sends a state, later if the manager has no room for it.
-    fn tell(&self, state: &str) {
+    fn notify(&self, state: &str) {
         match self.socket.send(state) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -183,7 +205,7 @@ impl Manager {
             Err(error) => {
                 if !self.has_failed.swap(true, Ordering::Relaxed) {
                     let error = Error::new("notify", self.socket.address(), error);
-                    warn!(%error, "the service manager is not told");
+                    warn!(%error, "cannot notify the service manager");
                 }
             }
         }
@@ -195,7 +217,7 @@ impl Manager {
         tokio::spawn(async move {
             loop {
                 counted.changed().await;
-                while is_full(&manager.socket.send(&status(&counted))) {
+                while is_full(&manager.socket.send(&counts(&counted))) {
                     sleep(STATUS_PAUSE).await;
                 }
                 sleep(STATUS_PAUSE).await;
@@ -203,14 +225,14 @@ impl Manager {
         });
         tokio::spawn(async move {
             stop.requested().await;
-            self.stopping(&table);
+            self.stopping(Some(&table));
         });
     }
 
     /// Sends, once, that the server stops.
-    fn stopping(&self, table: &ConnectionTable) {
+    fn stopping(&self, table: Option<&ConnectionTable>) {
         if !self.is_stopping.swap(true, Ordering::Relaxed) {
-            self.tell(&format!("STOPPING=1\n{}", status(table)));
+            self.notify(&state("STOPPING=1", table));
         }
     }
 }
@@ -219,8 +241,16 @@ fn is_full(sent: &io::Result<()>) -> bool {
     matches!(sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
+/// A state with the counts of `table`, if there are any.
+fn state(state: &str, table: Option<&ConnectionTable>) -> String {
+    match table {
+        Some(table) => format!("{state}\n{}", counts(table)),
+        None => state.to_owned(),
+    }
+}
+
 /// The counts, as the service manager shows them.
-fn status(table: &ConnectionTable) -> String {
+fn counts(table: &ConnectionTable) -> String {
     let (totals, open) = table.snapshot();
     format!(
         "STATUS=connections={} open={} failed={} received={} sent={}",

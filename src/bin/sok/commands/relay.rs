@@ -139,7 +139,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .filter(|_| args.dump.as_deref().is_some_and(is_file));
     let on_hangup = reopened.map(|dump| Box::new(move || dump.reopen()) as OnHangup);
     let server = Server {
-        readiness: Readiness::prepare(&args.ready, &places)?,
+        readiness: Readiness::of_server(&args.ready, &places)?,
         places,
         options,
         limits,

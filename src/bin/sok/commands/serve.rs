@@ -78,7 +78,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         mut pass_fd,
     } = args.services;
     let mut server = Server {
-        readiness: Readiness::prepare(&args.ready, &places)?,
+        readiness: Readiness::of_server(&args.ready, &places)?,
         places,
         options,
         limits,

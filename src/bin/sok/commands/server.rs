@@ -93,7 +93,9 @@ impl Server {
         let at = listeners.iter().map(|one| one.local_addr().to_string());
         let at = at.collect::<Vec<_>>().join(" ");
         // Until the end of this function.
-        let _told = self.readiness.tell(&sources, &table, &stop, self.ui)?;
+        let _notified = self
+            .readiness
+            .notify_of_server(&sources, &table, &stop, self.ui)?;
         let counted = self.limits.exit_after.is_some() || is_one_connection;
         let service = Tracked::new(table, service);
         let served = connection_loop(sources, service, self.limits, stop).await;
