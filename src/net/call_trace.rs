@@ -16,7 +16,7 @@ use crate::address::Family;
 pub const SOCKET_CALLS: &str = "sok::call";
 
 /// Repeats `call` until no signal interrupts it.
-pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

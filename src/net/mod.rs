@@ -72,6 +72,7 @@ mod stream;
 pub use self::bound::BoundSocket;
 pub(crate) use self::bulk::is_refused;
 pub use self::call_trace::SOCKET_CALLS;
+pub(crate) use self::call_trace::uninterrupted;
 pub use self::closed_listener::ClosedListener;
 pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;

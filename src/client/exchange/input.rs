@@ -3,8 +3,9 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 
-use super::shared::{Shared, uninterrupted};
+use super::shared::Shared;
 use crate::loops::{MemoryLimit, MessageDecoder, MessageFormat};
+use crate::net::uninterrupted;
 
 /// An input that keeps what an exchange has read of it and not sent, for the next one.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::wire::Wire;
 use crate::client::QUIET;
 use crate::loops::Connection;
-use crate::net::Socket;
+use crate::net::{Socket, uninterrupted};
 
 /// What the two threads and the one that waits for them share.
 #[derive(Debug)]
@@ -177,15 +177,6 @@ impl Drop for Guard {
         if let Some(wire) = self.finished() {
             // Whoever is in a call on it returns, and is the last to hold it.
             wire.cut();
-        }
-    }
-}
-
-pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
         }
     }
 }

@@ -20,7 +20,7 @@ use sok::net::{BoundSocket, ListenOptions, take};
 
 use super::congestion::congestion;
 use super::descriptors::need;
-use super::inherited::Places;
+use super::inherited::ListenOn;
 use super::listening::{listen_options, look_up};
 use super::program::{check_program, not_run};
 use super::readiness::Readiness;
@@ -50,7 +50,7 @@ const OWN_NAMES: [&str; 7] = [
 ];
 
 pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
-    let places = Places {
+    let places = ListenOn {
         bound: targets(args)?,
         inherited: Vec::new(),
     };

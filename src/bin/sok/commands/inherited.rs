@@ -82,14 +82,14 @@ pub(crate) fn take<'a>(
 
 /// What a server listens on.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct ListenOn {
     /// What it binds.
     pub(crate) bound: Vec<Target>,
     /// What it has inherited.
     pub(crate) inherited: Vec<InheritedSocket>,
 }
 
-impl Places {
+impl ListenOn {
     pub(crate) fn of(all: Vec<Named>) -> Self {
         let mut places = Self::default();
         for one in all {

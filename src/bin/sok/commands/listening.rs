@@ -9,11 +9,11 @@ use sok::offload::offload;
 use tracing::info;
 
 use super::descriptors::{FIRST_CONNECTION, need};
-use super::inherited::Places;
+use super::inherited::ListenOn;
 use crate::args::ListenArgs;
 
 /// The options to listen on `places`. Options that apply to none of them are refused.
-pub(crate) fn listen_options(args: &ListenArgs, places: &Places) -> Result<ListenOptions> {
+pub(crate) fn listen_options(args: &ListenArgs, places: &ListenOn) -> Result<ListenOptions> {
     let has_backlog =
         |socket: &InheritedSocket| !socket.local_addr().socket_type().has_connection();
     let of_sessions = places.inherited.iter().any(has_backlog);
@@ -55,7 +55,7 @@ pub(crate) async fn look_up(target: &Target) -> Result<Vec<Address>> {
 }
 
 /// Listens on all `places`, or takes their connections.
-pub(crate) async fn listen(places: Places, options: &ListenOptions) -> Result<Sources> {
+pub(crate) async fn listen(places: ListenOn, options: &ListenOptions) -> Result<Sources> {
     let mut sources = Sources::default();
     for target in &places.bound {
         let addresses = look_up(target).await?;

@@ -18,7 +18,7 @@ use sok::service::ConnectionTable;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::inherited::{Numbered, Places};
+use super::inherited::{ListenOn, Numbered};
 use crate::args::ReadyArgs;
 use crate::output::Ui;
 use crate::output::announcement::{Announced, Announcement};
@@ -44,7 +44,7 @@ pub(crate) fn ready_fd(args: &ReadyArgs) -> Option<Numbered> {
 
 impl Readiness {
     /// The same for a server on `places`.
-    pub(crate) fn of_server(args: &ReadyArgs, places: &Places) -> Result<Self> {
+    pub(crate) fn of_server(args: &ReadyArgs, places: &ListenOn) -> Result<Self> {
         if let (Some(path), true) = (&args.announce, places.is_one_connection()) {
             let cause = "--announce has no address to name: the server gets one connection";
             let path = path.display();

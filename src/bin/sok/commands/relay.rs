@@ -18,7 +18,7 @@ use super::access::{refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::connect::own_address;
 use super::descriptors::{affordable, own_descriptors};
-use super::inherited::{Dialled, Places, take};
+use super::inherited::{Dialled, ListenOn, take};
 use super::listening::listen_options;
 use super::memory::max_memory;
 use super::proxy::{accept_proxy, send_proxy};
@@ -183,15 +183,15 @@ fn taken(
     args: &RelayArgs,
     listens: Vec<Target>,
     targets: Vec<Target>,
-) -> Result<(Places, Dialled, Places)> {
+) -> Result<(ListenOn, Dialled, ListenOn)> {
     let (listening, dialled) = (listens.len(), targets.len());
     let mut words = listens;
     words.extend(targets);
     words.extend(args.observe.target()?);
     let mut named = take(words, &ready_fd(&args.ready))?;
-    let status = Places::of(named.split_off(listening + dialled));
+    let status = ListenOn::of(named.split_off(listening + dialled));
     let dialled = Dialled::of(named.split_off(listening))?;
-    Ok((Places::of(named), dialled, status))
+    Ok((ListenOn::of(named), dialled, status))
 }
 
 /// Limits a relay to one client, as the connection to the target is inherited: there is no second one.
@@ -332,7 +332,7 @@ fn descriptors(
 /// The addresses to listen on, without names. Refuses duplicates, and the local address towards the
 /// target; bind(2) detects duplicates among resolved names.
 fn check_listens<'a>(
-    places: &Places,
+    places: &ListenOn,
     listens: &'a [Target],
     source: Option<&Address>,
     v6only: bool,

@@ -12,7 +12,7 @@ use tracing::info;
 use super::access::{refused_descriptors, set_access};
 use super::congestion::congestion;
 use super::descriptors::{SERVED_BY_PROGRAM, affordable, own_descriptors};
-use super::inherited::{Numbered, Places, refuse_own_streams, take};
+use super::inherited::{ListenOn, Numbered, refuse_own_streams, take};
 use super::listening::listen_options;
 use super::memory::max_memory;
 use super::program::check_program;
@@ -153,7 +153,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
 }
 
 /// Where to listen, and where to serve the status: takes what is inherited.
-fn places(args: &ServeArgs, target: Target) -> Result<(Places, Places)> {
+fn places(args: &ServeArgs, target: Target) -> Result<(ListenOn, ListenOn)> {
     let passed = args.services.pass_fd.iter();
     let passed: Vec<_> = passed
         .map(|number| Numbered::new("--pass-fd", *number))
@@ -161,8 +161,8 @@ fn places(args: &ServeArgs, target: Target) -> Result<(Places, Places)> {
     let mut words = vec![target];
     words.extend(args.observe.target()?);
     let mut named = take(words, passed.iter().chain(&ready_fd(&args.ready)))?;
-    let status = Places::of(named.split_off(1));
-    let places = Places::of(named);
+    let status = ListenOn::of(named.split_off(1));
+    let places = ListenOn::of(named);
     if !(places.inherited.is_empty() && status.inherited.is_empty()) {
         passed.iter().try_for_each(Numbered::keep_on_exec)?;
     }

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::access::{Reload, on_hangup};
-use super::inherited::Places;
+use super::inherited::ListenOn;
 use super::listening::listen;
 use super::memory::max_connections;
 use super::readiness::Readiness;
@@ -30,7 +30,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// A server before it listens.
 pub(crate) struct Server {
-    pub(crate) places: Places,
+    pub(crate) places: ListenOn,
     pub(crate) readiness: Readiness,
     pub(crate) options: ListenOptions,
     pub(crate) limits: Limits,
@@ -79,7 +79,7 @@ impl Server {
             .listeners
             .iter()
             .for_each(|one| self.ui.status_on(one));
-        let about = status::Server {
+        let about = status::Served {
             table: table.clone(),
             stop: stop.clone(),
             exit_after: self.limits.exit_after,

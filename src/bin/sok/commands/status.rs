@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::inherited::Places;
+use super::inherited::ListenOn;
 use super::listening::listen;
 use crate::output::status;
 use crate::status::{
@@ -29,13 +29,13 @@ const GRACE: Duration = Duration::from_millis(250);
 /// Where the status is to be served, and what it shows besides the connections.
 #[derive(Debug)]
 pub(crate) struct StatusPlan {
-    places: Places,
+    places: ListenOn,
     forwards_to: Option<Targets>,
 }
 
 /// What a server knows about itself.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct Served {
     pub(crate) table: ConnectionTable,
     pub(crate) stop: Stop,
     /// The connections after which it accepts no more.
@@ -48,7 +48,7 @@ impl StatusPlan {
     ///
     /// # Errors
     /// If they are not of streams that listen.
-    pub(crate) fn of(places: Places, forwards_to: Option<Targets>) -> Result<Option<Self>> {
+    pub(crate) fn of(places: ListenOn, forwards_to: Option<Targets>) -> Result<Option<Self>> {
         let usage = |target: &Target, cause: String| {
             let error = Error::because("status", target, ErrorKind::Usage, cause);
             Err(error.with_hint("give a socket file, or a port of TCP"))
@@ -80,7 +80,7 @@ impl StatusPlan {
     }
 
     /// Answers the requests of `sources` about `server`.
-    pub(crate) fn serve(self, sources: Sources, server: Server) -> StatusServer {
+    pub(crate) fn serve(self, sources: Sources, server: Served) -> StatusServer {
         let counts = Arc::new(Counts::default());
         let source = Source {
             server,
@@ -124,7 +124,7 @@ impl StatusServer {
 /// What the pages show.
 #[derive(Debug)]
 struct Source {
-    server: Server,
+    server: Served,
     forwards_to: Option<Targets>,
     began: (SystemTime, Instant),
     counts: Arc<Counts>,

@@ -16,14 +16,14 @@ use super::json::object;
 /// The output of a server. It leaves out lines that are not read instead of blocking: while
 /// blocked, it would neither serve nor handle signals.
 #[derive(Debug)]
-struct Server {
+struct WithoutBlocking {
     json: bool,
     /// Standard error, if it can be written without blocking. It is opened with the first line: a
     /// server may first close inherited descriptors.
     unblocked: OnceLock<Option<File>>,
 }
 
-static SERVER: OnceLock<Server> = OnceLock::new();
+static SERVER: OnceLock<WithoutBlocking> = OnceLock::new();
 /// The lines that were left out since the last note.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 /// Whether the last line was left out partially.
@@ -52,7 +52,7 @@ pub(crate) fn talk(line: String) {
     }
 }
 
-impl Server {
+impl WithoutBlocking {
     /// Writes all of it, or fails if it would block.
     fn write(&self, stderr: &mut StderrLock<'_>, bytes: &[u8]) -> bool {
         let reopened = self.unblocked.get_or_init(|| unblocked(&io::stderr()));
@@ -91,7 +91,7 @@ pub(crate) fn tell(line: &str) {
 pub(crate) fn as_server(json: bool) {
     let unblocked = OnceLock::new();
     // Only the first call in a process has an effect.
-    let _ = SERVER.set(Server { json, unblocked });
+    let _ = SERVER.set(WithoutBlocking { json, unblocked });
 }
 
 /// A note as a line, or as an object.
