@@ -104,9 +104,9 @@ fn events_of_a_server() {
         "event",
         "sok serve ./s.sock --json -v --status ./status.sock --deny uid:1 2> events &
          server=$!
-         sok serve inet:127.0.0.1:8082 --json -v --deny any 2> refused &
+         sok serve ./refusing.sock --json -v --deny any 2> refused &
          refusing=$!
-         sok wait --timeout 9s ./s.sock inet:127.0.0.1:8082 || true
+         sok wait --timeout 9s ./s.sock ./refusing.sock || true
          sok call ./s.sock hello > reply
          until grep -q refused refused; do sleep 0.01; done
          kill -USR1 $server
