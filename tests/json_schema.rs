@@ -160,11 +160,18 @@ fn events_of_clients() {
          sok connect --json -v ./s.sock < /dev/null 2>> events
          sok call --json ./none.sock hello 2>> events || true
          sok wait --json --timeout 10ms ./none.sock 2>> events || true
+         sok call --json --unknown 2>> events || true
          cat events",
     );
     has(
         &printed,
-        &["\"call\"", "\"connected\"", "\"exit\":3", "\"exit\":124"],
+        &[
+            "\"call\"",
+            "\"connected\"",
+            "\"exit\":2",
+            "\"exit\":3",
+            "\"exit\":124",
+        ],
     );
 }
 
