@@ -57,7 +57,7 @@ pub use address::{Address, Family, SocketType, Target};
 pub use error::{Error, ErrorKind, Result};
 pub use loops::{communication_loop, connection_loop};
 
-/// Compiles and runs the example of the README.
+/// Compiles and runs the example of the page about the library.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../docs/library.md")]
+struct LibraryPage;
