@@ -82,6 +82,7 @@ mod socket_file;
 mod splice_refused;
 mod stalled;
 mod start;
+mod static_names;
 mod status;
 mod status_http;
 mod status_peers;
