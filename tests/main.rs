@@ -96,6 +96,7 @@ mod system_calls;
 mod tour;
 mod trace;
 mod transfer;
+mod version;
 mod wait;
 mod wait_messages;
 mod waiters;
