@@ -73,6 +73,7 @@ mod relay_messages;
 mod relay_names;
 mod relay_options;
 mod relay_peers;
+mod release;
 mod send;
 mod sessions;
 mod several_addresses;
