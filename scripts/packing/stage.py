@@ -17,16 +17,16 @@ COMPLETIONS = {"bash": "sok", "zsh": "_sok", "fish": "sok.fish"}
 def staged(program):
     """A folder with man/ and completions/, made with `program`."""
     with tempfile.TemporaryDirectory(prefix="sok-package-") as folder:
-        make_man(os.path.join(folder, "man"), program)
+        make_man(os.path.join(folder, "man"))
         make_completions(os.path.join(folder, "completions"), program)
         yield folder
 
 
-def make_man(folder, program):
+def make_man(folder):
     os.makedirs(folder)
     script = os.path.join(ROOT, "scripts", "man")
     if os.path.exists(script):
-        run(script, folder, env={**os.environ, "SOK": program})
+        run(script, folder, env={**os.environ, "SOURCE_DATE_EPOCH": str(source_date())})
 
 
 def make_completions(folder, program):
