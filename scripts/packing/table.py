@@ -11,7 +11,7 @@ from .common import ROOT, Failed, output
 PAGE = os.path.join(ROOT, "docs", "install.md")
 BEGIN, END = "<!-- written by scripts/package --table -->\n", "<!-- end of the table -->\n"
 FAMILIES = {"unix": "AF_UNIX", "inet": "AF_INET", "inet6": "AF_INET6"}
-ROUNDS = 7
+ROUNDS = 15
 
 
 def write(programs=None):
