@@ -47,6 +47,7 @@ pub mod escape;
 pub mod fuzzing;
 pub mod loops;
 mod memory;
+pub mod names;
 pub mod net;
 pub mod offload;
 mod reports;

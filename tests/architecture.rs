@@ -16,6 +16,7 @@ const LIBRARY: &[&[&str]] = &[
     &["memory"],
     &["reports"],
     &["address"],
+    &["names"],
     &["offload"],
     &["error"],
     &["escape"],

@@ -1,13 +1,13 @@
 //! One rule: whom it matches, as `10.0.0.0/8` or `uid:alice`.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use nix::unistd::{Group, User};
-
 use super::prefix::{Prefix, width};
 use crate::error::{Error, ErrorKind, Result};
+use crate::names;
 
 /// Whom a rule matches. It displays as a word that parses as the same rule.
 ///
@@ -38,7 +38,7 @@ const FORMS: &str =
     "a rule is an IP address, a prefix such as 10.0.0.0/8, uid:USER, gid:GROUP, or any";
 
 /// Looks up the number of a user or a group.
-pub(super) type LookUp<'a> = &'a dyn Fn(&str) -> nix::Result<Option<u32>>;
+pub(super) type LookUp<'a> = &'a dyn Fn(&str) -> io::Result<Option<u32>>;
 
 impl Rule {
     /// Parses a rule, with other look-ups than those of the system.
@@ -61,11 +61,7 @@ impl FromStr for Rule {
     /// [`ErrorKind::Usage`] for a word that is no rule, and for a name that does not exist; a failed
     /// look-up has the kind of its cause.
     fn from_str(word: &str) -> Result<Self> {
-        Self::parse(
-            word,
-            &|name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw())),
-            &|name| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw())),
-        )
+        Self::parse(word, &names::user_id, &names::group_id)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a user types, and the addresses that it resolves to.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Address, DescriptorName, Family, SocketType};
 use crate::error::{Error, ErrorKind, Result};
+use crate::names;
 
 /// An address as typed: a literal address, or a name to resolve.
 ///
@@ -60,7 +61,7 @@ pub enum Purpose {
 impl Target {
     /// The addresses of this target, in the order to try them.
     ///
-    /// A name is looked up with `getaddrinfo(3)`, which may block; other targets need no lookup.
+    /// A name is looked up ([`names`]), which may block; other targets need no lookup.
     ///
     /// # Errors
     /// [`ErrorKind::Unresolved`] if the name has no address in the requested family,
@@ -177,7 +178,7 @@ impl Target {
                 .with_hint("check the name, or give the IP address")
         };
         let mut all: Vec<Address> = Vec::new();
-        for address in (host, port).to_socket_addrs().map_err(unresolved)? {
+        for address in names::addresses(host, port).map_err(unresolved)? {
             let address = Address::new(address, socket_type)?;
             if !all.contains(&address) {
                 all.push(address);

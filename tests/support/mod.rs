@@ -32,7 +32,9 @@ pub(crate) use self::faults::{can_inject, sok_with_fault, sok_with_fault_at};
 pub(crate) use self::inherit::Passed;
 pub(crate) use self::log::Log;
 pub(crate) use self::messages::{RawMessageListener, RawMessages};
-pub(crate) use self::namespace::{Init, in_own_mounts, in_own_network, spawn_in_own_mounts};
+pub(crate) use self::namespace::{
+    Init, in_own_mounts, in_own_network, in_own_network_and_mounts, spawn_in_own_mounts,
+};
 pub(crate) use self::place::{
     Form, Kind, Place, have, require_peer, required, resolved, run, skipped,
 };

@@ -39,6 +39,11 @@ pub(crate) fn in_own_network(script: &str) -> Option<Done> {
     unshared(&["--net"], "", script, &[])
 }
 
+/// As [`in_own_network`], where the script may also mount: `mount ... || exit 99`.
+pub(crate) fn in_own_network_and_mounts(script: &str, arguments: &[&str]) -> Option<Done> {
+    unshared(&["--net", "--mount"], "", script, arguments)
+}
+
 /// The options of `unshare` that make its child the first process of a container.
 const CONTAINER: [&str; 4] = ["--user", "--map-root-user", "--pid", "--fork"];
 /// The option that mounts a separate `/proc`.

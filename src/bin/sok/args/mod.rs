@@ -18,6 +18,7 @@ mod tour;
 mod udp;
 mod usage;
 mod values;
+mod version;
 
 use std::fmt;
 
@@ -49,6 +50,7 @@ pub(crate) use self::tcp::TcpArgs;
 pub(crate) use self::tour::TourArgs;
 pub(crate) use self::udp::UdpArgs;
 pub(crate) use self::usage::{Help, Refusal};
+use self::version::LONG_VERSION;
 
 const CONNECTION: &str = "The connection";
 const EXCHANGE: &str = "The exchange";
@@ -78,7 +80,7 @@ impl fmt::Display for Addresses {
 
 /// One socket tool for every address family: AF_INET, AF_INET6 and AF_UNIX use the same two loops.
 #[derive(Debug, Parser)]
-#[command(name = "sok", version, max_term_width = 100, help_expected = true)]
+#[command(name = "sok", version, long_version = LONG_VERSION, max_term_width = 100, help_expected = true)]
 #[command(after_help = format!("{Addresses}\n\nExit codes:\n{}", crate::exit::Table))]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -1,9 +1,9 @@
 //! The listen options of every server.
 
-use nix::unistd::{Group, User};
 use sok::address::{Address, Purpose, Target};
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::Sources;
+use sok::names;
 use sok::net::{InheritedSocket, ListenOptions, Listener, Owner};
 use sok::offload::offload;
 use tracing::info;
@@ -107,11 +107,7 @@ fn owner(text: &str) -> Result<Owner> {
         },
     };
     Ok(Owner {
-        user: number("user", user, |name| {
-            Some(User::from_name(name).ok()??.uid.as_raw())
-        })?,
-        group: number("group", group, |name| {
-            Some(Group::from_name(name).ok()??.gid.as_raw())
-        })?,
+        user: number("user", user, |name| names::user_id(name).ok()?)?,
+        group: number("group", group, |name| names::group_id(name).ok()?)?,
     })
 }

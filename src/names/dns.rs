@@ -1,0 +1,129 @@
+//! Look-ups of hosts in `/etc/hosts` and by DNS, with the name servers, search domains and options of
+//! `resolv.conf(5)`.
+
+use std::fs;
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::system_conf::parse_resolv_conf;
+use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinSet;
+
+use super::files;
+
+/// The most name servers that are asked, as in `resolv.conf(5)` (`MAXNS`).
+const NAME_SERVERS: usize = 3;
+
+pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let ips = match host.parse() {
+        Ok(ip) => vec![ip],
+        Err(_) => look_up(host)?,
+    };
+    Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
+}
+
+/// A host that has a line in `/etc/hosts` has only the addresses there.
+fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
+    let listed = files::host(host)?;
+    if !listed.is_empty() {
+        return Ok(listed);
+    }
+    if Handle::try_current().is_err() {
+        return ask(host);
+    }
+    // A runtime cannot wait for another one on its thread.
+    thread::scope(|scope| {
+        let asking = thread::Builder::new().spawn_scoped(scope, || ask(host))?;
+        let panicked = || io::Error::other("the look-up panicked");
+        asking.join().map_err(|_| panicked())?
+    })
+}
+
+/// Asks all name servers at once, so that a silent one takes no time of the others. The first that
+/// knows the name, or knows that there is none, decides; one that fails or refuses does not.
+fn ask(host: &str) -> io::Result<Vec<IpAddr>> {
+    let (mut config, options) = configuration()?;
+    let servers = mem::take(&mut config.name_servers);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut asking = JoinSet::new();
+        for server in servers.into_iter().take(NAME_SERVERS) {
+            let mut config = config.clone();
+            config.add_name_server(server);
+            asking.spawn(ask_one(config, options.clone(), host.to_owned()));
+        }
+        let mut last = io::Error::other("no name server is configured");
+        while let Some(asked) = asking.join_next().await {
+            match asked.unwrap_or_else(|panicked| Err(NetError::from(panicked.to_string()))) {
+                Ok(ips) => return Ok(ips),
+                Err(error) => {
+                    let decides = matches!(error, NetError::Dns(DnsError::NoRecordsFound(_)));
+                    last = failure(error);
+                    if decides {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
+    })
+}
+
+/// Asks the one name server of `config`, in each domain to search.
+async fn ask_one(
+    config: ResolverConfig,
+    options: ResolverOpts,
+    host: String,
+) -> Result<Vec<IpAddr>, NetError> {
+    let provider = TokioRuntimeProvider::default();
+    let mut resolver = TokioResolver::builder_with_config(config, provider);
+    *resolver.options_mut() = options;
+    let found = resolver.build()?.lookup_ip(host).await?;
+    Ok(found.iter().collect())
+}
+
+/// The name servers and options of `/etc/resolv.conf`; without any, a server on this host, as the C
+/// library has it.
+fn configuration() -> io::Result<(ResolverConfig, ResolverOpts)> {
+    let text = match fs::read("/etc/resolv.conf") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let (mut config, mut options) = parse_resolv_conf(&text).unwrap_or_default();
+    if config.name_servers.is_empty() {
+        let own = IpAddr::from(Ipv4Addr::LOCALHOST);
+        config.add_name_server(NameServerConfig::udp_and_tcp(own));
+    }
+    // The domain of this host's name is searched only if no other is given.
+    if !config.search.is_empty() {
+        config.domain = None;
+    }
+    options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+    options.use_hosts_file = ResolveHosts::Never;
+    Ok((config, options))
+}
+
+/// The error in the words of `gai_strerror(3)` where it has some.
+fn failure(error: NetError) -> io::Error {
+    let (kind, cause) = match &error {
+        NetError::Timeout => (io::ErrorKind::TimedOut, "no name server answered"),
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => (io::ErrorKind::NotFound, "the name is not known"),
+            _ => (io::ErrorKind::NotFound, "the name has no address"),
+        },
+        NetError::Dns(DnsError::ResponseCode(code)) => {
+            return io::Error::other(format!("the name server answers with an error: {code}"));
+        }
+        _ => return io::Error::other(error),
+    };
+    io::Error::new(kind, cause)
+}
