@@ -30,7 +30,14 @@ const PROGRAM: &[&[&str]] = &[
     &["commands"],
     &["output"],
     &["args"],
-    &["activate", "bench", "check", "status", "tour"],
+    &[
+        "activate",
+        "bench",
+        "check",
+        "completions",
+        "status",
+        "tour",
+    ],
     &["full_receiver"],
     &["exit"],
 ];

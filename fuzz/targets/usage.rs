@@ -6,8 +6,12 @@
 mod args;
 #[path = "../../src/bin/sok/bench/mod.rs"]
 mod bench;
+#[path = "../../src/bin/sok/completions/mod.rs"]
+mod completions;
 #[path = "../../src/bin/sok/exit.rs"]
 mod exit;
+#[path = "../../src/bin/sok/full_receiver.rs"]
+mod full_receiver;
 #[path = "../../src/bin/sok/tour/mod.rs"]
 mod tour;
 

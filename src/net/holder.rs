@@ -15,6 +15,24 @@ use nix::sys::stat::{major, minor};
 use super::socket::kernel_type;
 use crate::address::{Address, SocketType, UnixName};
 
+/// The local addresses at which a socket of this host listens, or receives datagrams, as far as
+/// `sock_diag(7)` tells. A path is as its server bound it, which may have been in another folder.
+#[must_use]
+pub fn local_servers() -> Vec<Address> {
+    let named = |one: Listening| {
+        let name = match one.name.split_first() {
+            Some((&0, name)) if !name.is_empty() => UnixName::abstract_name(name),
+            _ => {
+                let end = one.name.iter().position(|byte| *byte == 0);
+                UnixName::path(&one.name[..end.unwrap_or(one.name.len())])
+            }
+        };
+        Address::from(name.ok()?).with_type(one.socket_type).ok()
+    };
+    let all = listening().unwrap_or_default();
+    all.into_iter().filter_map(named).collect()
+}
+
 /// The visible processes that hold the socket that listens on a local address, or receives datagrams
 /// there; none for an address of another family.
 #[must_use]

@@ -86,7 +86,7 @@ pub use self::family::{exec_environment, is_left_behind};
 pub use self::gate::{SessionGate, SessionPlace};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::holder::fuzz as fuzz_sock_diag;
-pub use self::holder::{processes_at, processes_with};
+pub use self::holder::{local_servers, processes_at, processes_with};
 pub use self::host::{
     LinkLocal, Obstacle, check_congestion, is_of_this_host, link_local_addresses, obstacle,
     try_bind, try_create,

@@ -19,6 +19,7 @@ mod process;
 mod raw;
 mod rights;
 mod server;
+mod shell;
 mod terminal;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(crate) use self::process::{Done, Process, sok, sok_for_anybody, sok_with, so
 pub(crate) use self::raw::{RawListener, RawStream};
 pub(crate) use self::rights::{Files, kernel_can_refuse_descriptors, open_descriptors};
 pub(crate) use self::server::Server;
+pub(crate) use self::shell::Shell;
 pub(crate) use self::terminal::{Terminal, uncoloured};
 
 /// The time after which a wait is a hang. No test's result depends on it otherwise.

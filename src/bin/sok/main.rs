@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod check;
 mod commands;
+mod completions;
 mod exit;
 mod full_receiver;
 #[cfg(test)]

@@ -6,7 +6,9 @@ mod address;
 mod bench;
 mod check;
 mod client;
+mod completions;
 mod exchange;
+mod expected;
 mod framing;
 mod observe;
 mod parse;
@@ -34,7 +36,10 @@ use self::check::CHECK_HELP;
 pub(crate) use self::check::CheckArgs;
 use self::client::CONNECT_HELP;
 pub(crate) use self::client::{CallArgs, ConnectArgs, DialArgs, WaitArgs};
+use self::completions::COMPLETIONS_HELP;
+pub(crate) use self::completions::{CompletionsArgs, ShellArg};
 pub(crate) use self::exchange::ExchangeArgs;
+pub(crate) use self::expected::{Expected, Kind, expected};
 pub(crate) use self::framing::{CallFramingArg, FramingArg, FramingArgs, InputFramingArg};
 pub(crate) use self::observe::{LogArg, ObserveArgs};
 pub(crate) use self::parse::command_line;
@@ -154,6 +159,12 @@ pub(crate) enum Command {
   sok tour --pause
   sok tour --json | jq -r '.statements[].saw'")]
     Tour(TourArgs),
+    /// Print the script that completes the words of a command line in a shell
+    ///
+    /// It completes commands, options and their values, socket files, and the abstract names of
+    /// servers that run.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
 }
 
 /// What the program prints on standard error.

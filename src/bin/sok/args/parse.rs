@@ -29,6 +29,7 @@ pub(crate) fn named(words: &[OsString]) -> Option<Cli> {
         "bench" => read_one(words, Command::Bench),
         "bench-server" => read_one(words, Command::BenchServer),
         "check" => read_one(words, Command::Check),
+        "completions" => read_one(words, Command::Completions),
         "tour" => read_one(words, Command::Tour),
         "activate" => read_one(words, Command::Activate),
         "activated" => read_one(words, Command::Activated),

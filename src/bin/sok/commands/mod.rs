@@ -7,6 +7,7 @@ mod bench_server;
 mod call;
 mod check;
 mod client_program;
+mod completions;
 mod congestion;
 mod connect;
 mod connection_log;
@@ -56,6 +57,7 @@ pub(crate) fn run(Cli { talk, command }: Cli) -> Exit {
         Command::Activated(args) => on_own_frame(|| activate::become_command(&args)),
         Command::Bench(args) => on_own_frame(|| bench::run(args, ui)),
         Command::BenchServer(args) => on_own_frame(|| bench_server::run(&args, ui)),
+        Command::Completions(args) => on_own_frame(|| completions::run(&args)),
         Command::Tour(args) => on_own_frame(|| tour::run(args, ui)),
     };
     done.unwrap_or_else(|error| {
