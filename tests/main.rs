@@ -59,6 +59,7 @@ mod message_peers;
 mod messages;
 mod one_way;
 mod peers;
+mod picture;
 mod private_directory;
 mod progress;
 mod proxy_header;
