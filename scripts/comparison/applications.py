@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from comparison.bench import Failed, divided, row, title
+from comparison.bench import Failed, divided, row, title, remark
 from comparison.relays import all_relays, best_of
 from comparison.ways import free_address, hostport, until_listening
 
@@ -45,7 +45,7 @@ def through_relays(bench, path, subject, load, direct):
 def compare_redis(bench):
     """GET requests, one and 16 at a time on each of 50 connections."""
     if not (shutil.which("redis-server") and shutil.which("redis-benchmark")):
-        print("\n  not installed, so left out: redis-server, redis-benchmark", flush=True)
+        remark("\n  not installed, so left out: redis-server, redis-benchmark")
         return
     path = bench.path("redis")
     server = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", bench.folder]
@@ -70,7 +70,7 @@ def compare_http(bench):
     """GET requests for a small page, on 64 connections."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     if not (os.path.exists(nginx) and shutil.which("wrk")):
-        print("\n  not installed, so left out: nginx, wrk", flush=True)
+        remark("\n  not installed, so left out: nginx, wrk")
         return
     path, config, pid = bench.path("nginx"), bench.path("nginx.conf"), bench.path("nginx.pid")
     # On TCP too, as wrk cannot ask a socket file.

@@ -29,7 +29,7 @@ def leave_out(name, error):
     """Reports that another program failed; raises the error if it was our own."""
     if not name.startswith(PEERS):
         raise error
-    print(f"\n  {name} FAILED, skipped: {error}", flush=True)
+    remark(f"\n  {name} FAILED, skipped: {error}")
 
 
 def note_loss(lost, name, right, got):
@@ -262,7 +262,13 @@ def resident(process):
 # The report
 
 
+# What else takes the tables: see report.py.
+LISTENERS = []
+
+
 def title(text, unit, target):
+    for listener in LISTENERS:
+        listener.title(text, unit, target)
     print(f"\n{text}\n  {'':34} {unit:>12}   ratio (least..greatest)   target {target}", flush=True)
 
 
@@ -275,7 +281,15 @@ def row(name, figures, ratios=None, met=None, note=""):
         ratio = f"{median:5.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
         if met is not None:
             note = ("met " if met(median) else "MISSED ") + note
+    for listener in LISTENERS:
+        listener.row(name, statistics.median(figures) if figures else None, ratio.strip(), note)
     print(f"  {name:34} {middle}   {ratio:24} {note}".rstrip(), flush=True)
+
+
+def remark(text):
+    for listener in LISTENERS:
+        listener.note(text)
+    print(text, flush=True)
 
 
 def divided(one, other):

@@ -6,7 +6,7 @@ import shutil
 import statistics
 import subprocess
 
-from comparison.bench import Failed, divided, row, title
+from comparison.bench import Failed, divided, row, title, remark
 from comparison.ways import hostport
 
 
@@ -32,7 +32,7 @@ def found(pattern, text):
 
 def left_out(family):
     version = run_quietly("sockperf", "--version") if shutil.which("sockperf") else "not installed"
-    print(f"  sockperf does not know {family}, so left out: {version}", flush=True)
+    remark(f"  sockperf does not know {family}, so left out: {version}")
 
 
 def run_quietly(*command):

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from comparison.bench import (
-    PATIENCE, PROXYD, RELAY_DESCRIPTORS, Failed, held_connections, on_cpu, socat, text)
+    PATIENCE, PROXYD, RELAY_DESCRIPTORS, Failed, held_connections, on_cpu, socat, text, remark)
 
 
 def hostport(address):
@@ -107,7 +107,7 @@ def relays(bench):
     }
     for name in ways:
         if not there[name]:
-            print(f"  not installed, so left out: {name}", flush=True)
+            remark(f"  not installed, so left out: {name}")
     return {name: way for name, way in ways.items() if there[name]}
 
 

@@ -44,7 +44,7 @@ pub(crate) use self::raw::{RawListener, RawStream};
 pub(crate) use self::rights::{Files, kernel_can_refuse_descriptors, open_descriptors};
 pub(crate) use self::server::Server;
 pub(crate) use self::shell::Shell;
-pub(crate) use self::terminal::{Terminal, uncoloured};
+pub(crate) use self::terminal::{ErrorTerminal, Terminal, uncoloured};
 
 /// The time after which a wait is a hang. No test's result depends on it otherwise.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

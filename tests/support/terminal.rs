@@ -44,6 +44,8 @@ impl Terminal {
             .args(arguments)
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR")
+            .env_remove("CLICOLOR_FORCE")
             .env_remove("COLUMNS")
             .envs(variables.iter().copied())
             .stdin(end())
@@ -89,6 +91,39 @@ impl Terminal {
         let modes = tcgetattr(&self.terminal).unwrap();
         assert_eq!(modes, self.modes, "the terminal is not as it was");
         code
+    }
+}
+
+/// A process whose standard error is a terminal of its own.
+pub(crate) struct ErrorTerminal {
+    pub(crate) program: Child,
+    pub(crate) screen: Log,
+    // Until then, the end of the program does not end what the screen shows.
+    terminal: OwnedFd,
+}
+
+impl ErrorTerminal {
+    /// Runs `command`, whose other streams stay as they are.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let pair = openpty(None, None).unwrap();
+        command.env("TERM", "xterm").env_remove("COLUMNS");
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command.stderr(pair.slave.try_clone().unwrap());
+        Self {
+            program: command.spawn().unwrap(),
+            screen: Log::of(Screen(pair.master.into())),
+            terminal: pair.slave,
+        }
+    }
+
+    /// The exit code, and all that the screen has shown.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.program.wait().unwrap().code();
+        drop(self.terminal);
+        let shown = self.screen.wait_closed();
+        (code, String::from_utf8_lossy(&shown).into_owned())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use sok::address::{Family, SocketType};
 
+use super::ProgressArgs;
 use crate::args::values::{at_least_one, family, message_size, rate, socket_type, some_duration};
 use crate::bench::Role;
 
@@ -74,6 +75,9 @@ pub(crate) struct BenchArgs {
     /// Write the times to FILE as an HdrHistogram log, with one tagged interval for each
     #[arg(long, value_name = "FILE")]
     pub(crate) hdr: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     CONNECTION, CallFramingArg, EXCHANGE, ExchangeArgs, FramingArgs, InputFramingArg, MESSAGES,
-    SendProxyArgs, TcpArgs, UdpArgs,
+    ProgressArgs, SendProxyArgs, TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::values::{at_least_one, count_of_bytes, duration, some_time};
@@ -67,6 +67,9 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) exchange: ExchangeArgs,
+
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 
     /// Run CMD, with pipes from and to the server as its standard input and output; takes the rest of
     /// the command line. The exit code is that of CMD. See below

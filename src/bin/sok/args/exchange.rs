@@ -32,7 +32,7 @@ pub(crate) struct ExchangeArgs {
     /// Hold a conversation: print TEXT, send a line, print the reply, repeat (default on a terminal,
     /// unless --framing, --idle-timeout or an option of the exchange is given)
     #[arg(long, value_name = "TEXT", help_heading = CONVERSATION)]
-    #[arg(conflicts_with_all = ["framing", "no_half_close", "keep_sending", "idle_timeout"])]
+    #[arg(conflicts_with_all = ["framing", "no_half_close", "keep_sending", "idle_timeout", "progress"])]
     pub(crate) prompt: Option<String>,
 
     /// Refuse to send a line that contains WORD; repeatable

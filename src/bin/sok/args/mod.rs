@@ -12,6 +12,7 @@ mod expected;
 mod framing;
 mod observe;
 mod parse;
+mod progress;
 mod proxy;
 mod ready;
 mod server;
@@ -45,6 +46,7 @@ pub(crate) use self::observe::{LogArg, ObserveArgs};
 pub(crate) use self::parse::command_line;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::parse::fuzz as fuzz_usage;
+pub(crate) use self::progress::{ProgressArg, ProgressArgs};
 pub(crate) use self::proxy::{AcceptProxyArgs, SendProxyArgs};
 pub(crate) use self::ready::ReadyArgs;
 pub(crate) use self::server::{

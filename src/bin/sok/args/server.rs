@@ -11,7 +11,7 @@ use sok::transfer::Descriptors;
 use super::access::AccessArgs;
 use super::{
     AcceptProxyArgs, CONNECTION, EXCHANGE, ExchangeArgs, FramingArg, FramingArgs, MESSAGES,
-    ObserveArgs, ReadyArgs, SendProxyArgs, TcpArgs, UdpArgs,
+    ObserveArgs, ProgressArgs, ReadyArgs, SendProxyArgs, TcpArgs, UdpArgs,
 };
 use crate::args::address::AddressArgs;
 use crate::args::ready::LISTENING;
@@ -106,6 +106,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) exchange: ExchangeArgs,
+
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 
     /// Disconnect a client when no data passes in either direction for this time; a session of a
     /// datagram socket ends then, without an error [default for datagrams: 30s]

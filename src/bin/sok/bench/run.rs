@@ -25,6 +25,10 @@ pub(crate) struct Progress<'a> {
     pub(crate) done: u64,
     /// The total of slices.
     pub(crate) all: u64,
+    /// The messages, connections or bytes of this measure on this server so far.
+    pub(crate) count: u64,
+    /// The time that they took.
+    pub(crate) seconds: f64,
 }
 
 /// The maximum length of the warm-up.
@@ -87,6 +91,8 @@ pub(crate) fn run(
                     address: &server.address,
                     done,
                     all,
+                    count: totals[index].count(job.measure),
+                    seconds: totals[index].seconds,
                 });
                 let part = one_slice(plan, job.measure, server, length);
                 done += 1;
@@ -164,6 +170,14 @@ struct Total {
 }
 
 impl Total {
+    /// The messages, connections or bytes so far.
+    fn count(&self, measure: Measure) -> u64 {
+        match measure {
+            Measure::Throughput => self.bytes,
+            Measure::Rtt | Measure::Connect => self.samples.count(),
+        }
+    }
+
     fn add(&mut self, part: Part, measure: Measure, failure: &mut Option<Error>) {
         for driven in &part.driven {
             self.samples.add(&driven.samples);

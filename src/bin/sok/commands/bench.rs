@@ -20,6 +20,7 @@ use crate::bench::{
 };
 use crate::exit::Exit;
 use crate::output::Ui;
+use crate::output::progress::Progress;
 use crate::output::result_file::ResultFile;
 use crate::output::standard;
 use crate::output::style::Styles;
@@ -46,6 +47,7 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
     let svg_file = args.svg.as_deref().map(ResultFile::open).transpose()?;
     let hdr_file = args.hdr.as_deref().map(ResultFile::open).transpose()?;
     let csv = args.csv;
+    let progress = Progress::new(ui, args.progress.when(), false);
     block_on(until_signal(async move {
         // They live as long as this future, which a signal drops.
         let mut servers = Vec::new();
@@ -58,10 +60,8 @@ pub(crate) fn run(args: BenchArgs, ui: Ui) -> Result<Exit> {
         };
         limit_size(&mut plan, &jobs).await?;
         let measuring = offload("start", "the measurement", move || {
-            let mut shown = ui.progress();
-            let report = measure(&plan, &jobs, |now| shown.show(now));
-            shown.clear();
-            report
+            let mut shown = progress.of_measurement();
+            measure(&plan, &jobs, |now| shown.show(now))
         });
         let mut report = measuring.await??;
         drop(servers);

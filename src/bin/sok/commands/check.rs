@@ -10,6 +10,7 @@ use crate::check::{check_address, check_host};
 use crate::exit::Exit;
 use crate::output::Ui;
 use crate::output::check::{host_text, served_text};
+use crate::output::style::Styles;
 
 pub(crate) fn run(args: &CheckArgs, ui: Ui) -> Result<Exit> {
     if args.address.is_none() {
@@ -30,7 +31,7 @@ async fn host(args: &CheckArgs, ui: Ui) -> Result<Exit> {
         some => some,
     };
     let report = check_host(families, args.timeout).await;
-    ui.result(&report, || host_text(&report))?;
+    ui.result(&report, || host_text(&report, Styles::of_output()))?;
     Ok(match report.works {
         true => Exit::Done,
         false => Exit::Failure,
@@ -39,6 +40,6 @@ async fn host(args: &CheckArgs, ui: Ui) -> Result<Exit> {
 
 async fn address(target: &Target, args: &CheckArgs, ui: Ui) -> Result<Exit> {
     let served = check_address(target, args.timeout).await?;
-    ui.result(&served, || served_text(&served))?;
+    ui.result(&served, || served_text(&served, Styles::of_output()))?;
     Ok(served.failure.as_ref().map_or(Exit::Done, Exit::from))
 }

@@ -43,7 +43,8 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
         max_message: args.framing.max_message(),
     };
     if let Some(command) = args.exec {
-        if let Some(option) = args.exchange.given() {
+        let given = args.exchange.given();
+        if let Some(option) = given.or_else(|| args.progress.given()) {
             let cause = format!("--exec and {option} cannot be used together: the program decides");
             return Err(Error::because("connect", target, ErrorKind::Usage, cause));
         }
@@ -63,6 +64,7 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
         &args.exchange,
         &messages,
         args.idle_timeout,
+        (&args.progress, ui),
     )?;
     // Without state to restore, the signal itself ends the program.
     let gives_back = exchange.prompt.is_some() || plan.bind.is_some();

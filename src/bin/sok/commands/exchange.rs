@@ -1,6 +1,7 @@
 //! The standard streams and a peer: what `connect` and `serve --stdio` do with a connection.
 
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Connection, Framing};
 use sok::net::Stream;
 
-use crate::args::ExchangeArgs;
+use crate::args::{ExchangeArgs, ProgressArgs};
 use crate::exit::Exit;
+use crate::output::Ui;
+use crate::output::progress::{Count, Progress};
 use crate::output::prompt::{self, Editor, Terminal};
 use crate::output::standard::{self, Standard};
 
@@ -28,6 +31,15 @@ pub(crate) struct Exchange {
     /// That of a conversation, if one is held.
     pub(crate) prompt: Option<String>,
     forbidden: Vec<String>,
+    pub(crate) progress: TransferProgress,
+}
+
+/// The progress of an exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TransferProgress {
+    shown: Progress,
+    /// Whether the input is sent unchanged.
+    is_of_bytes: bool,
 }
 
 /// The messages of an exchange, as they were given.
@@ -62,6 +74,7 @@ pub(crate) fn plan(
     args: &ExchangeArgs,
     messages: &Messages,
     idle_timeout: Option<Duration>,
+    (when, ui): (&ProgressArgs, Ui),
 ) -> Result<Exchange> {
     let usage = |cause: String| Error::because(operation, target, ErrorKind::Usage, cause);
     let mut options = ExchangeOptions::default();
@@ -92,11 +105,39 @@ pub(crate) fn plan(
         let cause = "--forbid needs a word; every line contains the empty word";
         return Err(usage(cause.to_owned()));
     }
+    let types = options.only != Some(Way::Receive) && standard::is_typed();
+    let shows = options.only != Some(Way::Send) && standard::shows_output();
     Ok(Exchange {
+        progress: TransferProgress {
+            shown: Progress::new(ui, when.when(), types || shows),
+            is_of_bytes: !target.socket_type().keeps_messages()
+                && options.only != Some(Way::Receive),
+        },
         options,
         prompt,
         forbidden: args.forbid.clone(),
     })
+}
+
+impl TransferProgress {
+    /// Shows it beside `exchange`.
+    pub(crate) async fn beside<T>(
+        self,
+        connection: &Connection,
+        exchange: impl Future<Output = T>,
+    ) -> T {
+        let total = self.is_of_bytes.then(standard::left_in_file).flatten();
+        let count = || {
+            let traffic = connection.traffic();
+            Count {
+                traffic,
+                current: traffic.sent,
+                total,
+                open: 1,
+            }
+        };
+        self.shown.beside(exchange, true, count).await
+    }
 }
 
 impl Exchange {
@@ -105,7 +146,8 @@ impl Exchange {
         let mut output = standard::stdout()?;
         let Some(prompt) = self.prompt else {
             let (input, output) = (standard::stdin()?, Output(output));
-            let exchanged = exchange(stream, connection, input, output, self.options).await;
+            let exchanged = exchange(stream, connection, input, output, self.options);
+            let exchanged = self.progress.beside(connection, exchanged).await;
             return exchanged.map(|()| Exit::Done);
         };
         let mut conversation = Conversation::default();

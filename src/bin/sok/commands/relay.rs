@@ -11,7 +11,7 @@ use sok::client::{ConnectPlan, Targets};
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Limits, MemoryLimit, MessageFormat, OnHangup};
 use sok::net::{reaches, refuse_unreachable};
-use sok::service::Forward;
+use sok::service::{ConnectionTable, Forward};
 use sok::transfer::{Descriptors, Engine};
 
 use super::access::{refused_descriptors, set_access};
@@ -142,6 +142,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         readiness: Readiness::of_server(&args.ready, &places)?,
         places,
         options,
+        table: ConnectionTable::new(limits.access.clone()),
         limits,
         threads,
         // The transfer has its own timer, for both ends.

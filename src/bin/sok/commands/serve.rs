@@ -1,12 +1,14 @@
 //! `sok serve`: accept and answer.
 
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use close_fds::set_fds_cloexec;
 use sok::address::Target;
 use sok::error::{Error, ErrorKind, Result};
-use sok::loops::{Answer, Framing, MemoryLimit, MessageFormat};
-use sok::service::{AnswerService, Exec, SendFile, discard, echo, suffix};
+use sok::loops::{Answer, Framing, MemoryLimit, MessageFormat, Traffic};
+use sok::service::{AnswerService, ConnectionTable, Exec, SendFile, discard, echo, suffix};
 use tracing::info;
 
 use super::access::{refused_descriptors, set_access};
@@ -28,6 +30,7 @@ use super::udp::udp_options;
 use crate::args::{FramingArg, ServeArgs, ServiceArgs};
 use crate::exit::Exit;
 use crate::output::Ui;
+use crate::output::progress::{Count, Progress};
 
 pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let target = args.parts.target(args.address.as_ref());
@@ -43,7 +46,10 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     let targets = places.targets();
     let check = |target| check_services(&args, target);
     targets.iter().try_for_each(check)?;
-    let stdio = args.services.stdio.then(|| stdio::plan(&args, &targets[0]));
+    let stdio = args
+        .services
+        .stdio
+        .then(|| stdio::plan(&args, &targets[0], ui));
     let stdio = stdio.transpose()?;
     let format = MessageFormat {
         framing: args
@@ -67,6 +73,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
     // Answers to messages do not use them.
     options.take_descriptors =
         args.services.exec.is_some() || args.services.send.is_some() || stdio.is_some();
+    let progress = Progress::new(ui, args.progress.when(), false);
+    let sends_bytes = !targets[0].socket_type().keeps_messages();
     let ServiceArgs {
         echo: _,
         suffix: text,
@@ -81,6 +89,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         readiness: Readiness::of_server(&args.ready, &places)?,
         places,
         options,
+        table: ConnectionTable::new(limits.access.clone()),
         limits,
         threads: args.limits.threads.unwrap_or(1),
         idle_timeout: args.idle_timeout,
@@ -133,13 +142,13 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
                 .await;
         }
         if let Some(path) = send {
-            return server
-                .run(|stop| {
-                    let mut service = SendFile::new(path, stop, memory)?;
-                    service.format = format;
-                    Ok(service)
-                })
-                .await;
+            let count = sent_of(&path, sends_bytes, server.table.clone(), progress);
+            let serving = server.run(|stop| {
+                let mut service = SendFile::new(path.clone(), stop, memory)?;
+                service.format = format;
+                Ok(service)
+            });
+            return progress.beside(serving, false, count).await;
         }
         if let Some(text) = text {
             let answer = suffix(text.into_vec());
@@ -150,6 +159,36 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         }
         server.run(|_| Ok(messages(format, echo, memory))).await
     })
+}
+
+/// How much of the file at `path` the open connections have got, but for those that began just now.
+fn sent_of(
+    path: &Path,
+    sends_bytes: bool,
+    table: ConnectionTable,
+    progress: Progress,
+) -> impl Fn() -> Count {
+    let after = progress.after().unwrap_or_default();
+    move || {
+        let (totals, open) = table.snapshot();
+        let shown = open.iter().filter(|connection| connection.age() >= after);
+        let (count, current) = shown.fold((0, 0), |(count, sent), connection| {
+            (count + 1, sent + connection.traffic().sent)
+        });
+        let file = fs::metadata(path).ok().filter(Metadata::is_file);
+        let file = file.filter(|_| sends_bytes);
+        // What clients send is no part of it.
+        let traffic = Traffic {
+            received: 0,
+            ..totals.traffic
+        };
+        Count {
+            traffic,
+            current,
+            total: file.map(|file| file.len().saturating_mul(count)),
+            open: usize::try_from(count).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 /// Where to listen, and where to serve the status: takes what is inherited.
@@ -207,6 +246,11 @@ fn check_services(args: &ServeArgs, target: &Target) -> Result<()> {
     }
     if *stdio {
         return Ok(());
+    }
+    if let Some(option) = args.progress.given()
+        && send.is_none()
+    {
+        return Err(usage(format!("{option} needs --send or --stdio")));
     }
     if let Some(option) = args.exchange.given() {
         return Err(usage(format!("{option} needs --stdio")));

@@ -41,6 +41,7 @@ pub(crate) struct Server {
     pub(crate) on_hangup: Option<OnHangup>,
     pub(crate) reload: Option<Reload>,
     pub(crate) status: Option<StatusPlan>,
+    pub(crate) table: ConnectionTable,
     pub(crate) ui: Ui,
 }
 
@@ -53,7 +54,7 @@ impl Server {
         let stop = Stop::on_signals(on_hangup(self.on_hangup, self.reload))
             .map_err(|error| Error::new("watch", "signals", error))?;
         outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
-        let table = ConnectionTable::new(self.limits.access.clone());
+        let table = self.table;
         on_request(table.clone(), self.ui)?;
         reap_as_init()?;
         let service = IdleLimit::new(self.idle_timeout, service(stop.clone())?);

@@ -9,18 +9,19 @@ use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Connection, Framing, Service, Stop};
 use sok::net::{ListenOptions, Stream};
 
-use super::exchange::{self, Exchange, Messages};
+use super::exchange::{self, Exchange, Messages, TransferProgress};
 use super::run::{block_on, until_killed};
 use super::server::{FRAMINGS, Server};
 use crate::args::{FramingArg, ServeArgs};
 use crate::exit::Exit;
+use crate::output::Ui;
 use crate::output::standard::{self, Standard};
 
 /// The exchange of each client.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for options that mean nothing here.
-pub(crate) fn plan(args: &ServeArgs, target: &Target) -> Result<Exchange> {
+pub(crate) fn plan(args: &ServeArgs, target: &Target, ui: Ui) -> Result<Exchange> {
     let usage = |cause: String| Error::because("serve", target, ErrorKind::Usage, cause);
     let (limits, keep_open) = (&args.limits, args.services.keep_open);
     let unused = [
@@ -60,6 +61,7 @@ pub(crate) fn plan(args: &ServeArgs, target: &Target) -> Result<Exchange> {
         &args.exchange,
         &messages,
         args.idle_timeout,
+        (&args.progress, ui),
     )?;
     // A client may send rarely.
     exchange.options.linger = ListenOptions::SESSION_IDLE;
@@ -77,7 +79,7 @@ pub(crate) fn run(mut server: Server, exchange: Exchange, keep_open: bool) -> Re
     server.idle_timeout = None;
     let outcome = Outcome::default();
     if keep_open {
-        return block_on(one_after_another(server, exchange.options, outcome));
+        return block_on(one_after_another(server, exchange, outcome));
     }
     server.limits.exit_after = Some(1);
     let noted = outcome.clone();
@@ -90,18 +92,15 @@ pub(crate) fn run(mut server: Server, exchange: Exchange, keep_open: bool) -> Re
     block_on(until_killed(true, serving))
 }
 
-async fn one_after_another(
-    server: Server,
-    options: ExchangeOptions,
-    outcome: Outcome,
-) -> Result<Exit> {
+async fn one_after_another(server: Server, exchange: Exchange, outcome: Outcome) -> Result<Exit> {
     let ends = ExchangeEnds::new(standard::stdin()?, standard::stdout()?);
     let ends = Arc::new(ends);
     let served = server
         .run(|stop| {
             Ok(Clients {
                 ends: Arc::clone(&ends),
-                options,
+                options: exchange.options,
+                progress: exchange.progress,
                 outcome: outcome.clone(),
                 stop,
             })
@@ -168,6 +167,7 @@ impl Service for OneClient {
 struct Clients {
     ends: Arc<ExchangeEnds<Standard, Standard>>,
     options: ExchangeOptions,
+    progress: TransferProgress,
     outcome: Outcome,
     stop: Stop,
 }
@@ -175,7 +175,8 @@ struct Clients {
 impl Service for Clients {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let options = self.options.clone();
-        let done = self.ends.exchange(stream, connection, options).await;
+        let exchanged = self.ends.exchange(stream, connection, options);
+        let done = self.progress.beside(connection, exchanged).await;
         let Err(error) = done else {
             return Ok(());
         };

@@ -25,7 +25,9 @@ pub(crate) fn text(report: &BenchReport, width: Option<usize>, styles: Styles) -
             Measure::Rtt | Measure::Connect => table_of_times(&outcomes, width),
             Measure::Throughput => table_of_rates(&outcomes, width),
         };
-        text += &table;
+        let (head, rows) = table.split_once('\n').unwrap_or((&table, ""));
+        text += &styles.head(head);
+        text += rows;
         if !left_out.is_empty() {
             let note = format!(
                 "Columns that do not fit: {}; --csv has them",
@@ -226,7 +228,8 @@ pub(crate) fn time(nanos: f64) -> String {
     three_digits(value, unit)
 }
 
-fn bytes_per_second(rate: f64) -> String {
+/// A rate with its unit and three digits.
+pub(super) fn bytes_per_second(rate: f64) -> String {
     let (value, unit) = match rate {
         r if r < 1e3 => (r, " B/s"),
         r if r < 1e6 => (r / 1e3, " kB/s"),
@@ -234,6 +237,15 @@ fn bytes_per_second(rate: f64) -> String {
         r => (r / 1e9, " GB/s"),
     };
     three_digits(value, unit)
+}
+
+/// A number of bytes with the units of [`bytes_per_second`].
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn decimal_bytes(count: u64) -> String {
+    match count {
+        count if count < 1_000 => format!("{count} B"),
+        count => bytes_per_second(count as f64).replace("/s", ""),
+    }
 }
 
 fn three_digits(value: f64, unit: &str) -> String {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use sok::escape::word;
 
+use super::style::Styles;
 use super::table::table;
 use crate::check::{AddressReport, Cell, Column, HostReport, TargetReport, Verdict};
 
@@ -16,7 +17,7 @@ fn mark(cell: &Cell) -> &str {
 }
 
 /// A row for each cell and a column for each kind of address, then the notes.
-pub(crate) fn host_text(report: &HostReport) -> String {
+pub(crate) fn host_text(report: &HostReport, styles: Styles) -> String {
     let mut header = vec![""];
     header.extend(report.columns.iter().map(|column| column.form));
     let names = report
@@ -44,7 +45,7 @@ pub(crate) fn host_text(report: &HostReport) -> String {
             rows.push(row);
         }
     }
-    let mut text = table(&header, &rows);
+    let mut text = styles.table(&table(&header, &rows), first_column(&rows));
     text.push('\n');
     for outcome in [Verdict::Fails, Verdict::Untried, Verdict::Works] {
         for column in &report.columns {
@@ -52,6 +53,11 @@ pub(crate) fn host_text(report: &HostReport) -> String {
         }
     }
     text
+}
+
+fn first_column(rows: &[Vec<String>]) -> usize {
+    let names = rows.iter().map(|row| row[0].chars().count());
+    names.max().unwrap_or_default()
 }
 
 /// The notes on the cells of one outcome; equal notes share a line.
@@ -86,10 +92,10 @@ fn note(cell: &Cell) -> Option<String> {
 }
 
 /// A row for each address, then the reasons for missing answers.
-pub(crate) fn served_text(served: &TargetReport) -> String {
+pub(crate) fn served_text(served: &TargetReport, styles: Styles) -> String {
     let rows: Vec<Vec<String>> = served.addresses.iter().map(answer_row).collect();
     let header = ["address", "serves", "connect", "listener"];
-    let mut text = table(&header, &rows);
+    let mut text = styles.table(&table(&header, &rows), first_column(&rows));
     for answer in &served.addresses {
         let Some(reason) = &answer.reason else {
             continue;

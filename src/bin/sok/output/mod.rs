@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod connection;
 pub(crate) mod dump;
 mod json;
+pub(crate) mod progress;
 pub(crate) mod prompt;
 mod reports;
 pub(crate) mod result_file;

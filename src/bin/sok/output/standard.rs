@@ -1,10 +1,11 @@
 //! The standard streams: unbuffered, and blocking even if another program made them non-blocking.
 
 use std::env;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use anstream::{AutoStream, ColorChoice};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::termios::tcgetwinsize;
 use sok::error::Error;
@@ -92,25 +93,53 @@ pub(crate) fn shows_output() -> bool {
 
 /// The columns of the standard output, if it is a terminal: `COLUMNS`, or the size of the terminal.
 pub(crate) fn width() -> Option<usize> {
-    if !shows_output() {
+    columns(&io::stdout())
+}
+
+/// The same of standard error.
+pub(crate) fn columns_of_errors() -> Option<usize> {
+    columns(&io::stderr())
+}
+
+fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+    if !stream.is_terminal() {
         return None;
     }
     let given = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let reported = || {
-        tcgetwinsize(io::stdout())
-            .ok()
-            .map(|size| size.ws_col.into())
-    };
+    let reported = || tcgetwinsize(stream).ok().map(|size| size.ws_col.into());
     let known = given.or_else(reported).filter(|columns| *columns > 0);
     Some(known.unwrap_or(80))
 }
 
-/// Whether the standard output is a terminal that shows colours, and they are not disabled; see
-/// <https://no-color.org>.
+/// Whether standard error is a terminal whose current line can be replaced.
+pub(crate) fn replaces_lines() -> bool {
+    let is_dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stderr().is_terminal() && !is_dumb
+}
+
+/// Whether the standard input is a terminal.
+pub(crate) fn is_typed() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// What the standard input still holds, if it is a file.
+pub(crate) fn left_in_file() -> Option<u64> {
+    let mut input = stdin().ok()?.0;
+    let file = input.metadata().ok().filter(Metadata::is_file)?;
+    let at = input.stream_position().ok()?;
+    file.len().checked_sub(at)
+}
+
+/// Whether the standard output shows colours, by the rules of clap for the help: `NO_COLOR`,
+/// `CLICOLOR_FORCE`, `CLICOLOR`, `TERM`, and whether it is a terminal; see <https://no-color.org> and
+/// <https://bixense.com/clicolors/>.
 pub(crate) fn shows_colours() -> bool {
-    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
-    shows_output() && !is_set("NO_COLOR") && !is_dumb
+    AutoStream::choice(&io::stdout()) != ColorChoice::Never
+}
+
+/// The same of standard error.
+pub(crate) fn shows_coloured_errors() -> bool {
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
 /// Whether this process has a terminal that a program can ask a person at, see `tty(4)`.

@@ -16,7 +16,16 @@ pub(crate) struct Styles {
 impl Styles {
     /// Those for the standard output.
     pub(crate) fn of_output() -> Self {
-        match standard::shows_colours() {
+        Self::coloured(standard::shows_colours())
+    }
+
+    /// Those for standard error.
+    pub(crate) fn of_errors() -> Self {
+        Self::coloured(standard::shows_coloured_errors())
+    }
+
+    fn coloured(is_coloured: bool) -> Self {
+        match is_coloured {
             true => Self {
                 title: Style::new().bold(),
                 call: AnsiColor::Cyan.on_default(),
@@ -25,6 +34,46 @@ impl Styles {
             },
             false => Self::default(),
         }
+    }
+
+    /// The text of an error, whose end may be a hint.
+    pub(crate) fn error(self, text: &str, hint: Option<&str>) -> String {
+        let Self { failed, call, .. } = self;
+        let (cause, hint) = match hint.and_then(|hint| Some((text.strip_suffix(hint)?, hint))) {
+            Some((cause, hint)) => (cause, format!("{call}{hint}{call:#}")),
+            None => (text, String::new()),
+        };
+        format!("{failed}sok:{failed:#} {cause}{hint}")
+    }
+
+    /// A table with its head, and its verdicts `yes` and `no` after the first column, which has these
+    /// `columns`.
+    pub(crate) fn table(self, text: &str, columns: usize) -> String {
+        let styled = |(number, line): (usize, &str)| {
+            if number == 0 {
+                return self.head(line);
+            }
+            let at = line
+                .char_indices()
+                .nth(columns)
+                .map_or(line.len(), |(at, _)| at);
+            let (name, cells) = line.split_at(at);
+            let cells = cells.split(' ').map(|word| {
+                let style = match word {
+                    "yes" => self.held,
+                    "no" => self.failed,
+                    _ => return word.to_owned(),
+                };
+                format!("{style}{word}{style:#}")
+            });
+            format!("{name}{}\n", cells.collect::<Vec<_>>().join(" "))
+        };
+        text.lines().enumerate().map(styled).collect()
+    }
+
+    /// The head of a table.
+    pub(crate) fn head(self, line: &str) -> String {
+        format!("{0}{line}{0:#}\n", self.title)
     }
 }
 
@@ -63,6 +112,15 @@ pub(crate) fn fitted(text: &str, width: Option<usize>, first: &str, rest: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_has_a_bold_head_and_coloured_verdicts_but_no_coloured_names() {
+        let text = "     unix  inet\nno   yes   no\n";
+        assert_eq!(Styles::default().table(text, 3), text);
+        let wanted = "\u{1b}[1m     unix  inet\u{1b}[0m\n\
+            no   \u{1b}[32myes\u{1b}[0m   \u{1b}[1m\u{1b}[31mno\u{1b}[0m\n";
+        assert_eq!(Styles::coloured(true).table(text, 3), wanted);
+    }
 
     #[test]
     fn words_are_wrapped_between_words() {

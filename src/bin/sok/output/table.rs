@@ -85,17 +85,22 @@ fn lines(table: &Table) -> String {
 }
 
 /// The width of the longest bar.
-pub(crate) const BAR: usize = 40;
+const BAR: usize = 40;
 
-/// A bar in steps of an eighth of a character.
+/// A bar in proportion to the longest one.
 pub(crate) fn bar(value: f64, longest: f64) -> String {
     let share = if longest > 0.0 { value / longest } else { 0.0 };
+    bar_of(share, BAR)
+}
+
+/// A share of a bar of `width`, in steps of an eighth of a character.
+pub(crate) fn bar_of(share: f64, width: usize) -> String {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss
     )]
-    let eighths = (share * (BAR * 8) as f64).round() as usize;
+    let eighths = (share * (width * 8) as f64).round() as usize;
     let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
     "█".repeat(eighths / 8) + part
 }

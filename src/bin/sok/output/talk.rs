@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::json::object;
 
@@ -29,16 +30,21 @@ static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 /// Whether the last line was left out partially.
 static CUT: AtomicBool = AtomicBool::new(false);
 
+/// Whether the current line of the terminal is a [`ReplacedLine`].
+static REPLACED: AtomicBool = AtomicBool::new(false);
+/// Erases it.
+const ERASE: &str = "\r\x1b[K";
+
 /// Writes one line to standard error, in one write, since other processes may share it; a terminal
 /// that is gone is not an error.
 pub(crate) fn talk(line: String) {
     let mut stderr = io::stderr().lock();
+    let mut text = erased().to_owned();
     let Some(server) = SERVER.get() else {
-        let _ = stderr.write_all((line + "\n").as_bytes());
+        let _ = stderr.write_all((text + &line + "\n").as_bytes());
         return;
     };
     let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
-    let mut text = String::new();
     if CUT.swap(false, Ordering::Relaxed) {
         text.push('\n');
     }
@@ -106,6 +112,74 @@ pub(crate) fn noted(json: bool, text: &str) -> String {
 pub(crate) fn prompt(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}
+
+/// What erases the [`ReplacedLine`] of the terminal, if there is one.
+fn erased() -> &'static str {
+    match REPLACED.swap(false, Ordering::Relaxed) {
+        true => ERASE,
+        false => "",
+    }
+}
+
+/// A line of standard error that is replaced again and again; other lines erase it. What would block
+/// is left out. It is erased at the end.
+#[derive(Debug)]
+pub(crate) struct ReplacedLine(Option<File>);
+
+impl ReplacedLine {
+    pub(crate) fn new() -> Self {
+        Self(unblocked(&io::stderr()))
+    }
+
+    /// Whether it is on the terminal now.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn is_shown(&self) -> bool {
+        REPLACED.load(Ordering::Relaxed)
+    }
+
+    /// Replaces it with `text`, which must not be wider than the terminal. A program in the background
+    /// would write into the line of the shell.
+    pub(crate) fn show(&mut self, text: &str) {
+        let stderr = io::stderr().lock();
+        if is_in_foreground(&stderr) {
+            REPLACED.store(true, Ordering::Relaxed);
+            self.write(stderr, &format!("{ERASE}{text}"));
+        }
+    }
+
+    /// Erases it.
+    pub(crate) fn clear(&mut self) {
+        let stderr = io::stderr().lock();
+        self.write(stderr, erased());
+    }
+
+    /// Leaves it on the terminal; what follows begins a new line.
+    pub(crate) fn leave(&mut self) {
+        let stderr = io::stderr().lock();
+        if REPLACED.swap(false, Ordering::Relaxed) {
+            self.write(stderr, "\n");
+        }
+    }
+
+    fn write(&mut self, mut stderr: StderrLock<'_>, text: &str) {
+        let _ = match &mut self.0 {
+            Some(unblocked) => unblocked.write_all(text.as_bytes()),
+            None => stderr.write_all(text.as_bytes()),
+        };
+    }
+}
+
+impl Drop for ReplacedLine {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Whether this process may write to the terminal on standard error: it is in the foreground, or
+/// there is no such terminal.
+fn is_in_foreground(stderr: &StderrLock<'_>) -> bool {
+    tcgetpgrp(stderr).map_or(true, |group| group == getpgrp())
 }
 
 /// Writes to standard error, with no other line in between.

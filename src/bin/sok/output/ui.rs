@@ -1,8 +1,6 @@
 //! The output of the program, as its options say: lines of text, or objects.
-#![allow(clippy::print_stderr)]
 
-use std::io::{self, IsTerminal, Write};
-use std::time::Instant;
+use std::io::Write;
 
 use serde::Serialize;
 use sok::address::{Address, DescriptorName, Family};
@@ -20,10 +18,9 @@ use super::connection::OpenConnection;
 use super::json::{object, visible};
 use super::reports::Reports;
 use super::standard::stdout;
-use super::table::{BAR, bar};
+use super::style::Styles;
 use super::talk::{as_server, noted, talk};
 use crate::args::{LogArg, TalkArgs};
-use crate::bench::Progress;
 use crate::exit::Exit;
 
 /// The output of the program, as its options say.
@@ -70,6 +67,11 @@ impl Ui {
         ui
     }
 
+    /// Whether only errors are printed.
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Whether results are printed as objects.
     pub(crate) const fn is_json(self) -> bool {
         self.json
@@ -78,12 +80,6 @@ impl Ui {
     /// Whether the lines on standard error are objects.
     pub(crate) const fn logs_objects(self) -> bool {
         self.log_json
-    }
-
-    /// The progress of a measurement, shown on a terminal.
-    pub(crate) fn progress(self) -> ProgressLine {
-        let watched = !self.quiet && !self.json && io::stderr().is_terminal();
-        ProgressLine(watched.then(Instant::now))
     }
 
     /// Prints the ready line: clients can connect now.
@@ -223,45 +219,8 @@ impl Ui {
             });
             return talk(object(event));
         }
-        talk(format!("sok: {error}"));
+        talk(Styles::of_errors().error(&error.to_string(), error.hint()));
     }
-}
-
-/// The progress of a measurement, on a line that is removed at the end; with its start, if it is
-/// shown.
-///
-/// No crate is used: they estimate with powers, and loading the mathematics library takes a tenth
-/// of the time of a whole `sok call`.
-pub(crate) struct ProgressLine(Option<Instant>);
-
-impl ProgressLine {
-    #[allow(clippy::cast_precision_loss)]
-    pub(crate) fn show(&mut self, now: Progress<'_>) {
-        let Some(began) = self.0 else { return };
-        let share = now.done as f64 / now.all.max(1) as f64;
-        let left = match now.done {
-            0 => String::new(),
-            _ => format!(
-                ", {:.0}s left",
-                began.elapsed().as_secs_f64() * (1.0 - share) / share
-            ),
-        };
-        let (bar, percent) = (bar(share, 1.0), share * 100.0);
-        let what = format!("{} over {}{left}", now.measure, now.address.family());
-        same_line(&format!("{bar:BAR$} {percent:3.0}%  {what}"));
-    }
-
-    pub(crate) fn clear(&mut self) {
-        if self.0.take().is_some() {
-            same_line("");
-        }
-    }
-}
-
-/// Replaces the terminal's current line with `text`.
-fn same_line(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
 }
 
 /// The number of datagrams that were not delivered, if any.
