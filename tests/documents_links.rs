@@ -6,12 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::documents::{all_pages, file};
 
 /// What the pages link to, and other branches of this version add.
-const LATER: &[&str] = &[
-    "docs/install.md",
-    "docs/scorecard.md",
-    "docs/session-dark.svg",
-    "docs/session-light.svg",
-];
+const LATER: &[&str] = &["docs/scorecard.md"];
 
 /// A page without what is in code blocks, code spans and comments.
 fn prose(text: &str) -> String {

@@ -132,10 +132,12 @@ fn events_of_a_relay_and_its_status() {
          relay=$!
          sok serve ./app.sock --framing line 2> /dev/null &
          sok wait --timeout 9s ./front.sock ./app.sock
-         mkfifo hold
-         sok connect ./front.sock < hold > reply &
+         mkfifo hold held
+         sok connect ./front.sock < hold > held &
          client=$!
-         exec 4> hold
+         exec 4> hold 5< held
+         echo hello >&4
+         read reply <&5
          sok call ./front.sock hello > reply
          printf 'GET / HTTP/1.0\\r\\n\\r\\n' |
              sok call --framing eof --no-half-close ./status.sock | tail -n 1 > status
