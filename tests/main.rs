@@ -81,6 +81,7 @@ mod relay_names;
 mod relay_options;
 mod relay_peers;
 mod release;
+mod scorecard;
 mod send;
 mod sessions;
 mod several_addresses;
