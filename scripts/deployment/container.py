@@ -6,15 +6,16 @@ import shutil
 import subprocess
 
 from deployment.common import DEPLOY, PATIENCE, ROOT, Background, apart, check, done, read, require
+from packing.builds import WAYS
 
 FILE = os.path.join(DEPLOY, "Containerfile")
 IMAGE = "sok-try-deploy"
 NOBODY = "65534:65534"
 
 
-def try_container(sok, folder):
+def try_container(_, folder, built=None):
     build_image()
-    program = static_program()
+    program = static_program(built)
     require("root", os.geteuid() == 0)
     apart(lambda: in_root_folder(program, folder))
 
@@ -36,15 +37,21 @@ def build_image():
     print(f"  no builder that has {base}: its command runs here, without an image", flush=True)
 
 
-def static_program():
-    """The program that the command of the Containerfile builds, here in the usual target folder."""
+def static_program(built):
+    """The program that the command of the Containerfile builds: `built`, if it is given, or here in the usual
+    target folder."""
     command, = instructions("RUN")
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
-    subprocess.run(["sh", "-euc", command], cwd=ROOT, check=True)
-    host = re.search("^host: (.*)", done("rustc", "-vV"), re.M)[1]
     copied = [words.split() for words in instructions("COPY --from=build")]
     check(copied == [["/src/target/*/release/sok", "/sok"]], f"the Containerfile copies {copied}")
-    program = os.path.join(target, host, "release", "sok")
+    flags = re.search('RUSTFLAGS="([^"]*)"', command)[1].split()
+    check(flags == WAYS["static"]["flags"], f"the Containerfile builds with {flags}, scripts/package does not")
+    if built:
+        program = built
+    else:
+        target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+        subprocess.run(["sh", "-euc", command], cwd=ROOT, check=True)
+        host = re.search("^host: (.*)", done("rustc", "-vV"), re.M)[1]
+        program = os.path.join(target, host, "release", "sok")
     headers = done("readelf", "--program-headers", "--dynamic", program)
     check("INTERP" not in headers and "NEEDED" not in headers, f"{program} is not static")
     print(f"  static, {os.path.getsize(program) / (1 << 20):.1f} MiB", flush=True)
