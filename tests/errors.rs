@@ -792,5 +792,5 @@ fn the_help_of_each_command_begins_with_its_summary() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 9, "{help}");
+    assert_eq!(seen, 10, "{help}");
 }

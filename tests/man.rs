@@ -1,18 +1,19 @@
 //! The man pages, as their readers' programs format them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{Process, require_peer, sok};
+use crate::support::{require_peer, sok};
 
 /// Writes all pages to a folder.
 fn pages() -> (TempDir, Vec<PathBuf>) {
-    let program = Path::new(Process::PROGRAM)
-        .with_file_name("examples")
-        .join("man");
+    // Beside the folder of this program; the program under test may be from another build.
+    let own = std::env::current_exe().unwrap();
+    let built = own.ancestors().nth(2).unwrap();
+    let program = built.join("examples/man");
     assert!(
         program.is_file(),
         "cargo build --examples makes {}",

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::entry::{Entry, Verdict};
 use super::list::RuleList;
+use super::refusal::Refusal;
 use super::rule::Rule;
 use super::source::parse;
 use crate::address::{Address, UnixName};
@@ -87,35 +88,61 @@ pub(super) fn process(user: Option<(u32, u32)>) -> Peer {
 pub(super) fn compare(list: &RuleList, peer: &Peer, groups: Option<&[u32]>) {
     let found = groups.map_or_else(|| Err(io::ErrorKind::Unsupported), |all| Ok(all.to_vec()));
     let decided = list.decide(peer, || Ok(found?));
-    let wanted = one_after_the_other(list.entries(), peer, groups);
-    assert_eq!(
-        decided.is_ok(),
-        wanted,
-        "{peer:?} by {:?}: {decided:?}",
-        list.entries()
-    );
+    let (wanted, by) = one_after_the_other(list.entries(), peer, groups);
+    let shown = || format!("{peer:?} by {:?}: {decided:?}", list.entries());
+    assert_eq!(decided.is_ok(), wanted, "{}", shown());
+    if let Err(Refusal::Denied(entry)) = &decided {
+        assert_eq!(
+            Some(entry.to_string()),
+            by.map(Entry::to_string),
+            "{}",
+            shown()
+        );
+    }
 }
 
-fn one_after_the_other(entries: &[Entry], peer: &Peer, groups: Option<&[u32]>) -> bool {
+/// Whether the peer is allowed, and by which entry that is decided.
+fn one_after_the_other<'a>(
+    entries: &'a [Entry],
+    peer: &Peer,
+    groups: Option<&[u32]>,
+) -> (bool, Option<&'a Entry>) {
     let ip = peer.address.as_ip().map(|(ip, _)| ip);
     for entry in entries {
         let matches = match (entry.rule, ip, peer.credentials) {
             (Rule::Any, ..) => true,
-            (Rule::Address(prefix), Some(ip), _) => prefix.contains(ip),
+            (Rule::Address(prefix), Some(ip), _) => begins_with(ip, &prefix.to_string()),
             (Rule::Address(_), None, _) | (Rule::User(_) | Rule::Group(_), Some(_), None) => false,
             // It cannot be checked.
-            (Rule::User(_) | Rule::Group(_), None, None) => return false,
+            (Rule::User(_) | Rule::Group(_), None, None) => return (false, None),
             (Rule::User(number), _, Some(known)) => known.uid == number,
             (Rule::Group(number), _, Some(known)) => match groups {
                 Some(groups) => known.gid == number || groups.contains(&number),
-                None => return false,
+                None => return (false, None),
             },
         };
         if matches {
-            return entry.verdict == Verdict::Allow;
+            return (entry.verdict == Verdict::Allow, Some(entry));
         }
     }
-    entries.iter().all(|entry| entry.verdict == Verdict::Deny)
+    let may_all = entries.iter().all(|entry| entry.verdict == Verdict::Deny);
+    (may_all, None)
+}
+
+/// Whether an address begins with the bits of a prefix as it is printed, compared one by one.
+fn begins_with(ip: IpAddr, prefix: &str) -> bool {
+    let (start, length) = prefix.split_once('/').unwrap_or((prefix, "128"));
+    let (start, length): (IpAddr, usize) = (start.parse().unwrap(), length.parse().unwrap());
+    let bits = |ip: IpAddr| -> Vec<bool> {
+        let octets = match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let of_one = |octet: u8| (0..8).map(move |place| octet >> (7 - place) & 1 == 1);
+        octets.into_iter().flat_map(of_one).collect()
+    };
+    let (start, own) = (bits(start), bits(ip));
+    start.len() == own.len() && start.iter().zip(own).take(length).all(|(a, b)| *a == b)
 }
 
 #[cfg(test)]
