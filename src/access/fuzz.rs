@@ -132,7 +132,10 @@ fn one_after_the_other<'a>(
 /// Whether an address begins with the bits of a prefix as it is printed, compared one by one.
 fn begins_with(ip: IpAddr, prefix: &str) -> bool {
     let (start, length) = prefix.split_once('/').unwrap_or((prefix, "128"));
-    let (start, length): (IpAddr, usize) = (start.parse().unwrap(), length.parse().unwrap());
+    let (start, length): (IpAddr, usize) = (
+        start.parse().expect("an address"),
+        length.parse().expect("a length"),
+    );
     let bits = |ip: IpAddr| -> Vec<bool> {
         let octets = match ip.to_canonical() {
             IpAddr::V4(ip) => ip.octets().to_vec(),
