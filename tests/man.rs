@@ -1,7 +1,7 @@
 //! The man pages, as their readers' programs format them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;

@@ -455,8 +455,10 @@ locals!(open_files_that_come_with_a_header_are_refused, |place| {
         // After it they are passed on.
         let mut client = introduced(&relay, LINE);
         send_with_file(&client, b"hello");
-        assert_eq!(target.accept().take(5), b"hello");
+        let mut served = target.accept();
+        assert_eq!(served.take(5), b"hello");
         client.send(b"!");
+        assert_eq!(served.take(1), b"!");
     }
 });
 
