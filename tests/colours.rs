@@ -62,7 +62,7 @@ fn an_error_and_its_hint_are_coloured_as_the_environment_says() {
             "{variables:?} {shown:?}"
         );
         let mut piped = failing(variables);
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
             if variables.iter().all(|(given, _)| *given != name) {
                 piped.env_remove(name);
             }

@@ -64,6 +64,10 @@ impl Repository {
         for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
             command.env(name, "/dev/null");
         }
+        // Nor the repository of a hook that runs this test.
+        for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"] {
+            command.env_remove(name);
+        }
         for role in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{role}_NAME"), "a");
             command.env(format!("GIT_{role}_EMAIL"), "a@b.example");

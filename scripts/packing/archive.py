@@ -17,7 +17,7 @@ def package(program, papers, out):
         raise Failed(f"{program} is not static")
     name = f"sok-{version()}-{ARCHITECTURE}-linux-static"
     files = {"sok": program, **{paper: os.path.join(ROOT, paper) for paper in PAPERS}}
-    files.update({path: os.path.join(papers, path) for path in files_of(papers)})
+    files.update({placed(path): os.path.join(papers, path) for path in files_of(papers)})
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for path, source in sorted(files.items()):
@@ -26,6 +26,12 @@ def package(program, papers, out):
     with open(path, "wb") as file:
         file.write(gzip.compress(packed.getvalue(), 9, mtime=0))
     return path
+
+
+def placed(path):
+    """The place of a paper in the archive: man(1) finds a page in the folder of its section."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"man{name[-1]}", name) if folder == "man" else path
 
 
 def add(archive, path, source, mode):

@@ -46,6 +46,7 @@ impl Terminal {
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR")
             .env_remove("CLICOLOR_FORCE")
+            .env_remove("CI")
             .env_remove("COLUMNS")
             .envs(variables.iter().copied())
             .stdin(end())
@@ -107,7 +108,7 @@ impl ErrorTerminal {
     pub(crate) fn of(mut command: Command) -> Self {
         let pair = openpty(None, None).unwrap();
         command.env("TERM", "xterm").env_remove("COLUMNS");
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
             command.env_remove(name);
         }
         command.stderr(pair.slave.try_clone().unwrap());

@@ -69,10 +69,14 @@ impl WithoutBlocking {
         }
         // A pipe with room takes `PIPE_BUF` bytes at once, see pipe(7): a line, except for a long
         // list.
-        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-        let has_room = poll(&mut room, PollTimeout::ZERO) != Ok(0);
-        has_room && stderr.write_all(bytes).is_ok()
+        has_room(stderr) && stderr.write_all(bytes).is_ok()
     }
+}
+
+/// Whether a short write to `stderr` would not block.
+fn has_room(stderr: &StderrLock<'_>) -> bool {
+    let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut room, PollTimeout::ZERO) != Ok(0)
 }
 
 /// A terminal or a pipe, opened again for writing without blocking. Otherwise a terminal with
@@ -165,7 +169,8 @@ impl ReplacedLine {
     fn write(&mut self, mut stderr: StderrLock<'_>, text: &str) {
         let _ = match &mut self.0 {
             Some(unblocked) => unblocked.write_all(text.as_bytes()),
-            None => stderr.write_all(text.as_bytes()),
+            None if has_room(&stderr) => stderr.write_all(text.as_bytes()),
+            None => Ok(()),
         };
     }
 }
