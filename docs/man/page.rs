@@ -118,7 +118,7 @@ fn arguments(command: &Command) -> Result<String, Box<dyn Error>> {
     for (heading, options) in groups {
         match heading {
             Some(heading) => text += &format!(".SS {}\n", line(heading)),
-            None if has_headings => text += ".SS Options of every command\n",
+            None if has_headings => text += ".SS General options\n",
             None => {}
         }
         text += &options;
