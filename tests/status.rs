@@ -367,7 +367,7 @@ fn an_address_that_cannot_have_a_status_is_refused_at_the_start() {
         }
         let word = place.word();
         let done = sok(&["serve", &word, "--status", &word]);
-        assert_eq!(done.code, 5, "{}", done.stderr);
+        assert_eq!(done.code, 2, "{}", done.stderr);
         let done = sok_without_rights(place, &["serve", "@", "--status", "/root/status.sock"]);
         assert_eq!(done.code, 4, "{}", done.stderr);
     });
