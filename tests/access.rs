@@ -1,13 +1,13 @@
 //! `--allow`, `--deny`, `--rules` on every form of address: who is refused, and how.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, geteuid};
 
 use crate::support::{
-    Client, Kind, Place, Process, RawListener, Server, open_descriptors, run, sok,
+    Client, Kind, LIMIT, Place, Process, RawListener, Server, open_descriptors, run, sok,
 };
 
 /// A rule that matches every client of a test on `place`.
@@ -406,3 +406,27 @@ fn rules_given_by_name_are_those_of_the_number() {
         drop(RawListener::bind(place));
     });
 }
+
+families!(a_hangup_during_the_start_reads_the_rules_again, |place| {
+    // A comment that takes a while to read.
+    let rules = place.file("rules", "#");
+    let file = File::options().append(true).open(&rules).unwrap();
+    file.set_len(60 << 20).unwrap();
+    let words = ["serve", &place.word(), "-v", "--rules"].map(PathBuf::from);
+    let server = Process::sok(&[&words[..], &[rules]].concat());
+    let path = format!("/proc/{}/status", server.pid());
+    let holds_hangup = || {
+        let status = fs::read_to_string(&path).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+        mask >> (Signal::SIGHUP as u32 - 1) & 1 == 1
+    };
+    let begun = std::time::Instant::now();
+    while !holds_hangup() {
+        assert!(begun.elapsed() < LIMIT, "SIGHUP would end it");
+    }
+    server.signal(Signal::SIGHUP);
+    server.stderr().wait_for("rules read again");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(), 0);
+});

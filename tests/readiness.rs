@@ -355,7 +355,7 @@ fn a_service_manager_that_cannot_be_told_stops_no_server() {
 }
 
 #[test]
-fn a_file_of_addresses_replaces_a_regular_file_and_nothing_more() {
+fn a_file_of_addresses_replaces_one_of_addresses_and_nothing_more() {
     if !have(Kind::Inet) {
         return;
     }
@@ -365,7 +365,7 @@ fn a_file_of_addresses_replaces_a_regular_file_and_nothing_more() {
         let arguments = ["serve", &word, "--announce", path.to_str().unwrap()];
         Process::sok(&arguments)
     };
-    let file = place.file("old", "old");
+    let file = place.file("old", "inet:127.0.0.1:1\nunix:/run/x.sock\n");
     let before = fs::metadata(&file).unwrap().ino();
     let server = Server::of(announcing(&file));
     assert_eq!(
@@ -382,6 +382,23 @@ fn a_file_of_addresses_replaces_a_regular_file_and_nothing_more() {
     assert_eq!(server.wait(), 0, "{}", server.said());
     assert_eq!(fs::read_to_string(&file).unwrap(), "other");
 
+    for content in ["other", "inet:127.0.0.1:1\nmore\n", "\n"] {
+        fs::write(&file, content).unwrap();
+        let done = announcing(&file).done();
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        let cause = "this file has something other than addresses, and would be replaced; give";
+        assert!(done.stderr.contains(cause), "{}", done.stderr);
+        assert_eq!(fs::read_to_string(&file).unwrap(), content);
+    }
+    fs::write(&file, "").unwrap();
+    let server = Server::of(announcing(&file));
+    // The number of the file that was removed is not that of the next one.
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "next").unwrap();
+    server.terminate();
+    assert_eq!(server.wait(), 0, "{}", server.said());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "next");
+
     let link = place.path("link");
     std::os::unix::fs::symlink("old", &link).unwrap();
     for path in [place.directory(), &link, Path::new("/dev/null")] {
@@ -391,7 +408,7 @@ fn a_file_of_addresses_replaces_a_regular_file_and_nothing_more() {
         assert!(done.stderr.contains(&cause), "{}", done.stderr);
     }
     let done = announcing(&place.path("missing/file")).done();
-    let cause = "/missing/file: entity not found; give a path in a directory that exists";
+    let cause = "/missing/file: No such file or directory; give a path in a directory that exists";
     assert_eq!(done.code, 1, "{}", done.stderr);
     assert!(done.stderr.contains(cause), "{}", done.stderr);
     assert_eq!(place.listing(), ["link", "old"]);
@@ -476,3 +493,49 @@ fn a_reader_of_the_newline_stops_no_server() {
         assert_eq!(warned, name == "gone", "{}", server.said());
     }
 }
+
+#[test]
+fn the_file_of_addresses_is_no_socket_of_the_server() {
+    let place = Place::new(Kind::Unix);
+    let (word, other) = (place.word(), place.word());
+    let path = word.split_once(':').unwrap().1;
+    let path = path.replacen('/', "//", 1);
+    for words in [
+        &["serve", &word, "--announce", &path][..],
+        &["serve", &other, "--status", &word, "--announce", &path],
+        &["relay", &word, "inet:127.0.0.1:1", "--announce", &path],
+        &["activate", &word, "--announce", &path, "--", "true"],
+    ] {
+        let done = sok(words);
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        let cause = "this is the path of the server's own socket";
+        assert!(done.stderr.contains(cause), "{}", done.stderr);
+    }
+    assert_eq!(place.listing(), Vec::<String>::new());
+}
+
+#[test]
+fn a_socket_at_the_path_of_the_file_of_addresses_stays() {
+    let place = Place::new(Kind::Unix);
+    let (word, path) = (place.word(), place.path("addresses"));
+    let other = format!("unix:{}", path.display());
+    let server = Server::at(&other, &[]);
+    let done = sok(&["serve", &word, "--announce", path.to_str().unwrap()]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert_answers(server.address());
+}
+
+forms!(a_start_that_fails_leaves_no_file_of_addresses, |place| {
+    let file = place.path("addresses");
+    let path = file.to_str().unwrap();
+    let before = place.listing();
+    let script = r#"ulimit -n 8; exec "$SOK" serve "$1" --announce "$2""#;
+    let done = Process::sh(script, &[&place.word(), path]).done();
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert_eq!(place.listing(), before);
+    let server = Server::start(place, &[]);
+    let before = place.listing();
+    let done = sok(&["serve", server.address(), "--announce", path]);
+    assert_ne!(done.code, 0, "{}", done.stderr);
+    assert_eq!(place.listing(), before);
+});

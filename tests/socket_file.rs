@@ -588,3 +588,22 @@ fn a_name_that_is_too_long_for_a_shared_directory_is_refused_with_its_limit() {
     assert_eq!(done.status.code(), Some(2), "{said}");
     assert!(said.contains("has 100 bytes; the limit is "), "{said}");
 }
+
+forms!(an_address_that_is_given_twice_is_a_usage_error, |place| {
+    let nobody = place.nobody();
+    let word = &*nobody.address;
+    let refused = |words: &[&str]| {
+        let done = sok(words);
+        assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
+        let cause = "this address is given twice; give each socket an address of its own";
+        assert!(done.stderr.contains(cause), "{}", done.stderr);
+    };
+    refused(&["activate", word, word, "--", "true"]);
+    refused(&["relay", word, &place.word(), "--listen", word]);
+    if place.has_connection() && !place.keeps_messages() {
+        refused(&["serve", word, "--status", word]);
+    }
+    if place.kind() == Kind::Unix {
+        refused(&["activate", word, &word.replacen('/', "//", 1), "--", "true"]);
+    }
+});

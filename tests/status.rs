@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::http::{metrics, page, request, status, status_of};
 use crate::support::{
-    Form, Kind, Place, Process, RawListener, RawMessages, RawStream, Server, run, sok,
+    Form, Kind, LIMIT, Place, Process, RawListener, RawMessages, RawStream, Server, run, sok,
     sok_without_rights,
 };
 
@@ -367,7 +367,7 @@ fn an_address_that_cannot_have_a_status_is_refused_at_the_start() {
         }
         let word = place.word();
         let done = sok(&["serve", &word, "--status", &word]);
-        assert_eq!(done.code, 5, "{}", done.stderr);
+        assert_eq!(done.code, 2, "{}", done.stderr);
         let done = sok_without_rights(place, &["serve", "@", "--status", "/root/status.sock"]);
         assert_eq!(done.code, 4, "{}", done.stderr);
     });
@@ -398,3 +398,35 @@ families!(
         assert_eq!(server.wait(), 0);
     }
 );
+
+families!(clients_cannot_take_the_descriptors_of_the_status, |place| {
+    let script = r#"ulimit -n 64; exec "$SOK" serve "$1" --status "$2""#;
+    let server = Server::of(Process::sh(script, &[&place.word(), &place.word()]));
+    let address = status_of(&server);
+    let mut clients: Vec<RawStream> = (0..100)
+        .map(|_| RawStream::connect(server.address()))
+        .collect();
+    // More clients wait than there are descriptors.
+    for client in &mut clients[..20] {
+        client.send(b"x");
+        assert_eq!(client.take(1), b"x");
+    }
+    assert_eq!(page(&address, "/healthz"), "ok\n");
+    // They wait, and none is refused.
+    let mut last = clients.pop().unwrap();
+    drop(clients);
+    last.send(b"last");
+    assert_eq!(last.take(4), b"last");
+    assert_eq!(status(&address)["totals"]["failed"], 0);
+});
+
+families!(a_status_request_that_its_peer_breaks_is_counted, |place| {
+    let (_server, address) = serve(place, place, &[]);
+    let mut client = RawStream::connect(&address);
+    client.send(b"GET ");
+    client.reset();
+    let begun = std::time::Instant::now();
+    while metrics(&address)["sok_status_dropped_total"] != 1.0 {
+        assert!(begun.elapsed() < LIMIT, "it is not counted");
+    }
+});

@@ -93,20 +93,14 @@ families!(of_several_requests_at_once_the_first_is_answered, |place| {
     assert_eq!((response.code, &*response.body), (200, "ok\n"));
 });
 
-families!(
-    a_client_that_resets_or_only_connects_is_not_counted,
-    |place| {
-        let (_server, address) = serve(place);
-        for bytes in [&b""[..], b"GET / HT", b"GET / HTTP/1.0\r\n\r\n"] {
-            let mut client = RawStream::connect(&address);
-            client.send(bytes);
-            client.reset();
-            drop(RawStream::connect(&address));
-        }
-        assert_eq!(page(&address, "/healthz"), "ok\n");
-        assert_eq!(status(&address)["status"]["dropped"], 0);
+families!(a_client_that_only_connects_is_not_counted, |place| {
+    let (_server, address) = serve(place);
+    for _ in 0..3 {
+        drop(RawStream::connect(&address));
     }
-);
+    assert_eq!(page(&address, "/healthz"), "ok\n");
+    assert_eq!(status(&address)["status"]["dropped"], 0);
+});
 
 families!(peers_that_stall_keep_nobody_out, |place| {
     let (server, address) = serve(place);

@@ -409,3 +409,17 @@ fn every_address_of_a_name_is_closed_after_the_first_client() {
     drop((client, place));
     assert_eq!(process.done().code, 0);
 }
+
+forms!(a_hangup_reads_the_rules_again_and_ends_nothing, |place| {
+    let rules = place.file("rules", "allow any\n");
+    let rules = rules.to_str().unwrap();
+    for (options, code) in [(&[][..], 143), (&["--keep-open"][..], 0)] {
+        let server = start(place, &[&["--rules", rules, "-v"], options].concat());
+        for count in 1..3 {
+            server.signal(Signal::SIGHUP);
+            server.stderr().wait_for_count("rules read again", count);
+        }
+        server.terminate();
+        assert_eq!(server.wait(), code, "{}", server.stderr().text());
+    }
+});

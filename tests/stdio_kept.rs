@@ -278,3 +278,27 @@ datagrams!(the_input_goes_to_the_peer_that_sent_last, |place| {
     server.terminate();
     assert_eq!(server.wait(), 0, "{}", server.stderr().text());
 });
+
+families!(input_that_a_lifetime_cuts_off_is_reported, |place| {
+    let mut server = start(place, &["--lifetime", "1s", "-v"]);
+    server.write(b"unread");
+    let first = RawStream::connect(server.address());
+    let mut peek = [std::mem::MaybeUninit::uninit(); 1];
+    first.socket().peek(&mut peek).unwrap();
+    server.stderr().wait_for("failed connection=1 ");
+    server.terminate();
+    assert_eq!(server.wait(), 124);
+    let said = server.said();
+    assert!(said.contains("input that was sent may be lost"), "{said}");
+});
+
+families!(
+    a_lifetime_in_which_nothing_was_sent_is_no_failure,
+    |place| {
+        let server = start(place, &["--lifetime", "100ms", "-v"]);
+        RawStream::connect(server.address()).cut();
+        server.stderr().wait_for("failed connection=1 ");
+        server.terminate();
+        assert_eq!(server.wait(), 0, "{}", server.stderr().text());
+    }
+);

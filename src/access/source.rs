@@ -68,8 +68,9 @@ fn place(path: &Path, line: u32) -> String {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let is_loop = error.raw_os_error() == Some(libc::ELOOP);
         let error = Error::new("rules", path.display(), error);
-        match is_missing {
+        match is_missing || is_loop {
             true => error.with_kind(ErrorKind::Usage),
             false => error,
         }

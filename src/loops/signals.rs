@@ -32,6 +32,13 @@ impl EndSignals {
         watched.collect::<io::Result<_>>().map(Self)
     }
 
+    /// The same without SIGHUP, for a process that does not end at it.
+    #[must_use]
+    pub fn without_hangup(mut self) -> Self {
+        self.0.retain(|(kind, _)| *kind != SignalKind::hangup());
+        self
+    }
+
     /// The next signal.
     pub async fn next(&mut self) -> SignalKind {
         poll_fn(|cx| {

@@ -31,7 +31,7 @@ pub(crate) struct AccessArgs {
     pub(crate) max_per_peer: Option<u64>,
 
     /// Reset a connection that has been open for this time, whatever passes; a session of a datagram
-    /// socket ends then, without an error
+    /// socket ends then, without an error. The exit code is 124 only with --once, --exit-after or --stdio
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = LIMITS)]
     pub(crate) lifetime: Option<Duration>,
 
@@ -40,7 +40,7 @@ pub(crate) struct AccessArgs {
     #[arg(long, value_name = "DURATION", value_parser = some_time, help_heading = LIMITS)]
     pub(crate) accept_timeout: Option<Duration>,
 
-    /// Exit with 0 then
+    /// When --accept-timeout has passed, exit with 0 instead of 124
     #[arg(long, requires = "accept_timeout", help_heading = LIMITS)]
     pub(crate) exit_when_idle: bool,
 }

@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use sok::access::{Access, Entry, PeerKind, Rule, RuleSource, Rules};
 use sok::address::Target;
 use sok::error::Result;
@@ -22,6 +23,7 @@ pub(crate) fn set_access(
     options: &mut ListenOptions,
     limits: &mut Limits,
 ) -> Result<Option<Reload>> {
+    let held = args.rules_file.is_some().then(HeldHangup::hold);
     let first = args.rules.0.iter().map(|(verdict, word)| {
         let rule: Rule = word.parse()?;
         Ok(Entry::new(*verdict, rule))
@@ -31,7 +33,10 @@ pub(crate) fn set_access(
     source.file.clone_from(&args.rules_file);
     source.kinds = match limits.accept_proxy {
         Some(_) => PeerKind::of_headers().to_vec(),
-        None => targets.iter().map(PeerKind::of).collect(),
+        None => targets
+            .iter()
+            .map(|target| kind_of(target, options))
+            .collect(),
     };
     let list = source.load()?;
     let most = args.max_per_peer.and_then(|most| {
@@ -51,7 +56,14 @@ pub(crate) fn set_access(
     Ok(source.file.is_some().then(|| Reload {
         source: Arc::new(source),
         rules,
+        held,
     }))
+}
+
+/// The peers of `target`. Those of a name are of any family, as its addresses are not known yet.
+fn kind_of(target: &Target, options: &ListenOptions) -> PeerKind {
+    let v6only = options.v6only && target.as_address().is_some();
+    PeerKind::of(target).with_v6only(v6only)
 }
 
 /// The descriptors of refused clients, if some may be refused.
@@ -68,9 +80,36 @@ pub(crate) fn refused_descriptors(limits: &Limits, reload: Option<&Reload>) -> u
 pub(crate) struct Reload {
     source: Arc<RuleSource>,
     rules: Rules,
+    /// Until SIGHUP is handled.
+    held: Option<HeldHangup>,
+}
+
+/// Holds back a SIGHUP: it would end the process, which does not handle it yet. On drop it arrives.
+#[derive(Debug)]
+pub(crate) struct HeldHangup(SigSet);
+
+impl HeldHangup {
+    /// Holds it back from this thread, and from those that this one starts.
+    fn hold() -> Self {
+        let hangup = SigSet::from(Signal::SIGHUP);
+        let before = hangup.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        // With its valid arguments it never fails.
+        Self(before.unwrap_or_else(|_| SigSet::empty()))
+    }
+}
+
+impl Drop for HeldHangup {
+    fn drop(&mut self) {
+        let _ = self.0.thread_set_mask();
+    }
 }
 
 impl Reload {
+    /// What holds back SIGHUP until it is handled.
+    pub(crate) const fn take_held(&mut self) -> Option<HeldHangup> {
+        self.held.take()
+    }
+
     /// Reads the rules each time that they are `wanted`, on another thread: names are looked up.
     async fn run(self, wanted: Arc<Notify>) {
         loop {

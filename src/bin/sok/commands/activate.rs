@@ -26,6 +26,7 @@ use super::program::{check_program, not_run};
 use super::readiness::Readiness;
 use super::run::{block_on, reap_as_init};
 use super::server::FIRST_INHERITED;
+use super::twice::refuse_twice;
 use super::udp::udp_options;
 use crate::activate::{Plan, Signals, supervise};
 use crate::args::{ActivateArgs, ActivatedArgs, as_one_word};
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
         bound: targets(args)?,
         inherited: Vec::new(),
     };
+    refuse_twice("activate", &places.bound)?;
     let mut options = listen_options(&args.listen, &places)?;
     let targets = places.bound;
     let all: Vec<&Target> = targets.iter().collect();
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
     options.congestion = congestion(&args.listen.tcp, "listen", &all)?;
     options.bind_in_place = true;
     check_program(&args.command[0])?;
-    let readiness = Readiness::prepare(&args.ready)?;
+    let readiness = Readiness::prepare(&args.ready, &targets)?;
     // The program inherits only the standard streams and the sockets.
     set_fds_cloexec(FIRST_INHERITED, &[]);
     let plan = Plan {

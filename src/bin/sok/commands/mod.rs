@@ -26,6 +26,7 @@ mod server;
 mod status;
 mod stdio;
 mod tour;
+mod twice;
 mod udp;
 mod wait;
 

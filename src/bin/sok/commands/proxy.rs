@@ -33,7 +33,14 @@ pub(crate) fn accept_proxy(
     });
     let mut source = RuleSource::default();
     source.first = allowed.collect::<Result<_>>()?;
-    source.kinds = listens.iter().map(PeerKind::of).collect();
+    // One list of proxies may be for listeners of both families.
+    let kinds = listens.iter().map(|listen| {
+        let mut kind = PeerKind::of(listen);
+        let has_ip = kind.has_ipv4 || kind.has_ipv6;
+        (kind.has_ipv4, kind.has_ipv6) = (has_ip, has_ip);
+        kind
+    });
+    source.kinds = kinds.collect();
     accept.from = Rules::new(source.load()?);
     Ok(Some(accept))
 }

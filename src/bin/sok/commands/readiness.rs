@@ -10,7 +10,7 @@ use std::{env, thread};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sok::address::Address;
+use sok::address::{Address, Target};
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Sources, Stop};
 use sok::net::{NotifySocket, take};
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::inherited::{ListenOn, Numbered};
+use super::twice::{self, is_same_file};
 use crate::args::ReadyArgs;
 use crate::output::Ui;
 use crate::output::announcement::{Announced, Announcement};
@@ -43,18 +44,35 @@ pub(crate) fn ready_fd(args: &ReadyArgs) -> Option<Numbered> {
 }
 
 impl Readiness {
-    /// The same for a server on `places`.
-    pub(crate) fn of_server(args: &ReadyArgs, places: &ListenOn) -> Result<Self> {
+    /// The same for a server on `places`, with its status on others.
+    pub(crate) fn of_server(
+        args: &ReadyArgs,
+        places: &ListenOn,
+        status: &[Target],
+    ) -> Result<Self> {
         if let (Some(path), true) = (&args.announce, places.is_one_connection()) {
             let cause = "--announce has no address to name: the server gets one connection";
             let path = path.display();
             return Err(Error::because("announce", path, ErrorKind::Usage, cause));
         }
-        Self::prepare(args)
+        let targets = places.targets();
+        Self::prepare(args, targets.iter().chain(status))
     }
 
-    /// Takes the descriptor, creates the file, and finds the service manager.
-    pub(crate) fn prepare(args: &ReadyArgs) -> Result<Self> {
+    /// Takes the descriptor, checks the file, which none of the sockets of `targets` may be, and finds the
+    /// service manager.
+    pub(crate) fn prepare<'a>(
+        args: &ReadyArgs,
+        targets: impl IntoIterator<Item = &'a Target>,
+    ) -> Result<Self> {
+        if let Some(path) = &args.announce {
+            let mut sockets = targets.into_iter().filter_map(twice::file);
+            if sockets.any(|socket| is_same_file(socket, path)) {
+                let cause = "this is the path of the server's own socket";
+                let error = Error::because("announce", path.display(), ErrorKind::Usage, cause);
+                return Err(error.with_hint("give another path"));
+            }
+        }
         let newline = args.ready_fd.map(ready_file).transpose()?;
         let announcement = args.announce.as_deref().map(Announcement::prepare);
         Ok(Self {

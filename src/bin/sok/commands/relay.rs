@@ -26,6 +26,7 @@ use super::readiness::{Readiness, ready_fd};
 use super::run::block_on;
 use super::server::{Server, limits, raise_descriptor_limit};
 use super::status::{self, StatusPlan};
+use super::twice::refuse_twice;
 use super::udp::udp_options;
 use crate::args::{BridgeFramingArg, DescriptorsArg, RelayArgs, as_one_word};
 use crate::exit::Exit;
@@ -43,6 +44,8 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let (listens, targets) = addresses(args)?;
     check_several(args, &targets)?;
     let (places, dialled, status) = taken(args, listens, targets)?;
+    refuse_twice("listen", places.bound.iter().chain(&status.bound))?;
+    let status_targets = status.targets();
     let (listens, targets) = (places.targets(), dialled.targets());
     let mut options = listen_options(&args.socket, &places)?;
     let format = message_format(args, &listens, &targets)?;
@@ -139,7 +142,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         .filter(|_| args.dump.as_deref().is_some_and(is_file));
     let on_hangup = reopened.map(|dump| Box::new(move || dump.reopen()) as OnHangup);
     let server = Server {
-        readiness: Readiness::of_server(&args.ready, &places)?,
+        readiness: Readiness::of_server(&args.ready, &places, &status_targets)?,
         places,
         options,
         table: ConnectionTable::new(limits.access.clone()),

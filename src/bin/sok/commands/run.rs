@@ -45,7 +45,23 @@ pub(crate) async fn until_killed(
 ) -> Result<Exit> {
     let listens = gives_back || is_init();
     let watched = listens.then(EndSignals::watch).transpose();
-    let mut signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
+    let signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
+    until_one_of(signals, work).await
+}
+
+/// The same as [`until_signal`] for work that handles SIGHUP itself.
+pub(crate) async fn until_signal_but_hangup(
+    work: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
+    let watched = EndSignals::watch().map(EndSignals::without_hangup);
+    let signals = watched.map_err(|error| Error::new("watch", "signals", error))?;
+    until_one_of(Some(signals), work).await
+}
+
+async fn until_one_of(
+    mut signals: Option<EndSignals>,
+    work: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
     tokio::select! {
         // Before the work, which may also end at a signal, in another way.
         biased;

@@ -26,6 +26,7 @@ use super::server::{
 };
 use super::status::{self, StatusPlan};
 use super::stdio;
+use super::twice::refuse_twice;
 use super::udp::udp_options;
 use crate::args::{FramingArg, ServeArgs, ServiceArgs};
 use crate::exit::Exit;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         refuse_own_streams("serve", &target, &[0, 1])?;
     }
     let (places, status) = places(&args, target)?;
+    refuse_twice("listen", places.bound.iter().chain(&status.bound))?;
     let targets = places.targets();
     let check = |target| check_services(&args, target);
     targets.iter().try_for_each(check)?;
@@ -86,7 +88,7 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         mut pass_fd,
     } = args.services;
     let mut server = Server {
-        readiness: Readiness::of_server(&args.ready, &places)?,
+        readiness: Readiness::of_server(&args.ready, &places, &status.targets())?,
         places,
         options,
         table: ConnectionTable::new(limits.access.clone()),
@@ -122,7 +124,19 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
             }
         }
         None => {
-            raise_descriptor_limit();
+            let descriptors = raise_descriptor_limit();
+            let has_connections = |target: &Target| target.socket_type().has_connection();
+            // Those of the status are held back. Without it, clients wait once none is left.
+            if server.status.is_some() && targets.iter().any(has_connections) {
+                let refused = refused_descriptors(&server.limits, server.reload.as_ref());
+                let own = own_descriptors(server.threads, targets.len()) + refused;
+                let own = own + status::held_back(descriptors);
+                let most = affordable(descriptors, own, 1);
+                if server.limits.max_connections > most {
+                    info!(descriptors, connections = most, "limited by ulimit -n");
+                    server.limits.max_connections = most;
+                }
+            }
         }
     }
     let memory = MemoryLimit::new(memory);

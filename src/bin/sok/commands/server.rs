@@ -51,8 +51,10 @@ impl Server {
         mut self,
         service: impl FnOnce(Stop) -> Result<S>,
     ) -> Result<Exit> {
+        let held = self.reload.as_mut().and_then(Reload::take_held);
         let stop = Stop::on_signals(on_hangup(self.on_hangup, self.reload))
             .map_err(|error| Error::new("watch", "signals", error))?;
+        drop(held);
         outlive_file_limit().map_err(|error| Error::new("watch", "SIGXFSZ", error))?;
         let table = self.table;
         on_request(table.clone(), self.ui)?;

@@ -23,6 +23,11 @@ use crate::status::{
 /// The descriptors of the status: its listeners, and twice its places, as those that are dropped are open
 /// a moment longer.
 pub(crate) const DESCRIPTORS: usize = 2 + 2 * PLACES;
+/// The same where few are left: the status still answers some requests at once.
+pub(crate) fn held_back(descriptors: u64) -> usize {
+    DESCRIPTORS.min(usize::try_from(descriptors / 8).unwrap_or(DESCRIPTORS))
+}
+
 /// The time that an answer has at the end of the server.
 const GRACE: Duration = Duration::from_millis(250);
 

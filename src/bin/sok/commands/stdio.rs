@@ -8,9 +8,10 @@ use sok::client::{ExchangeEnds, ExchangeOptions};
 use sok::error::{Error, ErrorKind, Result};
 use sok::loops::{Connection, Framing, Service, Stop};
 use sok::net::{ListenOptions, Stream};
+use tokio_util::either::Either;
 
 use super::exchange::{self, Exchange, Messages, TransferProgress};
-use super::run::{block_on, until_killed};
+use super::run::{block_on, until_killed, until_signal_but_hangup};
 use super::server::{FRAMINGS, Server};
 use crate::args::{FramingArg, ServeArgs};
 use crate::exit::Exit;
@@ -83,13 +84,17 @@ pub(crate) fn run(mut server: Server, exchange: Exchange, keep_open: bool) -> Re
     }
     server.limits.exit_after = Some(1);
     let noted = outcome.clone();
+    let reads_rules_again = server.reload.is_some();
     let serving = async {
         let done = server.run(|_| Ok(OneClient { exchange, outcome })).await?;
         let exit = noted.locked().exit;
         Ok(exit.unwrap_or(done))
     };
     // As of `sok connect`, and at once: nothing tells the client that it should end.
-    block_on(until_killed(true, serving))
+    block_on(match reads_rules_again {
+        true => Either::Left(until_signal_but_hangup(serving)),
+        false => Either::Right(until_killed(true, serving)),
+    })
 }
 
 async fn one_after_another(server: Server, exchange: Exchange, outcome: Outcome) -> Result<Exit> {
@@ -163,6 +168,24 @@ impl Service for OneClient {
     }
 }
 
+/// Notes on drop that an exchange was cut off, as at the end of the connection's lifetime: what its client
+/// has not received is gone.
+struct Cut<'a> {
+    outcome: &'a Outcome,
+    connection: &'a Connection,
+}
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        if self.connection.traffic().sent > 0 {
+            let cause = "input that was sent may be lost: the connection was cut off";
+            let (peer, kind) = (self.connection.peer(), ErrorKind::TimedOut);
+            let error = Error::because("serve", peer, kind, cause);
+            self.outcome.fail(&error, error.cause());
+        }
+    }
+}
+
 /// The exchanges with one client after another.
 struct Clients {
     ends: Arc<ExchangeEnds<Standard, Standard>>,
@@ -175,8 +198,14 @@ struct Clients {
 impl Service for Clients {
     async fn serve(&self, stream: Stream, connection: &Arc<Connection>) -> Result<()> {
         let options = self.options.clone();
+        let cut = Cut {
+            outcome: &self.outcome,
+            connection,
+        };
         let exchanged = self.ends.exchange(stream, connection, options);
         let done = self.progress.beside(connection, exchanged).await;
+        // It has ended.
+        std::mem::forget(cut);
         let Err(error) = done else {
             return Ok(());
         };

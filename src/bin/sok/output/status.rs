@@ -165,7 +165,7 @@ pub(crate) fn metrics(snapshot: &Snapshot) -> String {
         ),
         (
             "sok_status_dropped_total",
-            "Status connections dropped because they stalled.",
+            "Status connections that ended before they were answered.",
             snapshot.dropped,
         ),
     ] {

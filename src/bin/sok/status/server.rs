@@ -41,8 +41,8 @@ impl Counts {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// The connections that were dropped before they were answered: they stalled, and their time or
-    /// their place was over.
+    /// The connections that ended before they were answered: their peer broke them, or they stalled, and
+    /// their time or their place was over.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -127,8 +127,10 @@ impl<P: Pages> Service for StatusService<P> {
                     () = place.lost() => {}
                 }
             }
-            // A peer that breaks its connection has not stalled.
-            Some(Err(_)) => {}
+            // The peer has broken its connection, as a reader that closes at once.
+            Some(Err(_)) => {
+                self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
             None => {
                 self.counts.dropped.fetch_add(1, Ordering::Relaxed);
                 stream.reset();
