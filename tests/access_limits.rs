@@ -323,3 +323,43 @@ fn wrong_limits_are_usage_errors() {
         }
     }
 }
+
+forms!(
+    a_client_that_connects_to_a_stopped_server_is_served_though_its_accept_timeout_is_over,
+    |place| {
+        let times = ["--accept-timeout", "1s", "--idle-timeout", "300ms"];
+        let server = Server::start(place, &times);
+        server.signal(Signal::SIGSTOP);
+        // A wait for nobody takes as long as it is told.
+        let none = ["wait", "unix:@sok-none", "--timeout", "1100ms"];
+        assert_eq!(sok(&none).code, 124);
+        let client = Client::connect(server.address());
+        client.send(b"hello").unwrap();
+        server.signal(Signal::SIGCONT);
+        let mut reply = [0; 8];
+        let count = std::io::Read::read(&mut client.socket(), &mut reply).unwrap();
+        assert_eq!(&reply[..count], b"hello");
+        drop(client);
+        assert_eq!(server.wait(), 124, "{}", server.said());
+    }
+);
+
+datagrams!(
+    a_session_has_its_place_until_its_program_has_ended,
+    |place| {
+        let fifo = place.path("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let script = format!(
+            "trap '' TERM; cat >/dev/null; echo over >&2; read _ <{}; exit 0",
+            fifo.display()
+        );
+        let options = ["-v", "--max-per-peer", "1", "--idle-timeout", "50ms"];
+        let command = ["--framing", "null", "--exec", "sh", "-c", &script];
+        let server = Server::start(place, &[&options[..], &command].concat());
+        let client = Client::connect(server.address());
+        client.send(b"hello").unwrap();
+        server.stderr().wait_for("over\n");
+        Client::connect(server.address()).assert_refused();
+        server.stderr().wait_for(" has 1 open connection\n");
+    }
+);

@@ -474,7 +474,9 @@ families!(rules_apply_to_an_inherited_connection, |place| {
     let server = Process::sok_inheriting(connection, &["serve", "fd:3", "--deny", "any"]);
     let _ = client.write_all(b"x");
     assert_eq!(client.cut(), b"");
-    assert_eq!(server.wait(), 0, "{}", server.said());
+    assert_eq!(server.wait(), 4, "{}", server.said());
+    let why = "it is refused: deny any";
+    assert!(server.said().contains(why), "{}", server.said());
 });
 
 /// The senders of datagrams that have come already are known only if the socket asked for them.
@@ -788,3 +790,36 @@ fn without_descriptors_the_limit_is_named() {
     let mut client = RawStream::connect(socket.address());
     client.write_all(b"x").unwrap();
 }
+
+families!(
+    an_inherited_connection_is_served_once_its_proxy_header_has_come,
+    |place| {
+        let listener = Passed::listening(place);
+        let mut client = RawStream::connect(listener.address());
+        let connection = listener.accepted();
+        let words = ["serve", "fd:3", "-v", "--accept-proxy"];
+        let server = Process::sok_inheriting(connection.given_away(), &words);
+        client.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\nhello");
+        assert_eq!(client.take(5), b"hello");
+        client.finish();
+        assert_eq!(server.wait(), 0, "{}", server.said());
+    }
+);
+
+families!(
+    an_inherited_connection_without_a_valid_proxy_header_is_an_error,
+    |place| {
+        let listener = Passed::listening(place);
+        for (sent, code, cause) in [
+            (&b""[..], 124, "no PROXY header within 50ms"),
+            (b"PROXY", 124, "no PROXY header within 50ms"),
+            (b"GET / HTTP/1.1\r\n\r\n", 1, "no PROXY header"),
+        ] {
+            let mut client = RawStream::connect(listener.address());
+            let connection = listener.accepted();
+            client.send(sent);
+            let words = "\"$SOK\" serve fd:3 --accept-proxy --proxy-timeout 50ms";
+            assert_refused(connection.given_away(), words, code, cause);
+        }
+    }
+);

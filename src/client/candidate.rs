@@ -191,7 +191,7 @@ mod tests {
     use nix::Error as E;
 
     use super::*;
-    use crate::error::Error;
+    use crate::error::{Error, ErrorKind};
 
     const PAUSE: Duration = Duration::from_secs(1);
 
@@ -253,6 +253,17 @@ mod tests {
             turn.failed(now, &failure(errno), PAUSE, true);
             assert!(one.state().is_up, "{errno}");
         }
+        assert_eq!(one.state().failures, 0);
+    }
+
+    #[test]
+    fn a_request_that_can_never_work_leaves_out_no_target() {
+        let (one, now) = (candidate(), Instant::now());
+        let target = "tcp:127.0.0.1:9";
+        let usage = Error::because("connect", target, ErrorKind::Usage, "to itself");
+        let turn = one.turn(now).expect("nothing is known yet");
+        turn.failed(now, &usage.into(), PAUSE, true);
+        assert!(one.state().is_up);
         assert_eq!(one.state().failures, 0);
     }
 

@@ -90,13 +90,13 @@ impl ConnectErrors {
     }
 }
 
-/// Whether it is an error of this machine: descriptors, memory or ports have run out, or its own address
-/// is in use.
+/// Whether it is an error of this machine: descriptors, memory or ports have run out, its own address
+/// is in use, or what was requested can never work.
 fn is_ours(error: &Error) -> bool {
     matches!(
         error.os_error().map(E::from_raw),
         Some(E::EADDRINUSE | E::EADDRNOTAVAIL | E::EMFILE | E::ENFILE | E::ENOBUFS | E::ENOMEM)
-    )
+    ) || error.kind() == ErrorKind::Usage
 }
 
 /// Whether a connect error is temporary, for `--retry-for` and `wait`. What a person must fix first

@@ -4,9 +4,10 @@ use std::io;
 
 use tokio::task::JoinSet;
 
-use super::arrivals::{AcceptProxy, Arrival, Arrivals};
-use crate::access::{Access, Admitted};
-use crate::net::{Peer, Proxied, Stream};
+use super::arrivals::{AcceptProxy, Arrival, Arrivals, NoHeader};
+use crate::access::{Access, Admitted, Refusal};
+use crate::error::{Error, ErrorKind};
+use crate::net::{Peer, Proxied, SessionPlace, Stream};
 
 /// The maximum of refused connections that stay open for a moment, where the family has no reset, so that
 /// their peers see an error. Those of more peers are closed at once, so that they need no descriptors.
@@ -21,6 +22,8 @@ pub(super) struct Guest {
     /// What its PROXY header describes.
     pub(super) proxied: Option<Proxied>,
     pub(super) admitted: Admitted,
+    /// What the gate of its socket gave it, if it is a session: its service may outlive the session.
+    pub(super) place: Option<SessionPlace>,
 }
 
 /// Admits connections, and refuses others.
@@ -29,6 +32,7 @@ pub(super) struct Admission {
     access: Access,
     arrivals: Arrivals,
     leaving: JoinSet<()>,
+    last_refusal: Option<Error>,
 }
 
 impl Admission {
@@ -37,6 +41,7 @@ impl Admission {
             access,
             arrivals: Arrivals::new(headers),
             leaving: JoinSet::new(),
+            last_refusal: None,
         }
     }
 
@@ -71,20 +76,28 @@ impl Admission {
             peer,
             proxied,
         } = arrival;
-        let admitted = match &proxied {
-            _ if stream.is_admitted() => Ok(Admitted::default()),
-            Ok(None) => self.access.admit(&peer, || stream.peer_groups()),
-            Ok(Some(proxied)) => self.access.admit(&proxied.peer, no_groups),
-            Err(refusal) => Err(self.access.refuse(&peer, refusal.clone())),
+        let denied = |refusal| (refusal, ErrorKind::Denied);
+        let admitted = match proxied {
+            proxied if stream.is_admitted() => Ok((Admitted::default(), proxied.unwrap_or(None))),
+            Ok(proxied) => {
+                let admitted = match &proxied {
+                    None => self.access.admit(&peer, || stream.peer_groups()),
+                    Some(proxied) => self.access.admit(&proxied.peer, no_groups),
+                };
+                admitted.map(|place| (place, proxied)).map_err(denied)
+            }
+            Err(NoHeader { refusal, kind }) => Err((self.access.refuse(&peer, refusal), kind)),
         };
-        match (admitted, proxied) {
-            (Ok(admitted), Ok(proxied)) => Some(Guest {
+        match admitted {
+            Ok((admitted, proxied)) => Some(Guest {
+                place: stream.take_place(),
                 stream,
                 peer,
                 proxied,
                 admitted,
             }),
-            _ => {
+            Err((refusal, kind)) => {
+                self.last_refusal = Some(refused(&peer, &refusal, kind));
                 self.refuse(stream);
                 None
             }
@@ -101,10 +114,24 @@ impl Admission {
         }
     }
 
+    /// The last refusal, as an error.
+    pub(super) fn take_last_refusal(&mut self) -> Option<Error> {
+        self.last_refusal.take()
+    }
+
     /// The refusals so far.
     pub(super) fn refused(&self) -> u64 {
         self.access.refused()
     }
+}
+
+/// The error for a connection that is refused.
+fn refused(peer: &Peer, refusal: &Refusal, kind: ErrorKind) -> Error {
+    let cause = match refusal {
+        Refusal::Header(cause) => cause.clone(),
+        refusal => format!("it is refused: {refusal}"),
+    };
+    Error::because("admit", peer, kind, cause)
 }
 
 /// The supplementary groups of a client that a PROXY header names.

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::access::{Refusal, Rules};
+use crate::error::{Error, ErrorKind};
 use crate::net::{Peer, Proxied, Stream};
 
 /// Requires a PROXY header at the beginning of each connection: one that has no valid header is reset.
@@ -41,7 +42,22 @@ pub(super) struct Arrival {
     /// The peer of its socket.
     pub(super) peer: Peer,
     /// What its header describes, or why it has no valid one.
-    pub(super) proxied: Result<Option<Proxied>, Refusal>,
+    pub(super) proxied: Result<Option<Proxied>, NoHeader>,
+}
+
+/// Why a connection has no valid header.
+#[derive(Debug)]
+pub(super) struct NoHeader {
+    pub(super) refusal: Refusal,
+    pub(super) kind: ErrorKind,
+}
+
+impl Arrival {
+    /// It is handed out: from now on, dropping its stream is no reset.
+    fn handed_out(self) -> Self {
+        self.stream.close_on_drop();
+        self
+    }
 }
 
 /// The accepted connections whose header has not arrived. They wait side by side.
@@ -75,7 +91,10 @@ impl Arrivals {
         let list = headers.from.list();
         if let Err(refusal) = list.decide(&peer, || stream.peer_groups()) {
             let cause = format!("it may not send a PROXY header: {refusal}");
-            let proxied = Err(Refusal::Header(cause));
+            let proxied = Err(NoHeader {
+                refusal: Refusal::Header(cause),
+                kind: ErrorKind::Denied,
+            });
             return Some(Arrival {
                 stream,
                 peer,
@@ -89,7 +108,7 @@ impl Arrivals {
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
         {
-            Poll::Ready(arrival) => Some(arrival),
+            Poll::Ready(arrival) => Some(arrival.handed_out()),
             Poll::Pending => {
                 self.waiting.spawn(arriving);
                 None
@@ -101,12 +120,12 @@ impl Arrivals {
     pub(super) async fn next(&mut self) -> Option<Arrival> {
         match self.waiting.join_next().await {
             // If it panicked, its connection is closed.
-            Some(arrival) => arrival.ok(),
+            Some(arrival) => arrival.ok().map(Arrival::handed_out),
             None => pending().await,
         }
     }
 
-    /// Resets those that wait.
+    /// Resets those that wait, and those whose header has just arrived.
     pub(super) async fn give_up(&mut self) {
         self.waiting.shutdown().await;
     }
@@ -114,17 +133,22 @@ impl Arrivals {
 
 /// Receives the header of a connection.
 async fn arrival(stream: Stream, peer: Peer, limit: Duration) -> Arrival {
-    // If it is given up.
+    // If it is given up, even when its header has arrived meanwhile.
     stream.reset_on_drop();
     let received = timeout(limit, stream.receive_proxy_header()).await;
     let proxied = match received {
-        Ok(received) => received.map_err(|error| Refusal::Header(cause(&error))),
+        Ok(received) => received.map_err(|error| NoHeader {
+            refusal: Refusal::Header(cause(&error)),
+            kind: Error::new("receive", &peer, error).kind(),
+        }),
         Err(_) => {
             let limit = format_duration(limit);
-            Err(Refusal::Header(format!("no PROXY header within {limit}")))
+            Err(NoHeader {
+                refusal: Refusal::Header(format!("no PROXY header within {limit}")),
+                kind: ErrorKind::TimedOut,
+            })
         }
     };
-    stream.close_on_drop();
     Arrival {
         stream,
         peer,
@@ -136,5 +160,36 @@ fn cause(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => error.to_string(),
         _ => format!("no PROXY header: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+
+    use nix::libc;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_header_has_just_arrived_is_reset_when_it_is_given_up()
+    -> io::Result<()> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let stream = Stream::try_from(OwnedFd::from(listener.accept()?.0))?;
+        let peer = Peer::new("inet:127.0.0.1:1".parse().expect("an address"));
+        let mut arrivals = Arrivals::new(Some(AcceptProxy::default()));
+        let arriving = arrival(stream, peer, Duration::from_secs(60));
+        let task = arrivals.waiting.spawn(arriving);
+        io::Write::write_all(&mut client, b"PROXY UNKNOWN\r\n")?;
+        while !task.is_finished() {
+            yield_now().await;
+        }
+        arrivals.give_up().await;
+        let end = client.read(&mut [0]).map_err(|error| error.raw_os_error());
+        assert_eq!(end, Err(Some(libc::ECONNRESET)));
+        Ok(())
     }
 }

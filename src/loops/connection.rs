@@ -13,12 +13,13 @@ use tracing::{Level, enabled, info, warn};
 use super::accepting::{Pauses, accept, make_room};
 use super::admission::{Admission, Guest};
 use super::arrivals::AcceptProxy;
+use super::connection_errors::{cut_off, lost};
 use super::service::{Connection, Service, Traffic};
 use super::sources::{Sources, last_accepted};
 use super::stop::Stop;
 use crate::access::Access;
-use crate::error::{Error, ErrorKind, Result};
-use crate::net::{ClosedListener, Listener, Losses};
+use crate::error::{Error, Result};
+use crate::net::{ClosedListener, Listener};
 use crate::reports::Reports;
 
 /// The limits of a connection loop.
@@ -109,16 +110,18 @@ pub async fn connection_loop(
     // Refused connections count here too: those at one listener must not delay those at another.
     let mut accepted_so_far = 0;
     let mut idle_since = Instant::now();
+    let mut not_idle_before = idle_since;
     let mut stopping = pin!(stop.requested());
-    while !(only_given && given.is_empty())
+    while !(only_given && given.is_empty() && admission.waiting() == 0)
         && limits
             .exit_after
             .is_none_or(|limit| connections.totals.connections < limit)
     {
-        let waiting = admission.waiting();
-        let free = connections.under_way.len() + waiting < limits.max_connections;
-        let is_idle = connections.under_way.is_empty() && waiting == 0;
+        let free = connections.under_way.len() + admission.waiting() < limits.max_connections;
+        // A connection that sends no PROXY header does not keep the loop.
+        let is_idle = connections.under_way.is_empty();
         let idle = limits.accept_timeout.filter(|_| is_idle);
+        let idle_due = idle.map(|limit| (idle_since + limit).max(not_idle_before));
         if free && let Some((stream, peer)) = given.pop_front() {
             connections.begin(&service, admission.accepted(stream, peer));
             continue;
@@ -148,7 +151,12 @@ pub async fn connection_loop(
                 }
             }
             // The last: a client that waits is accepted.
-            () = sleep_until_or_forever(idle.map(|limit| idle_since + limit)) => {
+            () = sleep_until_or_forever(idle_due) => {
+                // If this process was stopped, its timers end before it learns of clients.
+                if free && !pauses.is_on() && listeners.iter().any(Listener::has_waiting) {
+                    not_idle_before = Instant::now() + NEXT_LOOK;
+                    continue;
+                }
                 connections.totals.was_idle = true;
                 break;
             }
@@ -159,8 +167,16 @@ pub async fn connection_loop(
         .map(|at| at.local_addr().to_string())
         .collect();
     let closed: Vec<ClosedListener> = listeners.into_iter().map(Listener::close).collect();
-    if !stop.is_requested() && broken.is_none() {
+    let was_idle = connections.totals.was_idle;
+    if !stop.is_requested() && broken.is_none() && !was_idle {
         // As many as may be have been served.
+        let waiting = admission.waiting();
+        if waiting > 0 && connections.logs {
+            warn!(
+                connections = waiting,
+                "reset, as no PROXY header had arrived"
+            );
+        }
         admission.give_up().await;
     }
     connections
@@ -181,10 +197,17 @@ pub async fn connection_loop(
         connections.totals.traffic.undelivered += datagrams;
     }
     connections.totals.refused = admission.refused();
+    if only_given && let Some(refused) = admission.take_last_refusal() {
+        connections.totals.first_failure.get_or_insert(refused);
+    }
     broken.map_or(Ok(connections.totals), Err)
 }
 
-/// How long a stop waits for a connection that is being accepted, while none is open.
+/// The time in which a client that waits is accepted, if no other process takes it.
+const NEXT_LOOK: Duration = Duration::from_millis(10);
+
+/// How long a stop, or a loop without clients, waits for a connection that is being accepted, while none
+/// is open.
 const LAST_ACCEPT: Duration = Duration::from_millis(500);
 
 /// Waits until `due`, or for ever.
@@ -219,11 +242,14 @@ impl Connections {
             peer,
             proxied,
             admitted,
+            place,
         }) = guest
         else {
             return;
         };
         self.totals.connections += 1;
+        // If it came at the last moment.
+        self.totals.was_idle = false;
         let connection = Connection::new(self.totals.connections, peer);
         if let Some(proxied) = proxied {
             connection.set_proxied(proxied);
@@ -241,7 +267,7 @@ impl Connections {
         let service = Arc::clone(service);
         self.under_way.spawn(async move {
             let result = service.serve(stream, &connection).await;
-            drop(admitted);
+            drop((admitted, place));
             Ended { connection, result }
         });
     }
@@ -336,21 +362,22 @@ impl Connections {
         };
         let mut given_up = pin!(graceful);
         let is_stop = stop.is_requested();
+        let takes_last = is_stop || self.totals.was_idle;
         let open = self.under_way.len() + admission.waiting();
         if self.logs && is_stop && open > 0 {
             info!(connections = open, ?grace, "draining");
         }
-        let mut accepts = is_stop;
+        let mut accepts = takes_last;
         let mut last_accept = pin!(sleep(LAST_ACCEPT));
         let when = loop {
             let waiting = closed.iter().any(ClosedListener::has_waiting);
             accepts = accepts && closed.iter().any(ClosedListener::is_accepting);
             let open = self.under_way.len() + admission.waiting();
             // Without a stop, a limit has ended the loop: it begins no more sessions.
-            if open == 0 && !(waiting && is_stop) && !accepts {
+            if open == 0 && !(waiting && takes_last) && !accepts {
                 return self.sum_up();
             }
-            let takes = open < self.most && (is_stop || !waiting);
+            let takes = open < self.most && (takes_last || !waiting);
             tokio::select! {
                 biased;
                 (stream, peer) = last_accepted(closed), if takes => {
@@ -373,31 +400,6 @@ impl Connections {
         self.totals.first_failure = Some(cut_off(at, cut, &when));
         self.under_way.shutdown().await;
     }
-}
-
-/// The error for a connection whose datagrams did not all arrive.
-fn lost(connection: &Connection) -> Error {
-    let count = connection.traffic().undelivered;
-    let first = connection.losses().and_then(Losses::first);
-    let first = first.map(|cause| format!(": {cause}")).unwrap_or_default();
-    let cause = match count {
-        1 => format!("a datagram was not delivered{first}"),
-        count => format!("{count} datagrams were not delivered; the first{first}"),
-    };
-    let failed = |kind| Error::because("deliver", connection.peer(), kind, cause);
-    match connection.losses().is_some_and(Losses::first_was_too_large) {
-        true => failed(ErrorKind::Other).with_hint("raise --max-message"),
-        false => failed(ErrorKind::Broken),
-    }
-}
-
-/// The error for the number of connections lost at the end.
-fn cut_off(at: &str, connections: usize, when: &str) -> Error {
-    let cause = match connections {
-        1 => format!("1 connection was cut off {when}"),
-        count => format!("{count} connections were cut off {when}"),
-    };
-    Error::because("stop", at, ErrorKind::Broken, cause)
 }
 
 /// The process of the peer, if the family reports it.

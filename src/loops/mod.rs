@@ -28,6 +28,7 @@ mod arrivals;
 mod buffers;
 mod communication;
 mod connection;
+mod connection_errors;
 mod framing;
 mod service;
 mod signals;

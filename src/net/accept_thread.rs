@@ -117,7 +117,7 @@ impl AcceptThread {
 }
 
 /// Whether a connection waits to be accepted, or the socket has failed.
-fn is_readable(socket: &Socket) -> io::Result<bool> {
+pub(super) fn is_readable(socket: &Socket) -> io::Result<bool> {
     let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     Ok(uninterrupted(|| Ok(poll(&mut polled, PollTimeout::ZERO)?))? > 0)
 }

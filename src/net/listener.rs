@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::accept_thread::AcceptThread;
+use super::accept_thread::{AcceptThread, is_readable};
 use super::acceptor::Acceptor;
 use super::bound::BoundSocket;
 use super::closed_listener::ClosedListener;
@@ -223,6 +223,16 @@ impl Listener {
                 accepted => return Poll::Ready(self.acceptor.accepted(accepted)),
             }
         }
+    }
+
+    /// Whether a client waits to be accepted, as the system says now: the runtime may not know yet.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        let is_fresh = match &self.io {
+            Accepting::Connections(_) | Accepting::Thread(_) => false,
+            Accepting::Sessions(sessions) => sessions.has_fresh(),
+        };
+        is_fresh || is_readable(self.io.socket()).unwrap_or(false)
     }
 
     /// While no more connections can be served: polls for a peer that waits, and ends the connection

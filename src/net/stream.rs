@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::family;
+use super::gate::SessionPlace;
 use super::losses::Losses;
 use super::peer::Credentials;
 use super::registration::WaitingSocket;
@@ -143,6 +144,16 @@ impl Stream {
         match &self.io {
             Io::Socket(_) => false,
             Io::Session(session) => session.is_admitted(),
+        }
+    }
+
+    /// What the gate of its socket gave it, if it is a session: it holds this until it ends, or the
+    /// caller for longer.
+    #[must_use]
+    pub fn take_place(&self) -> Option<SessionPlace> {
+        match &self.io {
+            Io::Socket(_) => None,
+            Io::Session(session) => session.take_place(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! idle time, when its service ends, or to make room for a new peer; the next datagram of the peer
 //! then begins another one.
 
+mod clock;
 mod queue;
 mod receiver;
 mod table;
@@ -15,16 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
+use self::clock::{clock, millis, moment};
 use self::queue::Queue;
 use self::table::Table;
 use super::datagram::Ends;
-use super::gate::SessionGate;
+use super::gate::{SessionGate, SessionPlace};
 use super::losses::Losses;
 use super::options::ListenOptions;
 use super::pause::Pause;
@@ -112,23 +113,6 @@ impl Shared {
     }
 }
 
-/// The time in milliseconds, by a clock that costs little and is a few of them late.
-fn clock() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
-    let millis = now.map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000);
-    u64::try_from(millis).unwrap_or_default()
-}
-
-/// The first moment of a millisecond, see [`Shared::now`].
-const fn moment(millis: u64) -> u64 {
-    millis << 20
-}
-
-/// The millisecond of a moment.
-const fn millis(moment: u64) -> u64 {
-    moment >> 20
-}
-
 /// One session, as its service and the receiver of the socket share it.
 #[derive(Debug)]
 struct Session {
@@ -139,6 +123,8 @@ struct Session {
     credentials: Option<Credentials>,
     /// Whether the gate of the socket has admitted it.
     is_admitted: bool,
+    /// What the gate gave it, until its service takes or ends it.
+    place: Mutex<Option<SessionPlace>>,
     queue: Mutex<Queue>,
     /// When a datagram last passed, see [`Shared::now`].
     last: AtomicU64,
@@ -148,6 +134,11 @@ struct Session {
 impl Session {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_place(&self) -> Option<SessionPlace> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.take()
     }
 }
 
@@ -275,6 +266,11 @@ impl SessionStream {
     /// Whether the gate of the socket has admitted the peer.
     pub(super) fn is_admitted(&self) -> bool {
         self.session.is_admitted
+    }
+
+    /// What the gate gave the session.
+    pub(super) fn take_place(&self) -> Option<SessionPlace> {
+        self.session.take_place()
     }
 
     pub(super) fn losses(&self) -> &Arc<Losses> {

@@ -20,7 +20,7 @@ use crate::net::peer::Credentials;
 /// The sessions of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    open: HashMap<Ends, Open>,
+    open: HashMap<Ends, Arc<Session>>,
     /// The accepted sessions, the one that has been idle longest first. An entry may be late: its session
     /// may have been active since.
     idlest: BinaryHeap<Reverse<IdleSince>>,
@@ -43,13 +43,6 @@ pub(super) struct Table {
     wakers: Vec<Waker>,
 }
 
-/// A session, and what it holds until it ends, see [`SessionGate`](crate::net::SessionGate).
-#[derive(Debug)]
-struct Open {
-    session: Arc<Session>,
-    _place: Option<SessionPlace>,
-}
-
 /// A session, with the time of its last datagram when it was entered.
 #[derive(Debug)]
 struct IdleSince {
@@ -68,7 +61,7 @@ impl Table {
 
     /// The session between `ends`, if there is one.
     pub(super) fn session(&self, ends: &Ends, now: u64) -> Option<Arc<Session>> {
-        let session = &self.open.get(ends)?.session;
+        let session = self.open.get(ends)?;
         session.last.store(now, Relaxed);
         Some(Arc::clone(session))
     }
@@ -93,15 +86,12 @@ impl Table {
             ends,
             credentials,
             is_admitted: place.is_some(),
+            place: Mutex::new(place),
             queue: Mutex::new(Queue::new(Arc::clone(&self.queued))),
             last: AtomicU64::new(now),
             losses: Default::default(),
         });
-        let open = Open {
-            session: Arc::clone(&session),
-            _place: place,
-        };
-        self.open.insert(ends, open);
+        self.open.insert(ends, Arc::clone(&session));
         if self.fresh.len() >= backlog
             && let Some(oldest) = self.fresh.pop_front()
         {
@@ -233,6 +223,7 @@ impl Table {
     pub(super) fn forget(&mut self, session: &Session) {
         self.leaving.retain(|id| *id != session.id);
         self.remove(session);
+        drop(session.take_place());
         // That of a session whose service has ended is empty.
         self.unserved += session.queue().end_now() as u64;
     }
@@ -250,7 +241,7 @@ impl Table {
     /// Removes a session that takes no more: the next datagram of its peer begins another.
     pub(super) fn remove(&mut self, session: &Session) {
         if let Entry::Occupied(known) = self.open.entry(session.ends)
-            && known.get().session.id == session.id
+            && known.get().id == session.id
         {
             known.remove();
         }
@@ -276,7 +267,7 @@ impl Table {
 
     pub(super) fn end_all(&mut self) {
         let all = self.open.values();
-        all.for_each(|open| open.session.queue().end());
+        all.for_each(|session| session.queue().end());
         self.open.clear();
         self.idlest.clear();
         self.lifetimes.clear();
