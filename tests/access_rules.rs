@@ -653,6 +653,21 @@ fn only_a_dual_stack_socket_can_check_rules_of_both_families() {
 }
 
 #[test]
+fn one_file_of_rules_is_for_servers_of_both_families() {
+    let place = Place::new(Kind::Unix);
+    let file = place.file("rules", "deny 10.0.0.0/8\ndeny 2001:db8::/32\n");
+    for (kind, word) in [
+        (Kind::Inet, "inet:127.0.0.1:0"),
+        (Kind::Inet6, "inet6:[::1]:0"),
+    ] {
+        if have(kind) {
+            let server = Process::sok(&["serve", word, "--rules", file.to_str().unwrap()]);
+            Server::of(server).terminate();
+        }
+    }
+}
+
+#[test]
 fn a_file_of_rules_that_is_a_loop_of_links_is_a_usage_error() {
     let place = Place::new(Kind::Unix);
     let link = place.path("link");

@@ -115,8 +115,11 @@ impl RuleList {
 }
 
 fn fits<'a>(entry: &'a Entry, kinds: &[PeerKind]) -> Result<(), Unfit<'a>> {
+    // One file may be for servers of both families.
+    let is_of_file = entry.line.is_some();
     let is_known = |kind: &PeerKind| match entry.rule {
         Rule::Any => true,
+        Rule::Address(_) if is_of_file => kind.has_ip(),
         Rule::Address(prefix) if prefix.is_v4() => kind.has_ipv4,
         Rule::Address(_) => kind.has_ipv6,
         Rule::User(_) => kind.has_user,
