@@ -165,31 +165,29 @@ fn cause(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-    use std::os::fd::OwnedFd;
-
     use nix::libc;
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::net::{ConnectOptions, ListenOptions, Listener};
 
     #[tokio::test]
     async fn a_connection_whose_header_has_just_arrived_is_reset_when_it_is_given_up()
-    -> io::Result<()> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
-        let stream = Stream::try_from(OwnedFd::from(listener.accept()?.0))?;
-        let peer = Peer::new("inet:127.0.0.1:1".parse().expect("an address"));
+    -> Result<(), Box<dyn std::error::Error>> {
+        let listener = Listener::bind(&"inet:127.0.0.1:0".parse()?, &ListenOptions::default())?;
+        let client = Stream::connect(listener.local_addr(), &ConnectOptions::default()).await?;
+        let (stream, peer) = listener.accept().await?;
         let mut arrivals = Arrivals::new(Some(AcceptProxy::default()));
         let arriving = arrival(stream, peer, Duration::from_secs(60));
         let task = arrivals.waiting.spawn(arriving);
-        io::Write::write_all(&mut client, b"PROXY UNKNOWN\r\n")?;
+        client.send_all(b"PROXY UNKNOWN\r\n").await?;
         while !task.is_finished() {
             yield_now().await;
         }
         arrivals.give_up().await;
-        let end = client.read(&mut [0]).map_err(|error| error.raw_os_error());
-        assert_eq!(end, Err(Some(libc::ECONNRESET)));
+        let end = client.receive(&mut [0]).await;
+        let reset = end.map_err(|error| error.raw_os_error()).err();
+        assert_eq!(reset, Some(Some(libc::ECONNRESET)));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::task::coop::consume_budget;
 
 use super::family;
-use super::received::Received;
+use super::received::{LONGEST_MESSAGE, Received};
 use super::registration::WaitingSocket;
 use super::socket::Socket;
 use super::stream::{Io, Stream};
@@ -110,6 +110,12 @@ impl Stream {
         let is_short = received.count() < buffer.len();
         let is_all = is_short && !may_have_more && !self.is_urgent();
         Ok((received, is_all))
+    }
+
+    /// Receives and discards the messages that have arrived.
+    pub(crate) fn discard_arrived(&self) {
+        let mut buffer = vec![0; LONGEST_MESSAGE];
+        while matches!(self.try_receive(&mut buffer), Ok(Received::Message(_))) {}
     }
 
     /// Receives without checking readiness.

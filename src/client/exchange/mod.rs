@@ -151,9 +151,10 @@ where
         .keeps_messages()
         .then(|| Messages::new(address, &options));
     let terms = Terms::new(&options, &stream);
+    let discards = options.only == Some(Way::Send);
     let (wire, moving, _own_file): (_, Moving, _) = match stream.ends_when_idle() {
         true => {
-            let (wire, moving) = divided(stream, options.format.max_message);
+            let (wire, moving) = divided(stream, options.format.max_message, discards);
             (wire, Box::pin(moving), None)
         }
         false => {
