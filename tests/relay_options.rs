@@ -209,7 +209,7 @@ fn a_relay_that_can_serve_no_client_is_refused_at_the_start() {
             ("./own.sock", &source, "the target's own address"),
             ("@nobody", &["--source", &word], "is LISTEN"),
             ("no-such-host.invalid:80", &["--source", &word], "is LISTEN"),
-            ("@nobody", &["--listen", &word], "the same address as"),
+            ("@nobody", &["--listen", &word], "is given twice"),
             ("inet:127.0.0.1:0", &[], "no server listens on port 0"),
             ("localhost:0", &[], "no server listens on port 0"),
             ("@nobody", &["--connect-timeout", "0s"], "--connect-timeout"),
