@@ -11,7 +11,7 @@ from deployment.container import contained, make_root, static_program
 FILE = os.path.join(DEPLOY, "kubernetes.yaml")
 
 
-def try_kubernetes(sok, folder):
+def try_kubernetes(_, folder, built=None):
     try:
         import yaml
     except ImportError:
@@ -22,7 +22,7 @@ def try_kubernetes(sok, folder):
     check_references(pod, service, containers)
     require("root", os.geteuid() == 0)
     require_programs("setpriv")
-    program = static_program()
+    program = static_program(built)
     apart(lambda: run_pod(program, folder, pod, containers, service))
 
 
