@@ -71,7 +71,10 @@ def make_root(program, folder, name="root"):
 
 def contained(root, *command, user=NOBODY):
     """The command as a container runs it: another root, no rights, no new ones."""
-    return ("setpriv", "--no-new-privs", "--bounding-set=-all", "chroot", f"--userspec={user}", root, *command)
+    # With an empty bounding set, chroot(8) has only what it inherits; another user keeps none of it.
+    inherited = ("setpriv", "--inh-caps=+sys_chroot,+setuid,+setgid")
+    bounded = ("setpriv", "--no-new-privs", "--bounding-set=-all")
+    return (*inherited, *bounded, "chroot", f"--userspec={user}", root, *command)
 
 
 def in_root_folder(program, folder):

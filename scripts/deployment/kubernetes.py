@@ -64,11 +64,13 @@ def run_pod(program, folder, pod, containers, service):
         for container in containers:
             name = container["name"]
             root = roots[name] = make_root(program, folder, name)
-            for mount in container["volumeMounts"]:
-                place = root + mount["mountPath"]
+            places = [root + mount["mountPath"] for mount in container["volumeMounts"]]
+            for place in places:
                 os.makedirs(place)
-                done("mount", "--bind", volume, place)
+            # Before the volume, which a mount of the root would hide.
             done("mount", "-o", "bind,ro", root, root)
+            for place in places:
+                done("mount", "--bind", volume, place)
             programs.sok(name, *contained(root, "/sok", *container["args"], user=user))
         for container in containers:
             for kind, probe in probes(container).items():
