@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sok::address::Target;
 
-use crate::support::{Shell, require_peer, sok};
+use crate::support::{Shell, require_peer, required, sok};
 
 const BASH: &[&str] = &["bash", "--norc", "--noprofile", "-i"];
 const LOADED_BASH: &[&str] = &["bash", "--noprofile", "--rcfile", BASH_COMPLETION, "-i"];
@@ -119,53 +119,36 @@ fn bash_completes_in_open_quotes() {
     completes(BASH, SETUP_BASH, in_quotes);
 }
 
+/// What is typed, and the words that come of it, in an open quote.
+const IN_QUOTES: (&str, &[&str]) = ("sok call \"./tw\t", &["sok", "call", "./two words.sock"]);
+
+/// The same for a command in the command line, which its own completions complete.
+const OF_COMMANDS: [(&str, &[&str]); 2] = [
+    (
+        "sok wait ./plain.sock -- mkfif\t",
+        &["sok", "wait", "./plain.sock", "--", "mkfifo"],
+    ),
+    (
+        "sok serve x --exec sok se\t",
+        &["sok", "serve", "x", "--exec", "sok", "serve"],
+    ),
+];
+
 #[test]
 fn bash_completes_the_command_after_the_options_with_its_own_completions() {
-    if Path::new(BASH_COMPLETION).exists() {
-        let commands: &[(&str, &[&str])] = &[
-            (
-                "sok wait ./plain.sock -- mkfif\t",
-                &["sok", "wait", "./plain.sock", "--", "mkfifo"],
-            ),
-            (
-                "sok serve x --exec sok se\t",
-                &["sok", "serve", "x", "--exec", "sok", "serve"],
-            ),
-        ];
-        completes(LOADED_BASH, SETUP_BASH, commands);
+    if required("bash-completion", Path::new(BASH_COMPLETION).exists()) {
+        completes(LOADED_BASH, SETUP_BASH, &OF_COMMANDS);
     }
 }
 
 #[test]
 fn zsh_completes_what_is_typed() {
-    let more: &[(&str, &[&str])] = &[
-        ("sok call \"./tw\t", &["sok", "call", "./two words.sock"]),
-        (
-            "sok wait ./plain.sock -- mkfif\t",
-            &["sok", "wait", "./plain.sock", "--", "mkfifo"],
-        ),
-        (
-            "sok serve x --exec sok se\t",
-            &["sok", "serve", "x", "--exec", "sok", "serve"],
-        ),
-    ];
-    completes(ZSH, SETUP_ZSH, more);
+    completes(ZSH, SETUP_ZSH, &[&[IN_QUOTES], &OF_COMMANDS[..]].concat());
 }
 
 #[test]
 fn fish_completes_what_is_typed() {
-    let more: &[(&str, &[&str])] = &[
-        ("sok call \"./tw\t", &["sok", "call", "./two words.sock"]),
-        (
-            "sok wait ./plain.sock -- mkfif\t",
-            &["sok", "wait", "./plain.sock", "--", "mkfifo"],
-        ),
-        (
-            "sok serve x --exec sok se\t",
-            &["sok", "serve", "x", "--exec", "sok", "serve"],
-        ),
-    ];
-    completes(FISH, SETUP_FISH, more);
+    completes(FISH, SETUP_FISH, &[&[IN_QUOTES], &OF_COMMANDS[..]].concat());
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn one_after_the_other<'a>(
     (may_all, None)
 }
 
-/// Whether an address begins with the bits of a prefix as it is printed, compared one by one.
+/// Whether an address begins with the bits of a printed prefix, compared one by one.
 fn begins_with(ip: IpAddr, prefix: &str) -> bool {
     let (start, length) = prefix.split_once('/').unwrap_or((prefix, "128"));
     let (start, length): (IpAddr, usize) = (

@@ -32,7 +32,7 @@ pub(super) struct Admission {
     access: Access,
     arrivals: Arrivals,
     leaving: JoinSet<()>,
-    last_refusal: Option<Error>,
+    last_refusal: Option<(Peer, Refusal, ErrorKind)>,
 }
 
 impl Admission {
@@ -97,8 +97,8 @@ impl Admission {
                 admitted,
             }),
             Err((refusal, kind)) => {
-                self.last_refusal = Some(refused(&peer, &refusal, kind));
                 self.refuse(stream);
+                self.last_refusal = Some((peer, refusal, kind));
                 None
             }
         }
@@ -116,7 +116,8 @@ impl Admission {
 
     /// The last refusal, as an error.
     pub(super) fn take_last_refusal(&mut self) -> Option<Error> {
-        self.last_refusal.take()
+        let (peer, refusal, kind) = self.last_refusal.take()?;
+        Some(refused(&peer, &refusal, kind))
     }
 
     /// The refusals so far.

@@ -4,13 +4,12 @@
 use std::fs;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -98,18 +97,31 @@ fn configuration() -> io::Result<(ResolverConfig, ResolverOpts)> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         read => read?,
     };
-    let (mut config, mut options) = parse_resolv_conf(&text).unwrap_or_default();
-    if config.name_servers.is_empty() {
-        let own = IpAddr::from(Ipv4Addr::LOCALHOST);
-        config.add_name_server(NameServerConfig::udp_and_tcp(own));
-    }
+    let understood = understood(&String::from_utf8_lossy(&text));
+    let (mut config, mut options) = parse_resolv_conf(understood).map_err(io::Error::other)?;
     // The domain of this host's name is searched only if no other is given.
     if !config.search.is_empty() {
         config.domain = None;
     }
+    // As `getaddrinfo(3)` has it: at least a second.
+    options.timeout = options.timeout.max(Duration::from_secs(1));
     options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
     options.use_hosts_file = ResolveHosts::Never;
     Ok((config, options))
+}
+
+/// The lines that are valid, as a bad one must not make the others void, and a name server on this host if
+/// they name none.
+fn understood(text: &str) -> String {
+    const OWN: &str = "nameserver 127.0.0.1\n";
+    let is_server = |line: &&str| line.trim_start().starts_with("nameserver");
+    let is_valid = |line: &&str| parse_resolv_conf(format!("{line}\n{OWN}")).is_ok();
+    let valid: Vec<&str> = text.lines().filter(is_valid).collect();
+    let own = match valid.iter().any(is_server) {
+        true => "",
+        false => OWN,
+    };
+    format!("{}\n{own}", valid.join("\n"))
 }
 
 /// The error in the words of `gai_strerror(3)` where it has some.

@@ -16,7 +16,7 @@ use super::socket::kernel_type;
 use crate::address::{Address, SocketType, UnixName};
 
 /// The local addresses at which a socket of this host listens, or receives datagrams, as far as
-/// `sock_diag(7)` tells. A path is as its server bound it, which may have been in another folder.
+/// `sock_diag(7)` reports them. A path is as its server bound it, which may have been in another folder.
 #[must_use]
 pub fn local_servers() -> Vec<Address> {
     let named = |one: Listening| {

@@ -7,7 +7,6 @@ use std::net::Shutdown;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::either::Either;
 
 use crate::net::{LONGEST_MESSAGE, Received, Socket, Stream};
 
@@ -97,32 +96,33 @@ impl Wire {
     }
 }
 
-/// A session whose exchange only sends: what has come until its end is discarded, and is no loss.
-struct Discarding(Stream);
+/// A session, as the task of its exchange has it.
+struct OwnSession {
+    stream: Stream,
+    /// The exchange only sends: what has come until its end is no loss.
+    discards: bool,
+}
 
-impl Drop for Discarding {
+impl Drop for OwnSession {
     fn drop(&mut self) {
-        self.0.discard_arrived();
+        if self.discards {
+            self.stream.discard_arrived();
+        }
     }
 }
 
 /// Divides a session into what threads use, and a task that never ends and moves its messages while
 /// it is polled.
 pub(super) fn divided(
-    session: Stream,
+    stream: Stream,
     max_message: usize,
     discards: bool,
 ) -> (Wire, impl Future<Output = ()>) {
-    let session = match discards {
-        true => Either::Left(Discarding(session)),
-        false => Either::Right(session),
-    };
+    let own = OwnSession { stream, discards };
     let (to_send, mut outgoing) = mpsc::channel::<Outgoing>(1);
     let (incoming, received) = mpsc::channel(1);
     let moving = async move {
-        let session = match &session {
-            Either::Left(Discarding(session)) | Either::Right(session) => session,
-        };
+        let session = &own.stream;
         let sending = async {
             while let Some(Outgoing { message, sent }) = outgoing.recv().await {
                 let done = tokio::select! {

@@ -11,7 +11,7 @@ use sok::net::local_servers;
 
 use super::Choice;
 
-/// The addresses that begin with `word`. A host is left as it is.
+/// The addresses that begin with `word`. A host is not completed.
 pub(crate) fn addresses(word: &str) -> Vec<Choice> {
     let (prefix, name) = match word.find(':') {
         _ if word.starts_with(['/', '.', '@']) => ("", word),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_left_as_it_is() {
+    fn a_host_is_not_completed() {
         for word in ["localhost:", "localhost:80", "tcp:local", "[::1", "fd:"] {
             assert_eq!(addresses(word), [], "{word}");
         }

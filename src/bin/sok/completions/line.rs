@@ -16,7 +16,7 @@ pub(crate) struct Line {
     quote: Option<char>,
 }
 
-/// A word, as it is read.
+/// A word of the line.
 #[derive(Debug, Default)]
 struct Word {
     value: String,

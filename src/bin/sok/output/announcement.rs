@@ -11,6 +11,8 @@ use sok::address::Address;
 use sok::error::{Error, ErrorKind, Result};
 use tempfile::Builder;
 
+use super::result_file::file_error;
+
 /// No file of addresses is larger.
 const MOST: u64 = 1 << 20;
 
@@ -126,11 +128,6 @@ fn not_created(path: &Path, error: io::Error) -> Error {
     failed(path, error).with_hint("give a path in a directory that exists and is writable")
 }
 
-/// A missing directory is not a missing server.
 fn failed(path: &Path, error: io::Error) -> Error {
-    let error = Error::new("announce", path.display(), error);
-    match error.kind() {
-        ErrorKind::Denied => error,
-        _ => error.with_kind(ErrorKind::Other),
-    }
+    file_error("announce", path, error)
 }

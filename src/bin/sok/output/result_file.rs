@@ -68,9 +68,13 @@ impl Drop for ResultFile {
     }
 }
 
-/// A missing directory is not a missing server.
 fn write_error(path: &Path, error: io::Error) -> Error {
-    let error = Error::new("write", path.display(), error);
+    file_error("write", path, error)
+}
+
+/// The error of a file to write: a missing directory is not a missing server.
+pub(super) fn file_error(operation: &'static str, path: &Path, error: io::Error) -> Error {
+    let error = Error::new(operation, path.display(), error);
     match error.kind() {
         ErrorKind::Denied => error,
         _ => error.with_kind(ErrorKind::Other),
