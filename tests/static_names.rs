@@ -221,6 +221,23 @@ fn a_static_program_searches_the_domains() {
 }
 
 #[test]
+fn a_line_that_is_not_valid_makes_no_other_line_void() {
+    let host = Host {
+        resolv_conf: "search outer..test\nnameserver 127.0.0.53\noptions timeout:0\n",
+        servers: &[ANSWERS],
+        ..Host::default()
+    };
+    host.assert_finds(&[("one.test:9", &["inet:127.0.0.5"])]);
+    // Without a name server, that of this host is asked, in the domains all the same.
+    let host = Host {
+        resolv_conf: "search inner.test\n",
+        servers: &["127.0.0.1=answers"],
+        ..Host::default()
+    };
+    host.assert_finds(&[("short:9", &["inet:127.0.0.6"])]);
+}
+
+#[test]
 fn a_static_program_reports_name_servers_that_do_not_answer() {
     let host = Host {
         resolv_conf: "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n",
