@@ -94,6 +94,8 @@ class Clients:
         self.over = asyncio.Event()
         # From the cut on, until HAProxy has noticed it and closed the connections.
         self.cut = False
+        # The host that each new connection reached, in the order of the first answers.
+        self.reached = []
         self.served, self.lost, self.faults = Counter(), Counter(), []
         self.began = time.monotonic()
 
@@ -120,6 +122,8 @@ class Clients:
                     said, now = answer.decode().split()
                     if int(said) != number or host not in (None, now):
                         raise ConnectionError(f"answer {answer!r} to {number} of {host}")
+                    if host is None:
+                        self.reached.append(now)
                     host = now
                     if self.over.is_set():
                         break
@@ -147,40 +151,44 @@ class Clients:
                 await asyncio.sleep(1 / SHORT)
 
 
-async def until_served(clients, reached):
-    """Waits until new connections reach these hosts and no other, 20 times in turn."""
-    async with asyncio.timeout(PATIENCE):
-        seen = []
-        while len(seen) < 20 or set(seen[-20:]) != reached:
-            host = await clients.converse(1, 0)
-            seen.append(host)
-            await asyncio.sleep(0.05)
+async def until_true(condition, failure):
+    """Waits for a condition, or fails with what was seen instead."""
+    late = time.monotonic() + PATIENCE
+    while not condition():
+        check(time.monotonic() < late, failure())
+        await asyncio.sleep(0.05)
 
 
-async def until_said(log, line):
-    async with asyncio.timeout(PATIENCE):
-        while line not in log():
-            await asyncio.sleep(0.05)
+async def until_reached(clients, hosts):
+    """Waits until new connections have reached each of these hosts.
+
+    How many reach which is HAProxy's choice: a host with fewer connections than the others gets all new ones.
+    """
+    before = len(clients.reached)
+    await until_true(lambda: hosts <= set(clients.reached[before:]),
+                     lambda: f"new connections reach only {Counter(clients.reached[before:])}, not all of {hosts}; "
+                             f"faults: {clients.faults[:3]}")
 
 
 async def talk(log):
     """Cuts a host off and brings it back while clients talk; returns how many connections each host served."""
     clients = Clients()
-    others = set(HOSTS) - {CUT_OFF}
     async with asyncio.TaskGroup() as group:
         for _ in range(LONG):
             group.create_task(clients.long())
         group.create_task(clients.short())
-        await until_served(clients, set(HOSTS))
+        await until_reached(clients, set(HOSTS))
         await asyncio.sleep(SECONDS)
         clients.cut = True
         switch("down")
-        await until_said(log, f"Server hosts/{CUT_OFF} is DOWN")
-        await until_served(clients, others)
+        down = f"Server hosts/{CUT_OFF} is DOWN"
+        await until_true(lambda: down in log(), lambda: f"HAProxy does not say {down!r}: {log()}")
+        before = len(clients.reached)
         await asyncio.sleep(SECONDS)
+        check(CUT_OFF not in clients.reached[before:], f"a new connection reached {CUT_OFF}, which is cut off")
         clients.cut = False
         switch("up")
-        await until_served(clients, set(HOSTS))
+        await until_reached(clients, {CUT_OFF})
         await asyncio.sleep(SECONDS)
         clients.over.set()
     check(not clients.faults, f"{len(clients.faults)} faults, such as: {clients.faults[:3]}")
