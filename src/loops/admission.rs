@@ -110,7 +110,7 @@ impl Admission {
         }
         while self.leaving.try_join_next().is_some() {}
         if self.leaving.len() < REFUSED_OPEN {
-            self.leaving.spawn(stream.refuse());
+            self.leaving.spawn(async move { stream.refuse().await });
         }
     }
 

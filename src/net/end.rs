@@ -125,9 +125,10 @@ impl Stream {
         }
     }
 
-    /// Closes a connection before any receive, so that the peer sees an error. A family without a
-    /// reset reports one only if bytes are left unread, so this waits briefly for the first.
-    pub async fn refuse(self) {
+    /// Refuses a connection of which nothing was received: the peer sees an error when it is dropped. A
+    /// family without a reset reports one only if bytes are left unread, so this waits briefly for the
+    /// first.
+    pub async fn refuse(&self) {
         if let Some(io) = self.io()
             && !self.family().facts().has_reset
         {
@@ -135,7 +136,7 @@ impl Stream {
             // A silent peer sees a normal close.
             let _ = tokio::time::timeout(REFUSAL, readable).await;
         }
-        self.reset();
+        self.reset_on_drop();
     }
 }
 
