@@ -1,8 +1,8 @@
 //! Between accept and admission: the PROXY header of a connection.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -135,13 +135,13 @@ impl Arrivals {
 async fn arrival(stream: Stream, peer: Peer, limit: Duration) -> Arrival {
     // If it is given up, even when its header has arrived meanwhile.
     stream.reset_on_drop();
-    let received = timeout(limit, stream.receive_proxy_header()).await;
+    let received = within(limit, pin!(stream.receive_proxy_header())).await;
     let proxied = match received {
-        Ok(received) => received.map_err(|error| NoHeader {
+        Some(received) => received.map_err(|error| NoHeader {
             refusal: Refusal::Header(cause(&error)),
             kind: Error::new("receive", &peer, error).kind(),
         }),
-        Err(_) => {
+        None => {
             let limit = format_duration(limit);
             Err(NoHeader {
                 refusal: Refusal::Header(format!("no PROXY header within {limit}")),
@@ -153,6 +153,15 @@ async fn arrival(stream: Stream, peer: Peer, limit: Duration) -> Arrival {
         stream,
         peer,
         proxied,
+    }
+}
+
+/// The result of `receiving`, unless that takes longer than `limit`. Sets no timer if it need not wait.
+async fn within<F: Future + Unpin>(limit: Duration, mut receiving: F) -> Option<F::Output> {
+    match poll_fn(|cx| Poll::Ready(Pin::new(&mut receiving).poll(cx))).await {
+        Poll::Ready(received) => Some(received),
+        // Boxed, as few need it.
+        Poll::Pending => Box::pin(timeout(limit, receiving)).await.ok(),
     }
 }
 

@@ -61,7 +61,7 @@ impl Stream {
         if self.keeps_messages() {
             look(io, &mut header, LONGEST_HEADER).await?;
             let proxied = Proxied::parse(&header)?;
-            take(io, LONGEST_HEADER).await?;
+            take(io, &mut header).await?;
             return Ok(proxied);
         }
         loop {
@@ -69,10 +69,10 @@ impl Stream {
             look(io, &mut header, SEGMENT).await?;
             if let Some(length) = length(&header)? {
                 let proxied = Proxied::parse(&header[..length])?;
-                take(io, length - taken).await?;
+                take(io, &mut header[taken..length]).await?;
                 return Ok(proxied);
             }
-            take(io, header.len() - taken).await?;
+            take(io, &mut header[taken..]).await?;
         }
     }
 }
@@ -80,33 +80,36 @@ impl Stream {
 /// Appends what has arrived to `header`, at most `count` bytes, and leaves it in the socket. No buffer
 /// is kept while nothing arrives.
 async fn look(io: &WaitingSocket, header: &mut Vec<u8>, count: usize) -> io::Result<()> {
+    let known = header.len();
     let looking = io.reading(|socket| {
-        let mut arrived = vec![0; count];
-        let length = socket.peek(&mut arrived)?;
-        header.extend_from_slice(&arrived[..length]);
-        Ok(length)
+        header.resize(known + count, 0);
+        let arrived = socket.peek(&mut header[known..]);
+        header.truncate(known + arrived.as_ref().unwrap_or(&0));
+        if arrived.is_err() {
+            header.shrink_to_fit();
+        }
+        arrived
     });
     match looking.await? {
-        0 => Err(HeaderFault::Cut(header.len()).into()),
+        0 => Err(HeaderFault::Cut(known).into()),
         _ => Ok(()),
     }
 }
 
-/// Receives `count` bytes that have arrived, or the message.
-async fn take(io: &WaitingSocket, count: usize) -> io::Result<()> {
+/// Receives again what [`look`] has found: these bytes, or the message.
+async fn take(io: &WaitingSocket, found: &mut [u8]) -> io::Result<()> {
     let mut files: Vec<OwnedFd> = Vec::new();
-    let mut buffer = vec![0; count];
-    let mut missing = count;
-    while missing > 0 {
-        let taking = io.reading(|socket| socket.receive(&mut buffer[..missing], Some(&mut files)));
+    let mut taken = 0;
+    while taken < found.len() {
+        let taking = io.reading(|socket| socket.receive(&mut found[taken..], Some(&mut files)));
         let (received, _) = taking.await?;
         if !files.is_empty() {
             return Err(HeaderFault::Descriptors.into());
         }
-        missing = match received {
-            Received::Bytes(length) => missing - length,
-            Received::Message(_) | Received::End => 0,
-        };
+        match received {
+            Received::Bytes(length) => taken += length,
+            Received::Message(_) | Received::End => break,
+        }
     }
     Ok(())
 }
