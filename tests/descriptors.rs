@@ -1,12 +1,14 @@
 //! Descriptors that peers send with their bytes and messages, through `sok relay`.
 
 use std::io;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
+use sok::address::SocketType;
 
 use crate::support::{
     Files, Kind, Place, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server,
-    assert_same, kernel_can_refuse_descriptors, noise, open_descriptors, run, sok,
+    assert_same, kernel_can_refuse_descriptors, noise, open_descriptors, require_peer, run, sok,
 };
 
 /// A relay from a fresh address of `place` to `target`.
@@ -52,6 +54,55 @@ locals!(a_file_in_memory_is_shared_through_a_relay, |place| {
         }
     }
 });
+
+/// Sends a mapped memory file from one end of a relay to the other, which maps it too.
+const MAPPED: &str = r#"
+import mmap, os, socket, sys
+front, back, kind = sys.argv[1:]
+def end(): return socket.socket(socket.AF_UNIX, getattr(socket, kind))
+def name(address): return address.split(":", 1)[1].replace("@", chr(0))
+server, client = end(), end()
+server.bind(name(back))
+if kind != "SOCK_DGRAM": server.listen()
+client.connect(name(front))
+file = os.memfd_create("shared")
+os.ftruncate(file, mmap.PAGESIZE)
+own = mmap.mmap(file, mmap.PAGESIZE)
+socket.send_fds(client, [b"take this"], [file])
+if kind != "SOCK_DGRAM": server, _ = server.accept()
+data, files, _, _ = socket.recv_fds(server, 100, 1)
+other = mmap.mmap(files[0], mmap.PAGESIZE)
+own[:5] = b"hello"
+other[5:10] = b"world"
+print(data.decode(), other[:5].decode(), own[5:10].decode())
+"#;
+
+locals!(
+    a_file_in_memory_that_has_passed_a_relay_is_mapped_on_both_sides,
+    |place| {
+        if !require_peer("python3") {
+            return;
+        }
+        let target = place.word();
+        let relay = relay(place, &target, &[]);
+        let constant = match place.socket_type() {
+            SocketType::Datagram => "SOCK_DGRAM",
+            SocketType::SeqPacket => "SOCK_SEQPACKET",
+            _ => "SOCK_STREAM",
+        };
+        let done = Command::new("python3")
+            .args(["-c", MAPPED, relay.address(), &target])
+            .arg(constant)
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&done.stdout),
+            "take this hello world\n",
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+);
 
 locals!(
     as_many_descriptors_as_a_message_can_have_pass_and_none_stays_open,
