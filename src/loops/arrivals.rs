@@ -1,9 +1,7 @@
 //! Between accept and admission: the PROXY header of a connection.
 
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use humantime::format_duration;
@@ -53,6 +51,18 @@ pub(super) struct NoHeader {
 }
 
 impl Arrival {
+    fn with_header(stream: Stream, peer: Peer, received: io::Result<Option<Proxied>>) -> Self {
+        let proxied = received.map_err(|error| NoHeader {
+            refusal: Refusal::Header(cause(&error)),
+            kind: Error::new("receive", &peer, error).kind(),
+        });
+        Self {
+            stream,
+            peer,
+            proxied,
+        }
+    }
+
     /// It is handed out: from now on, dropping its stream is no reset.
     fn handed_out(self) -> Self {
         self.stream.close_on_drop();
@@ -101,18 +111,17 @@ impl Arrivals {
                 proxied,
             });
         }
-        let limit = headers.timeout;
-        let mut arriving: Pin<Box<_>> = Box::pin(arrival(stream, peer, limit));
-        // The header has mostly arrived, as a proxy sends it at once: then no task is needed.
-        match arriving
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(arrival) => Some(arrival.handed_out()),
-            Poll::Pending => {
+        // If it is given up, even when its header has arrived meanwhile.
+        stream.reset_on_drop();
+        let mut header = Vec::new();
+        match stream.try_receive_proxy_header(&mut header) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let arriving = arrival(stream, peer, header, headers.timeout);
                 self.waiting.spawn(arriving);
                 None
             }
+            // It has mostly arrived, as a proxy sends it at once: then no task is needed.
+            received => Some(Arrival::with_header(stream, peer, received).handed_out()),
         }
     }
 
@@ -131,37 +140,23 @@ impl Arrivals {
     }
 }
 
-/// Receives the header of a connection.
-async fn arrival(stream: Stream, peer: Peer, limit: Duration) -> Arrival {
-    // If it is given up, even when its header has arrived meanwhile.
-    stream.reset_on_drop();
-    let received = within(limit, pin!(stream.receive_proxy_header())).await;
-    let proxied = match received {
-        Some(received) => received.map_err(|error| NoHeader {
-            refusal: Refusal::Header(cause(&error)),
-            kind: Error::new("receive", &peer, error).kind(),
-        }),
-        None => {
+/// Waits for the rest of a connection's header.
+async fn arrival(stream: Stream, peer: Peer, header: Vec<u8>, limit: Duration) -> Arrival {
+    let receiving = stream.receive_rest_of_proxy_header(header);
+    match timeout(limit, receiving).await {
+        Ok(received) => Arrival::with_header(stream, peer, received),
+        Err(_) => {
             let limit = format_duration(limit);
-            Err(NoHeader {
+            let proxied = Err(NoHeader {
                 refusal: Refusal::Header(format!("no PROXY header within {limit}")),
                 kind: ErrorKind::TimedOut,
-            })
+            });
+            Arrival {
+                stream,
+                peer,
+                proxied,
+            }
         }
-    };
-    Arrival {
-        stream,
-        peer,
-        proxied,
-    }
-}
-
-/// The result of `receiving`, unless that takes longer than `limit`. Sets no timer if it need not wait.
-async fn within<F: Future + Unpin>(limit: Duration, mut receiving: F) -> Option<F::Output> {
-    match poll_fn(|cx| Poll::Ready(Pin::new(&mut receiving).poll(cx))).await {
-        Poll::Ready(received) => Some(received),
-        // Boxed, as few need it.
-        Poll::Pending => Box::pin(timeout(limit, receiving)).await.ok(),
     }
 }
 
@@ -187,7 +182,8 @@ mod tests {
         let client = Stream::connect(listener.local_addr(), &ConnectOptions::default()).await?;
         let (stream, peer) = listener.accept().await?;
         let mut arrivals = Arrivals::new(Some(AcceptProxy::default()));
-        let arriving = arrival(stream, peer, Duration::from_secs(60));
+        stream.reset_on_drop();
+        let arriving = arrival(stream, peer, Vec::new(), Duration::from_secs(60));
         let task = arrivals.waiting.spawn(arriving);
         client.send_all(b"PROXY UNKNOWN\r\n").await?;
         while !task.is_finished() {

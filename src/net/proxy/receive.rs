@@ -14,7 +14,7 @@ use super::fault::{HeaderFault, LONGEST_HEADER};
 use super::proxied::Proxied;
 use super::{v1, v2};
 use crate::net::received::Received;
-use crate::net::registration::WaitingSocket;
+use crate::net::socket::Socket;
 use crate::net::stream::Stream;
 
 /// How many bytes are looked at, at most: a header mostly fits into the smallest TCP segment.
@@ -56,53 +56,77 @@ impl Stream {
     /// What `recv(2)` reports, `Unsupported` for a session, and [`HeaderFault`] as the cause of an
     /// error of the kind `InvalidData`, or `UnexpectedEof` if the peer ends before.
     pub async fn receive_proxy_header(&self) -> io::Result<Option<Proxied>> {
+        self.receive_rest_of_proxy_header(Vec::new()).await
+    }
+
+    /// The same without waiting: `WouldBlock` if the header is not complete. `header` keeps the part
+    /// that has arrived, for [`Self::receive_rest_of_proxy_header`].
+    pub(crate) fn try_receive_proxy_header(
+        &self,
+        header: &mut Vec<u8>,
+    ) -> io::Result<Option<Proxied>> {
+        receive(self.own_io()?.get_ref(), header)
+    }
+
+    /// Waits for the rest of a header that begins with `header`.
+    pub(crate) async fn receive_rest_of_proxy_header(
+        &self,
+        mut header: Vec<u8>,
+    ) -> io::Result<Option<Proxied>> {
         let io = self.own_io()?;
-        let mut header = Vec::new();
-        if self.keeps_messages() {
-            look(io, &mut header, LONGEST_HEADER).await?;
-            let proxied = Proxied::parse(&header)?;
-            take(io, &mut header).await?;
+        io.reading(|socket| receive(socket, &mut header)).await
+    }
+}
+
+/// Receives what has arrived of a header; `WouldBlock` if it is not complete.
+fn receive(socket: &Socket, header: &mut Vec<u8>) -> io::Result<Option<Proxied>> {
+    if socket.keeps_messages() {
+        look(socket, header, LONGEST_HEADER)?;
+        let proxied = Proxied::parse(header)?;
+        take(socket, header)?;
+        return Ok(proxied);
+    }
+    loop {
+        let taken = header.len();
+        look(socket, header, SEGMENT)?;
+        if let Some(length) = length(header)? {
+            let proxied = Proxied::parse(&header[..length])?;
+            take(socket, &mut header[taken..length])?;
             return Ok(proxied);
         }
-        loop {
-            let taken = header.len();
-            look(io, &mut header, SEGMENT).await?;
-            if let Some(length) = length(&header)? {
-                let proxied = Proxied::parse(&header[..length])?;
-                take(io, &mut header[taken..length]).await?;
-                return Ok(proxied);
-            }
-            take(io, &mut header[taken..]).await?;
-        }
+        take(socket, &mut header[taken..])?;
     }
 }
 
 /// Appends what has arrived to `header`, at most `count` bytes, and leaves it in the socket. No buffer
 /// is kept while nothing arrives.
-async fn look(io: &WaitingSocket, header: &mut Vec<u8>, count: usize) -> io::Result<()> {
+fn look(socket: &Socket, header: &mut Vec<u8>, count: usize) -> io::Result<()> {
     let known = header.len();
-    let looking = io.reading(|socket| {
-        header.resize(known + count, 0);
-        let arrived = socket.peek(&mut header[known..]);
-        header.truncate(known + arrived.as_ref().unwrap_or(&0));
-        if arrived.is_err() {
+    header.resize(known + count, 0);
+    let arrived = socket.peek(&mut header[known..]);
+    header.truncate(known + arrived.as_ref().unwrap_or(&0));
+    match arrived {
+        Ok(0) => Err(HeaderFault::Cut(known).into()),
+        Ok(_) => Ok(()),
+        Err(error) => {
             header.shrink_to_fit();
+            Err(error)
         }
-        arrived
-    });
-    match looking.await? {
-        0 => Err(HeaderFault::Cut(known).into()),
-        _ => Ok(()),
     }
 }
 
 /// Receives again what [`look`] has found: these bytes, or the message.
-async fn take(io: &WaitingSocket, found: &mut [u8]) -> io::Result<()> {
+fn take(socket: &Socket, found: &mut [u8]) -> io::Result<()> {
     let mut files: Vec<OwnedFd> = Vec::new();
     let mut taken = 0;
     while taken < found.len() {
-        let taking = io.reading(|socket| socket.receive(&mut found[taken..], Some(&mut files)));
-        let (received, _) = taking.await?;
+        let (received, _) = match socket.receive(&mut found[taken..], Some(&mut files)) {
+            // Another process has this socket too, and was faster.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(HeaderFault::Cut(taken).into());
+            }
+            received => received?,
+        };
         if !files.is_empty() {
             return Err(HeaderFault::Descriptors.into());
         }
