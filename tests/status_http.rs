@@ -45,6 +45,11 @@ families!(what_is_no_request_is_refused, |place| {
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
             400,
         ),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), 400),
+        (
+            "GET http:///healthz HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            400,
+        ),
         ("GET /\r\n\r\n".to_owned(), 400),
         ("hello\r\n\r\n".to_owned(), 400),
         ("\x16\x03\x01\x02\0\x01\0".to_owned(), 400),
@@ -63,6 +68,20 @@ families!(what_is_no_request_is_refused, |place| {
         assert_eq!(code(&address, text.as_bytes()), expected, "{shown:?}");
     }
     assert_eq!(page(&address, "/healthz"), "ok\n");
+});
+
+// RFC 9110, section 9.3.2.
+families!(a_response_to_head_has_no_body, |place| {
+    let (_server, address) = serve(place);
+    for (text, code) in [
+        ("HEAD /healthz HTTP/1.0\r\n\r\n", 200),
+        ("HEAD /none HTTP/1.0\r\n\r\n", 404),
+        ("HEAD / HTTP/1.1\r\n\r\n", 400),
+        ("HEAD / HTTP/2.0\r\n\r\n", 505),
+    ] {
+        let response = answer(&address, text.as_bytes(), false);
+        assert_eq!((response.code, &*response.body), (code, ""), "{text:?}");
+    }
 });
 
 families!(a_request_may_come_byte_by_byte, |place| {

@@ -12,7 +12,7 @@ use sok::net::Stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::places::Places;
-use super::request::{HEAD_MAX, Head, Request, head};
+use super::request::{HEAD_MAX, Head, Request, head, wants_head};
 use super::response::{Page, StatusCode};
 
 /// The most connections that are answered at once.
@@ -80,10 +80,11 @@ impl<P: Pages> StatusService<P> {
                 return Ok(());
             }
             filled += received.count();
+            let refused = |code| Page::refused(code).response(!wants_head(&bytes[..filled]));
             match head(&bytes[..filled]) {
                 Head::Incomplete if !received.is_end() => {}
-                Head::Incomplete => break Page::refused(StatusCode::BadRequest).response(true),
-                Head::Refused(code) => break Page::refused(code).response(true),
+                Head::Incomplete => break refused(StatusCode::BadRequest),
+                Head::Refused(code) => break refused(code),
                 Head::Request(Request { path, wants_body }) => {
                     break self.pages.page(path).response(wants_body);
                 }
