@@ -625,6 +625,20 @@ fn where_messages_are_kept_apart_the_header_is_one() {
             let error = server.receive_proxy_header().await.unwrap_err();
             assert_eq!(fault_of(&error), reason);
         }
+        // The longest header, and with data after it.
+        let tlv = [&[4, 0x3f, 0xed][..], &[0; 0x3fed]].concat();
+        let longest = binary(0x20, 0x00, &tlv);
+        assert_eq!(longest.len(), LONGEST_HEADER);
+        let (client, server) = Stream::pair_of(SocketType::SeqPacket).unwrap();
+        client.send_all(&longest).await.unwrap();
+        assert_eq!(server.receive_proxy_header().await.unwrap(), None);
+        client
+            .send_all(&[&longest[..], b"!"].concat())
+            .await
+            .unwrap();
+        let error = server.receive_proxy_header().await.unwrap_err();
+        let reason = "data after the PROXY header in its message";
+        assert_eq!(fault_of(&error), reason);
         let (client, server) = Stream::pair_of(SocketType::SeqPacket).unwrap();
         let longer = binary(0x20, 0x00, &[0; LONGEST_HEADER]);
         client.send_all(&longer).await.unwrap();

@@ -81,7 +81,8 @@ impl Stream {
 /// Receives what has arrived of a header; `WouldBlock` if it is not complete.
 fn receive(socket: &Socket, header: &mut Vec<u8>) -> io::Result<Option<Proxied>> {
     if socket.keeps_messages() {
-        look(socket, header, LONGEST_HEADER)?;
+        // One byte more shows data after the longest header.
+        look(socket, header, LONGEST_HEADER + 1)?;
         let proxied = Proxied::parse(header)?;
         take(socket, header)?;
         return Ok(proxied);
