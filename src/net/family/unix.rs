@@ -182,13 +182,8 @@ impl SocketFamily for Unix {
                 Ok(Piece { count, is_cut })
             }
             Rights::Closed => {
-                let mut data = [IoSliceMut::new(buffer)];
-                let flags = MsgFlags::from_bits_retain(flags.bits().cast_signed());
-                let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, flags)?;
-                Ok(Piece {
-                    count: received.bytes,
-                    is_cut: received.flags.contains(MsgFlags::MSG_CTRUNC),
-                })
+                let (count, is_cut) = receive_bare(socket, buffer, flags)?;
+                Ok(Piece { count, is_cut })
             }
             Rights::Taken(files) => {
                 let before = files.len();
@@ -202,7 +197,8 @@ impl SocketFamily for Unix {
     }
 
     /// An empty message and the end of a connection both have no bytes, but only the message comes
-    /// with credentials (`SO_PASSCRED`).
+    /// with credentials (`SO_PASSCRED`). Where nothing else can come, there is no room for them, and
+    /// the kernel says that they were cut.
     fn receive_message(
         &self,
         socket: &Socket,
@@ -213,13 +209,19 @@ impl SocketFamily for Unix {
     ) -> io::Result<Received> {
         let has_end = socket_type.has_connection();
         let files = match rights {
-            Rights::Taken(files) => Some(files),
-            Rights::Refused | Rights::Closed if has_end => None,
+            Rights::Taken(files) => files,
+            Rights::Refused | Rights::Closed if has_end => {
+                let room = buffer.len();
+                return match receive_bare(socket, buffer, flags | RecvFlags::TRUNC)? {
+                    (0, false) => Ok(Received::End),
+                    (length, _) => Received::message(length, room),
+                };
+            }
             Rights::Refused | Rights::Closed => return receive_datagram(socket, flags, buffer),
         };
         let room = buffer.len();
         // With MSG_TRUNC, the length is that of the message, also if it was cut.
-        let received = receive_rights(socket, buffer, flags | RecvFlags::TRUNC, files)?;
+        let received = receive_rights(socket, buffer, flags | RecvFlags::TRUNC, Some(files))?;
         received.lost.map_or(Ok(()), Err)?;
         match received.length {
             0 if has_end && received.credentials.is_none() => Ok(Received::End),
@@ -328,6 +330,17 @@ impl SocketFamily for Unix {
         }
         all
     }
+}
+
+/// `recvmsg(2)` without room for control messages: the length, and whether some were cut.
+fn receive_bare(socket: &Socket, buffer: &mut [u8], flags: RecvFlags) -> io::Result<(usize, bool)> {
+    let mut data = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::from_bits_retain(flags.bits().cast_signed());
+    let received = recvmsg::<()>(socket.as_raw_fd(), &mut data, None, flags)?;
+    Ok((
+        received.bytes,
+        received.flags.contains(MsgFlags::MSG_CTRUNC),
+    ))
 }
 
 /// How to connect to a socket of the same name and of another type.
