@@ -592,18 +592,28 @@ fn a_name_that_is_too_long_for_a_shared_directory_is_refused_with_its_limit() {
 forms!(an_address_that_is_given_twice_is_a_usage_error, |place| {
     let nobody = place.nobody();
     let word = &*nobody.address;
-    let refused = |words: &[&str]| {
+    let refused_for = |words: &[&str], cause: &str| {
         let done = sok(words);
         assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
-        let cause = "this address is given twice; give each socket an address of its own";
-        assert!(done.stderr.contains(cause), "{}", done.stderr);
+        let cause = format!("{cause}; give each socket an address of its own");
+        assert!(done.stderr.contains(&cause), "{}", done.stderr);
     };
+    let refused = |words: &[&str]| refused_for(words, "this address is given twice");
     refused(&["activate", word, word, "--", "true"]);
     refused(&["relay", word, &place.word(), "--listen", word]);
     if place.has_connection() && !place.keeps_messages() {
         refused(&["serve", word, "--status", word]);
     }
     if place.kind() == Kind::Unix {
-        refused(&["activate", word, &word.replacen('/', "//", 1), "--", "true"]);
+        let other = word.replacen('/', "/proc/../", 1);
+        let same = format!("it is the same address as {word}");
+        refused_for(&["activate", word, &other, "--", "true"], &same);
+    }
+    if place.kind() == Kind::Inet {
+        let all = word.replace("127.0.0.1", "0.0.0.0");
+        let same = |word: &str| format!("it is the same address as {word}");
+        refused_for(&["activate", word, &all, "--", "true"], &same(word));
+        let listens = ["relay", &all, &place.word(), "--listen", word];
+        refused_for(&listens, &same(&all));
     }
 });

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ActivateArgs, ui: Ui) -> Result<Exit> {
         bound: targets(args)?,
         inherited: Vec::new(),
     };
-    refuse_twice("activate", &places.bound)?;
+    refuse_twice("activate", &places.bound, args.listen.v6only)?;
     let mut options = listen_options(&args.listen, &places)?;
     let targets = places.bound;
     let all: Vec<&Target> = targets.iter().collect();

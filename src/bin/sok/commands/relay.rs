@@ -44,7 +44,8 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
     let (listens, targets) = addresses(args)?;
     check_several(args, &targets)?;
     let (places, dialled, status) = taken(args, listens, targets)?;
-    refuse_twice("listen", places.bound.iter().chain(&status.bound))?;
+    let given = places.bound.iter().chain(&status.bound);
+    refuse_twice("listen", given, args.socket.v6only)?;
     let status_targets = status.targets();
     let (listens, targets) = (places.targets(), dialled.targets());
     let mut options = listen_options(&args.socket, &places)?;
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &RelayArgs, ui: Ui) -> Result<Exit> {
         udp_options(&args.socket.udp, "listen", &bound)?;
     }
     let (source, v6only) = (plan.bind.as_ref(), options.v6only);
-    let addresses = check_listens(&places, &listens, source, v6only)?;
+    let addresses = check_source(&listens, source, v6only)?;
     let check = |target| check_target(target, &addresses, source, v6only);
     dialled.to_make().try_for_each(check)?;
     let may_loop = dialled.given().is_none() && all.iter().any(|target| target.is_name());
@@ -333,29 +334,19 @@ fn descriptors(
     }
 }
 
-/// The addresses to listen on, without names. Refuses duplicates, and the local address towards the
-/// target; bind(2) detects duplicates among resolved names.
-fn check_listens<'a>(
-    places: &ListenOn,
+/// The addresses to listen on, without names. Refuses the local address towards the target among them.
+fn check_source<'a>(
     listens: &'a [Target],
     source: Option<&Address>,
     v6only: bool,
 ) -> Result<Vec<(Address, &'a Target)>> {
     let mut all: Vec<(Address, &Target)> = Vec::new();
     for listen in listens.iter().filter(|listen| !listen.is_name()) {
-        let usage = |cause| Err(Error::because("relay", listen, ErrorKind::Usage, cause));
         let own = listen.resolve(Purpose::Listen)?;
-        for one in &own {
-            let is_taken = |by: &Address| reaches(by, one, v6only) || reaches(one, by, v6only);
-            // Inherited sockets may share an address (SO_REUSEPORT).
-            let is_bound = places.bound.contains(listen);
-            if is_bound && let Some((_, other)) = all.iter().find(|(by, _)| is_taken(by)) {
-                return usage(format!("the same address as {other}"))
-                    .map_err(|error| error.with_hint("give each address once"));
-            }
-            if let Some(source) = source.filter(|source| reaches(one, source, v6only)) {
-                return usage(format!("--source {source} is LISTEN"));
-            }
+        let is_taken = |source: &&Address| own.iter().any(|one| reaches(one, source, v6only));
+        if let Some(source) = source.filter(is_taken) {
+            let cause = format!("--source {source} is LISTEN");
+            return Err(Error::because("relay", listen, ErrorKind::Usage, cause));
         }
         all.extend(own.into_iter().map(|one| (one, listen)));
     }

@@ -44,7 +44,8 @@ pub(crate) fn run(args: ServeArgs, ui: Ui) -> Result<Exit> {
         refuse_own_streams("serve", &target, &[0, 1])?;
     }
     let (places, status) = places(&args, target)?;
-    refuse_twice("listen", places.bound.iter().chain(&status.bound))?;
+    let given = places.bound.iter().chain(&status.bound);
+    refuse_twice("listen", given, args.listen.v6only)?;
     let targets = places.targets();
     let check = |target| check_services(&args, target);
     targets.iter().try_for_each(check)?;

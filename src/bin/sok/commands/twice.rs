@@ -2,35 +2,47 @@
 
 use std::path::{Path, PathBuf};
 
-use sok::address::{Address, Target};
+use sok::address::{Address, Purpose, Target};
 use sok::error::{Error, ErrorKind, Result};
+use sok::net::reaches;
 
-/// Refuses an address that is given twice, as nothing can be bound twice: the second socket would find a
-/// live server, this one.
+/// Refuses an address that is given twice, however it is written, as nothing can be bound twice: the
+/// second socket would find a live server, this one. With `v6only` an IPv6 socket leaves the ports of
+/// IPv4. A name is not looked up: bind(2) finds the address that it shares with another one.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for the second one.
 pub(crate) fn refuse_twice<'a>(
     operation: &'static str,
     targets: impl IntoIterator<Item = &'a Target>,
+    v6only: bool,
 ) -> Result<()> {
-    let targets: Vec<&Target> = targets.into_iter().collect();
-    for (place, target) in targets.iter().enumerate() {
-        if targets[..place].iter().any(|other| is_same(other, target)) {
-            let cause = "this address is given twice";
+    let mut before: Vec<(&Target, Vec<Address>)> = Vec::new();
+    for target in targets {
+        // An address that cannot be resolved is refused where it is bound.
+        let own = match target.is_name() {
+            true => Vec::new(),
+            false => target.resolve(Purpose::Listen).unwrap_or_default(),
+        };
+        let is_taken = |by: &Address| {
+            let mut own = own.iter();
+            own.any(|one| reaches(by, one, v6only) || reaches(one, by, v6only))
+        };
+        // Port 0 is another port for each socket.
+        let is_same = |other: &Target| target == other && target.require_specified().is_ok();
+        let mut others = before.iter();
+        let other = others.find(|(other, by)| is_same(other) || by.iter().any(is_taken));
+        if let Some((other, _)) = other {
+            let cause = match *other == target {
+                true => "this address is given twice".to_owned(),
+                false => format!("it is the same address as {other}"),
+            };
             let error = Error::because(operation, target, ErrorKind::Usage, cause);
             return Err(error.with_hint("give each socket an address of its own"));
         }
+        before.push((target, own));
     }
     Ok(())
-}
-
-fn is_same(one: &Target, other: &Target) -> bool {
-    match (file(one), file(other)) {
-        (Some(one), Some(other)) => is_same_file(one, other),
-        // Port 0 is another port for each socket.
-        _ => one == other && one.require_specified().is_ok(),
-    }
 }
 
 /// The file of a socket.
