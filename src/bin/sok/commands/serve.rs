@@ -1,5 +1,6 @@
 //! `sok serve`: accept and answer.
 
+use std::cell::Cell;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -184,14 +185,30 @@ fn sent_of(
     progress: Progress,
 ) -> impl Fn() -> Count {
     let after = progress.after().unwrap_or_default();
+    let path = path.to_owned();
+    // The size is asked for only when a client has come, as the file is opened then too: asking may
+    // block, and the line is drawn often.
+    let known = Cell::new((0, None));
+    let size_now = move |connections: u64| {
+        let (clients, size) = known.get();
+        if clients == connections {
+            return size;
+        }
+        let file = fs::metadata(&path).ok().filter(Metadata::is_file);
+        let size = file.map(|file| file.len());
+        known.set((connections, size));
+        size
+    };
     move || {
         let (totals, open) = table.snapshot();
         let shown = open.iter().filter(|connection| connection.age() >= after);
         let (count, current) = shown.fold((0, 0), |(count, sent), connection| {
             (count + 1, sent + connection.traffic().sent)
         });
-        let file = fs::metadata(path).ok().filter(Metadata::is_file);
-        let file = file.filter(|_| sends_bytes);
+        let size = match sends_bytes {
+            true => size_now(totals.connections),
+            false => None,
+        };
         // What clients send is no part of it.
         let traffic = Traffic {
             received: 0,
@@ -200,7 +217,7 @@ fn sent_of(
         Count {
             traffic,
             current,
-            total: file.map(|file| file.len().saturating_mul(count)),
+            total: size.map(|size| size.saturating_mul(count)),
             open: usize::try_from(count).unwrap_or(usize::MAX),
         }
     }
