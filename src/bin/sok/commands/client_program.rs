@@ -25,17 +25,31 @@ use super::server::{FIRST_INHERITED, FRAMINGS};
 use crate::exit::Exit;
 use crate::output::{Ui, standard};
 
-/// Runs `command` on a connection to `target`.
+/// A program for a connection, as the options say.
+pub(crate) struct ClientProgram {
+    /// The program and its arguments.
+    pub(crate) command: Vec<OsString>,
+    /// The frames in its pipes.
+    pub(crate) messages: Messages,
+    /// The PROXY header before its data.
+    pub(crate) send_proxy: Option<ProxyVersion>,
+    pub(crate) idle_timeout: Option<Duration>,
+}
+
+/// Runs a program on a connection to `target`.
 pub(crate) fn run(
     target: &Target,
     plan: &ConnectPlan,
-    send_proxy: Option<ProxyVersion>,
-    mut command: Vec<OsString>,
-    messages: &Messages,
-    idle_timeout: Option<Duration>,
+    program: ClientProgram,
     ui: Ui,
 ) -> Result<Exit> {
-    let format = format(target, messages)?;
+    let ClientProgram {
+        mut command,
+        messages,
+        send_proxy,
+        idle_timeout,
+    } = program;
+    let format = format(target, &messages)?;
     check_program(&command[0])?;
     // As under serve, it inherits only the standard streams.
     set_fds_cloexec(FIRST_INHERITED, &[]);

@@ -10,7 +10,7 @@ use sok::error::{Error, ErrorKind, Result};
 use sok::loops::Connection;
 use sok::net::{Peer, ProxyVersion, Stream};
 
-use super::client_program;
+use super::client_program::{self, ClientProgram};
 use super::congestion::congestion;
 use super::connection_log::ConnectionLog;
 use super::exchange::{self, Messages};
@@ -48,15 +48,13 @@ pub(crate) fn run(args: ConnectArgs, ui: Ui) -> Result<Exit> {
             let cause = format!("--exec and {option} cannot be used together: the program decides");
             return Err(Error::because("connect", target, ErrorKind::Usage, cause));
         }
-        return client_program::run(
-            &target,
-            &plan,
-            send_proxy,
+        let program = ClientProgram {
             command,
-            &messages,
-            args.idle_timeout,
-            ui,
-        );
+            messages,
+            send_proxy,
+            idle_timeout: args.idle_timeout,
+        };
+        return client_program::run(&target, &plan, program, ui);
     }
     let exchange = exchange::plan(
         "connect",
