@@ -39,6 +39,7 @@ pub(crate) fn fuzz(text: &[u8]) {
     };
     assert_eq!(rules(&entries), rules(&again));
     let list = RuleList::new(entries);
+    asks_if_a_rule_does(&list);
     for peer in peers(list.entries()) {
         compare(&list, &peer, Some(&[7, 8]));
         compare(&list, &peer, None);
@@ -81,6 +82,12 @@ pub(super) fn process(user: Option<(u32, u32)>) -> Peer {
     let mut peer = Peer::new(Address::from(UnixName::Unnamed));
     peer.credentials = user.map(|(uid, gid)| Credentials { pid: 1, uid, gid });
     peer
+}
+
+/// Asserts that the list asks for the user of a peer if one of its rules depends on it.
+fn asks_if_a_rule_does(list: &RuleList) {
+    let asks = |entry: &Entry| matches!(entry.rule, Rule::User(_) | Rule::Group(_));
+    assert_eq!(list.asks_for_user(), list.entries().iter().any(asks));
 }
 
 /// Asserts that the list decides about `peer`, whose supplementary groups these are, as its rules do one
@@ -199,6 +206,7 @@ mod tests {
                 false => Entry::new(Verdict::Deny, rule),
             };
             let list = RuleList::new(rules.into_iter().map(entry).collect());
+            asks_if_a_rule_does(&list);
             for peer in peers {
                 compare(&list, &peer, groups.as_deref());
             }
