@@ -51,6 +51,7 @@ fn completes(shell: &[&str], setup: &str, more: &[(&str, &[&str])]) {
     let name = format!("unix:@{own}_plain");
     let cases: &[(&str, &[&str])] = &[
         ("sok se\t", &["sok", "serve"]),
+        ("sok help se\t", &["sok", "help", "serve"]),
         ("sok serve --suf\t", &["sok", "serve", "--suffix"]),
         (
             "sok serve --type seq\t",

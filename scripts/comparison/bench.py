@@ -78,16 +78,18 @@ def build(given):
         ).stdout
         artifacts = (json.loads(line) for line in built.splitlines())
         programs.append(next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == name))
-    # Installed on a disk, as the peers are: what the linker has just written lies in the page cache
-    # piece by piece, and that alone makes the start of a process slower by a tenth.
-    installed = os.path.join(ROOT, "target", "installed")
-    os.makedirs(installed, exist_ok=True)
-    copies = []
-    for program, (_, name) in zip(programs, folders):
-        copies.append(os.path.join(installed, name))
-        # What another run of this script may still execute is replaced, not written over.
-        os.replace(shutil.copy(program, copies[-1] + ".new"), copies[-1])
-    return copies
+    return [installed(program, name) for program, (_, name) in zip(programs, folders)]
+
+
+def installed(program, name):
+    """A copy on a disk, as the peers are: what the linker has just written lies in the page cache piece by
+    piece, and that alone makes the start of a process slower by a tenth."""
+    folder = os.path.join(ROOT, "target", "installed")
+    os.makedirs(folder, exist_ok=True)
+    copy = os.path.join(folder, name)
+    # What another run of this script may still execute is replaced, not written over.
+    os.replace(shutil.copy(program, copy + ".new"), copy)
+    return copy
 
 
 def raise_descriptor_limit(options):

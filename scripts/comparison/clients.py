@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import select
 import shutil
 import statistics
@@ -26,23 +27,34 @@ def compare_call(bench):
                 "socat -": ["socat", "-", socat(address)],
                 "a bare program": [bench.bare, "call", address, "hello"],
             }
+            commands.update({called(name): [file, "call", address, "hello"] for name, file in bench.options.build})
             commands = {name: c for name, c in commands.items() if shutil.which(c[0])}
-            words = [word for command in commands.values() for word in ["--", *command]]
             figures = {name: [] for name in commands}
             faults = {name: page_faults(command, hello) for name, command in commands.items()}
             for number in range(bench.options.rounds + 1):
-                # The programs take turns process by process, not only round by round.
+                # The programs take turns process by process, not only round by round, in another order each time.
+                order = random.sample(list(commands), len(commands))
+                words = [word for name in order for word in ["--", *commands[name]]]
                 out = bench.run(bench.bare, "race", str(bench.options.runs), hello, "hello", *words)
-                for name, micros in zip(figures, json.loads(out)):
+                for name, micros in zip(order, json.loads(out)):
                     if number > 0:
                         figures[name].append(micros)
         most = 1.0 if family == "unix" else 0.95
         title(f"call over {family}: {bench.options.runs} processes a round", "us a process", f"<= {most:.2f} x nc -N")
-        ours = figures.pop("sok call")
+        ours, netcats = figures.pop("sok call"), figures.get("nc -N")
         row("sok call", ours, note=f"{faults['sok call']} page faults")
+        builds = {called(name) for name, _ in bench.options.build}
         for name, theirs in figures.items():
+            if name in builds:
+                ratios = divided(theirs, netcats) if netcats else None
+                row(name, theirs, ratios, note=f"this / nc -N, {faults[name]} page faults")
+                continue
             met = (lambda ratio: ratio <= most) if name == "nc -N" else None
             row(name, theirs, divided(ours, theirs), met, f"sok / this, {faults[name]} page faults")
+
+
+def called(build):
+    return f"sok call ({build})"
 
 
 def page_faults(command, hello):

@@ -5,10 +5,9 @@ import io
 import os
 import tarfile
 
-from .common import ARCHITECTURE, ROOT, Failed, output, source_date, version
+from . import documents, licenses
+from .common import ARCHITECTURE, Failed, output, source_date, version
 from .stage import files_of
-
-PAPERS = ["README.md", "LICENSE", "CHANGELOG.md"]
 
 
 def package(program, papers, out):
@@ -16,12 +15,13 @@ def package(program, papers, out):
     if "INTERP" in output("readelf", "--program-headers", program):
         raise Failed(f"{program} is not static")
     name = f"sok-{version()}-{ARCHITECTURE}-linux-static"
-    files = {"sok": program, **{paper: os.path.join(ROOT, paper) for paper in PAPERS}}
-    files.update({placed(path): os.path.join(papers, path) for path in files_of(papers)})
+    files = {path: documents.read(path, {}) for path in documents.documents()}
+    files.update({placed(path): read(os.path.join(papers, path)) for path in files_of(papers)})
+    files.update({"sok": read(program), licenses.NAME: licenses.text("static")})
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path, source in sorted(files.items()):
-            add(archive, f"{name}/{path}", source, 0o755 if path == "sok" else 0o644)
+        for path, text in sorted(files.items()):
+            add(archive, f"{name}/{path}", text, 0o755 if path == "sok" else 0o644)
     path = os.path.join(out, f"{name}.tar.gz")
     with open(path, "wb") as file:
         file.write(gzip.compress(packed.getvalue(), 9, mtime=0))
@@ -34,9 +34,12 @@ def placed(path):
     return os.path.join(folder, f"man{name[-1]}", name) if folder == "man" else path
 
 
-def add(archive, path, source, mode):
-    with open(source, "rb") as file:
-        text = file.read()
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def add(archive, path, text, mode):
     entry = tarfile.TarInfo(path)
     entry.size, entry.mode, entry.mtime = len(text), mode, source_date()
     entry.uname = entry.gname = "root"

@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 
+from . import documents, licenses
 from .common import ROOT, TARGET, output, run, source_date, version
 from .stage import compressed, files_of, install
 
-# cargo-deb packs what is here, see `package.metadata.deb` in Cargo.toml.
+# The version with which the packages have been tried.
+CARGO_DEB = "3.8.0"
+# It packs what is here, see `package.metadata.deb` in Cargo.toml.
 STAGE = os.path.join(ROOT, "target", "deb-root")
 COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions",
@@ -23,6 +26,8 @@ def package(program, papers, out):
     """Writes the package, and returns its path."""
     shutil.rmtree(STAGE, ignore_errors=True)
     put(program, "usr/bin/sok", 0o755)
+    # As Debian's own packages: without the versions of the compilers.
+    output("objcopy", "--remove-section=.comment", os.path.join(STAGE, "usr/bin/sok"))
     for page in files_of(os.path.join(papers, "man")):
         section = page.rsplit(".", 1)[1]
         write(f"usr/share/man/man{section}/{page}.gz", compressed(read(os.path.join(papers, "man", page))))
@@ -31,7 +36,11 @@ def package(program, papers, out):
         put(os.path.join(papers, "completions", path), f"{COMPLETIONS[shell]}/{name}")
     for unit in files_of(UNITS):
         put(os.path.join(UNITS, unit), f"usr/lib/systemd/system/{unit}")
-    put(os.path.join(ROOT, "README.md"), "usr/share/doc/sok/README.md")
+    for path in documents.documents():
+        # cargo-deb writes the one, and the other is below.
+        if path not in documents.DEBIAN:
+            write(f"usr/share/doc/sok/{path}", documents.read(path, documents.DEBIAN))
+    write(f"usr/share/doc/sok/{licenses.NAME}.gz", compressed(licenses.text("dynamic")))
     put(os.path.join(DEBIAN, "lintian-overrides"), "usr/share/lintian/overrides/sok")
     write("usr/share/doc/sok/changelog.gz", compressed(read(os.path.join(ROOT, "CHANGELOG.md"))))
     write("usr/share/doc/sok/changelog.Debian.gz", compressed(changelog().encode()))
@@ -42,13 +51,15 @@ def package(program, papers, out):
 
 
 def cargo_deb():
-    """The program, which is installed if it is missing."""
+    """The program in its version, which is installed if it is missing."""
     tools = os.path.join(ROOT, "target", "tools")
-    found = shutil.which("cargo-deb", path=f"{os.environ['PATH']}:{os.path.join(tools, 'bin')}")
-    if not found:
-        run("cargo", "install", "--locked", "--root", tools, "cargo-deb", env={**os.environ, "RUSTFLAGS": ""})
-        found = os.path.join(tools, "bin", "cargo-deb")
-    return found
+    own = os.path.join(tools, "bin", "cargo-deb")
+    for found in filter(None, [shutil.which(own), shutil.which("cargo-deb")]):
+        if output(found, "--version").split()[-1] == CARGO_DEB:
+            return found
+    run("cargo", "install", "--locked", "--force", "--version", CARGO_DEB, "--root", tools, "cargo-deb",
+        env={**os.environ, "RUSTFLAGS": ""})
+    return own
 
 
 def changelog():

@@ -1,19 +1,23 @@
 """Bare Debian systems, in which a package is tried."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 
 from .common import ROOT, Failed, version
 
 ROOTS = os.path.join(ROOT, "target", "roots")
 MIRROR = "http://deb.debian.org/debian"
+# Without them, debootstrap takes what any mirror gives.
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 # Runs in namespaces of its own; the changes are in memory, and end with it.
 ROOM = r"""
-root=$1 package=$2 script=$3
+root=$1 package=$2 script=$3 changes=$5
 mount --make-rprivate /
-changes=$(mktemp -d); mount -t tmpfs tmpfs "$changes"; cd "$changes"
+mount -t tmpfs tmpfs "$changes"; cd "$changes"
 mkdir upper work merged
 mount -t overlay overlay -o "lowerdir=$root,upperdir=upper,workdir=work" merged
 mount -t proc proc merged/proc
@@ -31,7 +35,7 @@ expect "$(sok --version | head -n 1)" "sok $VERSION"
 sok tour > /tmp/tour || { cat /tmp/tour; exit 1; }
 for address in unix:/run/here.sock inet:127.0.0.1:7 'inet6:[::1]:7'; do
   sok serve "$address" 2> /dev/null & server=$!
-  sok wait "$address" --timeout 20s
+  sok wait "$address" --timeout 2m
   expect "$(sok call "$address" hello)" hello
   kill "$server"; wait "$server"
 done
@@ -74,31 +78,40 @@ def has(program):
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
 
 
-def root(suite):
-    """The folder of a bare system, which is made if it is missing; nothing if it cannot be."""
-    folder = os.path.join(ROOTS, suite)
+def root(suite, programs=()):
+    """The folder of a system with only these programs, which is made if it is missing; nothing if it cannot be."""
+    folder = os.path.join(ROOTS, "-".join([suite, *programs]))
     if os.geteuid() or not has("ip"):
         return None
     if os.path.isdir(folder):
         return folder
     if not has("debootstrap"):
         return None
-    partial = f"{folder}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(ROOTS, exist_ok=True)
-    print(f"  debootstrap of {suite}", flush=True)
-    done = subprocess.run(["debootstrap", "--variant=minbase", suite, partial, MIRROR], capture_output=True)
-    if done.returncode:
-        shutil.rmtree(partial, ignore_errors=True)
-        return None
-    os.rename(partial, folder)
+    print(f"  debootstrap of {os.path.basename(folder)}", flush=True)
+    options = ["--variant=minbase", *(["--force-check-gpg"] if os.path.exists(KEYRING) else []),
+               *([f"--include={','.join(programs)}"] if programs else [])]
+    with tempfile.TemporaryDirectory(prefix=f"{os.path.basename(folder)}.", dir=ROOTS) as partial:
+        made = os.path.join(partial, "root")
+        done = subprocess.run(["debootstrap", *options, suite, made, MIRROR], capture_output=True, text=True)
+        if done.returncode:
+            print("  " + "\n  ".join((done.stdout + done.stderr).splitlines()[-5:]), flush=True)
+            return None
+        os.rename(made, folder)
     return folder
+
+
+@contextlib.contextmanager
+def command(folder, package, script):
+    """The command that runs `script` so. Its changes are mounted on a folder, which is removed."""
+    with tempfile.TemporaryDirectory(prefix="sok-room-") as changes:
+        yield ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-euc", ROOM, "sh",
+               folder, package, script, version(), changes]
 
 
 def inside(folder, package, script):
     """Runs `script` with the path of a copy of `package` in the bare system; its files stay as they are."""
-    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-euc", ROOM, "sh",
-               folder, package, script, version()]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    with command(folder, package, script) as words:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         raise Failed(f"in {folder}: exit {done.returncode}\n{done.stdout}{done.stderr}")

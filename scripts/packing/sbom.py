@@ -18,7 +18,8 @@ def write(way, folder):
     return path
 
 
-def bill(way):
+def linked(way):
+    """The crates in the program that is linked in this way, sorted, with the packages and nodes of cargo."""
     # The flags decide which crates a program has: its own resolver is for a static one.
     environment = {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(WAYS[way].get("flags", []))}
     said = output("cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET,
@@ -28,7 +29,12 @@ def bill(way):
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     own = metadata["resolve"]["root"]
-    linked = reached(own, nodes, lambda one: (packages[one]["name"], packages[one]["version"]) in compiled)
+    found = reached(own, nodes, lambda one: (packages[one]["name"], packages[one]["version"]) in compiled)
+    return own, found, packages, nodes
+
+
+def bill(way):
+    own, found, packages, nodes = linked(way)
     checksums = locked_checksums()
     time = datetime.datetime.fromtimestamp(source_date(), datetime.timezone.utc)
     return {
@@ -41,10 +47,10 @@ def bill(way):
                           "properties": [{"name": "commit", "value": commit() or "unknown"},
                                          {"name": "linked", "value": way}]},
         },
-        "components": [component(packages[one], checksums) for one in linked if one != own],
+        "components": [component(packages[one], checksums) for one in found if one != own],
         "dependencies": [{"ref": reference(packages[one]),
-                          "dependsOn": sorted(reference(packages[it]) for it in needs(nodes[one]) if it in linked)}
-                         for one in linked],
+                          "dependsOn": sorted(reference(packages[it]) for it in needs(nodes[one]) if it in found)}
+                         for one in found],
     }
 
 

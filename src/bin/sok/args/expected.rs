@@ -43,7 +43,6 @@ pub(crate) fn expected(words: &[String], word: &str) -> Expected {
 #[derive(Debug)]
 struct Position<'a> {
     command: &'a Command,
-    is_root: bool,
     /// The option whose value follows.
     open: Option<&'a Arg>,
     given: Vec<&'a Arg>,
@@ -58,7 +57,6 @@ impl<'a> Position<'a> {
     const fn new(command: &'a Command) -> Self {
         Self {
             command,
-            is_root: true,
             open: None,
             given: Vec::new(),
             values: 0,
@@ -87,11 +85,11 @@ impl<'a> Position<'a> {
                 // The rest of the line is its value.
                 self.program = option.is_allow_hyphen_values_set().then_some(place + 1);
             }
-        } else if self.is_root {
+        } else if self.command.has_subcommands() {
             let Some(command) = self.command.find_subcommand(word) else {
                 return false;
             };
-            (self.command, self.is_root) = (command, false);
+            self.command = command;
             self.given.clear();
         } else {
             self.values += 1;
@@ -131,7 +129,7 @@ impl<'a> Position<'a> {
             let before = word.len() - given.len();
             return option.map_or_else(Expected::default, |option| value(option, given, before));
         }
-        if self.is_root {
+        if self.command.has_subcommands() {
             let commands = self
                 .command
                 .get_subcommands()
@@ -280,7 +278,10 @@ mod tests {
         assert_eq!(offered("serve --type=se"), ["seqpacket"]);
         assert_eq!(offered("bench --families unix,inet"), ["inet", "inet6"]);
         assert_eq!(offered("relay a b --descriptors p"), ["pass"]);
+        assert_eq!(offered("help se"), ["serve"]);
+        assert_eq!(offered("help serve "), [""; 0]);
         assert!(!offered("").contains(&"activated".to_owned()));
+        assert!(!offered("help ").contains(&"activated".to_owned()));
         assert!(offered("nonsense --").is_empty());
     }
 
