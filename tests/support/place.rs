@@ -111,9 +111,44 @@ pub(crate) fn require_peer(program: &str) -> bool {
     required(program, there)
 }
 
+/// `scripts/test`, whose lists name everything that a test may need of the machine.
+const LISTS: &str = include_str!("../../scripts/test");
+
+/// The programs that the tests talk to, as `scripts/test` installs them.
+pub(crate) fn peers() -> Vec<&'static str> {
+    let entries = list("peers");
+    let names = entries.iter().map(|entry| entry.split_once(':').unwrap().0);
+    names.collect()
+}
+
+/// Every name that a test may give to [`required`].
+pub(crate) fn listed_needs() -> Vec<&'static str> {
+    let names = ["always", "as_root", "if_allowed", "with_all", "seldom"];
+    names.into_iter().flat_map(list).chain(peers()).collect()
+}
+
+/// The entries of an array of the script.
+fn list(name: &str) -> Vec<&'static str> {
+    let (_, rest) = LISTS.split_once(&format!("\n{name}=(")).unwrap();
+    let (body, _) = rest.split_once(')').unwrap();
+    // What is between apostrophes is one entry.
+    let parts = body.split('\'').enumerate();
+    parts
+        .flat_map(|(place, part)| match place % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        })
+        .collect()
+}
+
 /// The one place that decides what happens if the machine lacks something: the test is skipped with
-/// a message, or fails if `SOK_REQUIRE` (a list with commas) names it.
+/// a message, or fails if `SOK_REQUIRE` (a list with commas) names it. A name that `scripts/test` does not
+/// list is an error, as nothing would ever require it.
 pub(crate) fn required(name: &str, there: bool) -> bool {
+    assert!(
+        listed_needs().contains(&name),
+        "scripts/test lists no {name}"
+    );
     if !there {
         let wanted = std::env::var("SOK_REQUIRE").unwrap_or_default();
         assert!(
@@ -126,7 +161,7 @@ pub(crate) fn required(name: &str, there: bool) -> bool {
 }
 
 /// Reports a skipped test: in its output, and in the file that `scripts/test` lists.
-pub(crate) fn skipped(what: &str) {
+fn skipped(what: &str) {
     println!("skipped: {what}");
     if let Some(list) = std::env::var_os("SOK_SKIPPED") {
         let list = File::options().append(true).open(list);
