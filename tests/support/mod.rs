@@ -25,7 +25,7 @@ mod terminal;
 use std::time::Duration;
 
 pub(crate) use self::activate::{Activate, PYTHON_SERVER, ask};
-pub(crate) use self::client::Client;
+pub(crate) use self::client::{Client, assert_answers, assert_echoes};
 pub(crate) use self::facts::{
     assert_same, is_root, noise, processor_time, resident_kib, udp_ports,
 };

@@ -202,6 +202,14 @@ impl Place {
         self.form.socket_type
     }
 
+    /// The options of a server that answers lines, or messages.
+    pub(crate) fn line_framing(&self) -> &'static [&'static str] {
+        match self.keeps_messages() {
+            true => &[],
+            false => &["--framing", "line"],
+        }
+    }
+
     /// Whether each receive returns what one send sent.
     pub(crate) fn keeps_messages(&self) -> bool {
         self.socket_type() != SocketType::Stream
