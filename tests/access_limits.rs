@@ -104,11 +104,11 @@ fn ipv6_clients_count_by_the_first_half_of_their_address() {
         "$SOK" serve inet6:[::1]:8082 --max-per-peer 1 -v &
         server=$!
         "$SOK" wait inet6:[::1]:8082 || exit 1
-        mkfifo in && exec 3<>in
-        "$SOK" connect --bind inet6:[2001:db8:0:1::1]:0 inet6:[::1]:8082 <&3 >out &
+        mkfifo in out && exec 3<>in 4<>out
+        "$SOK" connect --bind inet6:[2001:db8:0:1::1]:0 inet6:[::1]:8082 <&3 >&4 &
         client=$!
         echo hello >&3
-        until grep -q hello out; do :; done
+        read -r reply <&4
         for from in 2001:db8:0:1:ffff::2 2001:db8:0:2::1; do
             "$SOK" call --bind inet6:[$from]:0 inet6:[::1]:8082 hello 2>/dev/null
             echo $?
