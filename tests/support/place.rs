@@ -21,6 +21,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Inet, Self::Inet6, Self::Unix, Self::Abstract];
+
     /// The name in the list of `SOK_REQUIRE`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -54,9 +56,8 @@ impl From<Kind> for Form {
 impl Form {
     /// Every form, those of streams first.
     pub(crate) fn all() -> Vec<Self> {
-        let kinds = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
         let all = SocketType::ALL.into_iter().flat_map(|socket_type| {
-            let forms = kinds.map(|kind| kind.with_type(socket_type));
+            let forms = Kind::ALL.map(|kind| kind.with_type(socket_type));
             forms.into_iter().filter(|form| form.prefix() != "")
         });
         all.collect()
