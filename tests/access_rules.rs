@@ -7,8 +7,8 @@ use nix::unistd::{getegid, geteuid, getgroups};
 use sok::address::SocketType;
 
 use crate::support::{
-    Client, Kind, Place, Process, Server, have, in_own_network, is_root, require_peer, run,
-    skipped, sok, sok_for_anybody,
+    Client, Kind, Place, Process, Server, have, in_own_network, is_root, require_peer, required,
+    run, sok, sok_for_anybody,
 };
 
 /// Whether a client at `from` of a server at `at` with `rules` (`+RULE` allows, `-RULE` denies) is served.
@@ -161,7 +161,9 @@ fn ipv6_clients_are_told_apart_by_their_prefixes() {
         return;
     }
     match in_own_network(script) {
-        None => skipped("network namespaces"),
+        None => {
+            required("network namespaces", false);
+        }
         Some(done) => assert_eq!(done.text(), "6\nhello\n0\nhello\n0\n6\n", "{}", done.stderr),
     }
 }
@@ -204,7 +206,7 @@ locals!(a_user_is_matched_as_of_connect, |place| {
 /// Runs the program as another user with these groups, as `setpriv(1)` does; `None` without the rights.
 fn as_other(place: &Place, groups: &[u32], arguments: &[&str]) -> Option<Process> {
     if !is_root() {
-        skipped("root");
+        required("root", false);
         return None;
     }
     if !require_peer("setpriv") {
@@ -302,8 +304,8 @@ locals!(
         if !place.has_connection() {
             return;
         }
-        if !is_root() {
-            return skipped("root");
+        if !required("root", is_root()) {
+            return;
         }
         if !require_peer("perl") {
             return;
@@ -375,8 +377,8 @@ const SENDS: &str = r#"
 
 #[test]
 fn a_datagram_is_of_the_user_who_sent_it_whatever_its_name() {
-    if !is_root() {
-        return skipped("root");
+    if !required("root", is_root()) {
+        return;
     }
     if !require_peer("perl") {
         return;
@@ -404,8 +406,8 @@ fn a_datagram_is_of_the_user_who_sent_it_whatever_its_name() {
 
 #[test]
 fn users_under_one_name_have_a_session_each() {
-    if !is_root() {
-        return skipped("root");
+    if !required("root", is_root()) {
+        return;
     }
     if !require_peer("perl") {
         return;

@@ -8,8 +8,8 @@ use std::process::Command;
 use sok::address::SocketType;
 
 use crate::support::{
-    Kind, Passed, Place, Process, RawListener, RawMessages, RawStream, Server, have, require_peer,
-    sok,
+    Kind, Passed, Place, Process, RawListener, RawMessages, RawStream, Server, assert_answers,
+    have, require_peer,
 };
 
 /// A server on `socket` as descriptor 3, once it is ready.
@@ -19,27 +19,13 @@ fn serving(socket: &Passed, arguments: &[&str]) -> Server {
     Server::of(Process::sok_inheriting(socket.descriptor(), &all))
 }
 
-/// Asks the server at `address`, as any client does, and checks the reply.
-fn assert_answers(address: &str, message: &str, reply: &str) {
-    let done = sok(&["call", address, message]);
-    assert_eq!(done.text(), format!("{reply}\n"), "{}", done.stderr);
-}
-
-/// The arguments of `call` for a reply of one line.
-const LINES: [&str; 2] = ["--framing", "line"];
-
-/// The options of a server that answers lines, or messages.
-fn lines(place: &Place) -> &'static [&'static str] {
-    if place.keeps_messages() { &[] } else { &LINES }
-}
-
 forms!(a_server_serves_an_inherited_socket, |place| {
     for polled in [false, true] {
         let socket = Passed::listening(place).polled(polled);
         for answer in ["!", "?"] {
             // The second server gets the same socket from the first one's supervisor.
             let mut options = vec!["--suffix", answer];
-            options.extend(lines(place));
+            options.extend(place.line_framing());
             let server = serving(&socket, &options);
             assert_eq!(server.address(), socket.address());
             let ready = format!("listening on {} (fd:3)\n", socket.address());
@@ -158,7 +144,7 @@ families!(
 );
 
 forms!(a_client_uses_an_inherited_connection, |place| {
-    let server = Server::start(place, lines(place));
+    let server = Server::start(place, place.line_framing());
     for polled in [false, true] {
         let connection = Passed::connected(place, server.address()).polled(polled);
         // One connection, three requests.
@@ -197,7 +183,7 @@ families!(a_client_moves_much_over_an_inherited_connection, |place| {
 });
 
 forms!(a_relay_listens_on_an_inherited_socket, |place| {
-    let server = Server::start(place, lines(place));
+    let server = Server::start(place, place.line_framing());
     for polled in [false, true] {
         let socket = Passed::listening(place).polled(polled);
         let words = ["relay", "fd:3", server.address()];
@@ -215,7 +201,7 @@ forms!(a_relay_listens_on_an_inherited_socket, |place| {
 connections!(
     a_relay_gives_an_inherited_connection_to_one_client,
     |place| {
-        let server = Server::start(place, lines(place));
+        let server = Server::start(place, place.line_framing());
         for polled in [false, true] {
             let connection = Passed::connected(place, server.address()).polled(polled);
             let words = ["relay", &place.word(), "fd:3"];

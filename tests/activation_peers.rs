@@ -4,7 +4,9 @@ use std::process::Command;
 
 use sok::address::SocketType;
 
-use crate::support::{Kind, Passed, Place, Process, Server, have, require_peer, sok, sok_with};
+use crate::support::{
+    Kind, Passed, Place, Process, Server, assert_answers, have, require_peer, sok_with,
+};
 
 /// Starts `systemd-socket-activate` with a socket of `place`, and the program with `words` at its first
 /// client; returns the address to connect to, once the socket is there.
@@ -38,26 +40,12 @@ fn have_systemd() -> bool {
     require_peer("systemd-socket-activate")
 }
 
-/// The options of a server that answers lines, or messages.
-fn lines(place: &Place) -> &'static [&'static str] {
-    if place.keeps_messages() {
-        &[]
-    } else {
-        &["--framing", "line"]
-    }
-}
-
-fn assert_answers(address: &str, message: &str, reply: &str) {
-    let done = sok(&["call", address, message]);
-    assert_eq!(done.text(), format!("{reply}\n"), "{}", done.stderr);
-}
-
 forms!(systemd_passes_a_socket_by_number_and_by_name, |place| {
     if !have_systemd() {
         return;
     }
     for (options, word) in [(&[][..], "fd:3"), (&["--fdname=web"], "fd:web")] {
-        let words = [&["serve", word, "--suffix=!"], lines(place)].concat();
+        let words = [&["serve", word, "--suffix=!"], place.line_framing()].concat();
         let (activator, address) = activated(place, options, &words);
         for message in ["one", "two"] {
             assert_answers(&address, message, &format!("{message}!"));
@@ -71,7 +59,7 @@ forms!(systemd_passes_the_socket_of_a_relay, |place| {
     if !have_systemd() {
         return;
     }
-    let server = Server::start(place, lines(place));
+    let server = Server::start(place, place.line_framing());
     let (_activator, address) = activated(place, &[], &["relay", "fd:3", server.address()]);
     for message in ["one", "two"] {
         assert_answers(&address, message, message);
@@ -93,7 +81,7 @@ connections!(
                 // It accepts with --inetd on stream sockets only.
                 continue;
             }
-            let words = [&["serve", word, "--suffix=!"], lines(place)].concat();
+            let words = [&["serve", word, "--suffix=!"], place.line_framing()].concat();
             let (activator, address) = activated(place, options, &words);
             for message in ["one", "two", "three"] {
                 assert_answers(&address, message, &format!("{message}!"));

@@ -224,12 +224,12 @@ fn the_mode_of_a_socket_file_is_tested_as_an_unprivileged_user() {
     assert_works(&own);
     assert_eq!(own["found"], "for this process");
     if !is_root() {
-        crate::support::skipped("root tries as another user");
+        crate::support::required("root", false);
         return;
     }
     let other = mode(&sok(&arguments));
     if other["outcome"] == "untried" {
-        crate::support::skipped(&format!("{other}"));
+        crate::support::required("another user", false);
         return;
     }
     assert_works(&other);
@@ -244,7 +244,7 @@ fn a_link_local_address_is_tested_if_there_is_one() {
     let script = "ip link set lo up && ip addr add fe80::5/64 dev lo nodad || exit 99
         exec \"$SOK\" check --json --family inet6";
     let Some(done) = in_own_network(script) else {
-        crate::support::skipped("an address of our own");
+        crate::support::required("network namespaces", false);
         return;
     };
     let cell = cell(&column(&json(&done), Kind::Inet6), "link-local");
@@ -372,7 +372,7 @@ fn disabled_ipv6_is_reported_with_its_setting_and_exit_1() {
         );
         let done = in_own_network(&script);
         if done.is_none() {
-            crate::support::skipped("a network of our own with IPv6 switched off");
+            crate::support::required("network namespaces", false);
         }
         done
     };
@@ -417,7 +417,7 @@ fn disabled_ipv6_is_reported_with_its_setting_and_exit_1() {
 fn a_loopback_interface_that_is_down_is_reported() {
     let script = "exec \"$SOK\" check --json";
     let Some(done) = in_own_network(script) else {
-        crate::support::skipped("a network of our own");
+        crate::support::required("network namespaces", false);
         return;
     };
     assert_eq!(done.code, 1, "{}", done.stderr);
@@ -444,7 +444,7 @@ fn without_ipv4_dual_stack_is_not_tested() {
     let script = "ip link set lo up && ip -4 addr flush dev lo || exit 99
         exec \"$SOK\" check --json";
     let Some(done) = in_own_network(script) else {
-        crate::support::skipped("a network of our own");
+        crate::support::required("network namespaces", false);
         return;
     };
     assert_eq!(done.code, 1, "{}", done.stderr);
@@ -484,7 +484,7 @@ os.execv(sys.argv[1], sys.argv[1:])";
     command.args(["-c", filter, Process::PROGRAM, "check", "--json"]);
     let done = Process::spawn(command).done();
     if done.code == 99 || done.stderr.contains("KeyError") {
-        crate::support::skipped("a filter of system calls");
+        crate::support::required("seccomp filters", false);
         return;
     }
     assert_eq!(done.code, 1, "{}", done.stderr);

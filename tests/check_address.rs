@@ -123,8 +123,8 @@ fn whether_a_udp_server_is_on_another_host_cannot_be_known() {
             let text = sok(&["check", address]).text();
             assert!(text.contains("  unknown  "), "{text}");
         } else {
-            let reason = answer["reason"].as_str().unwrap();
-            crate::support::skipped(&format!("a route to {address}: {reason}"));
+            println!("{address}: {}", answer["reason"]);
+            crate::support::required("a route to another host", false);
         }
     }
 }
@@ -226,13 +226,13 @@ fn each_address_of_a_name_is_reported() {
         let word = format!("two.test:{}", server.port());
         let silent = format!("{silent}:{}", server.port());
         if RawStream::try_connect(&silent).is_ok() {
-            crate::support::skipped(&format!("somebody else serves {silent}"));
+            crate::support::required("a port that is free on both families", false);
             continue;
         }
         let script = r#"exec "$SOK" check --json "$1""#;
         let hosts = hosts.to_str().unwrap();
         let Some(done) = in_own_mounts(hosts, "/etc/hosts", script, &[&word], &[]) else {
-            crate::support::skipped("a hosts file of its own");
+            crate::support::required("mount namespaces", false);
             return;
         };
         assert_eq!(done.code, 0, "{} {}", done.text(), done.stderr);
@@ -270,7 +270,7 @@ fn a_dual_stack_server_is_found_in_both_families() {
 #[test]
 fn a_hidden_process_is_reported_by_its_owner() {
     if !is_root() {
-        crate::support::skipped("a server of another user");
+        crate::support::required("root", false);
         return;
     }
     run(Kind::Inet, |place| {

@@ -30,7 +30,7 @@ fn each_end_has_the_requested_congestion_control() {
         return;
     }
     let done = relayed_with("--congestion bbr");
-    if !required("a network with BBR", done.is_some()) {
+    if !required("BBR", done.is_some()) {
         return;
     }
     let done = done.unwrap();
@@ -62,7 +62,7 @@ fn no_end_of_a_relayed_connection_is_paced_on_loopback() {
         return;
     }
     let done = relayed_with("");
-    if !required("a network with BBR", done.is_some()) {
+    if !required("BBR", done.is_some()) {
         return;
     }
     let done = done.unwrap();
@@ -94,7 +94,7 @@ fn bench_uses_the_congestion_control_of_the_system() {
         wait
         rm -r "$d""#;
     let done = in_bbr_network(script);
-    if !required("a network with BBR", done.is_some()) {
+    if !required("BBR", done.is_some()) {
         return;
     }
     let text = done.unwrap().text();

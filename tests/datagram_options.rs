@@ -160,7 +160,7 @@ fn a_group_of_ipv6_is_reached_on_its_interface() {
         kill $!
         exit $code";
     let done = in_own_network(script);
-    if !required("namespaces", done.is_some()) {
+    if !required("network namespaces", done.is_some()) {
         return;
     }
     let done = done.unwrap();

@@ -7,17 +7,9 @@ use nix::sys::signal::Signal;
 use sok::address::SocketType;
 
 use crate::support::{
-    Files, Kind, Place, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server,
+    Files, Kind, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server,
     assert_same, kernel_can_refuse_descriptors, noise, open_descriptors, require_peer, run, sok,
 };
-
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
 
 /// A client of a relay, and its server, which have exchanged a message.
 fn connected(relay: &Server, backend: &RawMessageListener) -> (RawMessages, RawMessages) {
@@ -43,7 +35,7 @@ fn is_refused(sent: &io::Result<usize>) -> bool {
 locals!(a_file_in_memory_is_shared_through_a_relay, |place| {
     let backend = RawMessageListener::bind(place);
     for options in [&[][..], &["--descriptors", "pass"]] {
-        let relay = relay(place, backend.address(), options);
+        let relay = Server::relay(place, backend.address(), options);
         let (client, server) = connected(&relay, &backend);
         for (from, to) in [(&client, &server), (&server, &client)] {
             let files = Files::new(1);
@@ -84,7 +76,7 @@ locals!(
             return;
         }
         let target = place.word();
-        let relay = relay(place, &target, &[]);
+        let relay = Server::relay(place, &target, &[]);
         let constant = match place.socket_type() {
             SocketType::Datagram => "SOCK_DGRAM",
             SocketType::SeqPacket => "SOCK_SEQPACKET",
@@ -108,7 +100,7 @@ locals!(
     as_many_descriptors_as_a_message_can_have_pass_and_none_stays_open,
     |place| {
         let backend = RawMessageListener::bind(place);
-        let relay = relay(place, backend.address(), &[]);
+        let relay = Server::relay(place, backend.address(), &[]);
         let (client, server) = connected(&relay, &backend);
         let before = open_descriptors(&relay);
         for (from, to) in [(&client, &server), (&server, &client), (&client, &server)] {
@@ -127,7 +119,7 @@ locals!(
 
 locals!(descriptors_arrive_with_their_own_message, |place| {
     let backend = RawMessageListener::bind(place);
-    let relay = relay(place, backend.address(), &[]);
+    let relay = Server::relay(place, backend.address(), &[]);
     let (client, server) = connected(&relay, &backend);
     if !place.keeps_messages() {
         // Bytes of several sends may come together.
@@ -157,7 +149,7 @@ locals!(
     descriptors_wait_for_a_receiver_that_does_not_read,
     |place| {
         let backend = RawMessageListener::bind(place);
-        let relay = relay(place, backend.address(), &[]);
+        let relay = Server::relay(place, backend.address(), &[]);
         let (client, server) = connected(&relay, &backend);
         let before = open_descriptors(&relay);
         client.socket().set_nonblocking(true).unwrap();
@@ -228,7 +220,7 @@ fn a_descriptor_after_many_bytes_passes_or_is_refused() {
         run(kind, |place| {
             for (options, always_passes) in [(&[][..], false), (&["--copy"], true)] {
                 let backend = RawMessageListener::bind(place);
-                let relay = relay(place, backend.address(), options);
+                let relay = Server::relay(place, backend.address(), options);
                 let (client, server) = connected(&relay, &backend);
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     pass(from, to, &noise(8 << 20));
@@ -254,7 +246,7 @@ fn many_bytes_after_a_descriptor_keep_the_way_open_for_more() {
     for kind in KINDS {
         run(kind, |place| {
             let backend = RawMessageListener::bind(place);
-            let relay = relay(place, backend.address(), &[]);
+            let relay = Server::relay(place, backend.address(), &[]);
             let (client, server) = connected(&relay, &backend);
             Files::new(1).send(&client, b"x").unwrap();
             assert_eq!(take(&server, 1), (b"x".to_vec(), 1));
@@ -272,7 +264,7 @@ fn a_descriptor_on_its_way_when_a_stream_begins_is_not_lost() {
     for kind in KINDS {
         run(kind, |place| {
             let backend = RawMessageListener::bind(place);
-            let relay = relay(place, backend.address(), &[]);
+            let relay = Server::relay(place, backend.address(), &[]);
             let (client, server) = connected(&relay, &backend);
             client.socket().set_send_buffer_size(1 << 20).unwrap();
             relay.signal(Signal::SIGSTOP);
@@ -329,7 +321,7 @@ locals!(refused_descriptors_are_an_error_of_their_sender, |place| {
         return;
     }
     let backend = RawMessageListener::bind(place);
-    let relay = relay(place, backend.address(), &["--descriptors", "refuse"]);
+    let relay = Server::relay(place, backend.address(), &["--descriptors", "refuse"]);
     let (client, server) = connected(&relay, &backend);
     for from in [&client, &server] {
         assert!(is_refused(&Files::new(1).send(from, b"no")));
@@ -340,7 +332,7 @@ locals!(refused_descriptors_are_an_error_of_their_sender, |place| {
 
 locals!(dropped_descriptors_are_counted, |place| {
     let backend = RawMessageListener::bind(place);
-    let relay = relay(
+    let relay = Server::relay(
         place,
         backend.address(),
         &["--descriptors", "drop", "--once"],
@@ -372,14 +364,14 @@ fn descriptors_cannot_leave_their_family() {
             run(Kind::Inet, |far| {
                 let backend = RawListener::bind(far);
                 if kernel_can_refuse_descriptors() {
-                    let relay = relay(place, backend.address(), &[]);
+                    let relay = Server::relay(place, backend.address(), &[]);
                     let client = RawMessages::connect(relay.address());
                     assert!(is_refused(&Files::new(1).send(&client, b"no")));
                     client.send(b"but bytes");
                     assert_eq!(backend.accept().take(9), b"but bytes");
                 }
                 let options = ["--descriptors", "pass", "--once"];
-                let relay = relay(place, backend.address(), &options);
+                let relay = Server::relay(place, backend.address(), &options);
                 let client = RawMessages::connect(relay.address());
                 Files::new(1).send(&client, b"no").unwrap();
                 assert_eq!(relay.wait(), 1);
@@ -406,7 +398,7 @@ locals!(
                     false => return,
                 };
                 let backend = RawMessageListener::bind(far);
-                let relay = relay(near, backend.address(), &["--framing", "line"]);
+                let relay = Server::relay(near, backend.address(), &["--framing", "line"]);
                 let client = RawMessages::connect(relay.address());
                 client.send(b"hello");
                 let server = backend.accept();

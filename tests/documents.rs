@@ -122,22 +122,12 @@ fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// The programs that tests talk to, as `scripts/test` installs them.
-fn peers() -> Vec<String> {
-    let script = file("scripts/test");
-    let list = script.split("peers=(").nth(1).unwrap();
-    let words = list.split(')').next().unwrap().split_whitespace();
-    words
-        .map(|word| word.split_once(':').unwrap().0.to_owned())
-        .collect()
-}
-
 /// Whether the machine has the programs that an example runs.
 fn can_run(script: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
     let words: Vec<&str> = script.split(|letter| !is_part(letter)).collect();
-    let mut peers = peers().into_iter();
-    peers.all(|peer| !words.contains(&&*peer) || support::require_peer(&peer))
+    let mut peers = support::peers().into_iter();
+    peers.all(|peer| !words.contains(&peer) || support::require_peer(peer))
 }
 
 /// Whether each example can have a network of its own, in which every port is free.

@@ -3,15 +3,7 @@
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
-use crate::support::{Kind, Process, RawStream, Server, have, resolved, run, sok};
-
-fn assert_answers(address: &str) {
-    assert_eq!(
-        RawStream::connect(address).exchange(b"hello"),
-        b"hello",
-        "{address}"
-    );
-}
+use crate::support::{Kind, Process, RawStream, Server, assert_echoes, have, resolved, run, sok};
 
 #[test]
 fn an_empty_host_listens_on_both_network_families_and_reports_it() {
@@ -21,8 +13,8 @@ fn an_empty_host_listens_on_both_network_families_and_reports_it() {
         let said = server.stderr().text();
         let want = format!("listening on inet6:[::]:{port} (dual-stack: also inet)\n");
         assert_eq!(said, want);
-        assert_answers(&format!("inet:127.0.0.1:{port}"));
-        assert_answers(&format!("inet6:[::1]:{port}"));
+        assert_echoes(&format!("inet:127.0.0.1:{port}"));
+        assert_echoes(&format!("inet6:[::1]:{port}"));
     });
 }
 
@@ -51,7 +43,7 @@ fn with_v6only_an_ipv4_client_is_refused() {
                 server.stderr().text(),
                 format!("listening on inet6:[::]:{port}\n")
             );
-            assert_answers(&format!("inet6:[::1]:{port}"));
+            assert_echoes(&format!("inet6:[::1]:{port}"));
             let refused = RawStream::try_connect(&format!("inet:127.0.0.1:{port}"));
             assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
         }
@@ -67,7 +59,7 @@ fn every_ipv4_address_is_not_dual_stack() {
             server.stderr().text(),
             format!("listening on inet:0.0.0.0:{port}\n")
         );
-        assert_answers(&format!("inet:127.0.0.1:{port}"));
+        assert_echoes(&format!("inet:127.0.0.1:{port}"));
         let refused = RawStream::try_connect(&format!("inet6:[::1]:{port}"));
         assert!(refused.is_err());
     });
@@ -92,7 +84,7 @@ fn a_name_is_listened_on_at_all_its_addresses_with_one_port() {
                 .text()
                 .contains(&format!("listening on {address}\n"))
         );
-        assert_answers(&address);
+        assert_echoes(&address);
     }
     assert_eq!(
         sok(&["call", &format!("localhost:{port}"), "hello"]).text(),
@@ -112,7 +104,7 @@ fn a_server_on_a_name_with_a_family_listens_only_in_that_family() {
         let server = Server::at("tcp4:localhost:0", &[]);
         let port = server.port();
         assert_eq!(server.address(), format!("inet:127.0.0.1:{port}"));
-        assert_answers(server.address());
+        assert_echoes(server.address());
     });
 }
 
@@ -126,7 +118,7 @@ families!(the_address_may_be_given_in_parts, |place| {
     };
     let all = [&["serve", "--family", family], &arguments[..]].concat();
     let server = Server::of(Process::sok(&all));
-    assert_answers(server.address());
+    assert_echoes(server.address());
     if !place.is_network() {
         assert_eq!(server.address(), word);
     }

@@ -6,17 +6,7 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{
-    Log, Place, Process, RawStream, Server, assert_same, noise, sok, sok_without_rights,
-};
-
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
+use crate::support::{Log, Place, RawStream, Server, assert_same, noise, sok, sok_without_rights};
 
 /// A named pipe for a dump, open so that it can be written to.
 fn named_pipe(place: &Place) -> (PathBuf, File) {
@@ -39,7 +29,7 @@ families!(
     a_dump_shows_both_directions_with_their_connection,
     |place| {
         let echo = Server::start(place, &["--suffix", "!"]);
-        let relay = relay(place, echo.address(), &["--dump", "text"]);
+        let relay = Server::relay(place, echo.address(), &["--dump", "text"]);
         relay.stderr().wait_for("copied");
         assert_eq!(
             RawStream::connect(relay.address()).exchange(b"hello"),
@@ -59,7 +49,7 @@ families!(a_dump_into_a_file_is_hexadecimal, |place| {
     let echo = Server::start(place, &[]);
     let file = place.path("dump");
     let options = ["--dump", file.to_str().unwrap(), "--once"];
-    let relay = relay(place, echo.address(), &options);
+    let relay = Server::relay(place, echo.address(), &options);
     assert_eq!(
         RawStream::connect(relay.address()).exchange(b"hello"),
         b"hello"
@@ -79,7 +69,7 @@ families!(
         let second = sok(&[&["relay", taken.address(), "unix:@nobody"], &options[..]].concat());
         assert_eq!(second.code, 5, "{}", second.stderr);
         let echo = Server::start(place, &[]);
-        let relay = relay(place, echo.address(), &options);
+        let relay = Server::relay(place, echo.address(), &options);
         assert_eq!(RawStream::connect(relay.address()).exchange(b"a"), b"a");
         assert_eq!(relay.wait(), 0);
         let shown = fs::read_to_string(&file).unwrap();
@@ -91,7 +81,7 @@ families!(
 families!(a_new_dump_is_readable_only_by_its_owner, |place| {
     let file = place.path("dump");
     let options = ["--dump", file.to_str().unwrap()];
-    let _relay = relay(place, "unix:@nobody", &options);
+    let _relay = Server::relay(place, "unix:@nobody", &options);
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 });
@@ -101,7 +91,7 @@ families!(
     |place| {
         let echo = Server::start(place, &[]);
         let options = ["--dump", "/dev/full", "--once"];
-        let relay = relay(place, echo.address(), &options);
+        let relay = Server::relay(place, echo.address(), &options);
         let mut client = RawStream::connect(relay.address());
         for _ in 0..3 {
             client.send(b"hello");
@@ -121,7 +111,7 @@ families!(a_dump_that_is_read_late_is_complete, |place| {
     let echo = Server::start(place, &[]);
     let (path, reader) = named_pipe(place);
     let options = ["--dump", path.to_str().unwrap(), "--once"];
-    let relay = relay(place, echo.address(), &options);
+    let relay = Server::relay(place, echo.address(), &options);
     // Shown it is more than a pipe holds, many times over.
     let bytes = noise(200_000);
     let mut client = RawStream::connect(relay.address());
@@ -141,7 +131,7 @@ families!(a_dump_that_is_read_late_is_complete, |place| {
 families!(a_dump_without_a_reader_is_left_out_and_counted, |place| {
     let echo = Server::start(place, &["--discard"]);
     let (path, reader) = named_pipe(place);
-    let relay = relay(place, echo.address(), &["--dump", path.to_str().unwrap()]);
+    let relay = Server::relay(place, echo.address(), &["--dump", path.to_str().unwrap()]);
     let bytes = noise(1 << 20);
     let mut client = RawStream::connect(relay.address());
     for _ in 0..24 {
@@ -168,7 +158,7 @@ families!(sighup_reopens_the_file_of_a_dump, |place| {
     let echo = Server::start(place, &[]);
     let (file, rotated) = (place.path("dump"), place.path("dump.1"));
     let options = ["--dump", file.to_str().unwrap(), "-v"];
-    let relay = relay(place, echo.address(), &options);
+    let relay = Server::relay(place, echo.address(), &options);
     let mut client = RawStream::connect(relay.address());
     client.send(b"before");
     assert_eq!(client.take(6), b"before");

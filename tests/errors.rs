@@ -201,7 +201,9 @@ fn a_silent_name_server_delays_no_other_client() {
     );
     match done {
         Some(done) => assert_fails(&done, 124, "slow.test:80", &["no name server answered"]),
-        None => crate::support::skipped("a network of its own"),
+        None => {
+            crate::support::required("network namespaces", false);
+        }
     }
 }
 
@@ -225,7 +227,7 @@ fn each_address_of_a_name_is_tried_and_a_failure_names_each() {
         });
         let word = format!("two.test:{port}");
         let Some(done) = in_own_mounts(hosts, "/etc/hosts", call, &[&word], &[]) else {
-            crate::support::skipped("a hosts file of its own");
+            crate::support::required("mount namespaces", false);
             return;
         };
         assert_eq!(
@@ -726,7 +728,7 @@ fn a_link_local_address_without_its_interface_is_2() {
     if RawStream::try_connect("inet6:[::1]:1")
         .is_err_and(|e| e.kind() != ErrorKind::ConnectionRefused)
     {
-        crate::support::skipped("inet6");
+        crate::support::required("inet6", false);
         return;
     }
     let done = sok(&["connect", "inet6:[fe80::1]:80"]);

@@ -142,12 +142,10 @@ forms!(a_first_target_that_comes_back_is_used_again, |place| {
     }
 });
 
-const KINDS: [Kind; 4] = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
-
 families!(the_targets_may_be_of_any_families, |place| {
-    for (first, second) in KINDS
+    for (first, second) in Kind::ALL
         .iter()
-        .flat_map(|one| KINDS.map(|other| (*one, other)))
+        .flat_map(|one| Kind::ALL.map(|other| (*one, other)))
     {
         run(first, |far| {
             run(second, |backup| {

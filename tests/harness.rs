@@ -5,7 +5,8 @@ use std::{fs, io};
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Kind, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server, sok,
+    Kind, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server, listed_needs,
+    sok,
 };
 
 families!(a_server_answers_a_raw_client, |place| {
@@ -93,6 +94,43 @@ fn a_command_gives_its_code_and_its_output() {
     assert_eq!(done.code, 0);
     assert!(done.stdout.starts_with(b"sok "));
     assert_eq!(done.stderr, "");
+}
+
+/// Without this, a test that this machine does not skip could name something that no list requires.
+#[test]
+fn each_need_of_a_test_is_in_a_list_of_the_script() {
+    let listed = listed_needs();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let folders = [
+        root.to_owned(),
+        format!("{root}/support"),
+        format!("{root}/scorecard"),
+    ];
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let mut count = 0;
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for function in ["required", "require_peer"] {
+            let call = format!("{function}(");
+            let calls = text.split(&call).skip(1);
+            let names =
+                calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+            for name in names {
+                count += 1;
+                assert!(
+                    listed.contains(&name),
+                    "{}: scripts/test lists no {name}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(count > 100, "{count}");
 }
 
 #[test]

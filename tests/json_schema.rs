@@ -62,6 +62,13 @@ fn fits(definition: &str, commands: &str) -> String {
     ran.printed
 }
 
+/// A function of the shell: it writes its input to the file `$1`, and a line to the FIFO `$1.seen` once a
+/// line has `$2`.
+const WATCH: &str = "watch() {
+    tee \"$1\" | { grep -q \"$2\"; echo > \"$1.seen\"; cat > rest; }
+}
+";
+
 /// Each of these is in what was printed: the check was not of something else.
 fn has(printed: &str, parts: &[&str]) {
     for part in parts {
@@ -100,21 +107,22 @@ fn the_definitions_are_the_parts_of_the_page() {
 
 #[test]
 fn events_of_a_server() {
-    let printed = fits(
-        "event",
-        "sok serve ./s.sock --json -v --status ./status.sock --deny uid:1 2> events &
+    let commands = "mkfifo said events.seen
+         watch events totals < said &
+         watching=$!
+         sok serve ./s.sock --json -v --status ./status.sock --deny uid:1 2> said &
          server=$!
          sok serve ./refusing.sock --json -v --deny any 2> refused &
          refusing=$!
-         sok wait --timeout 9s ./s.sock ./refusing.sock || true
+         sok wait --timeout 9s ./s.sock
          sok call ./s.sock hello > reply
-         until grep -q refused refused; do sleep 0.01; done
+         sok call --retry-for 9s ./refusing.sock hello || true
          kill -USR1 $server
-         until grep -q totals events; do sleep 0.01; done
+         read -r line < events.seen
          kill $server $refusing
-         wait $server && wait $refusing
-         cat events refused",
-    );
+         wait $server && wait $refusing && wait $watching
+         cat events refused";
+    let printed = fits("event", &format!("{WATCH}{commands}"));
     let parts = [
         "\"listening\"",
         "\"status\"",
@@ -179,13 +187,15 @@ fn events_of_clients() {
 
 #[test]
 fn events_of_activate() {
-    let printed = fits(
-        "event",
-        "sok activate ./s.sock --json -v --restart -- false 2> events &
-         until grep -q pause events; do sleep 0.01; done
-         kill $! && wait || true
-         cat events",
-    );
+    let commands = "mkfifo said events.seen
+         watch events pause < said &
+         sok activate ./s.sock --json -v --restart -- false 2> said &
+         activate=$!
+         read -r line < events.seen
+         kill $activate
+         wait
+         cat events";
+    let printed = fits("event", &format!("{WATCH}{commands}"));
     has(
         &printed,
         &["\"program started\"", "\"program ended\"", "\"pause\""],

@@ -34,7 +34,7 @@ fn with_a_host_that_vanishes(there: &str, here: &str) -> Option<Done> {
         exit $code"#
     );
     let done = in_own_network(&script);
-    required("two networks", done.is_some());
+    required("network namespaces", done.is_some());
     done
 }
 

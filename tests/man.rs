@@ -135,11 +135,42 @@ fn a_page_fits_80_columns_and_its_options_can_be_copied() {
             let at = text.find(dash).map(|at| text[..at].lines().last());
             assert_eq!(at, None, "{}: {dash:?}", page.display());
         }
+        // What a formatter does not understand, it prints.
+        for raw in ["\\f", "\\(", "(aq", "]]"] {
+            let at = text.find(raw).map(|at| text[..at].lines().last());
+            assert_eq!(at, None, "{}: {raw:?}", page.display());
+        }
         let mut headings = text
             .lines()
             .filter(|line| line.starts_with(|c: char| c.is_uppercase()));
         assert!(headings.any(|line| line == "NAME"), "{text}");
     }
+}
+
+#[test]
+fn a_page_has_each_default_of_the_help() {
+    if !require_peer("man") {
+        return;
+    }
+    let (folder, _) = pages();
+    let mut count = 0;
+    for command in commands() {
+        let defaults = |text: &str| {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let text = words.join(" ");
+            let begins = text.match_indices("[default").map(|(at, _)| at);
+            let mut found: Vec<String> = begins
+                .map(|at| text[at..].split(']').next().unwrap().to_owned())
+                .collect();
+            found.sort();
+            found
+        };
+        let of_help = defaults(&sok(&[&command, "--help"]).text());
+        count += of_help.len();
+        let of_page = defaults(&formatted(&folder.path().join(format!("sok-{command}.1"))));
+        assert_eq!(of_page, of_help, "{command}");
+    }
+    assert!(count > 20, "{count}");
 }
 
 #[test]

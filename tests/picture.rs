@@ -13,7 +13,7 @@ fn the_picture_of_a_session_is_what_the_program_shows() {
     let mut probe = Command::new("unshare");
     let probe = probe.args(["--map-root-user", "--net", "true"]).status();
     let may = probe.is_ok_and(|status| status.success());
-    if !(have(Kind::Inet6) && required("namespaces", may)) {
+    if !(have(Kind::Inet6) && required("network namespaces", may)) {
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

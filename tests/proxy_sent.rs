@@ -4,12 +4,6 @@ use sok::net::{Peer, Proxied};
 
 use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, have, noise, sok_with};
 
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    Server::of(Process::sok(&[&["relay", &word, target], options].concat()))
-}
-
 /// The header of version 2 at the beginning of what `stream` receives.
 fn received(stream: &mut RawStream, keeps_messages: bool) -> Proxied {
     let mut header = if keeps_messages {
@@ -57,7 +51,7 @@ fn assert_own(place: &Place, proxied: &Proxied, address: &str, pid: i32, server:
 
 connections!(a_target_learns_the_client_of_the_relay, |place| {
     let target = RawListener::bind(place);
-    let relay = relay(place, target.address(), &["--send-proxy", "v2"]);
+    let relay = Server::relay(place, target.address(), &["--send-proxy", "v2"]);
     let mut client = RawStream::connect(relay.address());
     let mut server = target.accept();
     // It comes before the client sends anything.
@@ -139,7 +133,7 @@ connections!(a_program_of_the_client_talks_after_the_header, |place| {
 
 families!(a_line_names_a_client_of_tcp_only, |place| {
     let target = RawListener::bind(place);
-    let relay = relay(place, target.address(), &["--send-proxy", "v1"]);
+    let relay = Server::relay(place, target.address(), &["--send-proxy", "v1"]);
     let client = RawStream::connect(relay.address());
     let line = target.accept().line();
     let own = own_address(place, &client);
@@ -195,12 +189,12 @@ connections!(a_client_is_passed_on_from_relay_to_relay, |place| {
         ]
         .concat(),
     );
-    let second = relay(
+    let second = Server::relay(
         place,
         server.address(),
         &["--accept-proxy", "--send-proxy", "v2"],
     );
-    let first = relay(place, second.address(), &["--send-proxy", "v2"]);
+    let first = Server::relay(place, second.address(), &["--send-proxy", "v2"]);
     let mut client = RawStream::connect(first.address());
     client.finish();
     let pid = if place.is_network() {
@@ -227,7 +221,7 @@ forms!(
             } else {
                 &[]
             };
-            let relay = relay(
+            let relay = Server::relay(
                 place,
                 target.address(),
                 &[framing, &["--send-proxy", "v2"]].concat(),
@@ -254,7 +248,7 @@ forms!(
 
 families!(a_large_transfer_after_a_header_is_complete, |place| {
     let target = RawListener::bind(place);
-    let relay = relay(place, target.address(), &["--send-proxy", "v2"]);
+    let relay = Server::relay(place, target.address(), &["--send-proxy", "v2"]);
     let data = noise(4 << 20);
     let mut client = RawStream::connect(relay.address());
     std::thread::scope(|scope| {

@@ -12,7 +12,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Kind, LIMIT, Passed, Place, Process, RawStream, Server, have, require_peer, sok,
+    Kind, LIMIT, Passed, Place, Process, RawStream, Server, assert_answers, have, require_peer, sok,
 };
 
 /// A service manager: the socket that it receives on, and its name as `NOTIFY_SOCKET` has it.
@@ -73,21 +73,6 @@ fn managed(manager: &Manager, arguments: &[&str]) -> Process {
     Process::spawn(command)
 }
 
-/// The options of a server that answers lines, or messages.
-fn lines(place: &Place) -> &'static [&'static str] {
-    if place.keeps_messages() {
-        &[]
-    } else {
-        &["--framing", "line"]
-    }
-}
-
-/// A call that the server at `address` answers.
-fn assert_answers(address: &str) {
-    let done = sok(&["call", address, "hello"]);
-    assert_eq!(done.text(), "hello\n", "{}", done.stderr);
-}
-
 forms!(
     all_are_told_at_one_moment_that_clients_can_connect,
     |place| {
@@ -95,7 +80,7 @@ forms!(
             let file = place.path("addresses");
             let path = file.to_str().unwrap();
             let (one, other) = (place.word(), place.word());
-            let target = Server::start(place, lines(place));
+            let target = Server::start(place, place.line_framing());
             let words = [
                 "relay",
                 &one,
@@ -121,7 +106,7 @@ forms!(
                 .collect();
             assert_eq!(own, [Some(addresses[0]), Some(addresses[1])]);
             for address in addresses {
-                assert_answers(address);
+                assert_answers(address, "hello", "hello");
             }
             relay.signal(Signal::SIGTERM);
             let last = manager.until("STOPPING=1");
@@ -145,7 +130,7 @@ forms!(
             r#"{ "$SOK" serve "$@" --ready-fd 3 --once 3>&1 >/dev/null; } | { cat; echo end; }"#;
         let word = place.word();
         let mut words = vec![&*word];
-        words.extend(lines(place));
+        words.extend(place.line_framing());
         let server = Process::sh(script, &words);
         let address = Server::address_of(&server);
         // It is closed: the reader ends while the server goes on.
@@ -154,7 +139,7 @@ forms!(
             .wait_until("the end", |text| text.ends_with("end\n"));
         assert_eq!(told, "\nend\n");
         assert!(!server.has_ended());
-        assert_answers(&address);
+        assert_answers(&address, "hello", "hello");
     }
 );
 
@@ -522,7 +507,7 @@ fn a_socket_at_the_path_of_the_file_of_addresses_stays() {
     let server = Server::at(&other, &[]);
     let done = sok(&["serve", &word, "--announce", path.to_str().unwrap()]);
     assert_eq!(done.code, 2, "{}", done.stderr);
-    assert_answers(server.address());
+    assert_answers(server.address(), "hello", "hello");
 }
 
 forms!(a_start_that_fails_leaves_no_file_of_addresses, |place| {

@@ -9,21 +9,11 @@ use crate::support::{
     Kind, Place, Process, RawListener, RawStream, Server, assert_same, noise, run, sok,
 };
 
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
-
-const KINDS: [Kind; 4] = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
-
 /// Makes a test of each kind of listening address, whose body sees every kind of target.
 macro_rules! pairs {
     ($fact:ident, |$near:ident, $far:ident| $body:block) => {
         families!($fact, |$near| {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 run(kind, |$far: &Place| $body);
             }
         });
@@ -34,7 +24,7 @@ pairs!(
     a_reply_after_the_half_close_arrives_complete,
     |near, far| {
         let backend = RawListener::bind(far);
-        let relay = relay(near, backend.address(), &[]);
+        let relay = Server::relay(near, backend.address(), &[]);
         let mut client = RawStream::connect(relay.address());
         client.send(b"request");
         client.finish();
@@ -51,7 +41,7 @@ pairs!(
     a_backend_that_half_closes_first_still_receives,
     |near, far| {
         let backend = RawListener::bind(far);
-        let relay = relay(near, backend.address(), &[]);
+        let relay = Server::relay(near, backend.address(), &[]);
         let mut client = RawStream::connect(relay.address());
         client.send(b"hello");
         let mut server = backend.accept();
@@ -70,7 +60,7 @@ pairs!(
         let bytes = noise(24 << 20);
         for options in [&["--copy"][..], &[]] {
             let echo = Server::start(far, &[]);
-            let relay = relay(near, echo.address(), options);
+            let relay = Server::relay(near, echo.address(), options);
             let got = RawStream::connect(relay.address()).exchange(&bytes);
             assert_same(&got, &bytes);
         }
@@ -79,7 +69,7 @@ pairs!(
 
 pairs!(a_target_that_refuses_resets_the_client, |near, far| {
     let nobody = far.nobody();
-    let relay = relay(near, &nobody.address, &[]);
+    let relay = Server::relay(near, &nobody.address, &[]);
     let mut client = RawStream::connect(relay.address());
     // The reset may be there before the request is sent.
     let error = match client.write_all(b"request") {
@@ -96,7 +86,7 @@ pairs!(a_target_that_refuses_resets_the_client, |near, far| {
 pairs!(a_client_waits_for_a_target_that_comes_later, |near, far| {
     // A socket that is bound without listening refuses, until it listens.
     let word = far.nobody();
-    let relay = relay(near, &word.address, &["--retry-for", "60s", "--trace"]);
+    let relay = Server::relay(near, &word.address, &["--retry-for", "60s", "--trace"]);
     let mut client = RawStream::connect(relay.address());
     client.send(b"anybody?");
     client.finish();
@@ -110,7 +100,7 @@ pairs!(
     a_reset_of_the_target_reaches_the_client_as_an_error,
     |near, far| {
         let backend = RawListener::bind(far);
-        let relay = relay(near, backend.address(), &[]);
+        let relay = Server::relay(near, backend.address(), &[]);
         let mut client = RawStream::connect(relay.address());
         client.send(b"request");
         let mut server = backend.accept();
@@ -133,7 +123,7 @@ pairs!(a_reset_after_the_end_of_a_side_is_noticed, |near, far| {
             // A family without a reset: it cannot tell of one.
             continue;
         }
-        let relay = relay(near, backend.address(), &["--once"]);
+        let relay = Server::relay(near, backend.address(), &["--once"]);
         let client = RawStream::connect(relay.address());
         let server = backend.accept();
         let (resetting, mut other) = match client_resets {
@@ -150,7 +140,7 @@ pairs!(a_reset_after_the_end_of_a_side_is_noticed, |near, far| {
 
 families!(a_killed_client_disturbs_no_other, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &[]);
+    let relay = Server::relay(place, echo.address(), &[]);
     let mut other = RawStream::connect(relay.address());
     other.send(b"before");
     assert_eq!(other.take(6), b"before");
@@ -163,7 +153,7 @@ families!(a_killed_client_disturbs_no_other, |place| {
 
 families!(a_relay_closes_its_descriptors, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["-v", "--threads", "1"]);
+    let relay = Server::relay(place, echo.address(), &["-v", "--threads", "1"]);
     let open = || {
         std::fs::read_dir(format!("/proc/{}/fd", relay.pid()))
             .unwrap()
@@ -191,7 +181,7 @@ families!(one_relay_listens_on_several_addresses, |place| {
     let echo = Server::start(place, &[]);
     let second = Place::new(Kind::Abstract);
     let word = second.word();
-    let relay = relay(place, echo.address(), &["--listen", &word]);
+    let relay = Server::relay(place, echo.address(), &["--listen", &word]);
     relay.stderr().wait_for(&word);
     for address in [relay.address(), &word] {
         assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
@@ -240,7 +230,7 @@ families!(sigusr1_is_handled_before_the_ready_line, |place| {
 
 families!(usr1_shows_the_totals_and_the_open_connections, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["-v"]);
+    let relay = Server::relay(place, echo.address(), &["-v"]);
     assert_eq!(
         RawStream::connect(relay.address()).exchange(b"over"),
         b"over"
@@ -267,7 +257,7 @@ families!(usr1_shows_the_totals_and_the_open_connections, |place| {
 
 families!(each_connection_has_a_line_at_its_end, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["-v", "--json"]);
+    let relay = Server::relay(place, echo.address(), &["-v", "--json"]);
     assert_eq!(
         RawStream::connect(relay.address()).exchange(b"hello"),
         b"hello"

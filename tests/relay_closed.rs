@@ -3,27 +3,17 @@
 use std::io::Write;
 use std::thread;
 
-use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, run};
-
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
-
-const KINDS: [Kind; 4] = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
+use crate::support::{Kind, RawListener, RawStream, Server, run};
 
 families!(a_closed_client_ends_a_silent_target, |near| {
     if near.is_network() {
         // TCP sends the same for an end and for a close.
         return;
     }
-    for kind in KINDS {
+    for kind in Kind::ALL {
         run(kind, |far| {
             let backend = RawListener::bind(far);
-            let relay = relay(near, backend.address(), &["--once"]);
+            let relay = Server::relay(near, backend.address(), &["--once"]);
             let mut client = RawStream::connect(relay.address());
             client.send(b"the last words");
             let mut server = backend.accept();
@@ -39,10 +29,10 @@ families!(a_closed_target_ends_a_silent_client, |far| {
     if far.is_network() {
         return;
     }
-    for kind in KINDS {
+    for kind in Kind::ALL {
         run(kind, |near| {
             let backend = RawListener::bind(far);
-            let relay = relay(near, backend.address(), &["--once"]);
+            let relay = Server::relay(near, backend.address(), &["--once"]);
             let mut client = RawStream::connect(relay.address());
             let mut server = backend.accept();
             server.send(b"the last words");
@@ -54,10 +44,10 @@ families!(a_closed_target_ends_a_silent_client, |far| {
 });
 
 families!(a_half_closed_client_still_gets_its_reply, |near| {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         run(kind, |far| {
             let backend = RawListener::bind(far);
-            let relay = relay(near, backend.address(), &["--once", "-v"]);
+            let relay = Server::relay(near, backend.address(), &["--once", "-v"]);
             let mut client = RawStream::connect(relay.address());
             client.finish();
             let mut server = backend.accept();
@@ -77,7 +67,7 @@ families!(
             return;
         }
         let backend = RawListener::bind(near);
-        let relay = relay(near, backend.address(), &["--once"]);
+        let relay = Server::relay(near, backend.address(), &["--once"]);
         let mut client = RawStream::connect(relay.address());
         let mut sending = backend.accept();
         let sender = thread::spawn(move || {
@@ -93,11 +83,11 @@ families!(
 );
 
 families!(a_half_closed_connection_ends_after_its_timeout, |near| {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         run(kind, |far| {
             let backend = RawListener::bind(far);
             let options = ["--half-close-timeout", "50ms", "--once"];
-            let relay = relay(near, backend.address(), &options);
+            let relay = Server::relay(near, backend.address(), &options);
             let mut client = RawStream::connect(relay.address());
             let mut server = backend.accept();
             client.finish();
@@ -112,7 +102,7 @@ families!(a_half_closed_connection_ends_after_its_timeout, |near| {
 families!(a_whole_connection_is_not_half_closed, |place| {
     let backend = RawListener::bind(place);
     let options = ["--half-close-timeout", "1ms", "--once"];
-    let relay = relay(place, backend.address(), &options);
+    let relay = Server::relay(place, backend.address(), &options);
     let mut client = RawStream::connect(relay.address());
     let mut server = backend.accept();
     for _ in 0..100 {

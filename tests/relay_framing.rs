@@ -3,17 +3,9 @@
 use std::thread;
 
 use crate::support::{
-    Form, Kind, Place, Process, RawListener, RawMessageListener, RawMessages, RawStream, Server,
+    Form, Kind, Place, RawListener, RawMessageListener, RawMessages, RawStream, Server,
     assert_same, noise, run, sok,
 };
-
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
 
 /// Makes a test of each form that keeps messages apart, whose body sees every kind of stream too.
 macro_rules! bridges {
@@ -30,8 +22,8 @@ bridges!(messages_pass_through_a_stream_and_back, |place, stream| {
     for framing in ["line", "null", "length"] {
         let backend = RawMessageListener::bind(place);
         let options = ["--framing", framing];
-        let out = relay(stream, backend.address(), &options);
-        let into = relay(place, out.address(), &options);
+        let out = Server::relay(stream, backend.address(), &options);
+        let into = Server::relay(place, out.address(), &options);
         let client = RawMessages::connect(into.address());
         client.send(b"first");
         let served = backend.accept();
@@ -63,7 +55,7 @@ bridges!(a_stream_gets_each_message_in_a_frame, |place, stream| {
     ];
     for (framing, frames, answer) in cases {
         let backend = RawListener::bind(stream);
-        let relay = relay(place, backend.address(), &["--framing", framing]);
+        let relay = Server::relay(place, backend.address(), &["--framing", framing]);
         let client = RawMessages::connect(relay.address());
         // The newline at the end of a message ends its line.
         for message in [&b"one"[..], b"", b"ended\n", b"last"] {
@@ -85,7 +77,7 @@ bridges!(
     |place, stream| {
         let backend = RawListener::bind(stream);
         let options = ["--framing", "line", "--once"];
-        let relay = relay(place, backend.address(), &options);
+        let relay = Server::relay(place, backend.address(), &options);
         let client = RawMessages::connect(relay.address());
         client.send(b"before");
         let mut served = backend.accept();
@@ -115,7 +107,7 @@ bridges!(
         const COUNT: usize = 4000;
         let line = |number: usize| format!("{number} {}", "x".repeat(2000));
         let backend = RawListener::bind(stream);
-        let relay = relay(place, backend.address(), &["--framing", "line"]);
+        let relay = Server::relay(place, backend.address(), &["--framing", "line"]);
         let client = RawMessages::connect(relay.address());
         thread::scope(|scope| {
             let sender = scope.spawn(move || {
@@ -138,7 +130,7 @@ bridges!(
     a_stream_that_ends_in_a_message_is_an_error,
     |place, stream| {
         let backend = RawMessageListener::bind(place);
-        let relay = relay(stream, backend.address(), &["--framing", "line", "--once"]);
+        let relay = Server::relay(stream, backend.address(), &["--framing", "line", "--once"]);
         let mut client = RawStream::connect(relay.address());
         client.send(b"whole\nhalf");
         client.finish();
@@ -153,7 +145,7 @@ bridges!(
     |place, stream| {
         let backend = RawMessageListener::bind(place);
         let options = ["--framing", "length", "--max-message", "10", "--once"];
-        let relay = relay(stream, backend.address(), &options);
+        let relay = Server::relay(stream, backend.address(), &options);
         let mut client = RawStream::connect(relay.address());
         client.send(b"\0\0\0\x0aten bytes!\0\0\0\x0b");
         assert_eq!(backend.accept().receive(), b"ten bytes!");
@@ -180,7 +172,7 @@ bridges!(
             true => &options[..3],
             false => &options[..],
         };
-        let relay = relay(stream, backend.address(), options);
+        let relay = Server::relay(stream, backend.address(), options);
         let mut client = RawStream::connect(relay.address());
         client.send(b"request\n");
         client.finish();
@@ -203,7 +195,7 @@ bridges!(
             return;
         }
         let backend = RawListener::bind(stream);
-        let relay = relay(place, backend.address(), &["--framing", "line"]);
+        let relay = Server::relay(place, backend.address(), &["--framing", "line"]);
         let client = RawMessages::connect(relay.address());
         client.send(b"request");
         let mut served = backend.accept();
@@ -223,7 +215,7 @@ bridges!(
         let backend = RawMessageListener::bind(place);
         let options = ["--framing", "length", "--max-message", "8MiB", "--once"];
         let options = [&options[..], &["--half-close-timeout", "100ms"]].concat();
-        let relay = relay(stream, backend.address(), &options);
+        let relay = Server::relay(stream, backend.address(), &options);
         let mut client = RawStream::connect(relay.address());
         client.send(b"\0\0\0\x06before");
         let served = backend.accept();
@@ -295,7 +287,7 @@ fn one_relay_takes_streams_and_messages() {
     let backend = RawListener::bind(&place);
     let word = messages.word();
     let options = ["--framing", "line", "--listen", &word];
-    let relay = relay(&place, backend.address(), &options);
+    let relay = Server::relay(&place, backend.address(), &options);
     relay.stderr().wait_for(&word);
     let mut stream = RawStream::connect(relay.address());
     stream.send(b"not framed\nagain");

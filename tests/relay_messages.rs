@@ -14,14 +14,6 @@ use crate::support::{
 /// The largest message that UDP takes.
 const LARGEST_DATAGRAM: usize = 65_507;
 
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
-
 fn message_forms() -> impl Iterator<Item = Form> {
     let all = Form::all().into_iter();
     all.filter(|form| form.socket_type != SocketType::Stream)
@@ -61,7 +53,7 @@ pairs!(
     messages_of_every_length_pass_whole_both_ways,
     |near, far| {
         let backend = RawMessageListener::bind(far);
-        let relay = relay(near, backend.address(), &[]);
+        let relay = Server::relay(near, backend.address(), &[]);
         let client = RawMessages::connect(relay.address());
         client.send(b"first");
         let served = backend.accept();
@@ -72,7 +64,7 @@ pairs!(
 
 pairs!(two_clients_do_not_get_each_others_messages, |near, far| {
     let backend = RawMessageListener::bind(far);
-    let relay = relay(near, backend.address(), &[]);
+    let relay = Server::relay(near, backend.address(), &[]);
     let clients = [(); 2].map(|()| RawMessages::connect(relay.address()));
     let served: Vec<RawMessages> = clients
         .iter()
@@ -108,7 +100,7 @@ pairs!(the_largest_message_of_the_kernel_passes, |near, far| {
         return;
     }
     let backend = RawMessageListener::bind(far);
-    let relay = relay(near, backend.address(), &["--max-message", "4MiB"]);
+    let relay = Server::relay(near, backend.address(), &["--max-message", "4MiB"]);
     let client = RawMessages::connect(relay.address());
     // More than usual sockets take.
     client.socket().set_send_buffer_size(1 << 18).unwrap();
@@ -132,7 +124,7 @@ pairs!(
         const COUNT: u32 = 1500;
         let message = |number: u32| [&number.to_be_bytes()[..], &noise(2000)].concat();
         let backend = RawMessageListener::bind(far);
-        let relay = relay(near, backend.address(), &[]);
+        let relay = Server::relay(near, backend.address(), &[]);
         let client = RawMessages::connect(relay.address());
         thread::scope(|scope| {
             let (blocked, is_blocked) = channel();
@@ -167,7 +159,7 @@ pairs!(a_half_close_passes_and_the_answer_after_it, |near, far| {
         return;
     }
     let backend = RawMessageListener::bind(far);
-    let relay = relay(near, backend.address(), &["--once"]);
+    let relay = Server::relay(near, backend.address(), &["--once"]);
     let client = RawMessages::connect(relay.address());
     client.send(b"request");
     client.finish();
@@ -189,7 +181,7 @@ pairs!(a_session_ends_when_idle_and_another_begins, |near, far| {
     }
     let backend = RawMessageListener::bind(far);
     let options = ["--idle-timeout", "100ms", "-v", "--exit-after", "2"];
-    let relay = relay(near, backend.address(), &options);
+    let relay = Server::relay(near, backend.address(), &options);
     let client = RawMessages::connect(relay.address());
     for message in [&b"one"[..], b"two"] {
         client.send(message);
@@ -212,7 +204,7 @@ pairs!(the_end_of_the_target_ends_the_session, |near, far| {
         return;
     }
     let backend = RawMessageListener::bind(far);
-    let relay = relay(near, backend.address(), &["-v", "--exit-after", "2"]);
+    let relay = Server::relay(near, backend.address(), &["-v", "--exit-after", "2"]);
     let client = RawMessages::connect(relay.address());
     for number in 1..=2 {
         client.send(b"request");
@@ -229,7 +221,7 @@ pairs!(the_end_of_the_target_ends_the_session, |near, far| {
 
 pairs!(a_target_that_is_not_there_is_named, |near, far| {
     let nobody = far.nobody();
-    let relay = relay(near, &nobody.address, &["--once"]);
+    let relay = Server::relay(near, &nobody.address, &["--once"]);
     let client = RawMessages::connect(relay.address());
     // A client of sequenced packets may be refused before it sends.
     let _ = client.try_send(b"request");
@@ -242,7 +234,7 @@ pairs!(a_stop_ends_open_sessions, |near, far| {
         return;
     }
     let backend = RawMessageListener::bind(far);
-    let relay = relay(near, backend.address(), &["--grace", "60s"]);
+    let relay = Server::relay(near, backend.address(), &["--grace", "60s"]);
     let client = RawMessages::connect(relay.address());
     client.send(b"request");
     // The target stays connected, and ends nothing.
@@ -255,7 +247,7 @@ pairs!(a_stop_ends_open_sessions, |near, far| {
 pairs!(a_message_above_the_limit_does_not_pass, |near, far| {
     let backend = RawMessageListener::bind(far);
     let options = ["--max-message", "1000", "--once"];
-    let relay = relay(near, backend.address(), &options);
+    let relay = Server::relay(near, backend.address(), &options);
     let client = RawMessages::connect(relay.address());
     client.send(&noise(1000));
     let served = backend.accept();
@@ -284,7 +276,7 @@ pairs!(an_answer_above_the_limit_does_not_pass, |near, far| {
         "--half-close-timeout",
         "100ms",
     ];
-    let relay = relay(near, backend.address(), &options);
+    let relay = Server::relay(near, backend.address(), &options);
     let client = RawMessages::connect(relay.address());
     client.send(b"request");
     let served = backend.accept();
@@ -308,7 +300,7 @@ pairs!(an_answer_above_the_limit_does_not_pass, |near, far| {
 
 messages!(a_dump_shows_each_message, |place| {
     let backend = RawMessageListener::bind(place);
-    let relay = relay(place, backend.address(), &["--dump", "text"]);
+    let relay = Server::relay(place, backend.address(), &["--dump", "text"]);
     let client = RawMessages::connect(relay.address());
     for message in [&b"ab"[..], b"", b"cd"] {
         client.send(message);
@@ -346,7 +338,7 @@ messages!(a_client_waits_for_a_target_of_messages, |place| {
     }
     let nobody = place.nobody();
     let options = ["--retry-for", "60s", "--trace"];
-    let relay = relay(place, &nobody.address, &options);
+    let relay = Server::relay(place, &nobody.address, &options);
     let client = RawMessages::connect(relay.address());
     client.send(b"anybody?");
     relay.stderr().wait_for("connect(");
@@ -360,7 +352,7 @@ messages!(a_client_waits_for_a_target_of_messages, |place| {
 messages!(the_target_sees_the_given_local_address, |place| {
     let backend = RawMessageListener::bind(place);
     let source = place.nobody().address;
-    let relay = relay(place, backend.address(), &["--source", &source]);
+    let relay = Server::relay(place, backend.address(), &["--source", &source]);
     let client = RawMessages::connect(relay.address());
     client.send(b"hello");
     let served = backend.accept();

@@ -6,14 +6,6 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Kind, Place, Process, RawListener, RawStream, Server, run, sok};
 
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
-
 /// A client that says something sees an error, and no end that looks like an empty reply.
 fn assert_broken(client: &mut RawStream) {
     // The reset may be there before the request is sent.
@@ -34,7 +26,7 @@ fn assert_refused(place: &Place, client: &mut RawStream) {
 families!(an_idle_connection_is_closed, |place| {
     let backend = RawListener::bind(place);
     let options = ["--idle-timeout", "50ms", "--once"];
-    let relay = relay(place, backend.address(), &options);
+    let relay = Server::relay(place, backend.address(), &options);
     let mut client = RawStream::connect(relay.address());
     let mut server = backend.accept();
     assert_refused(place, &mut client);
@@ -49,7 +41,7 @@ families!(an_idle_connection_is_closed, |place| {
 families!(a_stalled_receiver_is_idle_too, |place| {
     let backend = RawListener::bind(place);
     let options = ["--idle-timeout", "200ms", "--once"];
-    let relay = relay(place, backend.address(), &options);
+    let relay = Server::relay(place, backend.address(), &options);
     let script = r#"exec "$SOK" connect "$1" < /dev/zero"#;
     let sender = Process::sh(script, &[relay.address()]);
     let _never_reads = backend.accept();
@@ -61,7 +53,7 @@ families!(a_silent_target_times_out, |place| {
     let full = RawListener::with_backlog(place, 0);
     let _waiting = RawStream::connect(full.address());
     let options = ["--connect-timeout", "50ms", "--once"];
-    let relay = relay(place, full.address(), &options);
+    let relay = Server::relay(place, full.address(), &options);
     let mut client = RawStream::connect(relay.address());
     assert_broken(&mut client);
     assert_eq!(relay.wait(), 124);
@@ -75,7 +67,7 @@ families!(a_client_that_resets_stops_waiting, |place| {
     }
     let nobody = place.nobody();
     let options = ["--retry-for", "1h", "--once"];
-    let relay = relay(place, &nobody.address, &options);
+    let relay = Server::relay(place, &nobody.address, &options);
     RawStream::connect(relay.address()).reset();
     assert_eq!(relay.wait(), 6, "{}", relay.said());
 });
@@ -83,7 +75,7 @@ families!(a_client_that_resets_stops_waiting, |place| {
 families!(data_of_a_client_that_closed_waits_for_the_target, |place| {
     let nobody = place.nobody();
     let options = ["--retry-for", "60s", "--once", "--trace"];
-    let relay = relay(place, &nobody.address, &options);
+    let relay = Server::relay(place, &nobody.address, &options);
     let mut client = RawStream::connect(relay.address());
     client.send(b"a message");
     drop(client);
@@ -96,7 +88,7 @@ families!(data_of_a_client_that_closed_waits_for_the_target, |place| {
 
 families!(a_stop_waits_for_open_connections, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["-v", "--grace", "60s"]);
+    let relay = Server::relay(place, echo.address(), &["-v", "--grace", "60s"]);
     let mut client = RawStream::connect(relay.address());
     client.send(b"before");
     assert_eq!(client.take(6), b"before");
@@ -113,7 +105,7 @@ families!(
         let echo = Server::start(place, &[]);
         // On other threads than the one that stops, too.
         let options = ["--grace", "10ms", "--threads", "4"];
-        let relay = relay(place, echo.address(), &options);
+        let relay = Server::relay(place, echo.address(), &options);
         let connected = |_| {
             let mut client = RawStream::connect(relay.address());
             client.send(b"before");
@@ -133,7 +125,7 @@ families!(
 
 families!(with_once_a_client_that_is_cut_off_is_a_failure, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["--grace", "10ms", "--once"]);
+    let relay = Server::relay(place, echo.address(), &["--grace", "10ms", "--once"]);
     let mut client = RawStream::connect(relay.address());
     client.send(b"before");
     assert_eq!(client.take(6), b"before");
@@ -144,7 +136,7 @@ families!(with_once_a_client_that_is_cut_off_is_a_failure, |place| {
 
 families!(a_second_signal_ends_the_grace_period, |place| {
     let echo = Server::start(place, &[]);
-    let relay = relay(place, echo.address(), &["-v", "--grace", "1h"]);
+    let relay = Server::relay(place, echo.address(), &["-v", "--grace", "1h"]);
     let mut client = RawStream::connect(relay.address());
     client.send(b"before");
     assert_eq!(client.take(6), b"before");
@@ -160,7 +152,7 @@ families!(the_target_sees_the_given_source, |place| {
         Kind::Inet => "inet:127.0.0.2:0".to_owned(),
         Kind::Inet6 | Kind::Unix | Kind::Abstract => place.word(),
     };
-    let relay = relay(place, backend.address(), &["--source", &own]);
+    let relay = Server::relay(place, backend.address(), &["--source", &own]);
     let mut client = RawStream::connect(relay.address());
     client.send(b"hello");
     let mut server = backend.accept();
@@ -183,7 +175,7 @@ families!(
         let backend = RawListener::bind(place);
         // Held until no other process can get its port.
         let own = place.nobody();
-        let relay = relay(place, backend.address(), &["--source", &own.address]);
+        let relay = Server::relay(place, backend.address(), &["--source", &own.address]);
         relay.stderr().wait_for("one connection at a time");
         let mut first = RawStream::connect(relay.address());
         let mut second = RawStream::connect(relay.address());
@@ -227,7 +219,7 @@ families!(once_is_one_connection_over_all_listeners, |place| {
     let echo = Server::start(place, &[]);
     let second = Place::new(Kind::Abstract).word();
     let options = ["--listen", &second, "--once"];
-    let relay = relay(place, echo.address(), &options);
+    let relay = Server::relay(place, echo.address(), &options);
     relay.stderr().wait_for(&second);
     assert_eq!(RawStream::connect(&second).exchange(b"hello"), b"hello");
     assert_eq!(relay.wait(), 0);
@@ -239,7 +231,7 @@ families!(once_exits_with_the_code_of_the_failure, |place| {
     let nobody = place.nobody();
     let cases = [(nobody.address.as_str(), 3), ("no-such-host.invalid:80", 7)];
     for (target, code) in cases {
-        let relay = relay(place, target, &["--once"]);
+        let relay = Server::relay(place, target, &["--once"]);
         let mut client = RawStream::connect(relay.address());
         assert_broken(&mut client);
         assert_eq!(relay.wait(), code, "{}", relay.said());
@@ -250,7 +242,7 @@ families!(once_exits_with_the_code_of_the_failure, |place| {
 families!(
     a_name_that_does_not_resolve_fails_only_its_client,
     |place| {
-        let relay = relay(place, "no-such-host.invalid:80", &[]);
+        let relay = Server::relay(place, "no-such-host.invalid:80", &[]);
         for count in 1..=2 {
             let mut client = RawStream::connect(relay.address());
             assert_broken(&mut client);

@@ -11,14 +11,6 @@ use crate::support::{
     Done, Kind, Place, Process, RawListener, RawStream, Server, noise, require_peer, sok,
 };
 
-/// A relay from a fresh address of `place` to `target`.
-fn relay(place: &Place, target: &str, options: &[&str]) -> Server {
-    let word = place.word();
-    let mut arguments = vec!["relay", &word, target];
-    arguments.extend(options);
-    Server::of(Process::sok(&arguments))
-}
-
 /// Runs a program to its end, which must be a good one.
 fn client(program: &str, arguments: &[&str]) -> Done {
     let mut command = Command::new(program);
@@ -52,7 +44,7 @@ families!(redis_on_a_socket_file_is_served, |place| {
         command.arg("--dir").arg(place.directory());
         let redis = Process::spawn(command);
         redis.stdout().wait_for("eady to accept connections");
-        let relay = relay(place, &format!("unix:{}", socket.display()), &[]);
+        let relay = Server::relay(place, &format!("unix:{}", socket.display()), &[]);
         let pong = sok(&["call", relay.address(), "PING", "--lines", "1"]);
         assert_eq!((pong.code, pong.text().trim_end()), (0, "+PONG"));
         if let Some(address) = redis_address(place, &relay) {
@@ -114,7 +106,7 @@ families!(curl_reaches_a_web_server_on_a_socket_file, |place| {
         command.args(["-c", WEB]).arg(&socket);
         let web = Process::spawn(command);
         web.stdout().wait_for("ready");
-        let relay = relay(place, &format!("unix:{}", socket.display()), &[]);
+        let relay = Server::relay(place, &format!("unix:{}", socket.display()), &[]);
         let name = || relay.address().strip_prefix("unix:").unwrap();
         let (base, way) = match place.kind() {
             Kind::Inet => (format!("http://127.0.0.1:{}", relay.port()), vec![]),
@@ -185,7 +177,7 @@ fn assert_given_back(relay: &Server, before: usize, ended: usize) {
 families!(a_client_that_is_killed_disturbs_no_other, |place| {
     allow_many_descriptors();
     let backend = RawListener::bind(place);
-    let relay = relay(place, backend.address(), &["-v", "--threads", "1"]);
+    let relay = Server::relay(place, backend.address(), &["-v", "--threads", "1"]);
     let before = descriptors(&relay);
     let mut others: Vec<(RawStream, RawStream)> = (0..MANY)
         .map(|_| (RawStream::connect(relay.address()), backend.accept()))
@@ -216,7 +208,7 @@ families!(
         allow_many_descriptors();
         let target = Server::start(place, &[]);
         let options = ["-v", "--threads", "1", "--retry-for", "60s"];
-        let relay = relay(place, target.address(), &options);
+        let relay = Server::relay(place, target.address(), &options);
         let before = descriptors(&relay);
         let mut clients: Vec<RawStream> = (0..MANY)
             .map(|_| RawStream::connect(relay.address()))

@@ -8,7 +8,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Kind, Place, Process, RawListener, RawStream, Server, is_root, sok, sok_without_rights,
+    Kind, Place, Process, RawListener, RawStream, Server, assert_echoes, is_root, sok,
+    sok_without_rights,
 };
 
 fn place() -> Place {
@@ -28,10 +29,6 @@ fn dead_file(place: &Place) -> String {
 
 fn path_of(address: &str) -> &str {
     address.strip_prefix("unix:").unwrap()
-}
-
-fn assert_answers(address: &str) {
-    assert_eq!(RawStream::connect(address).exchange(b"hello"), b"hello");
 }
 
 /// Looks at the path from before the server starts: at the first sight of the new file there, it
@@ -186,7 +183,7 @@ families!(a_live_address_is_never_replaced, |place| {
         assert!(second.stderr.contains(&pid), "{}", second.stderr);
     }
     assert_eq!(second.stderr.lines().count(), 1, "{}", second.stderr);
-    assert_answers(server.address());
+    assert_echoes(server.address());
     server.terminate();
     assert_eq!(server.wait(), 0);
 });
@@ -215,7 +212,7 @@ families!(an_address_is_free_again_after_a_server, |place| {
     assert_eq!(first.wait(), 6);
     let second = Server::at(&address, &[]);
     assert_eq!(second.address(), address);
-    assert_answers(&address);
+    assert_echoes(&address);
 });
 
 families!(
@@ -230,7 +227,7 @@ families!(
             Path::new(path_or_nothing(&address)).exists(),
             place.kind() == Kind::Unix
         );
-        assert_answers(Server::at(&address, &[]).address());
+        assert_echoes(Server::at(&address, &[]).address());
     }
 );
 
@@ -245,7 +242,7 @@ fn a_stale_file_is_replaced_and_its_mode_is_not_inherited() {
     fs::set_permissions(path_of(&address), fs::Permissions::from_mode(0o777)).unwrap();
     let server = Server::at(&address, &[]);
     assert_eq!(mode_of(path_of(&address)), 0o600);
-    assert_answers(&address);
+    assert_echoes(&address);
     assert_eq!(place.listing(), ["1.sock"]);
     server.terminate();
     assert_eq!(server.wait(), 0);
@@ -333,7 +330,7 @@ fn a_socket_of_another_user_that_cannot_be_probed_stays() {
         assert_eq!(done.code, 4, "{}", done.stderr);
         assert!(done.stderr.contains(server.address()), "{}", done.stderr);
     }
-    assert_answers(server.address());
+    assert_echoes(server.address());
 }
 
 #[test]
@@ -347,7 +344,7 @@ fn the_socket_file_is_removed_when_the_server_ends() {
         assert_eq!(place.listing(), Vec::<String>::new());
     }
     let server = Server::start(&place, &["--once"]);
-    assert_answers(server.address());
+    assert_echoes(server.address());
     assert_eq!(server.wait(), 0);
     assert_eq!(place.listing(), Vec::<String>::new());
 }
@@ -375,7 +372,7 @@ fn a_relative_path_is_the_same_file_at_the_end() {
     let script = r#"cd "$1" && exec "$SOK" serve ./s.sock"#;
     let server = Server::of(Process::sh(script, &[&place.directory().to_string_lossy()]));
     assert_eq!(server.address(), "unix:./s.sock");
-    assert_answers(&format!("unix:{}/s.sock", place.directory().display()));
+    assert_echoes(&format!("unix:{}/s.sock", place.directory().display()));
     server.terminate();
     assert_eq!(server.wait(), 0);
     assert_eq!(place.listing(), Vec::<String>::new());
@@ -406,7 +403,7 @@ fn one_of_several_servers_replaces_a_stale_file() {
     for round in 0..20 {
         let address = dead_file(&place);
         let winner = race(&address, 2 + round % 3);
-        assert_answers(&address);
+        assert_echoes(&address);
         winner.signal(Signal::SIGTERM);
         assert_eq!(winner.wait(), 0);
         assert_eq!(place.listing(), Vec::<String>::new());
@@ -419,7 +416,7 @@ fn one_of_several_servers_binds_a_free_path() {
     for round in 0..20 {
         let address = place.word();
         let winner = race(&address, 2 + round % 3);
-        assert_answers(&address);
+        assert_echoes(&address);
         winner.signal(Signal::SIGTERM);
         assert_eq!(winner.wait(), 0);
         assert_eq!(place.listing(), Vec::<String>::new());

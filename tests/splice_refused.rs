@@ -2,8 +2,6 @@
 
 use crate::support::{Kind, Place, Server, assert_same, can_inject, noise, run, sok_with_fault};
 
-const KINDS: [Kind; 4] = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
-
 /// Sends a stream both ways through a relay whose calls fail as `injection` says.
 fn assert_passes_whole(near: &Place, far: &Place, injection: &str) {
     let bytes = noise(4 << 20);
@@ -18,7 +16,7 @@ fn assert_passes_whole(near: &Place, far: &Place, injection: &str) {
 
 families!(a_stream_arrives_complete_without_splice, |near| {
     if can_inject() {
-        for (kind, error) in KINDS
+        for (kind, error) in Kind::ALL
             .into_iter()
             .zip(["EPERM", "ENOSYS", "EINVAL", "EACCES"])
         {
@@ -34,7 +32,7 @@ families!(
     |near| {
         if can_inject() {
             // Among these calls are some that take bytes into the pipe, and some that find it full.
-            for (kind, first) in KINDS.into_iter().cycle().zip(2..=7) {
+            for (kind, first) in Kind::ALL.into_iter().cycle().zip(2..=7) {
                 run(kind, |far| {
                     assert_passes_whole(near, far, &format!("splice:error=EPERM:when={first}+"));
                 });

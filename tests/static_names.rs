@@ -31,6 +31,11 @@ for name in resolv.conf hosts passwd group; do
   mount --bind "$name" "/etc/$name" || exit 99
 done
 ip link set lo up || exit 99
+case "$*" in *%v0*)
+  # Two interfaces, each with its own name server at the same link-local address.
+  ip link add v0 type veth peer name v1 || exit 99
+  for name in v0 v1; do ip link set $name up; ip addr add fe80::53/64 dev $name nodad; done;;
+esac
 mkfifo ready; python3 "$NAME_SERVER" "$@" > ready & server=$!
 read -r line < ready; [ "$line" = ready ] || exit 1
 printf '%s\n' "$lines" | while read -r line; do
@@ -218,6 +223,102 @@ fn a_static_program_searches_the_domains() {
         ("short.:9", &[]),
         ("long:9", &[]),
     ]);
+}
+
+#[test]
+fn a_static_program_searches_the_domains_with_each_name_server() {
+    let resolv_conf = "nameserver 127.0.0.51\nnameserver 127.0.0.52\nnameserver 127.0.0.53\n\
+                       search outer.test inner.test\noptions rotate\n";
+    for others in [
+        ["127.0.0.51=silent", "127.0.0.52=refuses"],
+        ["127.0.0.51=refuses", "127.0.0.52=silent"],
+    ] {
+        let host = Host {
+            resolv_conf,
+            servers: &[others[0], others[1], ANSWERS],
+            ..Host::default()
+        };
+        host.assert_finds(&[
+            ("short:9", &["inet:127.0.0.6"]),
+            ("one.test:9", &["inet:127.0.0.5"]),
+        ]);
+    }
+}
+
+#[test]
+fn a_static_program_searches_the_domains_first_for_names_with_fewer_dots_than_ndots() {
+    let asks = |options: &str, addresses: [&[&str]; 3]| {
+        let resolv_conf = format!("{ASKS_ONE}search outer.test inner.test\noptions {options}\n");
+        let host = Host {
+            resolv_conf: &resolv_conf,
+            servers: &[ANSWERS],
+            ..Host::default()
+        };
+        let words = ["one.test:9", "short:9", "two.dots.test:9"];
+        let names: Vec<_> = words.into_iter().zip(addresses).collect();
+        host.assert_finds(&names);
+    };
+    // There is also one.test.inner.test. A name that is not found as it is, is searched.
+    let (own, inner, short): (&[&str], &[&str], &[&str]) = (
+        &["inet:127.0.0.5"],
+        &["inet:127.0.0.7"],
+        &["inet:127.0.0.6"],
+    );
+    let dots: &[&str] = &["inet:127.0.0.8"];
+    asks("ndots:0", [own, short, dots]);
+    asks("ndots:1", [own, short, dots]);
+    asks("no-aaaa ndots:2 trust-ad", [inner, short, dots]);
+    asks("ndots:15", [inner, short, dots]);
+}
+
+#[test]
+fn a_static_program_asks_again_if_a_query_is_lost() {
+    let host = Host {
+        resolv_conf: ASKS_ONE,
+        servers: &["127.0.0.53=loses"],
+        ..Host::default()
+    };
+    host.assert_finds(&[("one.test:9", &["inet:127.0.0.5"])]);
+}
+
+#[test]
+fn a_static_program_gives_up_after_as_many_attempts_as_the_file_says() {
+    // Of one attempt it sees the end, and of two the time limit.
+    for (attempts, code) in [(1, 7), (2, 124)] {
+        let resolv_conf = format!("{ASKS_ONE}options timeout:4 attempts:{attempts}\n");
+        let host = Host {
+            resolv_conf: &resolv_conf,
+            servers: &["127.0.0.53=silent"],
+            ..Host::default()
+        };
+        let Some(results) = host.run(&["call one.test:9 x --timeout 7s"]) else {
+            return;
+        };
+        assert_eq!(results[0].1, code, "{attempts}: {}", results[0].0);
+    }
+}
+
+#[test]
+fn a_static_program_asks_the_name_server_on_the_interface_that_the_file_names() {
+    for interface in ["v0", "v1"] {
+        for (modes, addresses) in [
+            (["answers", "refuses"], [&["inet:127.0.0.5"][..], &[]]),
+            (["refuses", "answers"], [&[], &["inet:127.0.0.5"][..]]),
+        ] {
+            let resolv_conf = format!("nameserver fe80::53%{interface}\n");
+            let servers = [
+                format!("fe80::53%v0={}", modes[0]),
+                format!("fe80::53%v1={}", modes[1]),
+            ];
+            let host = Host {
+                resolv_conf: &resolv_conf,
+                servers: &[&servers[0], &servers[1]],
+                ..Host::default()
+            };
+            let expected = addresses[usize::from(interface == "v1")];
+            host.assert_finds(&[("one.test:9", expected)]);
+        }
+    }
 }
 
 #[test]

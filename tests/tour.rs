@@ -440,7 +440,7 @@ fn a_reader_that_closes_the_output_ends_the_tour_quietly() {
 fn a_family_that_the_machine_lacks_is_skipped_with_the_reason() {
     let isolated = |program: &str| Process::sh(&format!("exec unshare -rn {program}"), &[]).done();
     if !require_peer("unshare") || isolated("true").code != 0 {
-        crate::support::skipped("no network namespace");
+        crate::support::required("network namespaces", false);
         return;
     }
     let done = isolated(r#""$SOK" tour --json --lesson 1"#);

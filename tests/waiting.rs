@@ -133,14 +133,18 @@ fn a_network_that_is_not_up_yet_is_retried() {
     let script = r#"
         at=inet:127.0.0.1:8082
         "$SOK" call $at hi; echo "code $?"
-        said=$(mktemp)
-        "$SOK" call -v $at hi --retry-for 1h 2> "$said" &
+        directory=$(mktemp -d) && cd "$directory" && mkfifo said || exit 1
+        "$SOK" call -v $at hi --retry-for 1h 2> said &
         call=$!
-        until grep -q waiting "$said"; do :; done
+        exec 3< said
+        while read -r line <&3; do
+            echo "$line"
+            case $line in *waiting*) break ;; esac
+        done
         ip link set lo up
         "$SOK" serve $at --once &
         wait $call; code=$?
-        cat "$said"; rm "$said"; exit $code"#;
+        cat <&3; rm -r "$directory"; exit $code"#;
     let Some(done) = in_own_network(script) else {
         required("network namespaces", false);
         return;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::{fs, io};
 
+use clap::builder::PossibleValue;
 use clap::{Arg, Command};
 use clap_mangen::Man;
 use sok::address::{Family, Target};
@@ -11,8 +12,8 @@ use sok::address::{Family, Target};
 use crate::exit::Exit;
 use crate::style::{dressed, line, synopsis};
 
-/// No hyphenation, so that names stay whole, and no wide gaps between words.
-const LAYOUT: &str = ".nh\n.ad l\n";
+/// No hyphenation, so that names stay whole, and no wide gaps between words or sentences.
+const LAYOUT: &str = ".nh\n.ad l\n.ss 12 0\n";
 
 /// The name and the text of each page.
 pub fn pages(cli: &Command, date: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
@@ -135,10 +136,16 @@ fn options(command: &Command, is_wanted: impl Fn(&Arg) -> bool) -> Result<String
         let values = arg.get_possible_values();
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let help = arg.get_long_help().map_or(help, ToString::to_string);
-        let help = help.trim_end_matches('.').to_owned() + ".";
-        let listed = values.iter().map(|value| match value.get_help() {
-            Some(help) => format!("\n`{}`\n{help}.", value.get_name()),
-            None => format!("\n`{}`", value.get_name()),
+        let names: Vec<&str> = values.iter().map(PossibleValue::get_name).collect();
+        let only_names = values.iter().all(|value| value.get_help().is_none());
+        let choice = match names.split_last() {
+            Some((last, others)) if only_names => format!(": {} or {last}", others.join(", ")),
+            _ => String::new(),
+        };
+        let help = help.trim_end_matches('.').to_owned() + &choice + &default(&arg) + ".";
+        let listed = values.iter().filter_map(|value| {
+            let help = value.get_help()?;
+            Some(format!("\n`{}`\n{help}.", value.get_name()))
         });
         let help = help + &listed.collect::<String>();
         arg.hide_possible_values(true)
@@ -147,6 +154,16 @@ fn options(command: &Command, is_wanted: impl Fn(&Arg) -> bool) -> Result<String
     });
     let text = rendered(|output| Man::new(adjusted.clone()).render_options_section(output))?;
     Ok(dressed(text.strip_prefix(".SH OPTIONS\n").unwrap_or(&text)))
+}
+
+/// The default of an option that takes a value, as the help writes it.
+fn default(arg: &Arg) -> String {
+    let values = arg.get_default_values();
+    if values.is_empty() || !arg.get_action().takes_values() || arg.is_hide_default_value_set() {
+        return String::new();
+    }
+    let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
+    format!(" [default: {}]", values.join(" "))
 }
 
 fn commands(cli: &Command) -> String {
@@ -173,23 +190,21 @@ fn exit_codes() -> String {
     for exit in Exit::ALL {
         text += &format!(".TP\n.B {}\n{}.\n", exit.code(), line(exit.meaning()));
     }
-    text + &format!(".TP\n.RB 128+ n\n{}.\n", line(Exit::Signal(0).meaning()))
+    text + &format!(".TP\n.BI 128+ n\n{}.\n", line(Exit::Signal(0).meaning()))
 }
 
-/// What the help says before its examples: paragraphs, and tables that are indented.
+/// What the help says before its examples: paragraphs, and tables that are indented. The exit codes have
+/// their own section, which is written.
 fn of_notes(notes: &str) -> String {
     let mut text = String::new();
     let mut names = String::new();
     let mut in_table = false;
-    let mut before = "";
-    for row in notes.trim().lines() {
-        // The help is full lines: one that had space for the next word ends a paragraph.
-        let word = row.split(' ').next().unwrap_or_default();
-        let ends = before.ends_with('.') && before.len() + word.len() < 94;
-        if (in_table || ends) && !row.is_empty() && !row.starts_with("  ") {
+    let is_kept = |paragraph: &&str| !paragraph.starts_with("Exit code: ");
+    let kept: Vec<&str> = notes.trim().split("\n\n").filter(is_kept).collect();
+    for row in kept.join("\n\n").lines() {
+        if in_table && !row.is_empty() && !row.starts_with("  ") {
             text += ".PP\n";
         }
-        before = row;
         in_table = row.starts_with("  ");
         if row.is_empty() {
             text += ".PP\n";

@@ -36,11 +36,16 @@ pub fn dressed(text: &str) -> String {
     dressed + if has_values { ".RE\n" } else { "" }
 }
 
-/// An option and its value, without the default, which is no part of what is typed.
+/// An option and its value, or an argument: without the brackets, which the synopsis has, and without the
+/// default, which is no part of what is typed.
 fn header(row: &str) -> String {
     let row = row.split(" [default: ").next().unwrap_or(row);
     let row = row.replace(">...\\fR", "\\fR...");
-    row.replace("\\fI<", "\\fI").replace(">\\fR", "\\fR")
+    let row = row.replace("\\fI<", "\\fI").replace(">\\fR", "\\fR");
+    match row.starts_with(['[', '<']) {
+        true => row.replace(['[', ']', '<', '>'], ""),
+        false => row,
+    }
 }
 
 fn is_value(row: &str) -> bool {
@@ -66,9 +71,14 @@ fn marked(text: &str) -> String {
 
 fn word_marked(word: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '\\' | '-' | '_');
-    let begin = word.find(is_name).unwrap_or(0);
+    // An apostrophe is one character, written as several.
+    let begin = match word.strip_prefix("\\(aq") {
+        Some(rest) => word.len() - rest.len(),
+        None => word.find(is_name).unwrap_or(0),
+    };
     let (before, rest) = word.split_at(begin);
     let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+    let end = rest.find("\\(aq").map_or(end, |at| at.min(end));
     let (name, after) = rest.split_at(end);
     if name.starts_with("\\-\\-") && name.len() > 4 {
         return format!("{before}\\fB{name}\\fR{after}");
@@ -102,7 +112,9 @@ pub fn synopsis(usage: &str) -> String {
                 }
                 _ => value,
             };
-            text += &(shown + "\n");
+            // Dots at the end of a line would be the end of a sentence.
+            let dots = if shown.ends_with('.') { "\\&" } else { "" };
+            text += &(shown + dots + "\n");
         }
     }
     text

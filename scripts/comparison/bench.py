@@ -282,7 +282,8 @@ def row(name, figures, ratios=None, met=None, note=""):
         median = statistics.median(ratios)
         ratio = f"{median:5.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
         if met is not None:
-            note = ("met " if met(median) else "MISSED ") + note
+            verdict = "met" if met(median) else "MISSED"
+            note = f"{verdict}: {note}" if note else verdict
     for listener in LISTENERS:
         listener.row(name, statistics.median(figures) if figures else None, ratio.strip(), note)
     print(f"  {name:34} {middle}   {ratio:24} {note}".rstrip(), flush=True)

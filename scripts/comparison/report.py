@@ -66,7 +66,7 @@ class Report:
         """Writes the page, and the pictures beside it."""
         folder = os.path.dirname(os.path.abspath(path))
         page = [f"# Speed\n\n{introduction(options)}\n"]
-        page.append("## The machine and the programs\n\n" + table(["", ""], machine(sok, self.load)))
+        page.append("## The machine and the programs\n\n" + table(["what", "which"], machine(sok, self.load)))
         if not options.congestion and {"rtt", "spin"} <= set(options.rows):
             page.append(families(sok, folder, options))
         for section in (name for name in SECTIONS if name in options.rows):
@@ -92,8 +92,9 @@ def introduction(options):
 This page was written by `scripts/compare {quick}--report docs/speed.md`. The programs take turns in every round,
 so that other load affects all of them, and the first round is a warm-up; there were
 {options.rounds} rounds, or a multiple of that. A figure is the median, a ratio the median of the ratios of the rounds, with the least and the
-greatest. All bytes are checked. Only loopback is used. Rows in *italics* are the limit: a bare loop with the
-system calls that the task needs, or the sockets without a relay.
+greatest; where a note says *sok / this*, it is the figure of `sok` divided by that of the row. *Met* and *MISSED*
+are about the target. All bytes are checked. Only loopback is used. Rows in *italics* are the limit: a bare loop
+with the system calls that the task needs, or the sockets without a relay.
 
 A congestion control of TCP that paces, such as BBR, sets a timer for each segment. Loopback does not need
 pacing, so a socket of `sok` that listens on or connects to a loopback address uses Reno instead, unless
@@ -120,7 +121,7 @@ def cells(one):
     for name, middle, ratio, note in one.rows:
         style = "*" if name.startswith(LIMITS) else "**" if name.startswith("sok") else ""
         rows.append([f"{style}{name}{style}", figure(middle), ratio, note])
-    return table(["", one.unit, "ratio (least..greatest)", ""], rows)
+    return table(["program", one.unit, "ratio (least..greatest)", "notes"], rows)
 
 
 def figure(middle):

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::system_conf::parse_resolv_conf;
+use nix::ifaddrs::getifaddrs;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 
@@ -98,13 +99,25 @@ fn configuration() -> io::Result<(ResolverConfig, ResolverOpts)> {
         read => read?,
     };
     let understood = understood(&String::from_utf8_lossy(&text));
-    let (mut config, mut options) = parse_resolv_conf(understood).map_err(io::Error::other)?;
+    let (mut config, mut options) = parse_resolv_conf(&understood).map_err(io::Error::other)?;
     // The domain of this host's name is searched only if no other is given.
     if !config.search.is_empty() {
         config.domain = None;
     }
-    // As `getaddrinfo(3)` has it: at least a second.
+    let servers = config.name_servers.iter_mut().zip(interfaces(&understood));
+    for (server, interface) in servers {
+        let Some(own) = interface.and_then(own_address) else {
+            continue;
+        };
+        for connection in &mut server.connections {
+            connection.bind_addr = Some(own);
+        }
+        // The resolver's own choice of a port would lose the interface.
+        options.os_port_selection = true;
+    }
+    // As `getaddrinfo(3)` has it: at least a second, and `attempts` counts the first one too.
     options.timeout = options.timeout.max(Duration::from_secs(1));
+    options.attempts = options.attempts.saturating_sub(1);
     options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
     options.use_hosts_file = ResolveHosts::Never;
     Ok((config, options))
@@ -122,6 +135,29 @@ fn understood(text: &str) -> String {
         false => OWN,
     };
     format!("{}\n{own}", valid.join("\n"))
+}
+
+/// The interface of each name server, as in `nameserver fe80::1%eth0`.
+fn interfaces(text: &str) -> impl Iterator<Item = Option<&str>> {
+    let servers = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == "nameserver")?;
+        words.next()
+    });
+    servers.map(|server| server.split_once('%').map(|(_, interface)| interface))
+}
+
+/// A link-local address of an interface, by its name or number: a socket that has this address reaches only
+/// what is on that interface. The resolver forgets the interface of a name server. A tentative address, of
+/// which the kernel does not know yet whether another host has it, cannot be used.
+fn own_address(interface: &str) -> Option<SocketAddr> {
+    getifaddrs().ok()?.find_map(|own| {
+        let address = SocketAddrV6::from(*own.address?.as_sockaddr_in6()?);
+        let is_there =
+            own.interface_name == interface || address.scope_id().to_string() == interface;
+        let is_own = is_there && address.ip().is_unicast_link_local();
+        (is_own && UdpSocket::bind(address).is_ok()).then(|| address.into())
+    })
 }
 
 /// The error in the words of `gai_strerror(3)` where it has some.

@@ -7,8 +7,8 @@ use super::{Different, Fact, NotDone, Pass, SUITES, Suite};
 const HEAD: &str = "# Scorecard
 
 What the test suites of socat, ncat and OpenBSD's nc assert about stream, seqpacket and datagram sockets over
-AF_INET, AF_INET6 and AF_UNIX, and what `sok` does. Each row is a fact in our words, with the names of the tests
-of the suite that assert it. *Pass*: it holds for `sok`. *Different*: `sok` does something else on purpose, for
+AF_INET, AF_INET6 and AF_UNIX, and what `sok` does. Each row is a fact in our words, and below it the names of the
+tests of the suite that assert it. *Pass*: it holds for `sok`. *Different*: `sok` does something else on purpose, for
 the reason given. *Not done*: `sok` cannot do that.
 
 A fact is shown by tests of ours, which are named: `relay::NAME` is in `tests/relay.rs`, and most run
@@ -69,27 +69,27 @@ fn section(page: &mut String, suite: &Suite) {
         facts,
     } = suite;
     writeln!(page, "\n## {program}\n\n{source} Left out: {left_out}\n").unwrap();
-    page.push_str("| fact | their tests | sok | shown by, or why |\n");
-    page.push_str("| --- | --- | --- | --- |\n");
+    page.push_str("| sok | fact |\n");
+    page.push_str("| --- | --- |\n");
     for fact in *facts {
         let (verdict, why) = match fact.verdict {
-            Pass(_) => ("pass", String::new()),
-            Different(why, _) => ("different", why.to_owned()),
-            NotDone(why) => ("not done", why.to_owned()),
+            Pass(_) => ("pass", ""),
+            Different(why, _) => ("different", why),
+            NotDone(why) => ("not done", why),
         };
-        let shown = listed(fact.verdict.shown_by());
-        let gap = if why.is_empty() || shown.is_empty() {
-            ""
-        } else {
-            ": "
-        };
-        let tests = listed(fact.tests);
-        writeln!(
-            page,
-            "| {} | {tests} | {verdict} | {why}{gap}{shown} |",
-            fact.fact
-        )
-        .unwrap();
+        let shown_by = fact.verdict.shown_by();
+        let mut lines = vec![
+            format!("**{}**", fact.fact),
+            format!("{program}: {}", listed(fact.tests)),
+        ];
+        if !why.is_empty() {
+            lines.push(format!("Why: {why}"));
+        }
+        if !shown_by.is_empty() {
+            lines.push(format!("Shown by: {}", listed(shown_by)));
+        }
+        // The names are long, and no browser breaks them: in columns, the table would be too wide.
+        writeln!(page, "| {verdict} | {} |", lines.join("<br>")).unwrap();
     }
 }
 

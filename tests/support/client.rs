@@ -7,7 +7,19 @@ use nix::sys::socket::UnixAddr;
 use socket2::{Socket, Type};
 
 use super::raw::{bound, encode, open};
-use super::{RawStream, Server};
+use super::{RawStream, Server, sok};
+
+/// Asks the server at `address` with the program, and checks the reply.
+pub(crate) fn assert_answers(address: &str, message: &str, reply: &str) {
+    let done = sok(&["call", address, message]);
+    assert_eq!(done.text(), format!("{reply}\n"), "{}", done.stderr);
+}
+
+/// Checks that a server of streams at `address` sends back what a client sends.
+pub(crate) fn assert_echoes(address: &str) {
+    let reply = RawStream::connect(address).exchange(b"hello");
+    assert_eq!(reply, b"hello", "{address}");
+}
 
 /// A client of an echo server.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ mod terminal;
 use std::time::Duration;
 
 pub(crate) use self::activate::{Activate, PYTHON_SERVER, ask};
-pub(crate) use self::client::Client;
+pub(crate) use self::client::{Client, assert_answers, assert_echoes};
 pub(crate) use self::facts::{
     assert_same, is_root, noise, processor_time, resident_kib, udp_ports,
 };
@@ -37,7 +37,7 @@ pub(crate) use self::namespace::{
     Init, in_own_mounts, in_own_network, in_own_network_and_mounts, spawn_in_own_mounts,
 };
 pub(crate) use self::place::{
-    Form, Kind, Place, have, require_peer, required, resolved, run, skipped,
+    Form, Kind, Place, have, listed_needs, peers, require_peer, required, resolved, run,
 };
 pub(crate) use self::process::{Done, Process, sok, sok_for_anybody, sok_with, sok_without_rights};
 pub(crate) use self::raw::{RawListener, RawStream};

@@ -3,6 +3,7 @@
   answers  from the table below, over UDP and TCP
   silent   takes queries and never answers
   refuses  answers REFUSED
+  loses    answers from the table, but not the first query for each record
 
 Prints a line once all listen.
 """
@@ -20,6 +21,8 @@ NAMES = {
     "six.test": {AAAA: ["::1"]},
     "many.test": {A: [f"127.0.1.{number}" for number in range(1, 101)]},
     "short.inner.test": {A: ["127.0.0.6"]},
+    "one.test.inner.test": {A: ["127.0.0.7"]},
+    "two.dots.test": {A: ["127.0.0.8"]},
     "alias.test": {CNAME: ["one.test"]},
     "none.test": {},
 }
@@ -79,14 +82,16 @@ def serve_stream(listener):
 
 def main():
     waiting = selectors.DefaultSelector()
+    lost = set()
     for word in sys.argv[1:]:
         address, mode = word.split("=")
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        # This finds the number of the interface in an address such as fe80::1%eth0.
+        family, _, _, _, place = socket.getaddrinfo(address, 53, type=socket.SOCK_DGRAM)[0]
         datagrams = socket.socket(family, socket.SOCK_DGRAM)
-        datagrams.bind((address, 53))
+        datagrams.bind(place)
         waiting.register(datagrams, selectors.EVENT_READ, mode)
         if mode == "answers":
-            listener = socket.create_server((address, 53), family=family)
+            listener = socket.create_server(place, family=family)
             waiting.register(listener, selectors.EVENT_READ, "stream")
     print("ready", flush=True)
     while True:
@@ -95,7 +100,10 @@ def main():
                 serve_stream(key.fileobj)
                 continue
             query, client = key.fileobj.recvfrom(4096)
-            if key.data == "answers":
+            # All but the number of the query, which differs each time.
+            is_first = query[2:] not in lost
+            lost.add(query[2:])
+            if key.data == "answers" or (key.data == "loses" and not is_first):
                 key.fileobj.sendto(cut(answer(query)), client)
             elif key.data == "refuses":
                 key.fileobj.sendto(answer(query, refuses=True), client)

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Inet, Self::Inet6, Self::Unix, Self::Abstract];
+
     /// The name in the list of `SOK_REQUIRE`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -54,9 +56,8 @@ impl From<Kind> for Form {
 impl Form {
     /// Every form, those of streams first.
     pub(crate) fn all() -> Vec<Self> {
-        let kinds = [Kind::Inet, Kind::Inet6, Kind::Unix, Kind::Abstract];
         let all = SocketType::ALL.into_iter().flat_map(|socket_type| {
-            let forms = kinds.map(|kind| kind.with_type(socket_type));
+            let forms = Kind::ALL.map(|kind| kind.with_type(socket_type));
             forms.into_iter().filter(|form| form.prefix() != "")
         });
         all.collect()
@@ -111,9 +112,44 @@ pub(crate) fn require_peer(program: &str) -> bool {
     required(program, there)
 }
 
+/// `scripts/test`, whose lists name everything that a test may need of the machine.
+const LISTS: &str = include_str!("../../scripts/test");
+
+/// The programs that the tests talk to, as `scripts/test` installs them.
+pub(crate) fn peers() -> Vec<&'static str> {
+    let entries = list("peers");
+    let names = entries.iter().map(|entry| entry.split_once(':').unwrap().0);
+    names.collect()
+}
+
+/// Every name that a test may give to [`required`].
+pub(crate) fn listed_needs() -> Vec<&'static str> {
+    let names = ["always", "as_root", "if_allowed", "with_all", "seldom"];
+    names.into_iter().flat_map(list).chain(peers()).collect()
+}
+
+/// The entries of an array of the script.
+fn list(name: &str) -> Vec<&'static str> {
+    let (_, rest) = LISTS.split_once(&format!("\n{name}=(")).unwrap();
+    let (body, _) = rest.split_once(')').unwrap();
+    // What is between apostrophes is one entry.
+    let parts = body.split('\'').enumerate();
+    parts
+        .flat_map(|(place, part)| match place % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        })
+        .collect()
+}
+
 /// The one place that decides what happens if the machine lacks something: the test is skipped with
-/// a message, or fails if `SOK_REQUIRE` (a list with commas) names it.
+/// a message, or fails if `SOK_REQUIRE` (a list with commas) names it. A name that `scripts/test` does not
+/// list is an error, as nothing would ever require it.
 pub(crate) fn required(name: &str, there: bool) -> bool {
+    assert!(
+        listed_needs().contains(&name),
+        "scripts/test lists no {name}"
+    );
     if !there {
         let wanted = std::env::var("SOK_REQUIRE").unwrap_or_default();
         assert!(
@@ -126,7 +162,7 @@ pub(crate) fn required(name: &str, there: bool) -> bool {
 }
 
 /// Reports a skipped test: in its output, and in the file that `scripts/test` lists.
-pub(crate) fn skipped(what: &str) {
+fn skipped(what: &str) {
     println!("skipped: {what}");
     if let Some(list) = std::env::var_os("SOK_SKIPPED") {
         let list = File::options().append(true).open(list);
@@ -165,6 +201,14 @@ impl Place {
 
     pub(crate) const fn socket_type(&self) -> SocketType {
         self.form.socket_type
+    }
+
+    /// The options of a server that answers lines, or messages.
+    pub(crate) fn line_framing(&self) -> &'static [&'static str] {
+        match self.keeps_messages() {
+            true => &[],
+            false => &["--framing", "line"],
+        }
     }
 
     /// Whether each receive returns what one send sent.

@@ -19,6 +19,14 @@ impl Server {
         Self::at(&place.word(), options)
     }
 
+    /// Relays from a fresh address of `place` to `target`.
+    pub(crate) fn relay(place: &Place, target: &str, options: &[&str]) -> Self {
+        let word = place.word();
+        let mut arguments = vec!["relay", &word, target];
+        arguments.extend(options);
+        Self::of(Process::sok(&arguments))
+    }
+
     /// Serves the address of `word`.
     pub(crate) fn at(word: &str, options: &[&str]) -> Self {
         let mut arguments = vec!["serve", word];

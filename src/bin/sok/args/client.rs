@@ -20,8 +20,10 @@ closes it. When the program has ended, sok waits until the host of the server ha
 The exit code is that of the program, 128+n if signal n ended it, or 6 if the connection broke. If a
 signal ends the program, the connection is reset. SIGTERM, SIGINT and SIGHUP send SIGTERM to the
 program, and SIGKILL 5 seconds later, or at a second signal.
+
 The environment is that of a program of 'sok serve --exec', where the server is the peer: SOK_PEER,
 TCPREMOTEIP and so on are about the server, SOK_LOCAL, TCPLOCALIP and so on about the own end.
+
 On a socket that keeps messages apart, --framing says how they are separated in both pipes. A
 datagram server has no end: after --idle-timeout [default: 30s] without a message, the program gets
 end of file, and SIGTERM 5 seconds later.

@@ -23,11 +23,14 @@ the standard error of sok. It gets end of file when the client ends its sending 
 answer. The client gets end of file when the last process that holds the output closes it. It then
 has --grace to close its end; what it sends meanwhile is discarded. If a signal ends the program,
 the connection is reset, on families that have a reset.
+
 A pipe does not keep messages apart. On a socket that does, --framing says how they are separated in
 both pipes: each message from the client is written in a frame, each frame of the output is sent as
 one message. A message that ends with the delimiter gets no second one; one that has it elsewhere is
 an error; output without a last delimiter is a message too. On a datagram socket, the program serves
-one session. When that ends by --idle-timeout, the program gets end of file, and SIGTERM after --grace.
+one session. When that ends by --idle-timeout, the program gets end of file, and SIGTERM after
+--grace.
+
 The program gets these environment variables; those that do not apply are not set:
   SOK_FAMILY, SOK_LOCAL, SOK_PEER           the family, such as inet6; the address of each end
   SOK_TYPE                                  the socket type: stream, seqpacket or datagram
@@ -46,6 +49,7 @@ With --stdio, standard input is sent to the client, and what the client sends go
 output. The options of the exchange and of the conversation, and the exit code, are those of 'sok
 connect'. A session of a datagram socket ends when nothing has passed for --idle-timeout [default:
 30s] after the end of input; before the end of input, that is an error.
+
 With --keep-open, standard input is read only while a client is connected, and what a client has not
 taken goes to the next one. After its end, each client gets end of file at once: to collect what
 clients send, add --receive-only. A stop (SIGTERM, SIGINT, SIGHUP) waits --grace for the connected
