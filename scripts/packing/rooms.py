@@ -39,6 +39,11 @@ for address in unix:/run/here.sock inet:127.0.0.1:7 'inet6:[::1]:7'; do
   expect "$(sok call "$address" hello)" hello
   kill "$server"; wait "$server"
 done
+sok serve /run/app.sock 2> /dev/null & server=$!
+sok relay inet:127.0.0.1:8 /run/app.sock 2> /dev/null & bridge=$!
+sok wait /run/app.sock inet:127.0.0.1:8 --timeout 2m
+expect "$(sok call inet:127.0.0.1:8 hello)" hello
+kill "$bridge" "$server"; wait "$bridge" "$server"
 # A script finds out why a call failed.
 code=0; sok call /run/here.sock hello 2> /dev/null || code=$?
 expect "$code" 3
