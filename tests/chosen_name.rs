@@ -4,8 +4,8 @@ use sok::Address;
 use sok::net::is_left_behind;
 
 use crate::support::{
-    Kind, Place, Process, RawListener, RawStream, Server, can_inject, have, in_own_network,
-    require_peer, required, sok, sok_with_fault,
+    Kind, Place, Process, RawListener, RawStream, Server, assert_echoes, can_inject, have,
+    in_own_network, require_peer, required, sok, sok_with_fault,
 };
 
 #[test]
@@ -32,6 +32,22 @@ fn an_at_sign_is_a_free_abstract_name() {
         "{}",
         done.stderr
     );
+}
+
+#[test]
+fn each_socket_of_a_command_gets_a_name_or_a_port_of_its_own() {
+    if !have(Kind::Abstract) {
+        return;
+    }
+    for word in ["@", "unixgram:@", "inet:127.0.0.1:0", "udp4:127.0.0.1:0"] {
+        let done = sok(&["activate", word, word, "--", "true"]);
+        assert_eq!(done.code, 0, "{word}: {}", done.stderr);
+        assert_eq!(done.stderr.matches("listening on").count(), 2, "{word}");
+    }
+    let backend = Server::at("@", &[]);
+    let words = ["relay", "@", backend.address(), "--listen", "@"];
+    let relay = Server::of(Process::sok(&[&words[..], &["--status", "@"]].concat()));
+    assert_echoes(relay.address());
 }
 
 #[test]

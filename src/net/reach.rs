@@ -14,7 +14,8 @@ const LINKS_MAX: usize = 40;
 
 /// Whether a client of `target` may reach a listener on `own`, however they are written: another
 /// path to the same file, an IPv4-mapped address, any address of this machine if `own` is the
-/// wildcard. With `v6only` an IPv6 listener accepts no IPv4 client.
+/// wildcard. With `v6only` an IPv6 listener accepts no IPv4 client. What the kernel is to choose, a port
+/// or a name, is another one for each socket.
 #[must_use]
 pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
     if let (Some(UnixName::Path(own)), Some(UnixName::Path(target))) =
@@ -23,7 +24,7 @@ pub fn reaches(own: &Address, target: &Address, v6only: bool) -> bool {
         return place(own) == place(target);
     }
     let (Some((listens, port)), Some((ip, target_port))) = (own.as_ip(), target.as_ip()) else {
-        return own == target;
+        return own == target && own.is_specified();
     };
     // Each socket type has its own ports.
     if port == 0 || port != target_port || own.socket_type() != target.socket_type() {
@@ -143,6 +144,7 @@ mod tests {
             ("inet:0.0.0.0:80", "inet6:[::1]:80"),
             ("inet:127.0.0.1:80", "udp4:127.0.0.1:80"),
             ("unix:@a", "unixgram:@a"),
+            ("unix:@", "unix:@"),
         ] {
             assert!(!reached(own, target, false), "{own} {target}");
         }
