@@ -7,8 +7,8 @@ use sok::error::{Error, ErrorKind, Result};
 use sok::net::reaches;
 
 /// Refuses an address that is given twice, however it is written, as nothing can be bound twice: the
-/// second socket would find a live server, this one. With `v6only` an IPv6 socket leaves the ports of
-/// IPv4. A name is not looked up: bind(2) finds the address that it shares with another one.
+/// second socket would find a live server, this one. With `v6only` an IPv6 socket does not take the same
+/// port of IPv4. A name of a host is not looked up: bind(2) finds the address that it shares with another.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for the second one.
