@@ -67,9 +67,11 @@ families!(other_requests_are_refused, |place| {
         assert_eq!(response.code, 405, "{method}");
         assert_eq!(response.fields["allow"], "GET, HEAD");
     }
-    for path in ["/metric", "/metrics/", "//", "/%2f", "*"] {
+    for path in ["/metric", "/metrics/", "//", "/%2f"] {
         assert_eq!(request(&address, "GET", path).code, 404, "{path}");
     }
+    // Only a path, or a URI with a host, is what a GET can ask for (RFC 9112, section 3.2).
+    assert_eq!(request(&address, "GET", "*").code, 400);
 });
 
 families!(the_status_is_there_before_the_ready_line, |place| {
