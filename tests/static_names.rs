@@ -292,7 +292,7 @@ fn a_static_program_gives_up_after_as_many_attempts_as_the_file_says() {
             servers: &["127.0.0.53=silent"],
             ..Host::default()
         };
-        let Some(results) = host.run(&["call one.test:9 x --timeout 7s"]) else {
+        let Some(results) = host.run(&["call one.test:9 x --timeout 7900ms"]) else {
             return;
         };
         assert_eq!(results[0].1, code, "{attempts}: {}", results[0].0);
