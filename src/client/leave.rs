@@ -28,11 +28,7 @@ pub(super) async fn leave(stream: &Stream, buffer: &mut [u8], counter: &Counter)
         error = drain(stream, buffer, counter) => return Err(error),
     }
     stream.shutdown(Shutdown::Both)?;
-    // Now the peer can send nothing more. An error means that it has gone.
-    while let Ok(received) = poll_fn(|cx| stream.poll_receive(cx, buffer)).await
-        && !received.is_end()
-    {
-        counter.count_received(received.count());
-    }
+    // Now the peer can send nothing more.
+    counter.count_received(stream.discard_rest(buffer));
     Ok(())
 }

@@ -16,6 +16,12 @@ use super::stream::Stream;
 /// The maximum time that a refusal waits for the peer's first bytes.
 const REFUSAL: Duration = Duration::from_secs(1);
 
+/// A peer of which more than this is unread at the end sends on. It must get a reset: it has perhaps
+/// filled the window, which the kernel opens no more after a `shutdown(2)` for reading, and would
+/// otherwise wait until the kernel forgets the connection, a minute later (`tcp_fin_timeout`, see `tcp(7)`).
+/// The window is larger, unless a system's `tcp_rmem` is unusually small.
+pub(crate) const SENDS_ON: usize = 32 * 1024;
+
 impl Stream {
     /// Shuts down one half of the connection, or both; see `shutdown(2)`. After [`Shutdown::Write`]
     /// the peer gets end of file, and can still answer.
@@ -49,6 +55,20 @@ impl Stream {
             socket.unless(family.may_lose_sent(socket.inner())?)
         })
         .await
+    }
+
+    /// Discards what has come on a connection that is shut down both ways, and returns its size: a close with
+    /// bytes unread is an error for the peer, which might then not read what it has got. A peer that sends
+    /// on gets that error, see [`SENDS_ON`].
+    pub(crate) fn discard_rest(&self, buffer: &mut [u8]) -> usize {
+        let mut count = 0;
+        while count < SENDS_ON
+            && let Ok(received) = self.try_receive(buffer)
+            && !received.is_end()
+        {
+            count += received.count();
+        }
+        count
     }
 
     /// Waits until the peer resets the connection, and returns the error; end of file is not a

@@ -348,8 +348,8 @@ async fn leave(
         return Some(broken("shutdown", connection, error));
     }
     if !transfer.peer_ended() {
-        // Now it can send nothing more. An error means that it has gone.
-        let _ = transfer.next(passed).await;
+        // Now it can send nothing more.
+        stream.discard_rest(&mut [0; 4096]);
     }
     None
 }
