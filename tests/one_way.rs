@@ -1,5 +1,6 @@
 //! `--send-only` and `--receive-only` of `connect` and of `serve --stdio`.
 
+use std::io::Write;
 use std::net::Shutdown;
 use std::thread;
 
@@ -46,6 +47,22 @@ families!(
         }
     }
 );
+
+families!(a_peer_that_sends_on_gets_an_error_at_the_end, |place| {
+    let listener = RawListener::bind(place);
+    let call = Process::sok(&["call", listener.address(), "hello", "--no-reply"]);
+    let called = (call, listener.accept());
+    for (program, mut peer) in streams(place, &["--send-only"]).into_iter().chain([called]) {
+        let mut sending = peer.twin();
+        // The scope ends once a send has failed.
+        thread::scope(|scope| {
+            scope.spawn(move || while sending.write_all(&[b'x'; 10_000]).is_ok() {});
+            let done = program.feed(b"hello\n");
+            assert_eq!((done.code, &*done.stdout), (0, &b""[..]), "{}", done.stderr);
+            assert_eq!(peer.take(6), b"hello\n");
+        });
+    }
+});
 
 messages!(
     messages_are_sent_only_and_what_comes_is_discarded,
