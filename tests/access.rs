@@ -267,7 +267,8 @@ families!(
         let silent: Vec<Client> = (0..200)
             .map(|_| Client::connect(ruled.server.address()))
             .collect();
-        // It accepts in turn, so all of these have been refused when it serves another one.
+        // It accepts in turn, so all of these have been refused when it refuses another one.
+        Client::connect(ruled.server.address()).assert_refused();
         ruled.reload(&format!("allow {}\n", ourselves(place)));
         let client = Client::connect(ruled.server.address());
         client.assert_echoed(b"hello");
