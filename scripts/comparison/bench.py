@@ -29,7 +29,8 @@ def leave_out(name, error):
     """Reports that another program failed; raises the error if it was our own."""
     if not name.startswith(PEERS):
         raise error
-    remark(f"\n  {name} FAILED, skipped: {error}")
+    # Without the path of the machine, as the report has it too.
+    remark(f"\n  {name} FAILED, skipped: {str(error).replace(ROOT + os.sep, '')}")
 
 
 def note_loss(lost, name, right, got):
