@@ -84,7 +84,7 @@ def build(given):
 
 def installed(program, name):
     """A copy on a disk, as the peers are: what the linker has just written lies in the page cache piece by
-    piece, and that alone makes the start of a process slower by a tenth."""
+    piece, which makes the start of a process slower by a tenth."""
     folder = os.path.join(ROOT, "target", "installed")
     os.makedirs(folder, exist_ok=True)
     copy = os.path.join(folder, name)

@@ -479,7 +479,7 @@ pub(super) static SUITE: Suite = Suite {
         },
         Fact {
             tests: &["TEMPNAME_SEC"],
-            fact: "A symbolic link in the way of a bind leads nowhere else.",
+            fact: "A bind follows no symbolic link that was put at its name.",
             verdict: Pass(&[
                 "private_directory::an_obstacle_to_the_private_directory_is_refused_and_stays",
                 "swapped_name::a_swapped_name_changes_the_mode_of_no_other_file",
