@@ -20,7 +20,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// filled the window, which the kernel opens no more after a `shutdown(2)` for reading, and would
 /// otherwise wait until the kernel forgets the connection, a minute later (`tcp_fin_timeout`, see `tcp(7)`).
 /// The window is larger, unless a system's `tcp_rmem` is unusually small.
-pub(crate) const SENDS_ON: usize = 32 * 1024;
+const SENDS_ON: usize = 32 * 1024;
 
 impl Stream {
     /// Shuts down one half of the connection, or both; see `shutdown(2)`. After [`Shutdown::Write`]
@@ -58,11 +58,10 @@ impl Stream {
     }
 
     /// Discards what has come on a connection that is shut down both ways, and returns its size: a close with
-    /// bytes unread is an error for the peer, which might then not read what it has got. A peer that sends
-    /// on gets that error, see [`SENDS_ON`].
+    /// bytes unread is an error for the peer, which might then not read what it has got.
     pub(crate) fn discard_rest(&self, buffer: &mut [u8]) -> usize {
-        let mut count = 0;
-        while count < SENDS_ON
+        let (mut count, most) = (0, self.socket().most_discarded());
+        while count < most
             && let Ok(received) = self.try_receive(buffer)
             && !received.is_end()
         {
@@ -161,6 +160,15 @@ impl Stream {
 }
 
 impl Socket {
+    /// How much of what is unread at the end of the connection is discarded; a peer of which more is
+    /// unread sends on, and gets a reset, see [`SENDS_ON`]. A family without a reset has no window.
+    pub(crate) fn most_discarded(&self) -> usize {
+        match self.family().facts().has_reset {
+            true => SENDS_ON,
+            false => usize::MAX,
+        }
+    }
+
     /// Waits, after [`shutdown`](Self::shutdown), until the host of the peer has all that was sent; also
     /// in blocking mode.
     ///

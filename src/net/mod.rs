@@ -78,7 +78,6 @@ pub use self::descriptor::connected_pair;
 pub use self::descriptor_budget::DESCRIPTOR_SHARE;
 pub(crate) use self::descriptor_budget::{DescriptorBudget, WaitingDescriptors, WaitingPlace};
 pub use self::descriptor_number::{is_open, keep_on_exec, take};
-pub(crate) use self::end::SENDS_ON;
 pub(crate) use self::family::EXEC_NAMES;
 pub(crate) use self::family::connect_error;
 #[cfg(any(test, fuzzing))]

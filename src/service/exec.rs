@@ -349,7 +349,7 @@ async fn leave(
     }
     if !transfer.peer_ended() {
         // Now it can send nothing more.
-        stream.discard_rest(&mut [0; 4096]);
+        connection.count_received(stream.discard_rest(&mut [0; 4096]));
     }
     None
 }
